@@ -1,0 +1,1 @@
+"""pymeasure instruments for boxes that pymeasure lacks."""

@@ -1,0 +1,1 @@
+"""The store of recorded bits: write, follow, check, condition, lease."""

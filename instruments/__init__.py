@@ -1,0 +1,1 @@
+"""The bench: roles, limits, the array, and the procedures that pulse it and read it."""

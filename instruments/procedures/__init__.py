@@ -1,0 +1,1 @@
+"""pymeasure procedures that pulse and read the array."""

@@ -1,0 +1,1 @@
+"""The simulated laboratory: device, array, boxes that answer SCPI, wires."""

@@ -1,0 +1,1 @@
+"""Boxes: tables of SCPI commands over simulated devices."""

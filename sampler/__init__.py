@@ -1,0 +1,1 @@
+"""Bits to noise to pictures: the noise hook, models, training and sampling."""
