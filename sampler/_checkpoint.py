@@ -1,0 +1,155 @@
+"""Checkpoints: a folder with the weights (safetensors, half precision) and a card that says how they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sampler._errors import SamplerError
+from sampler._model import Architecture, build_model
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DModel
+
+FORMAT = "memtj-checkpoint"
+FORMAT_VERSION = 1
+WEIGHTS = "model.safetensors"
+CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded network, the SHA-256 of its weights file, and its card (data, steps, loss curve, entropy, versions)."""
+
+    model: UNet2DModel
+    architecture: Architecture
+    sha256: str
+    card: dict[str, Any]
+    path: Path
+
+
+def shipped_checkpoint() -> Path:
+    """The folder of the checkpoint that comes with the project, trained on the shipped digits."""
+    return Path(str(resources.files("sampler") / "models" / "digits"))
+
+
+def save_checkpoint(
+    path: Path, weights: Mapping[str, torch.Tensor], architecture: Architecture, card: Mapping[str, Any]
+) -> str:
+    """Write weights and card as folder `path`, replacing an older one only when complete; return the SHA-256.
+
+    Floating-point weights are stored in half precision.
+    """
+    from safetensors.torch import save
+
+    new, old = path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights.items()}
+    raw = save(half)
+    (new / WEIGHTS).write_bytes(raw)
+    digest = hashlib.sha256(raw).hexdigest()
+    full = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "architecture": asdict(architecture),
+        "sha256": digest,
+        **card,
+    }
+    (new / CARD).write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
+    # A folder cannot replace a folder in one step: the old one steps aside first, so that each is whole.
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        os.replace(path, old)
+    os.replace(new, path)
+    shutil.rmtree(old, ignore_errors=True)
+    return digest
+
+
+def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
+    """Load a checkpoint folder (the shipped one by default) for sampling, its weights in float32.
+
+    Raises SamplerError where the folder is missing, foreign or damaged.
+    """
+    folder = Path(path) if path is not None else shipped_checkpoint()
+    card = _read_card(folder)
+    architecture = _read_architecture(folder, card)
+    weights, digest = _read_weights(folder, card)
+    model = build_model(architecture)
+    _fill(model, weights, folder)
+    model.eval().requires_grad_(False)
+    return Checkpoint(model, architecture, digest, card, folder)
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise SamplerError(f"there is no checkpoint at {folder}: name a folder that `memtj train` wrote")
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SamplerError(f"{folder} is not a checkpoint: it holds no {CARD}") from None
+    except (OSError, ValueError) as error:
+        raise SamplerError(f"the card {folder / CARD} cannot be read: {error}") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise SamplerError(f"{folder / CARD} is not the card of a {FORMAT}: this checkpoint is from another program")
+    if card.get("format_version") != FORMAT_VERSION:
+        raise SamplerError(
+            f"checkpoint {folder} has format version {card.get('format_version')}, this memtj reads {FORMAT_VERSION}"
+        )
+    return card
+
+
+def _read_architecture(folder: Path, card: Mapping[str, Any]) -> Architecture:
+    given = card.get("architecture")
+    fields = set(Architecture.__dataclass_fields__)
+    if not isinstance(given, dict) or set(given) != fields:
+        raise SamplerError(f"{folder / CARD} describes another kind of network than the one memtj builds")
+    numbers = {k: v for k, v in given.items() if k != "widths"}
+    widths = given["widths"]
+    whole = [*numbers.values(), *(widths if isinstance(widths, list) else [None])]
+    if not all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= 4096 for v in whole):
+        raise SamplerError(f"{folder / CARD} describes a network of impossible size: {given}")
+    return Architecture(widths=tuple(widths), **numbers)
+
+
+def _read_weights(folder: Path, card: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], str]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        raw = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise SamplerError(f"checkpoint {folder} has no readable {WEIGHTS}: {error.strerror}") from error
+    digest = hashlib.sha256(raw).hexdigest()
+    try:
+        weights = load(raw)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise SamplerError(f"{folder / WEIGHTS} is not a safetensors file: {error}") from error
+    if digest != card.get("sha256"):
+        raise SamplerError(f"{folder / WEIGHTS} is not the file its card describes: its SHA-256 differs")
+    return weights, digest
+
+
+def _fill(model: UNet2DModel, weights: Mapping[str, torch.Tensor], folder: Path) -> None:
+    expected = model.state_dict()
+    if set(weights) != set(expected):
+        missing, foreign = len(set(expected) - set(weights)), len(set(weights) - set(expected))
+        raise SamplerError(
+            f"{folder / WEIGHTS} does not fit its card's network: {missing} weights missing, {foreign} unknown"
+        )
+    for name, tensor in expected.items():
+        if weights[name].shape != tensor.shape:
+            raise SamplerError(
+                f"{folder / WEIGHTS} does not fit its card's network: {name} has shape "
+                f"{tuple(weights[name].shape)}, the network needs {tuple(tensor.shape)}"
+            )
+    model.load_state_dict({k: v.to(expected[k].dtype) for k, v in weights.items()})

@@ -1,0 +1,7 @@
+"""What can go wrong between bits and pictures."""
+
+from __future__ import annotations
+
+
+class SamplerError(Exception):
+    """Base of the sampler's errors: one sentence that says what is wrong and what to do."""
