@@ -1,0 +1,90 @@
+"""Progress of long commands: a live bar on a terminal, a line every few seconds in a log; rate and time left."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+from rich.progress import Task as RichTask
+from rich.text import Text
+
+from memtj._quantities import duration, si
+
+_LOG_INTERVAL = 3.0
+
+
+def _amounts(completed: float, total: float | None, unit: str, rate: float | None) -> str:
+    goal = f" of {si(total, unit)}" if total else ""
+    speed = f", {si(rate, f'{unit}/s')}" if rate else ""
+    left = f", {duration((total - completed) / rate)} left" if rate and total and completed < total else ""
+    return f"{si(completed, unit)}{goal}{speed}{left}"
+
+
+class _Amounts(ProgressColumn):
+    def render(self, task: RichTask) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text(_amounts(task.completed, task.total, task.fields["unit"], rate))
+
+
+@dataclass
+class Task:
+    """One line of progress; `advance_to` may be called as often as one likes."""
+
+    _owner: "ProgressDisplay"
+    description: str
+    total: float | None
+    unit: str
+    _rich_id: int | None = None
+    _started: float = field(default_factory=time.monotonic)
+    _logged: float = -math.inf
+    completed: float = 0
+
+    def advance_to(self, completed: float) -> None:
+        """Set the completed amount, in the task's unit."""
+        self.completed = completed
+        if self._rich_id is not None:
+            self._owner.live.update(self._rich_id, completed=completed)
+            return
+        now = time.monotonic()
+        finished = self.total is not None and completed >= self.total
+        if now - self._logged < _LOG_INTERVAL and not finished:
+            return
+        if finished and self._logged == math.inf:
+            return
+        self._logged = math.inf if finished else now
+        rate = completed / max(now - self._started, 1e-3)
+        self._owner.console.print(f"{self.description}: {_amounts(completed, self.total, self.unit, rate)}")
+
+
+class ProgressDisplay:
+    """Context manager over the progress lines of one command, written to standard error."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
+        self.live = Progress(
+            TextColumn("{task.description:<10}"), BarColumn(bar_width=30), _Amounts(), console=self.console
+        )
+
+    def __enter__(self) -> "ProgressDisplay":
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self.live.stop()
+
+    def task(self, description: str, total: float | None, unit: str) -> Task:
+        """Add a line: what is done, how much there is in all (None = unknown), and its unit ('bit', 'pictures')."""
+        rich_id = None
+        if self.console.is_terminal:
+            rich_id = self.live.add_task(description, total=total, unit=unit)
+        return Task(self, description, total, unit, rich_id)
+
+    def say(self, text: str) -> None:
+        """Print one line above the progress."""
+        self.console.print(text)

@@ -1,0 +1,39 @@
+"""Quantities as people read them: SI prefixes, durations, Wilson intervals."""
+
+import math
+
+_PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+
+
+def si(value: float, unit: str, digits: int = 3) -> str:
+    """Return `value` with an SI prefix, for example `si(7.3e-15, "J")` → '7.30 fJ'."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}"
+    exponent = min(12, max(-18, 3 * math.floor(math.log10(abs(value)) / 3)))
+    scaled = value / 10.0**exponent
+    if round(abs(scaled), max(0, digits - 3)) >= 1000 and exponent < 12:
+        exponent, scaled = exponent + 3, scaled / 1000
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(scaled)))) if scaled else 0
+    return f"{scaled:.{decimals}f} {_PREFIXES[exponent]}{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as '42 s', '3:05' or '2:03:05'."""
+    if not math.isfinite(seconds):
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def wilson(ones: int, count: int, z: float = 1.959964) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion (Wilson 1927), by default at 95 %."""
+    if count == 0:
+        return 0.0, 1.0
+    p = ones / count
+    centre = (p + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
+    return centre - half, centre + half
