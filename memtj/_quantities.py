@@ -9,12 +9,11 @@ def si(value: float, unit: str, digits: int = 3) -> str:
     """Return `value` with an SI prefix, for example `si(7.3e-15, "J")` → '7.30 fJ'."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {unit}"
-    exponent = min(12, max(-18, 3 * math.floor(math.log10(abs(value)) / 3)))
-    scaled = value / 10.0**exponent
-    if round(abs(scaled), max(0, digits - 3)) >= 1000 and exponent < 12:
-        exponent, scaled = exponent + 3, scaled / 1000
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(scaled)))) if scaled else 0
-    return f"{scaled:.{decimals}f} {_PREFIXES[exponent]}{unit}"
+    rounded = float(f"{value:.{digits - 1}e}")  # before the prefix is chosen: 999.9 k is 1.00 M
+    magnitude = math.floor(math.log10(abs(rounded)))
+    exponent = min(12, max(-18, 3 * (magnitude // 3)))
+    decimals = min(digits - 1, max(0, digits - 1 - (magnitude - exponent)))
+    return f"{rounded / 10.0**exponent:.{decimals}f} {_PREFIXES[exponent]}{unit}"
 
 
 def duration(seconds: float) -> str:

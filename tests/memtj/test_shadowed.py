@@ -1,0 +1,18 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_a_foreign_package_of_our_name_is_named(tmp_path: Path) -> None:
+    foreign = tmp_path / "instruments"
+    foreign.mkdir()
+    (foreign / "__init__.py").write_text("")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "memtj", "--version"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert str(foreign) in done.stderr
+    assert "environment of its own" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
