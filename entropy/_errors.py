@@ -1,0 +1,27 @@
+"""What can go wrong with a store; every message says what to do about it."""
+
+
+class StoreError(Exception):
+    """A store, a buffer or a lease cannot do what was asked; the message names the file and the remedy."""
+
+
+class NotEnoughBits(StoreError):
+    """Fewer bits are there than were asked for.
+
+    `wanted` and `available` are numbers of bits.
+    """
+
+    def __init__(self, wanted: int, available: int, what: str = "free in the store") -> None:
+        super().__init__(
+            f"{wanted:,} bits were wanted and {available:,} are {what}; record more, or ask for fewer"
+        )
+        self.wanted = wanted
+        self.available = available
+        self.what = what
+
+    def __reduce__(self):
+        return type(self), (self.wanted, self.available, self.what)
+
+
+class SharedCells(StoreError):
+    """Two of the words that a conditioner combines hold bits of the same cell, so they are not independent."""

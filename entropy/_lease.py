@@ -1,0 +1,261 @@
+"""A lease: bits that are this owner's alone, read in order, each at most once."""
+
+import os
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
+
+import numpy as np
+
+from ._errors import NotEnoughBits, StoreError
+from ._ledger import Ledger
+from ._locks import FileLock
+from ._ranges import Range, join_adjacent, slice_ranges
+from ._reader import LoadedBlock
+
+Piece = tuple[LoadedBlock, int, int]  # block, first bit in it, bits
+
+
+class BitReader(Protocol):
+    """What a conditioner reads from: a lease or a portion of one."""
+
+    @property
+    def remaining(self) -> int:
+        """Bits left to read."""
+        ...
+
+    def read(self, bits: int) -> np.ndarray:
+        """Read packed bits."""
+        ...
+
+    def read_pieces(self, bits: int) -> list[Piece]:
+        """Read bits as (block, first bit in the block, bits), for who must know their cells."""
+        ...
+
+
+def gather(pieces: Sequence[Piece], bits: int) -> np.ndarray:
+    """Join pieces to packed uint8 of `bits` bits, padded with zeros."""
+    if len(pieces) == 1:
+        return _slice(*pieces[0])
+    if all(count % 8 == 0 for _, _, count in pieces[:-1]):
+        return np.concatenate([_slice(*piece) for piece in pieces]) if pieces else np.empty(0, np.uint8)
+    unpacked = [np.unpackbits(_slice(*piece), count=piece[2]) for piece in pieces]
+    return np.packbits(np.concatenate(unpacked)[:bits])
+
+
+def _slice(block: LoadedBlock, first: int, bits: int) -> np.ndarray:
+    at, shift = first >> 3, first & 7
+    size = (bits + 7) >> 3
+    if shift == 0:
+        out = block.data[at : at + size].copy()
+    else:
+        source = block.data[at : at + size + 1]
+        out = source[:size] << np.uint8(shift)
+        out[: len(source) - 1] |= source[1:] >> np.uint8(8 - shift)
+    if bits & 7:
+        out[-1] &= 0xFF00 >> (bits & 7) & 0xFF
+    return out
+
+
+class Portion:
+    """A contiguous stretch of a lease, in lease order, read on its own; what is read here counts as read.
+
+    One portion belongs to one thread at a time; different portions may be read by different threads.
+    """
+
+    def __init__(self, lease: "Lease", first: int, bits: int) -> None:
+        self._lease = lease
+        self._first = first
+        self._at = first
+        self._end = first + bits
+        self._block: LoadedBlock | None = None
+        self._block_bit = 0
+        self._block_left = 0
+
+    @property
+    def bits(self) -> int:
+        """How many bits the portion has."""
+        return self._end - self._first
+
+    @property
+    def remaining(self) -> int:
+        """How many of them were not read yet."""
+        return self._end - self._at
+
+    @property
+    def ranges(self) -> list[Range]:
+        """Where its bits are: (buffer uuid, first usable bit, bits)."""
+        return slice_ranges(self._lease.ranges, self._first, self._end - self._first)
+
+    @property
+    def read_ranges(self) -> list[Range]:
+        """Where the bits are that were read so far."""
+        return slice_ranges(self._lease.ranges, self._first, self._at - self._first)
+
+    def read(self, bits: int) -> np.ndarray:
+        """Read the next `bits` bits; packed uint8, first bit most significant, padded with zeros.
+
+        Raises NotEnoughBits where fewer remain (nothing is read then), StoreError where the lease is over, the
+        process is a forked child, or a block is damaged.
+        """
+        if bits < self._block_left and not bits & 7 and not self._block_bit & 7 and bits > 0:
+            self._lease.check_usable()
+            assert self._block is not None
+            at = self._block_bit >> 3
+            self._advance(bits)
+            return self._block.data[at : at + (bits >> 3)].copy()
+        return gather(self.read_pieces(bits), bits)
+
+    def read_pieces(self, bits: int) -> list[Piece]:
+        """Read the next `bits` bits as (block, first bit in it, bits); raises as `read` does."""
+        if bits < 0:
+            raise ValueError("a number of bits is not negative")
+        self._lease.check_usable()
+        if bits > self._end - self._at:
+            raise NotEnoughBits(bits, self._end - self._at, "left of this part of the lease")
+        pieces: list[Piece] = []
+        while bits:
+            if not self._block_left:
+                self._block, self._block_bit, self._block_left = self._lease.locate(self._at)
+            assert self._block is not None
+            count = min(bits, self._block_left)
+            pieces.append((self._block, self._block_bit, count))
+            self._advance(count)
+            bits -= count
+        return pieces
+
+    def _advance(self, bits: int) -> None:
+        # counted before anything is handed out: a bit that may have left counts as read
+        self._at += bits
+        self._block_bit += bits
+        self._block_left -= bits
+
+
+class Lease:
+    """Bits taken from a store; made by `Store.lease`, a context manager.
+
+    Leaving it normally, what was read is consumed and the rest is free again; by any exception, or by never
+    leaving it (collected, killed), all of it is burned. A forked child cannot read from it.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        load: Callable[[str, int], LoadedBlock],
+        taken: tuple[int, str, list[Range], FileLock],
+        *,
+        purpose: str,
+        withheld: bool,
+    ) -> None:
+        self._ledger = ledger
+        self._load = load
+        self._id, self.uuid, ranges, self._lock = taken
+        self.purpose = purpose
+        self.withheld = withheld
+        self._ranges = ranges
+        self._starts = [0]
+        for item in ranges:
+            self._starts.append(self._starts[-1] + item.bits)
+        self._pid = os.getpid()
+        self._over: str | None = None
+        self._mutex = threading.Lock()
+        self._main = Portion(self, 0, self._starts[-1])
+        self._portions = [self._main]
+
+    @property
+    def bits(self) -> int:
+        """How many bits the lease has."""
+        return self._starts[-1]
+
+    @property
+    def remaining(self) -> int:
+        """How many of them were neither read nor split off."""
+        return self._main.remaining
+
+    @property
+    def ranges(self) -> list[Range]:
+        """Where its bits are, in lease order: (buffer uuid, first usable bit, bits)."""
+        return list(self._ranges)
+
+    @property
+    def read_ranges(self) -> list[Range]:
+        """Where the bits are that were read so far, by the lease and all its portions, in lease order."""
+        parts = sorted(self._portions, key=lambda part: part._first)
+        return join_adjacent(item for part in parts for item in part.read_ranges)
+
+    def read(self, bits: int) -> np.ndarray:
+        """Read the next `bits` bits; packed uint8, first bit most significant, padded with zeros.
+
+        Raises NotEnoughBits where fewer remain (nothing is read then), StoreError where the lease is over, the
+        process is a forked child, or a block is damaged.
+        """
+        return self._main.read(bits)
+
+    def read_pieces(self, bits: int) -> list[Piece]:
+        """Read the next `bits` bits as (block, first bit in it, bits); raises as `read` does."""
+        return self._main.read_pieces(bits)
+
+    def split(self, parts: int, bits_each: int) -> list[Portion]:
+        """Split off `parts` portions of `bits_each` bits, one after the other in lease order.
+
+        The lease itself goes on after them. Raises NotEnoughBits where fewer remain.
+        """
+        if parts < 0 or bits_each < 0:
+            raise ValueError("parts and bits_each are not negative")
+        with self._mutex:
+            self.check_usable()
+            wanted = parts * bits_each
+            if wanted > self._main.remaining:
+                raise NotEnoughBits(wanted, self._main.remaining, "left of this lease")
+            at, end = self._main._at, self._main._end
+            self._main._end = at
+            portions = [Portion(self, at + index * bits_each, bits_each) for index in range(parts)]
+            self._main = Portion(self, at + wanted, end - at - wanted)
+            self._portions += [*portions, self._main]
+        return portions
+
+    def close(self) -> None:
+        """Leave the lease normally: read bits are consumed, unread ones free; harmless when repeated."""
+        self._end(burn=False)
+
+    def burn(self) -> None:
+        """Leave the lease with all of its bits burned; harmless when repeated."""
+        self._end(burn=True)
+
+    def __enter__(self) -> Self:
+        self.check_usable()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._end(burn=kind is not None)
+
+    def check_usable(self) -> None:
+        """Raise StoreError where nothing may be read: the lease is over, or this is a forked child."""
+        if self._over is not None:
+            raise StoreError(f"lease {self.uuid} {self._over}: take a new one")
+        if self._pid != os.getpid():
+            raise StoreError(
+                f"lease {self.uuid} belongs to process {self._pid} and this is a forked child: take a lease here"
+            )
+
+    def locate(self, at: int) -> tuple[LoadedBlock, int, int]:
+        """Find the block of the lease's bit `at`: (block, bit in it, bits from there on in block and range)."""
+        index = bisect_right(self._starts, at) - 1
+        item = self._ranges[index]
+        inside = at - self._starts[index]
+        block = self._load(item.buffer, item.first + inside)
+        bit = item.first + inside - block.first_bit
+        return block, bit, min(block.bits - bit, item.bits - inside)
+
+    def _end(self, *, burn: bool) -> None:
+        if self._pid != os.getpid():
+            return  # the parent's to end
+        with self._mutex:
+            if self._over is not None:
+                return
+            self._over = "is burned" if burn else "was left"
+        try:
+            self._ledger.settle(self._id, () if burn else self.read_ranges, burn=burn)
+        finally:
+            self._lock.release(remove=True)

@@ -1,0 +1,90 @@
+"""File locks that die with their owner, so that a dead owner can be told from a slow one.
+
+POSIX `flock` and Windows byte locks belong to an open file, not to a process, so a probe from the owner's own
+process sees the lock too, and closing the probe does not free it (as `fcntl` record locks would).
+"""
+
+import contextlib
+import os
+import sys
+import weakref
+from pathlib import Path
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int, wait: bool) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def _take(descriptor: int, wait: bool) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+
+
+class FileLock:
+    """Holds the lock of a file until `release`, until it is collected, or until the process ends."""
+
+    def __init__(self, path: Path, *, wait: bool = True) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        self._pid = os.getpid()
+        self.held = _take(self._descriptor, wait)
+        if not self.held:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        else:
+            _HELD.add(self)
+
+    def release(self, *, remove: bool = False) -> None:
+        """Free the lock; `remove` deletes the file as well."""
+        if self._descriptor < 0:
+            return
+        if remove:
+            with contextlib.suppress(OSError):  # Windows keeps an open file; whoever cleans up next takes it
+                self.path.unlink(missing_ok=True)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close this process's handle on the lock."""
+        descriptor, self._descriptor, self.held = self._descriptor, -1, False
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.forget()
+
+
+def is_free(path: Path) -> bool:
+    """Say whether nobody alive holds the lock of this file (a missing file is held by nobody)."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError:
+        return True
+    try:
+        return _take(descriptor, wait=False)
+    finally:
+        os.close(descriptor)
+
+
+_HELD: "weakref.WeakSet[FileLock]" = weakref.WeakSet()
+
+
+def _forget_parents_locks() -> None:
+    # A forked child shares the parent's open file; while it lived, a dead parent would seem alive.
+    for lock in list(_HELD):
+        lock.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parents_locks)

@@ -1,0 +1,259 @@
+"""A recording: blocks of bits going into one buffer after the other."""
+
+import contextlib
+import datetime
+import logging
+import platform
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from ._errors import StoreError
+from ._format import BIT_ORDER, BLOCK_DTYPE, CELL_DTYPE, FORMAT, FORMAT_VERSION, snapshot
+from ._ledger import Ledger, now, writer_lock
+from ._locks import FileLock
+from ._writer import BufferWriter
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BlockCommit:
+    """What became of an appended block: where it is, and what was counted on the way."""
+
+    buffer: str
+    index: int
+    first_bit: int
+    bits: int
+    ones: int
+    crc: int
+
+
+def count_ones(packed: np.ndarray) -> int:
+    """Count the bits that are 1 in a contiguous uint8 array."""
+    whole = len(packed) // 8 * 8
+    ones = int(np.bitwise_count(packed[:whole].view(np.uint64)).sum(dtype=np.uint64))
+    return ones + int(np.bitwise_count(packed[whole:]).sum(dtype=np.uint64))
+
+
+class Recording:
+    """The one writer of a recording; made by `Store.record`, a context manager.
+
+    Each segment is a buffer of its own; a new one begins where `rotate_bytes` would be exceeded. A block that
+    `append` returned from is committed: it survives `kill -9`. Leaving the block closes the last buffer, by an
+    exception too, since what is committed is good.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        enter: Callable[[str, np.ndarray], None],
+        *,
+        cells: np.ndarray,
+        cells_per_pulse: int,
+        bench: Mapping[str, Any],
+        procedure: Mapping[str, Any],
+        simulated: bool,
+        device: str,
+        rotate_bytes: int,
+        resistances: int,
+    ) -> None:
+        if cells.dtype != CELL_DTYPE or cells.shape != (cells_per_pulse,) or cells_per_pulse < 1:
+            raise ValueError(f"cells must be {cells_per_pulse} elements of entropy.CELL_DTYPE")
+        self.uuid = str(uuid.uuid4())
+        self.bits = 0
+        self.blocks = 0
+        self._folder = folder
+        self._ledger = ledger
+        self._enter = enter
+        self._cells = cells.copy()
+        self._cells_per_pulse = cells_per_pulse
+        self._simulated = bool(simulated)
+        self._rotate_bytes = rotate_bytes
+        self._resistances = resistances
+        self._segment = -1
+        self._rows: list[np.ndarray] = []
+        self._snapshots = {
+            "bench": snapshot("bench", dict(bench)),
+            "procedure": snapshot("procedure", dict(procedure)),
+            "device": snapshot("device", device),
+            "software": snapshot("software", _software()),
+        }
+        self._closed = False
+        self._lock = FileLock(writer_lock(ledger.locks, self.uuid))
+        try:
+            self._next_segment()
+        except BaseException:
+            self._lock.release(remove=True)
+            raise
+
+    @property
+    def buffer(self) -> str:
+        """The uuid of the buffer that is being written."""
+        return self._buffer
+
+    def append(
+        self,
+        bits: np.ndarray,
+        count: int,
+        *,
+        valid: np.ndarray | None = None,
+        positions: int,
+        sequence: int,
+        host_time: float,
+        board_time: float,
+        pulses: int,
+        voltage: float,
+        width: float,
+        read_voltage: float,
+        field: float,
+        temperature: float,
+        failed_resets: int,
+        health: int = 0,
+        stalled: bool = False,
+    ) -> BlockCommit:
+        """Commit one block.
+
+        `bits`: packed uint8, `count` usable bits, first bit most significant, padded with zeros; `valid`: packed
+        mask of the same order over all `positions`, None where all are usable; `positions`: whole pulses times
+        cells; times in s (`host_time` since 1970), `voltage` and `read_voltage` in V at the device, `width` in
+        s, `field` in T, `temperature` in K. A block whose `health` is not 0 enters the ledger as withheld.
+
+        Raises ValueError where these contradict each other, StoreError where the disk takes no more (what was
+        committed before stays intact).
+        """
+        if self._closed:
+            raise StoreError(f"recording {self.uuid} is closed: start a new one")
+        bits, valid = _checked(bits, count, valid, positions, self._cells_per_pulse)
+        row = np.zeros(1, BLOCK_DTYPE)
+        row["bits"] = count
+        row["ones"] = count_ones(bits)
+        for name, value in (
+            ("positions", positions), ("sequence", sequence), ("host_time", host_time), ("board_time", board_time),
+            ("pulses", pulses), ("voltage", voltage), ("width", width), ("read_voltage", read_voltage),
+            ("field", field), ("temperature", temperature), ("failed_resets", failed_resets),
+            ("health", health), ("stalled", bool(stalled)),
+        ):  # fmt: skip
+            row[name] = value
+        if self._writer.blocks and self._writer.bytes + len(bits) > self._rotate_bytes:
+            self._end_segment()
+            self._next_segment()
+        first = self._writer.bits
+        self._writer.append(bits, valid, row)
+        self._rows.append(row)
+        self.bits += count
+        self.blocks += 1
+        return BlockCommit(
+            self._buffer, len(self._rows) - 1, first, count, int(row["ones"][0]), int(row["crc"][0])
+        )
+
+    def append_resistances(self, resistances: np.ndarray) -> int:
+        """Keep raw readings (ohm, any shape) while there is room; returns how many were kept.
+
+        Room is `resistances` readings in every segment, as `Store.record` was told; it is a sample for figures.
+        """
+        return self._writer.append_resistances(resistances)
+
+    def close(self) -> None:
+        """Close the last buffer; harmless when repeated."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._end_segment()
+        finally:
+            self._lock.release(remove=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _next_segment(self) -> None:
+        self._segment += 1
+        self._buffer = str(uuid.uuid4())
+        self._rows = []
+        created = now()
+        stamp = datetime.datetime.fromisoformat(created).strftime("%Y%m%dT%H%M%SZ")
+        name = f"{stamp}-{self.uuid[:8]}-{self._segment:04d}.h5"
+        attributes = {
+            "format": np.bytes_(FORMAT),
+            "format_version": np.uint32(FORMAT_VERSION),
+            "buffer": np.bytes_(self._buffer),
+            "recording": np.bytes_(self.uuid),
+            "segment": np.uint32(self._segment),
+            "created": np.bytes_(created),
+            "complete": np.uint8(0),
+            "simulated": np.uint8(self._simulated),
+            "cells_per_pulse": np.uint32(self._cells_per_pulse),
+            "conditioning": np.bytes_("none"),
+            "bit_order": np.bytes_(BIT_ORDER),
+            **self._snapshots,
+        }
+        self._writer = BufferWriter(self._folder / name, attributes, self._cells, self._resistances)
+        try:
+            self._ledger.register(
+                {
+                    "uuid": self._buffer, "file": name, "recording": self.uuid, "segment": self._segment,
+                    "created": created, "simulated": self._simulated, "conditioning": "none",
+                }
+            )  # fmt: skip
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                self._writer.close()
+            raise
+
+    def _end_segment(self) -> None:
+        self._writer.close()
+        rows = np.concatenate(self._rows) if self._rows else np.empty(0, BLOCK_DTYPE)
+        try:
+            self._enter(self._buffer, rows)
+        except StoreError as error:  # whoever opens the store next enters them from the file
+            _log.warning("the rows of %s wait for the next opening: %s", self._writer.path, error)
+
+
+def _checked(
+    bits: np.ndarray, count: int, valid: np.ndarray | None, positions: int, cells: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    bits = np.ascontiguousarray(bits)
+    if bits.dtype != np.uint8 or bits.shape != ((count + 7) // 8,) or count < 0:
+        raise ValueError(f"{count} bits are {(count + 7) // 8} packed uint8, not {bits.dtype} {bits.shape}")
+    if count % 8 and bits[-1] & (0xFF >> count % 8):
+        raise ValueError("the padding after the last bit must be zeros")
+    if positions % cells or positions < 0:
+        raise ValueError(f"{positions} positions are not whole pulses of {cells} cells")
+    if valid is None:
+        if positions != count:
+            raise ValueError(f"{count} of {positions} positions are usable, so `valid` must say which")
+        return bits, None
+    valid = np.ascontiguousarray(valid)
+    if valid.dtype != np.uint8 or valid.shape != ((positions + 7) // 8,):
+        raise ValueError(f"the mask of {positions} positions is {(positions + 7) // 8} packed uint8")
+    if positions % 8 and valid[-1] & (0xFF >> positions % 8):
+        raise ValueError("the padding after the last position of the mask must be zeros")
+    if count_ones(valid) != count:
+        raise ValueError(f"the mask marks {count_ones(valid)} usable positions and there are {count} bits")
+    return bits, None if count == positions else valid
+
+
+def _software() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ours = version("memtj")
+    except PackageNotFoundError:
+        ours = "unknown"
+    return {
+        "memtj": ours,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        "hdf5": h5py.version.hdf5_version,
+    }

@@ -1,0 +1,219 @@
+"""The writer of one buffer file: bits, flush, block row, flush."""
+
+import contextlib
+import errno
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._errors import StoreError
+from ._format import OVER_SCALE, crc32, create_buffer, row_crc
+
+_log = logging.getLogger(__name__)
+
+# HDF5 cannot take back a write that failed: it tries again at close and can end the process by a
+# segmentation fault. So room is reserved before HDF5 sees the block.
+_RESERVE_STEP = 4 << 20
+_METADATA_ROOM = 1 << 20
+_SUPERBLOCK_END = slice(28, 36)  # end-of-file address in a version 3 superblock
+
+
+class BufferWriter:
+    """Appends blocks to one buffer file; a block exists once `append` has returned.
+
+    After `kill -9` at any moment every block whose row is there has its bits: they were flushed to the
+    operating system before the row. There is no fsync per block (a power cut may cost the last seconds, which
+    the CRCs show); `close` does one.
+    """
+
+    def __init__(
+        self, path: Path, attributes: Mapping[str, Any], cells: np.ndarray, resistances: int
+    ) -> None:
+        self.path = path
+        self.blocks = 0
+        self.bits = 0
+        self.bytes = 0
+        self._valid_bytes = 0
+        self._failed: str | None = None
+        _probe_room(path)
+        try:
+            self._file: Any = create_buffer(path, attributes, cells, resistances)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(
+                f"{path} cannot be made: {_reason(error)}; check the folder and its room"
+            ) from None
+        self._data: Any = self._file["bits"]
+        self._valid: Any = self._file["valid"]
+        self._rows: Any = self._file["blocks"]
+        self._sample: Any = self._file["resistances"] if resistances else None
+        self._reserver = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        self._reserved = 0
+
+    def append(self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray) -> None:
+        """Commit one block; `row` (1 element of BLOCK_DTYPE) gets its places and checks filled in here."""
+        self._refuse_if_failed()
+        self._reserve(len(bits) + (0 if valid is None else len(valid)))
+        row["first_byte"] = self.bytes
+        row["crc"] = crc32(bits)
+        row["valid_offset"] = -1
+        if valid is not None:
+            row["valid_offset"] = self._valid_bytes
+            row["valid_crc"] = crc32(valid)
+        row["row_crc"] = row_crc(row)
+        with self._write_errors():
+            _extend(self._data, self.bytes, bits)
+            if valid is not None:
+                _extend(self._valid, self._valid_bytes, valid)
+            self._file.flush()
+            _extend(self._rows, self.blocks, row)
+            self._file.flush()
+        self.bytes += len(bits)
+        self._valid_bytes += 0 if valid is None else len(valid)
+        self.blocks += 1
+        self.bits += int(row["bits"][0])
+
+    def append_resistances(self, resistances: np.ndarray) -> int:
+        """Keep raw readings (ohm) as long as there is room for them; returns how many were kept."""
+        self._refuse_if_failed()
+        if self._sample is None:
+            return 0
+        there = self._sample.shape[0]
+        kept = np.asarray(resistances, np.float64).ravel()[: int(self._sample.attrs["room"]) - there]
+        if not len(kept):
+            return 0
+        counts = np.nan_to_num(kept / float(self._sample.attrs["scale"]), nan=OVER_SCALE, posinf=OVER_SCALE)
+        self._reserve(2 * len(kept))
+        with self._write_errors():
+            _extend(self._sample, there, np.clip(np.rint(counts), 0, OVER_SCALE).astype(np.uint16))
+        return len(kept)
+
+    def close(self) -> None:
+        """Mark the buffer complete, put it on the disk and close it."""
+        if not self._file:
+            return
+        end = None
+        if self._failed is None:
+            try:
+                with self._write_errors():
+                    self._file.attrs.modify("complete", np.uint8(1))
+                    self._file.flush()
+                    self._file.close()
+                    end = _end_of_file(self.path)
+            finally:
+                self._sync(end)
+        else:
+            self._sync(None)
+
+    def _sync(self, end: int | None) -> None:
+        descriptor, self._reserver = self._reserver, -1
+        try:
+            if end is not None and os.fstat(descriptor).st_size > end:
+                os.ftruncate(descriptor, end)  # give back what was reserved and not used
+            os.fsync(descriptor)
+        except OSError as error:
+            raise StoreError(
+                f"{self.path} could not be put on the disk: {_reason(error)}; verify it"
+            ) from None
+        finally:
+            os.close(descriptor)
+
+    def _reserve(self, size: int) -> None:
+        needed = self._file.id.get_filesize() + size + _METADATA_ROOM
+        if needed <= self._reserved:
+            return
+        target = needed + _RESERVE_STEP
+        try:
+            for goal in (target, needed):  # close to the end of a disk, be content with what is needed
+                try:
+                    _allocate(self._reserver, self.path, goal)
+                    self._reserved = goal
+                    return
+                except OSError:
+                    if goal == needed:
+                        raise
+        except OSError as error:
+            raise StoreError(self._sentence(_reason(error))) from None
+
+    def _sentence(self, reason: str) -> str:
+        return (
+            f"{self.path}: no more can be written ({reason}); its {self.blocks} committed blocks are intact. "
+            "Free some space and start a new recording"
+        )
+
+    def _refuse_if_failed(self) -> None:
+        if self._failed is not None:
+            raise StoreError(self._failed)
+        if not self._file:
+            raise StoreError(f"{self.path} is closed: start a new recording")
+
+    @contextlib.contextmanager
+    def _write_errors(self):
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            self._failed = self._sentence(_reason(error))
+            self._abandon()
+            raise StoreError(self._failed) from error
+
+    def _abandon(self) -> None:
+        """Close a file whose write failed, letting what HDF5 still wants to write go nowhere."""
+        try:
+            descriptor = self._file.id.get_vfd_handle()
+            scratch = os.memfd_create("memtj") if hasattr(os, "memfd_create") else None
+            if scratch is None:
+                scratch, name = tempfile.mkstemp()
+                os.unlink(name)
+            os.dup2(scratch, descriptor)
+            os.close(scratch)
+            self._file.close()
+        except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
+            _log.error("%s could not be closed after a failed write: %s", self.path, error)
+
+
+def _extend(dataset: Any, at: int, values: np.ndarray) -> None:
+    dataset.resize((at + len(values),))
+    dataset[at : at + len(values)] = values
+
+
+def _allocate(descriptor: int, path: Path, size: int) -> None:
+    there = os.fstat(descriptor).st_size
+    if size <= there:
+        return
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, there, size - there)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+    if shutil.disk_usage(path.parent).free < _METADATA_ROOM + size - there:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _probe_room(path: Path) -> None:
+    """Raise StoreError where not even an empty buffer fits; HDF5 would fail in the middle of making one."""
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            _allocate(probe.fileno(), path, _METADATA_ROOM)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be made: {_reason(error)}; free some space") from None
+
+
+def _end_of_file(path: Path) -> int | None:
+    with open(path, "rb") as file:
+        head = file.read(48)
+    known = head[:8] == b"\x89HDF\r\n\x1a\n" and head[8] == 3 and head[9] == 8
+    return int.from_bytes(head[_SUPERBLOCK_END], "little") if known else None
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    if "error message = '" in text:
+        return text.split("error message = '")[1].split("'")[0]
+    return (getattr(error, "strerror", None) or text or type(error).__name__).splitlines()[0]

@@ -1,0 +1,154 @@
+"""Statistics of raw bits for reports: P(1) and lag-1 correlation, of every cell and of the stream."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._errors import StoreError
+from ._recording import count_ones
+
+if TYPE_CHECKING:
+    from ._store import Store
+
+_PULSES_AT_ONCE = 255  # so that a cell's ones among them fit a uint8, which numpy adds fastest
+
+
+@dataclass(frozen=True)
+class PairSums:
+    """Sums over pairs (x, y) of an outcome and the one after it: how many, Σx, Σy, Σxy; arrays or scalars."""
+
+    pairs: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    both: np.ndarray
+
+    @property
+    def correlation(self) -> np.ndarray:
+        """Pearson's correlation of x and y; nan where one of them never changed."""
+        n, x, y, xy = (
+            np.asarray(part, np.float64) for part in (self.pairs, self.first, self.second, self.both)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (n * xy - x * y) / np.sqrt((n * x - x * x) * (n * y - y * y))
+
+
+@dataclass(frozen=True)
+class CellStatistics:
+    """What `cell_statistics` counted over raw, usable bits.
+
+    `cells`: CELL_DTYPE of the first buffer; `ones`, `counts`: int64, (cells,); `cell_pairs`: a cell's outcome in
+    consecutive pulses of one block, both usable; `stream_pairs`: consecutive usable bits of one block, whatever
+    their cells; `blocks`, `bits`: how much was looked at.
+    """
+
+    cells: np.ndarray
+    ones: np.ndarray
+    counts: np.ndarray
+    cell_pairs: PairSums
+    stream_pairs: PairSums
+    blocks: int
+    bits: int
+
+    @property
+    def p1(self) -> np.ndarray:
+        """P(1) of each cell; float64, (cells,); nan for a cell without a usable bit."""
+        with np.errstate(invalid="ignore"):
+            return self.ones / self.counts
+
+    @property
+    def lag1(self) -> np.ndarray:
+        """Lag-1 correlation of each cell; float64, (cells,); its standard error is 1/√pairs where there is none."""
+        return self.cell_pairs.correlation
+
+    @property
+    def ones_fraction(self) -> float:
+        """P(1) of the whole stream."""
+        return float(self.ones.sum() / self.counts.sum()) if self.bits else float("nan")
+
+    @property
+    def stream_lag1(self) -> float:
+        """Lag-1 correlation of the stream: neighbouring cells, mostly."""
+        return float(self.stream_pairs.correlation)
+
+
+def cell_statistics(
+    store: "Store", buffers: Iterable[str] | None = None, max_blocks: int | None = None
+) -> CellStatistics:
+    """Count ones and lag-1 pairs of every cell and of the stream, over raw bits.
+
+    `buffers`: buffer uuids of one array (default: all of the store); `max_blocks`: of these, blocks spread evenly
+    over them (default: all). Raises StoreError where the buffers have different numbers of cells, there is no
+    block, or one is damaged.
+    """
+    chosen = [info.uuid for info in store.buffers()] if buffers is None else list(buffers)
+    places = [(buffer, index) for buffer in chosen for index in range(len(store.rows(buffer)))]
+    if not places:
+        raise StoreError(f"{store.path} has no blocks to take statistics of: record first")
+    if max_blocks is not None and max_blocks < len(places):
+        places = [
+            places[i] for i in np.unique(np.linspace(0, len(places) - 1, max_blocks).round().astype(int))
+        ]
+    cells = store.cells(chosen[0])
+    sums = np.zeros((6, len(cells)), np.int64)
+    stream = np.zeros(4, np.int64)
+    bits = 0
+    for buffer, index in places:
+        row = store.rows(buffer)[index]
+        if len(store.cells(buffer)) != len(cells):
+            raise StoreError(f"buffer {buffer} has other cells than {chosen[0]}: choose buffers of one array")
+        data, valid = store.read_block(buffer, index)
+        _add_block(sums, data, valid, int(row["positions"]))
+        stream += _stream_sums(data, int(row["bits"]))
+        bits += int(row["bits"])
+    return CellStatistics(
+        cells, sums[0], sums[1], PairSums(*sums[2:]), PairSums(*stream), blocks=len(places), bits=bits
+    )
+
+
+def _add_block(sums: np.ndarray, data: np.ndarray, valid: np.ndarray | None, positions: int) -> None:
+    """Add a block's (ones, counts, pairs, first, second, both) per cell."""
+    cells = sums.shape[1]
+    outcomes = np.unpackbits(data, count=positions) if valid is None else None
+    usable = None
+    if valid is not None:
+        usable = np.unpackbits(valid, count=positions)
+        outcomes = np.zeros(positions, np.uint8)
+        outcomes[usable.view(bool)] = np.unpackbits(data)[: count_ones(np.ascontiguousarray(valid))]
+        usable = usable.reshape(-1, cells)
+    assert outcomes is not None
+    outcomes = outcomes.reshape(-1, cells)
+    # one pulse of overlap, so that pairs across the parts are counted
+    for begin in range(0, len(outcomes), _PULSES_AT_ONCE - 1):
+        part = outcomes[begin : begin + _PULSES_AT_ONCE]
+        own = part[: _PULSES_AT_ONCE - 1]
+        ones = _sum(own)
+        sums[0] += ones
+        sums[5] += _sum(part[1:] & part[:-1])
+        if usable is None:
+            sums[1] += len(own)
+            sums[2] += len(part) - 1
+            sums[3] += _sum(part[:-1])
+            sums[4] += _sum(part[1:])
+        else:
+            mask = usable[begin : begin + _PULSES_AT_ONCE]
+            sums[1] += _sum(mask[: _PULSES_AT_ONCE - 1])
+            sums[2] += _sum(mask[1:] & mask[:-1])
+            sums[3] += _sum(part[:-1] & mask[1:])
+            sums[4] += _sum(part[1:] & mask[:-1])
+
+
+def _sum(part: np.ndarray) -> np.ndarray:
+    return np.add.reduce(part, axis=0, dtype=np.uint8)
+
+
+def _stream_sums(data: np.ndarray, bits: int) -> np.ndarray:
+    if bits < 2:
+        return np.zeros(4, np.int64)
+    ones = count_ones(np.ascontiguousarray(data))
+    shifted = data << np.uint8(1)
+    shifted[:-1] |= data[1:] >> np.uint8(7)
+    both = count_ones(data & shifted)
+    first, last = int(data[0] >> 7), int(data[(bits - 1) // 8] >> 7 - (bits - 1) % 8) & 1
+    return np.array([bits - 1, ones - last, ones - first, both], np.int64)
