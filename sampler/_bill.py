@@ -1,0 +1,81 @@
+"""The bill: exactly how many bits a run will read, before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sampler._checkpoint import Checkpoint
+from sampler._hook import streams_noise
+from sampler._noise_map import NORMAL_BITS
+from sampler._schedulers import build_scheduler, step_options
+from sampler._settings import SampleSettings
+from sampler._sources import SoftwareSource
+
+if TYPE_CHECKING:
+    from entropy import Conditioning
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What a run reads: pictures × pixels × draws × 32 bits of noise, and so many recorded bits each for
+    those.
+
+    `draws` counts the noise tensors of one picture: the first and the random steps.
+    """
+
+    pictures: int
+    pixels: int
+    draws: int
+    bits_each: int
+    recorded_each: int
+
+    @property
+    def bits(self) -> int:
+        """Bits of noise of the whole run, after conditioning."""
+        return self.pictures * self.bits_each
+
+    @property
+    def recorded(self) -> int:
+        """Recorded bits of the whole run: what the lease must hold."""
+        return self.pictures * self.recorded_each
+
+    def __str__(self) -> str:
+        k = self.recorded_each / self.bits_each
+        return (
+            f"{self.pictures} pictures × {self.pixels} pixels × {self.draws} draws × {NORMAL_BITS} bits × "
+            f"{k:g} = "
+            f"{self.recorded:,} recorded bits"
+        )
+
+
+def bill(
+    checkpoint: Checkpoint, settings: SampleSettings, pictures: int, conditioning: Conditioning | None = None
+) -> Bill:
+    """Compute what sampling `pictures` pictures reads, exactly.
+
+    The draws are counted by running the scheduler itself once on a single pixel. Raises SamplerError for
+    settings that the scheduler refuses, and inside `hardware_noise`.
+    """
+    a = checkpoint.architecture
+    pixels = a.channels * a.image_size**2
+    draws = count_draws(settings, checkpoint)
+    bits_each = pixels * draws * NORMAL_BITS
+    recorded_each = bits_each if conditioning is None else conditioning.bits_in(bits_each)
+    return Bill(pictures, pixels, draws, bits_each, recorded_each)
+
+
+def count_draws(settings: SampleSettings, checkpoint: Checkpoint) -> int:
+    """Count the noise tensors that one picture takes."""
+    from sampler._sample import denoise
+
+    scheduler = build_scheduler(settings.scheduler, settings.steps, checkpoint.card["scheduler"])
+    tally = SoftwareSource(0)
+    with torch.no_grad(), streams_noise([tally]):
+        for _ in denoise(
+            lambda x, _: torch.zeros_like(x), scheduler, (1, 1, 1, 1), step_options(scheduler, settings.eta)
+        ):
+            pass
+    return tally.bits // NORMAL_BITS
