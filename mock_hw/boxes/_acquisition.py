@@ -1,0 +1,222 @@
+"""An acquisition of the simulated board: a thread makes blocks ahead of the host, into a FIFO that has an end."""
+
+import struct
+import threading
+import time
+import zlib
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mock_hw._array import Clock, Run, Sequence, SimulatedArray, stream_words
+
+MAGIC = b"MTJB"
+HEADER = struct.Struct("<4sHHQQIIdQIIII")
+MASKED, RESISTANCES, TOGGLE, STALLED, SIMULATED, LAST = (1 << bit for bit in range(6))
+FIFO_BYTES = 32 << 20
+FIFO_BLOCKS = 256
+# The payload starts here in a block's buffer: room before it for the block's own header, and aligned for words.
+_HEADER_AT = 64
+_DATA_AT = _HEADER_AT + HEADER.size
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one acquisition does; `count` pulses (0 = without end), `block` pulses in a block."""
+
+    sequence: Sequence
+    count: int
+    block: int
+    resistances: bool
+    seconds_per_pulse: float
+
+
+def fifo_capacity(positions: int, resistances: bool) -> int:
+    """Blocks of `positions` positions that the FIFO holds: at least 2."""
+    size = _DATA_AT + positions * (4 if resistances else 0.125) + positions / 8
+    return int(max(2, min(FIFO_BLOCKS, FIFO_BYTES // size)))
+
+
+class Acquisition:
+    """Makes blocks until its count is reached or `abort` is called.
+
+    Each block is a `memoryview` of the complete answer to `FETCh?`: definite-length block and line feed. `condition`
+    is the board's; it is notified whenever a block is there or the thread has ended.
+    """
+
+    def __init__(
+        self, array: SimulatedArray, clock: Clock, plan: Plan, condition: threading.Condition
+    ) -> None:
+        self._clock = clock
+        self._plan = plan
+        self._changed = condition
+        self._fifo: deque[memoryview] = deque()
+        self._capacity = fifo_capacity(plan.block * plan.sequence.selection.cells, plan.resistances)
+        self._pulses_done = 0
+        self._sequence_number = 0
+        self._aborted = False
+        self._finished = False
+        self._stalls = 0
+        self._stalled = 0.0
+        self._stalled_since: float | None = None
+        clock.freeze()
+        threading.Thread(target=self._main, args=(array,), name="array-board-pulses", daemon=True).start()
+
+    # The properties and methods down to `take` are for holders of the board's condition.
+
+    @property
+    def state(self) -> str:
+        """`IDLE`, `RUN` or `STALL`."""
+        if self._aborted or self._finished:
+            return "IDLE"
+        return "RUN" if self._stalled_since is None else "STALL"
+
+    @property
+    def pulsing(self) -> bool:
+        """Whether the thread still holds the array (for a few milliseconds after an abort too)."""
+        return not self._finished
+
+    @property
+    def stalls(self) -> tuple[int, float]:
+        """Number of stalls and seconds stalled."""
+        now = 0.0 if self._stalled_since is None else time.monotonic() - self._stalled_since
+        return self._stalls, self._stalled + now
+
+    @property
+    def blocks(self) -> int:
+        """Blocks in the FIFO."""
+        return len(self._fifo)
+
+    def abort(self) -> None:
+        """End at once; complete blocks stay in the FIFO, the running one is discarded."""
+        self._aborted = True
+        self._changed.notify_all()
+
+    def take(self, seconds: float) -> memoryview | None:
+        """The oldest block, waiting for one while the acquisition runs."""
+        deadline = time.monotonic() + seconds
+        while not self._fifo:
+            left = deadline - time.monotonic()
+            if left <= 0 or self.state == "IDLE":
+                return None
+            self._changed.wait(left)
+        block = self._fifo.popleft()
+        self._changed.notify_all()
+        return block
+
+    # From here on: the thread.
+
+    def _main(self, array: SimulatedArray) -> None:
+        try:
+            # Here and not in the constructor: it takes a while for a large array, and the board must stay responsive.
+            run = array.begin(self._plan.sequence)
+            try:
+                self._make_blocks(run, np.zeros(stream_words(self._block_pulses() * run.cells), np.uint64))
+            finally:
+                run.end()
+        finally:
+            with self._changed:
+                self._clock.thaw()
+                self._finished = True
+                self._changed.notify_all()
+
+    def _make_blocks(self, run: Run, valid: NDArray[np.uint64]) -> None:
+        while True:
+            with self._changed:
+                stalled = self._wait_for_room()
+                if self._aborted:
+                    return
+            block = self._make_block(run, valid, stalled)
+            with self._changed:
+                if self._aborted or block is None:
+                    return
+                self._fifo.append(block)
+                self._sequence_number += 1
+                self._changed.notify_all()
+                if self._pulses_done == self._plan.count:
+                    return
+
+    def _wait_for_room(self) -> bool:
+        if self._aborted or len(self._fifo) < self._capacity:
+            return False
+        self._stalls += 1
+        self._stalled_since = time.monotonic()
+        self._clock.thaw()
+        while not self._aborted and len(self._fifo) >= self._capacity:
+            self._changed.wait()
+        self._clock.freeze()
+        self._stalled += time.monotonic() - self._stalled_since
+        self._stalled_since = None
+        return True
+
+    def _block_pulses(self) -> int:
+        left = self._plan.count - self._pulses_done
+        return self._plan.block if self._plan.count == 0 else min(self._plan.block, left)
+
+    def _go_on(self) -> bool:
+        return not self._aborted
+
+    def _advance(self, pulses: int) -> None:
+        self._clock.advance(pulses * self._plan.seconds_per_pulse)
+
+    def _make_block(self, run: Run, valid: NDArray[np.uint64], stalled: bool) -> memoryview | None:
+        """One block, or None when it was aborted on the way."""
+        pulses, started = self._block_pulses(), self._clock.now()
+        positions = pulses * run.cells
+        flags = SIMULATED | (STALLED if stalled else 0)
+        valid = valid[: stream_words(positions)]
+        valid[:] = 0
+        if self._plan.resistances:
+            flags |= RESISTANCES
+            made = run.resistances(pulses, valid, go_on=self._go_on, advance=self._advance)
+            if made is None:
+                return None
+            readings, failed = made
+            size, buffer = 4 * positions, np.zeros(_DATA_AT + 4 * positions + positions // 8 + 2, np.uint8)
+            buffer[_DATA_AT : _DATA_AT + size] = readings.astype("<f4", copy=False).view(np.uint8)
+        else:
+            words = stream_words(positions)
+            size, buffer = -(-positions // 8), np.zeros(_DATA_AT + 8 * words + positions // 8 + 2, np.uint8)
+            bits = buffer[_DATA_AT : _DATA_AT + 8 * words].view(np.uint64)
+            done = run.bits(pulses, bits, valid, go_on=self._go_on, advance=self._advance)
+            if done is None:
+                return None
+            failed = done
+        self._pulses_done += pulses
+        end = _DATA_AT + size
+        if failed or not run.all_used:
+            flags |= MASKED
+            mask = valid.view(np.uint8)[: -(-positions // 8)]
+            buffer[end : end + len(mask)] = mask
+            end += len(mask)
+        flags |= TOGGLE if self._plan.sequence.toggle else 0
+        flags |= LAST if self._pulses_done == self._plan.count else 0
+        counts = (positions, run.cells, pulses)
+        return self._frame(buffer, end, counts, started, failed, flags)
+
+    def _frame(
+        self,
+        buffer: NDArray[np.uint8],
+        end: int,
+        counts: tuple[int, int, int],
+        started: float,
+        failed: int,
+        flags: int,
+    ) -> memoryview:
+        """Put the headers around the payload that lies in `buffer` up to `end`."""
+        fields = (
+            *(MAGIC, 1, HEADER.size, self._sequence_number, *counts, started),
+            *(failed, flags, self._stalls, 0),
+        )
+        whole = buffer.data.cast("B")
+        HEADER.pack_into(whole, _HEADER_AT, *fields, 0)
+        crc = zlib.crc32(whole[_DATA_AT:end], zlib.crc32(whole[_HEADER_AT : _DATA_AT - 4]))
+        HEADER.pack_into(whole, _HEADER_AT, *fields, crc)
+        size = str(end - _HEADER_AT).encode()
+        prefix = b"#%d%s" % (len(size), size)
+        start = _HEADER_AT - len(prefix)
+        whole[start:_HEADER_AT] = prefix
+        whole[end] = 10
+        return whole[start : end + 1]
