@@ -24,4 +24,4 @@ class NotEnoughBits(StoreError):
 
 
 class SharedCells(StoreError):
-    """Two of the words that a conditioner combines hold bits of the same cell, so they are not independent."""
+    """Two of the words that a conditioner combines hold bits of the same cell, so they depend on it both."""

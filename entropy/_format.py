@@ -157,7 +157,7 @@ def open_buffer(path: Path) -> h5py.File:
     return file
 
 
-def _refuse_foreign(path: Path, file: h5py.File) -> None:
+def _refuse_foreign(path: Path, file: Any) -> None:
     for name in file:
         link = file.get(name, getlink=True)
         if not isinstance(link, h5py.HardLink):
@@ -167,7 +167,8 @@ def _refuse_foreign(path: Path, file: h5py.File) -> None:
     version = int(file.attrs["format_version"])
     if version != FORMAT_VERSION:
         raise StoreError(
-            f"{path} has buffer format {version} and this program reads {FORMAT_VERSION}: use the memtj that wrote it"
+            f"{path} has buffer format {version} and this program reads "
+            f"{FORMAT_VERSION}: use the memtj that wrote it"
         )
     for name, dtype in _DATASETS.items():
         _refuse_odd(path, name, file.get(name), dtype)
@@ -185,7 +186,7 @@ def _refuse_odd(path: Path, name: str, dataset: Any, dtype: np.dtype) -> None:
         raise StoreError(f"{path}: /{name} is kept outside the file or filtered, so it is refused")
 
 
-def read_text(file: h5py.File, name: str) -> str:
+def read_text(file: Any, name: str) -> str:
     """Read a fixed-length text attribute; '' where it is absent or something else."""
     value = file.attrs.get(name)
     if isinstance(value, bytes):

@@ -96,8 +96,8 @@ class Portion:
     def read(self, bits: int) -> np.ndarray:
         """Read the next `bits` bits; packed uint8, first bit most significant, padded with zeros.
 
-        Raises NotEnoughBits where fewer remain (nothing is read then), StoreError where the lease is over, the
-        process is a forked child, or a block is damaged.
+        Raises NotEnoughBits where fewer remain (nothing is read then), StoreError where the lease is over,
+        the process is a forked child, or a block is damaged.
         """
         if bits < self._block_left and not bits & 7 and not self._block_bit & 7 and bits > 0:
             self._lease.check_usable()
@@ -187,8 +187,8 @@ class Lease:
     def read(self, bits: int) -> np.ndarray:
         """Read the next `bits` bits; packed uint8, first bit most significant, padded with zeros.
 
-        Raises NotEnoughBits where fewer remain (nothing is read then), StoreError where the lease is over, the
-        process is a forked child, or a block is damaged.
+        Raises NotEnoughBits where fewer remain (nothing is read then), StoreError where the lease is over,
+        the process is a forked child, or a block is damaged.
         """
         return self._main.read(bits)
 
@@ -236,11 +236,12 @@ class Lease:
             raise StoreError(f"lease {self.uuid} {self._over}: take a new one")
         if self._pid != os.getpid():
             raise StoreError(
-                f"lease {self.uuid} belongs to process {self._pid} and this is a forked child: take a lease here"
+                f"lease {self.uuid} belongs to process {self._pid} and this is a forked child: "
+                "take a lease of its own here"
             )
 
     def locate(self, at: int) -> tuple[LoadedBlock, int, int]:
-        """Find the block of the lease's bit `at`: (block, bit in it, bits from there on in block and range)."""
+        """Find the block of the lease's bit `at`: (block, bit in it, bits left in block and range)."""
         index = bisect_right(self._starts, at) - 1
         item = self._ranges[index]
         inside = at - self._starts[index]

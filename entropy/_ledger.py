@@ -70,7 +70,7 @@ class Accounts:
 
 @dataclass(frozen=True)
 class BufferRecord:
-    """What the ledger knows of a buffer."""
+    """What the ledger knows of a buffer: a row of the table `buffers`."""
 
     id: int
     uuid: str
@@ -78,14 +78,14 @@ class BufferRecord:
     recording: str
     segment: int
     created: str
-    simulated: bool
+    simulated: int
     conditioning: str
     blocks: int
     bits: int
     ones: int
     bytes: int
-    ended: bool
-    complete: bool
+    ended: int
+    complete: int
 
 
 def now() -> str:
@@ -189,15 +189,13 @@ class Ledger:
         condition = "WHERE NOT ended" if following else ""
         with self._reading() as db:
             found = db.execute(
-                "SELECT id, uuid, file, recording, segment, created, simulated, conditioning, blocks, bits, ones, "
-                f"bytes, ended, complete FROM buffers {condition} ORDER BY id"
+                "SELECT id, uuid, file, recording, segment, created, simulated, conditioning, blocks, bits, "
+                f"ones, bytes, ended, complete FROM buffers {condition} ORDER BY id"
             ).fetchall()
-        return [
-            BufferRecord(*row[:6], bool(row[6]), *row[7:12], bool(row[12]), bool(row[13])) for row in found
-        ]
+        return [BufferRecord(*row) for row in found]
 
     def block_copies(self, buffer: int) -> np.ndarray:
-        """Give the ledger's copy of a buffer's block rows: (first_byte, bits, ones, crc), int64, (blocks, 4)."""
+        """Give the ledger's copy of block rows: (first_byte, bits, ones, crc), int64, (blocks, 4)."""
         with self._reading() as db:
             found = db.execute(
                 "SELECT first_byte, bits, ones, crc FROM blocks WHERE buffer = ? ORDER BY idx", (buffer,)
@@ -207,34 +205,7 @@ class Ledger:
     def enter(self, buffer: int, rows: np.ndarray, *, ended: bool, complete: bool) -> None:
         """Enter all rows of a buffer that the ledger has not seen: as free, or withheld by their health."""
         with self._writing() as db:
-            seen, first, ones, size = db.execute(
-                "SELECT blocks, bits, ones, bytes FROM buffers WHERE id = ?", (buffer,)
-            ).fetchone()
-            for index in range(seen, len(rows)):
-                row = rows[index]
-                bits, health = int(row["bits"]), int(row["health"])
-                db.execute(
-                    "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        buffer,
-                        index,
-                        first,
-                        bits,
-                        int(row["first_byte"]),
-                        int(row["ones"]),
-                        int(row["crc"]),
-                        health,
-                    ),
-                )
-                _put(db, buffer, first, bits, WITHHELD if health else FREE)
-                first += bits
-                ones += int(row["ones"])
-                size += (bits + 7) // 8
-            db.execute(
-                "UPDATE buffers SET blocks = MAX(blocks, ?), bits = ?, ones = ?, bytes = ?, ended = MAX(ended, ?), "
-                "complete = MAX(complete, ?) WHERE id = ?",
-                (len(rows), first, ones, size, ended, complete, buffer),
-            )
+            _enter(db, buffer, rows, ended, complete)
 
     # --- leases
 
@@ -304,9 +275,17 @@ class Ledger:
             )
         return sum(high - low for low, high in inside)
 
-    def burn_unused(self) -> None:
-        """Burn every free and withheld bit, and expect no more of any buffer: this store is a copy."""
+    def become_a_copy(self, rows: dict[int, np.ndarray], stamp: dict[str, str]) -> None:
+        """Burn every free and withheld bit, expect no more of any buffer, and take the place for one's own.
+
+        `rows`: all block rows of the buffers that were still followed; they are entered first. It is one
+        transaction, so that a copy whose bits are not burned never passes for a store.
+        """
         with self._writing() as db:
+            for buffer, found in rows.items():
+                _enter(db, buffer, found, ended=True, complete=False)
+            _reap(db, self.locks)
+            db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(stamp.items()))
             db.execute("UPDATE ranges SET state = ? WHERE state IN (?, ?)", (BURNED, FREE, WITHHELD))
             db.execute("UPDATE buffers SET ended = 1")
             db.execute("UPDATE meta SET value = ? WHERE key = 'uuid'", (str(uuid.uuid4()),))
@@ -337,6 +316,37 @@ def lease_lock(locks: Path, name: str) -> Path:
 def writer_lock(locks: Path, recording: str) -> Path:
     """Name the file whose lock the writer of a recording holds."""
     return locks / f"writer-{recording}.lock"
+
+
+def _enter(db: sqlite3.Connection, buffer: int, rows: np.ndarray, ended: bool, complete: bool) -> None:
+    seen, first, ones, size = db.execute(
+        "SELECT blocks, bits, ones, bytes FROM buffers WHERE id = ?", (buffer,)
+    ).fetchone()
+    for index in range(seen, len(rows)):
+        row = rows[index]
+        bits, health = int(row["bits"]), int(row["health"])
+        db.execute(
+            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                buffer,
+                index,
+                first,
+                bits,
+                int(row["first_byte"]),
+                int(row["ones"]),
+                int(row["crc"]),
+                health,
+            ),
+        )
+        _put(db, buffer, first, bits, WITHHELD if health else FREE)
+        first += bits
+        ones += int(row["ones"])
+        size += (bits + 7) // 8
+    db.execute(
+        "UPDATE buffers SET blocks = MAX(blocks, ?), bits = ?, ones = ?, bytes = ?, "
+        "ended = MAX(ended, ?), complete = MAX(complete, ?) WHERE id = ?",
+        (len(rows), first, ones, size, ended, complete, buffer),
+    )
 
 
 def _open_leases(db: sqlite3.Connection) -> list[tuple[int, str]]:

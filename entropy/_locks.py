@@ -14,11 +14,13 @@ if sys.platform == "win32":
     import msvcrt
 
     def _take(descriptor: int, wait: bool) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
+        while True:
+            try:
+                msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+                return True
+            except OSError:  # LK_LOCK gives up after ten seconds
+                if not wait:
+                    return False
 
 else:
     import fcntl

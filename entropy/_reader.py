@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ._errors import StoreError
-from ._format import BLOCK_DTYPE, CELL_DTYPE, OVER_SCALE, crc32, open_buffer, sound_rows
+from ._format import BLOCK_DTYPE, CELL_DTYPE, OVER_SCALE, crc32, open_buffer, read_text, sound_rows
 
 _KEPT_BYTES = 32 << 20
 
@@ -23,9 +23,15 @@ class LoadedBlock:
     """
 
     def __init__(
-        self, buffer: str, index: int, first_bit: int, row: np.void, data: np.ndarray, valid: np.ndarray | None,
+        self,
+        buffer: str,
+        index: int,
+        first_bit: int,
+        row: np.void,
+        data: np.ndarray,
+        valid: np.ndarray | None,
         cells: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.buffer = buffer
         self.index = index
         self.first_bit = first_bit
@@ -101,11 +107,10 @@ class BufferReader:
         with self._mutex:
             self._file.close()
 
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """The attributes of the file, as they were when it was opened."""
-        with self._mutex:
-            return dict(self._file.attrs)
+    def text(self, name: str) -> str:
+        """Read a text attribute; '' where there is none."""
+        with self._mutex, self._reading(name):
+            return read_text(self._file, name)
 
     @property
     def complete(self) -> bool:
@@ -169,8 +174,8 @@ class BufferReader:
             data = dataset[first : first + size]
         if crc32(data) != crc:
             raise StoreError(
-                f"{self.path}: the CRC of block {index} in /{name} is wrong, so the file was damaged after it "
-                "was recorded; restore it from a copy"
+                f"{self.path}: the CRC of block {index} in /{name} is wrong, so the file was damaged after "
+                "it was recorded; restore it from a copy"
             )
         return data
 

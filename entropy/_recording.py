@@ -3,6 +3,7 @@
 import contextlib
 import datetime
 import logging
+import os
 import platform
 import uuid
 from collections.abc import Callable, Mapping
@@ -44,16 +45,16 @@ def count_ones(packed: np.ndarray) -> int:
 class Recording:
     """The one writer of a recording; made by `Store.record`, a context manager.
 
-    Each segment is a buffer of its own; a new one begins where `rotate_bytes` would be exceeded. A block that
-    `append` returned from is committed: it survives `kill -9`. Leaving the block closes the last buffer, by an
-    exception too, since what is committed is good.
+    Each segment is a buffer of its own; a new one begins where `rotate_bytes` would be exceeded. A block
+    that `append` returned from is committed: it survives `kill -9`. Leaving the recording closes the last
+    buffer, by an exception too, since what is committed is good.
     """
 
     def __init__(
         self,
         folder: Path,
         ledger: Ledger,
-        enter: Callable[[str, np.ndarray], None],
+        enter: Callable[[str], None],
         *,
         cells: np.ndarray,
         cells_per_pulse: int,
@@ -78,7 +79,6 @@ class Recording:
         self._rotate_bytes = rotate_bytes
         self._resistances = resistances
         self._segment = -1
-        self._rows: list[np.ndarray] = []
         self._snapshots = {
             "bench": snapshot("bench", dict(bench)),
             "procedure": snapshot("procedure", dict(procedure)),
@@ -86,6 +86,7 @@ class Recording:
             "software": snapshot("software", _software()),
         }
         self._closed = False
+        self._pid = os.getpid()
         self._lock = FileLock(writer_lock(ledger.locks, self.uuid))
         try:
             self._next_segment()
@@ -120,49 +121,55 @@ class Recording:
     ) -> BlockCommit:
         """Commit one block.
 
-        `bits`: packed uint8, `count` usable bits, first bit most significant, padded with zeros; `valid`: packed
-        mask of the same order over all `positions`, None where all are usable; `positions`: whole pulses times
-        cells; times in s (`host_time` since 1970), `voltage` and `read_voltage` in V at the device, `width` in
-        s, `field` in T, `temperature` in K. A block whose `health` is not 0 enters the ledger as withheld.
+        `bits`: packed uint8, `count` usable bits, first bit most significant, padded with zeros; `valid`:
+        packed mask of the same order over all `positions`, None where all are usable; `positions`: whole
+        pulses times cells; times in s (`host_time` since 1970), `voltage` and `read_voltage` in V at the
+        device, `width` in s, `field` in T, `temperature` in K. A block whose `health` is not 0 enters the
+        ledger as withheld.
 
         Raises ValueError where these contradict each other, StoreError where the disk takes no more (what was
         committed before stays intact).
         """
-        if self._closed:
-            raise StoreError(f"recording {self.uuid} is closed: start a new one")
+        self._check_usable()
         bits, valid = _checked(bits, count, valid, positions, self._cells_per_pulse)
         row = np.zeros(1, BLOCK_DTYPE)
         row["bits"] = count
         row["ones"] = count_ones(bits)
-        for name, value in (
-            ("positions", positions), ("sequence", sequence), ("host_time", host_time), ("board_time", board_time),
-            ("pulses", pulses), ("voltage", voltage), ("width", width), ("read_voltage", read_voltage),
-            ("field", field), ("temperature", temperature), ("failed_resets", failed_resets),
-            ("health", health), ("stalled", bool(stalled)),
-        ):  # fmt: skip
-            row[name] = value
+        row["positions"] = positions
+        row["sequence"] = sequence
+        row["host_time"] = host_time
+        row["board_time"] = board_time
+        row["pulses"] = pulses
+        row["voltage"] = voltage
+        row["width"] = width
+        row["read_voltage"] = read_voltage
+        row["field"] = field
+        row["temperature"] = temperature
+        row["failed_resets"] = failed_resets
+        row["health"] = health
+        row["stalled"] = stalled
         if self._writer.blocks and self._writer.bytes + len(bits) > self._rotate_bytes:
             self._end_segment()
             self._next_segment()
         first = self._writer.bits
         self._writer.append(bits, valid, row)
-        self._rows.append(row)
         self.bits += count
         self.blocks += 1
         return BlockCommit(
-            self._buffer, len(self._rows) - 1, first, count, int(row["ones"][0]), int(row["crc"][0])
+            self._buffer, self._writer.blocks - 1, first, count, int(row["ones"][0]), int(row["crc"][0])
         )
 
     def append_resistances(self, resistances: np.ndarray) -> int:
         """Keep raw readings (ohm, any shape) while there is room; returns how many were kept.
 
-        Room is `resistances` readings in every segment, as `Store.record` was told; it is a sample for figures.
+        Room is `resistances` readings in every segment, as `Store.record` was told: a sample for figures.
         """
+        self._check_usable()
         return self._writer.append_resistances(resistances)
 
     def close(self) -> None:
         """Close the last buffer; harmless when repeated."""
-        if self._closed:
+        if self._closed or self._pid != os.getpid():
             return
         self._closed = True
         try:
@@ -176,10 +183,17 @@ class Recording:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise StoreError(f"recording {self.uuid} is closed: start a new one")
+        if self._pid != os.getpid():
+            raise StoreError(
+                f"recording {self.uuid} belongs to the parent process: start one in this process"
+            )
+
     def _next_segment(self) -> None:
         self._segment += 1
         self._buffer = str(uuid.uuid4())
-        self._rows = []
         created = now()
         stamp = datetime.datetime.fromisoformat(created).strftime("%Y%m%dT%H%M%SZ")
         name = f"{stamp}-{self.uuid[:8]}-{self._segment:04d}.h5"
@@ -212,9 +226,8 @@ class Recording:
 
     def _end_segment(self) -> None:
         self._writer.close()
-        rows = np.concatenate(self._rows) if self._rows else np.empty(0, BLOCK_DTYPE)
         try:
-            self._enter(self._buffer, rows)
+            self._enter(self._buffer)
         except StoreError as error:  # whoever opens the store next enters them from the file
             _log.warning("the rows of %s wait for the next opening: %s", self._writer.path, error)
 

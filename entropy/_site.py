@@ -9,8 +9,33 @@ from pathlib import Path
 from ._errors import StoreError
 
 NETWORK_FILE_SYSTEMS = frozenset(
-    "nfs nfs4 cifs smb3 smbfs smb afs afpfs ncpfs coda davfs webdav ceph lustre gpfs beegfs glusterfs "
-    "fuse.sshfs fuse.glusterfs fuse.ceph fuse.davfs fuse.davfs2 fuse.smbnetfs fuse.rclone fuse.s3fs".split()
+    (
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "smb",
+        "afs",
+        "afpfs",
+        "ncpfs",
+        "coda",
+        "davfs",
+        "webdav",
+        "ceph",
+        "lustre",
+        "gpfs",
+        "beegfs",
+        "glusterfs",
+        "fuse.sshfs",
+        "fuse.glusterfs",
+        "fuse.ceph",
+        "fuse.davfs",
+        "fuse.davfs2",
+        "fuse.smbnetfs",
+        "fuse.rclone",
+        "fuse.s3fs",
+    )
 )
 
 
@@ -92,6 +117,6 @@ def refuse_network(path: Path) -> None:
     kind = network_file_system(path)
     if kind is not None:
         raise StoreError(
-            f"{path} lies on a network file system ({kind}), whose locks cannot keep two programs from taking "
-            "the same bits: put the store on a local disk"
+            f"{path} lies on a network file system ({kind}), whose locks cannot keep two programs from "
+            "taking the same bits: put the store on a local disk"
         )

@@ -1,6 +1,6 @@
 """The store: a folder of buffers and the ledger of their bits."""
 
-import itertools
+import contextlib
 import json
 import logging
 import os
@@ -19,7 +19,6 @@ from ._errors import NotEnoughBits, StoreError
 from ._lease import Lease, Piece, gather
 from ._ledger import Accounts, BufferRecord, Ledger, writer_lock
 from ._locks import FileLock, is_free
-from ._ranges import Range
 from ._reader import BlockCache, BufferReader, LoadedBlock
 from ._recording import Recording
 from ._site import machine_id, real_path, refuse_network
@@ -58,8 +57,8 @@ class Store:
     """Opens or creates the store in the folder `path`; a context manager, safe to use from several threads.
 
     Opening it enters committed blocks that the ledger has not seen as free, and burns the leases of owners
-    that are dead. Raises StoreError where the folder is no store (with `create=False`), lies on a network file
-    system, or is found at another place than it was made for: see `adopt`.
+    that are dead. Raises StoreError where the folder is no store (with `create=False`), lies on a network
+    file system, or is found at another place than it was made for: see `adopt`.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
@@ -71,6 +70,7 @@ class Store:
         self._records: dict[str, BufferRecord] = {}
         self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
         self._recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
+        self._unreadable: set[str] = set()
         self._closed = False
         self._ledger = open_ledger(self.path, create=create)
         try:
@@ -135,23 +135,25 @@ class Store:
         """Take `bits` bits that nobody else will ever read.
 
         `purpose` is kept in the ledger; `wait`: seconds to wait for recordings (running, or yet to start) to
-        bring enough; `withheld=True` takes withheld bits and only those. Ranges begin on bytes where possible.
-        Raises NotEnoughBits, saying how many were free, once `wait` is over.
+        bring enough; `withheld=True` takes withheld bits and only those. Ranges begin on bytes where
+        possible. Raises NotEnoughBits, saying how many were free, once `wait` is over.
         """
         if bits < 1:
             raise ValueError("a lease has at least one bit")
         self._check_open()
-        deadline = None if wait is None else time.monotonic() + wait
-        for turn in itertools.count():
+        deadline = time.monotonic() + (wait or 0.0)
+        turn = 0
+        taken = None
+        while taken is None:
             self._follow()
             try:
                 taken = self._ledger.lease(bits, purpose, withheld)
-                break
             except NotEnoughBits:
-                left = 0.0 if deadline is None else deadline - time.monotonic()
+                left = deadline - time.monotonic()
                 if left <= 0:
                     raise
                 time.sleep(min(left, _POLL[min(turn, len(_POLL) - 1)]))
+                turn += 1
         lease = Lease(self._ledger, self._load_at, taken, purpose=purpose, withheld=withheld)
         self._leases.add(lease)
         return lease
@@ -219,7 +221,7 @@ class Store:
         return gather(pieces, total)
 
     def withhold(self, buffer: str, first: int, bits: int, *, verdict: str) -> int:
-        """Withhold the free bits of a range from ordinary leases; returns how many bits there were to withhold.
+        """Withhold the free bits of a range from ordinary leases; returns how many there were.
 
         `verdict` says why and is kept in the ledger.
         """
@@ -252,15 +254,26 @@ class Store:
                     reader = self._reader(record.uuid, fresh=True, record=record)
                     rows, complete = reader.rows, ended and reader.complete
             except StoreError as error:
-                _log.warning("its new blocks cannot be seen: %s", error)
+                if record.uuid not in self._unreadable:
+                    self._unreadable.add(record.uuid)
+                    _log.warning("new blocks cannot be seen: %s", error)
                 continue
             if len(rows) > record.blocks or ended:
                 self._ledger.enter(record.id, rows, ended=ended, complete=complete)
+            if ended:  # a killed writer could not remove it
+                with contextlib.suppress(OSError):
+                    writer_lock(self._ledger.locks, record.recording).unlink(missing_ok=True)
 
-    def _enter_finished(self, buffer: str, rows: np.ndarray) -> None:
-        self._ledger.enter(self._record(buffer).id, rows, ended=True, complete=True)
+    def _enter_finished(self, buffer: str) -> None:
+        """Enter the rows of a buffer that a recording of this store has just closed."""
+        record = self._record(buffer)
         with self._mutex:
             self._forget_reader(buffer)
+        reader = BufferReader(self.path / record.file)
+        try:
+            self._ledger.enter(record.id, reader.rows, ended=True, complete=reader.complete)
+        finally:
+            reader.close()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -314,7 +327,8 @@ class Store:
                 reader.refresh()
             if not 0 <= bit < int(reader.starts[-1]):
                 raise StoreError(
-                    f"{reader.path} has {int(reader.starts[-1]):,} committed bits, so bit {bit:,} is not there"
+                    f"{reader.path} has {int(reader.starts[-1]):,} committed bits, so bit {bit:,} is not "
+                    "there"
                 )
             index = int(np.searchsorted(reader.starts, bit, side="right")) - 1
             block = self._cache.get(buffer, index)
@@ -326,43 +340,53 @@ class Store:
     def _snapshot(self, buffer: str, name: str) -> dict[str, Any]:
         reader = self._reader(buffer)
         try:
-            return json.loads(reader.attributes[name])
-        except (KeyError, ValueError, TypeError):
+            return json.loads(reader.text(name))
+        except ValueError:
             raise StoreError(f"{reader.path}: its {name} snapshot cannot be read; restore the file") from None
 
     def _info(self, record: BufferRecord) -> BufferInfo:
         live = not record.ended and not is_free(writer_lock(self._ledger.locks, record.recording))
         return BufferInfo(
-            record.uuid, self.path / record.file, record.recording, record.segment, record.created,
-            record.complete, live, record.simulated, record.blocks, record.bits, record.ones, record.bytes,
-            record.conditioning,
-        )  # fmt: skip
+            uuid=record.uuid,
+            path=self.path / record.file,
+            recording=record.recording,
+            segment=record.segment,
+            created=record.created,
+            complete=bool(record.complete),
+            live=live,
+            simulated=bool(record.simulated),
+            blocks=record.blocks,
+            bits=record.bits,
+            ones=record.ones,
+            bytes=record.bytes,
+            conditioning=record.conditioning,
+        )
 
 
 def adopt(path: str | os.PathLike[str], *, moved: bool) -> None:
     """Make a store that is found at another place than it was made for usable here.
 
-    `moved=True`: the old place is gone, so free bits stay free. `moved=False`: this is a copy, so its free and
-    withheld bits are burned here, since two copies would hand out the same ones.
+    `moved=True`: the old place is gone, so free bits stay free. `moved=False`: this is a copy, so its free
+    and withheld bits are burned here, since two copies would hand out the same ones.
     """
     folder = Path(path).absolute()
     ledger = open_ledger(folder, create=False)
     try:
-        if not moved:
-            ledger.set_meta(
-                **_stamp(folder)
-            )  # so that the rows not seen yet are entered, and burned with the rest
-            _enter_all(folder)
-            ledger.reap()
-            ledger.burn_unused()
-        ledger.set_meta(**_stamp(folder))
+        if moved:
+            ledger.set_meta(**_stamp(folder))
+        else:
+            rows = {record.id: _all_rows(folder / record.file) for record in ledger.buffers(following=True)}
+            ledger.become_a_copy(rows, _stamp(folder))
     finally:
         ledger.close()
 
 
-def _enter_all(folder: Path) -> None:
-    with Store(folder, create=False) as store:
-        store.accounts()
+def _all_rows(path: Path) -> np.ndarray:
+    reader = BufferReader(path)
+    try:
+        return reader.rows
+    finally:
+        reader.close()
 
 
 def open_ledger(folder: Path, *, create: bool) -> Ledger:
@@ -371,8 +395,8 @@ def open_ledger(folder: Path, *, create: bool) -> Ledger:
     if not there and not create:
         raise StoreError(f"{folder} is no store (it has no ledger.sqlite): give the folder of one")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         refuse_network(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "locks").mkdir(exist_ok=True)
         lock = FileLock(folder / "locks" / "open.lock")
     except OSError as error:
@@ -408,9 +432,6 @@ def _check_stamp(folder: Path, ledger: Ledger) -> None:
         where = f"at {path}" if machine == here["machine"] else f"at {path} on another computer"
         raise StoreError(
             f"the store {folder} was made {where}: say whether it was moved or copied here, by "
-            "`memtj store adopt --moved` (the old one is gone) or `--copied` (its free bits are burned here); "
+            "`memtj store adopt --moved` (the old one is gone) or `--copied` (free bits are burned here), "
             f"in Python entropy.adopt({str(folder)!r}, moved=True or False)"
         )
-
-
-__all__ = ["BufferInfo", "Range", "Store", "adopt", "open_ledger"]

@@ -41,6 +41,7 @@ class BufferWriter:
         self.bytes = 0
         self._valid_bytes = 0
         self._failed: str | None = None
+        self._committing = False
         _probe_room(path)
         try:
             self._file: Any = create_buffer(path, attributes, cells, resistances)
@@ -66,6 +67,7 @@ class BufferWriter:
             row["valid_offset"] = self._valid_bytes
             row["valid_crc"] = crc32(valid)
         row["row_crc"] = row_crc(row)
+        self._committing = True
         with self._write_errors():
             _extend(self._data, self.bytes, bits)
             if valid is not None:
@@ -77,6 +79,7 @@ class BufferWriter:
         self._valid_bytes += 0 if valid is None else len(valid)
         self.blocks += 1
         self.bits += int(row["bits"][0])
+        self._committing = False
 
     def append_resistances(self, resistances: np.ndarray) -> int:
         """Keep raw readings (ohm) as long as there is room for them; returns how many were kept."""
@@ -94,21 +97,20 @@ class BufferWriter:
         return len(kept)
 
     def close(self) -> None:
-        """Mark the buffer complete, put it on the disk and close it."""
-        if not self._file:
+        """Mark the buffer complete, put it on the disk and close it; harmless when repeated."""
+        if self._reserver < 0:
             return
         end = None
-        if self._failed is None:
-            try:
+        try:
+            if self._file:
                 with self._write_errors():
                     self._file.attrs.modify("complete", np.uint8(1))
                     self._file.flush()
+                    used = self._file.id.get_filesize()
                     self._file.close()
-                    end = _end_of_file(self.path)
-            finally:
-                self._sync(end)
-        else:
-            self._sync(None)
+                    end = max(used, _end_of_file(self.path))
+        finally:
+            self._sync(end)
 
     def _sync(self, end: int | None) -> None:
         descriptor, self._reserver = self._reserver, -1
@@ -149,6 +151,10 @@ class BufferWriter:
     def _refuse_if_failed(self) -> None:
         if self._failed is not None:
             raise StoreError(self._failed)
+        if (
+            self._committing
+        ):  # it is unknown how far an interrupted commit came, so nothing may be written over it
+            raise StoreError(self._sentence("an append was interrupted"))
         if not self._file:
             raise StoreError(f"{self.path} is closed: start a new recording")
 
@@ -205,11 +211,12 @@ def _probe_room(path: Path) -> None:
         raise StoreError(f"{path} cannot be made: {_reason(error)}; free some space") from None
 
 
-def _end_of_file(path: Path) -> int | None:
+def _end_of_file(path: Path) -> int:
+    """Say where HDF5 holds the file to end, by its superblock (version 3, which `libver="latest"` writes)."""
     with open(path, "rb") as file:
         head = file.read(48)
     known = head[:8] == b"\x89HDF\r\n\x1a\n" and head[8] == 3 and head[9] == 8
-    return int.from_bytes(head[_SUPERBLOCK_END], "little") if known else None
+    return int.from_bytes(head[_SUPERBLOCK_END], "little") if known else path.stat().st_size
 
 
 def _reason(error: BaseException) -> str:

@@ -48,10 +48,10 @@ class NoConditioning:
 
 
 class Xor:
-    """XOR of `k` consecutive 32-bit words: word i of the output is words k·i … k·i + k − 1 of the input, XORed.
+    """XOR of `k` consecutive 32-bit words: word i is words k·i … k·i + k − 1 of the raw bits, XORed.
 
-    It works in whole words: a read of `bits_out` bits costs 32·k raw bits for every 32 begun, and what is left
-    of the last word is dropped, so reads of multiples of 32 bits waste nothing and join seamlessly.
+    It works in whole words: a read of `bits_out` bits costs 32·k raw bits for every 32 begun, and what is
+    left of the last word is dropped, so reads of multiples of 32 bits waste nothing and join seamlessly.
     """
 
     def __init__(self, k: int) -> None:
@@ -74,8 +74,8 @@ class Xor:
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:
         """Read raw bits and return `bits_out` bits, packed uint8, padded with zeros.
 
-        Raises SharedCells where two words of one group hold bits of the same cell (their bits are spent then),
-        NotEnoughBits as the source does.
+        Raises SharedCells where two words of one group hold bits of the same cell (their bits are spent
+        then), NotEnoughBits as the source does.
         """
         bits = self.bits_in(bits_out)
         pieces = source.read_pieces(bits)
@@ -126,7 +126,7 @@ def refuse_shared_cells(pieces: Sequence[Piece], k: int) -> None:
 
 
 def _follows(before: Piece, after: Piece) -> bool:
-    """Whether the second piece goes on with the next cells after the first one's (blocks are whole pulses)."""
+    """Whether the second piece goes on with the next cells (blocks are whole pulses)."""
     block, first, bits = before
     following, at, _ = after
     return (
@@ -151,8 +151,8 @@ def _refuse_exactly(pieces: Sequence[Piece], k: int, low: int, high: int) -> Non
         block = pieces[0][0]
         raise SharedCells(
             f"xor{k} would combine two bits of cell {cell} (buffer {block.buffer}, near bit "
-            f"{block.first_bit + pieces[0][1] + low * group:,}; {block.cells} cells a pulse): record with more "
-            "cells, or use another conditioning"
+            f"{block.first_bit + pieces[0][1] + low * group:,}; {block.cells} cells a pulse): record with "
+            "more cells, or use another conditioning"
         )
 
 

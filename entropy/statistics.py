@@ -19,10 +19,10 @@ _PULSES_AT_ONCE = 255  # so that a cell's ones among them fit a uint8, which num
 class PairSums:
     """Sums over pairs (x, y) of an outcome and the one after it: how many, Σx, Σy, Σxy; arrays or scalars."""
 
-    pairs: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
-    both: np.ndarray
+    pairs: np.ndarray | np.integer
+    first: np.ndarray | np.integer
+    second: np.ndarray | np.integer
+    both: np.ndarray | np.integer
 
     @property
     def correlation(self) -> np.ndarray:
@@ -38,9 +38,9 @@ class PairSums:
 class CellStatistics:
     """What `cell_statistics` counted over raw, usable bits.
 
-    `cells`: CELL_DTYPE of the first buffer; `ones`, `counts`: int64, (cells,); `cell_pairs`: a cell's outcome in
-    consecutive pulses of one block, both usable; `stream_pairs`: consecutive usable bits of one block, whatever
-    their cells; `blocks`, `bits`: how much was looked at.
+    `cells`: CELL_DTYPE of the first buffer; `ones`, `counts`: int64, (cells,); `cell_pairs`: a cell's outcome
+    in consecutive pulses of one block, both usable; `stream_pairs`: consecutive usable bits of one block,
+    whatever their cells; `blocks`, `bits`: how much was looked at.
     """
 
     cells: np.ndarray
@@ -59,7 +59,7 @@ class CellStatistics:
 
     @property
     def lag1(self) -> np.ndarray:
-        """Lag-1 correlation of each cell; float64, (cells,); its standard error is 1/√pairs where there is none."""
+        """Lag-1 correlation of each cell; float64, (cells,); its standard error is about 1/√pairs."""
         return self.cell_pairs.correlation
 
     @property
@@ -78,9 +78,9 @@ def cell_statistics(
 ) -> CellStatistics:
     """Count ones and lag-1 pairs of every cell and of the stream, over raw bits.
 
-    `buffers`: buffer uuids of one array (default: all of the store); `max_blocks`: of these, blocks spread evenly
-    over them (default: all). Raises StoreError where the buffers have different numbers of cells, there is no
-    block, or one is damaged.
+    `buffers`: buffer uuids of one array (default: all of the store); `max_blocks`: of these, blocks spread
+    evenly over them (default: all). Raises StoreError where the buffers have different numbers of cells,
+    there is no block, or one is damaged.
     """
     chosen = [info.uuid for info in store.buffers()] if buffers is None else list(buffers)
     places = [(buffer, index) for buffer in chosen for index in range(len(store.rows(buffer)))]
