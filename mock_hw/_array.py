@@ -40,8 +40,8 @@ class Selection:
 class Sequence:
     """Everything that decides what one pulse does; arrays have the shape (rows, columns) of the whole array.
 
-    `voltage` in volts per cell (trims included), `thresholds` in ohms per cell, `mask` True = use; widths and `settle`
-    in seconds, `temperature` in kelvin, `field` in tesla.
+    `voltage` in volts per cell (trims included), `thresholds` in ohms per cell, `mask` True = use; widths
+    and `settle` in seconds, `temperature` in kelvin, `field` in tesla.
     """
 
     selection: Selection
@@ -59,7 +59,7 @@ class Sequence:
 
 
 class Clock:
-    """A board's clock: follows the computer's, except while pulses are simulated, when it advances by theirs."""
+    """A board's clock: follows the computer's, and advances by the pulses' time while they are simulated."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -112,7 +112,7 @@ class SimulatedArray:
         return self._antiparallel.copy()
 
     def begin(self, sequence: Sequence) -> "Run":
-        """Start a run of pulses; random numbers depend on the seed and on how many runs and readings came before."""
+        """Start a run of pulses; the seed and how many runs and readings came before decide its draws."""
         self._epoch += 1
         return Run(self, sequence, _draws.keys(self._seed, self._epoch))
 
@@ -128,7 +128,7 @@ class SimulatedArray:
 
 
 class _Readout:
-    """What the selected cells read in both states: `levels` and `noise` in ohms, from P and from AP, (cells,) each."""
+    """What the selected cells read in P and in AP: `levels` and `noise` in ohms, two arrays (cells,) each."""
 
     def __init__(self, array: SimulatedArray, sequence: Sequence) -> None:
         device = array.device
@@ -204,8 +204,9 @@ class Run:
     ) -> int | None:
         """Apply `pulses` pulses; the packed outcomes go to `out`, their validity to `valid`.
 
-        Both are zeroed uint64 streams, one word longer than needed, and hold `numpy.packbits` bytes afterwards.
-        `valid` is left alone where nothing can be invalid (toggle, no cell masked). `go_on` is asked now and then, `advance` told the pulses done. Returns the failed resets, None when stopped.
+        Both are zeroed uint64 streams, one word longer than needed, and hold `numpy.packbits` bytes
+        afterwards. `valid` is left alone where nothing can be invalid (toggle, no cell masked). `go_on` is
+        asked now and then, `advance` told the pulses done. Returns the failed resets, None when stopped.
         """
         return self._pulses(pulses, out, valid, self._read, go_on, advance)
 
@@ -217,7 +218,7 @@ class Run:
         go_on: Callable[[], bool] = lambda: True,
         advance: Callable[[int], None] = lambda _: None,
     ) -> tuple[NDArray[np.float32], int] | None:
-        """Apply `pulses` pulses and read in ohms: float32 (pulses · cells,), NaN where invalid, and failed resets."""
+        """Apply pulses, read in ohms: float32 (pulses · cells,), NaN where invalid, and failed resets."""
         states = np.zeros(len(valid), np.uint64)
         first = self._pulse * self.cells
         failed = self._pulses(pulses, states, valid, self._look, go_on, advance)
@@ -268,15 +269,15 @@ class Run:
         outcome: _draws.Law,
     ) -> int:
         start = (self._state, self._used, self.cells, pulses, self._pulse, position, *self._key, out)
-        write = (self._write.planes, self._write.sure, self._write.open)
-        seen = (outcome.planes, outcome.sure, outcome.open)
+        write = (self._write.planes, self._write.sure, self._write.unsure)
+        seen = (outcome.planes, outcome.sure, outcome.unsure)
         if self._sequence.toggle:
             _draws.toggle(*start, *write, *seen)
             if self.can_be_invalid:
                 _draws.repeat(self._used, self.cells, pulses, position, valid)
             return 0
-        reset = (self._reset.planes, self._reset.sure, self._reset.open)
-        read = (self._read.planes, self._read.sure, self._read.open)
+        reset = (self._reset.planes, self._reset.sure, self._reset.unsure)
+        read = (self._read.planes, self._read.sure, self._read.unsure)
         return _draws.reset_write(*start, valid, *write, *reset, *read, *seen)
 
 

@@ -1,8 +1,8 @@
 """The cells of a simulated array: how they switch and what they read.
 
-What stands here is a smooth *stand-in* of our own choice, not device physics: it has the right shape (switching that
-oscillates in pulse width, a sigmoid in voltage, a spread from cell to cell) and plausible numbers, nothing more.
-Macrospin physics replaces it behind the same `Device` interface.
+What stands here is a smooth *stand-in* of our own choice, not device physics: it has the right shape
+(switching that oscillates in pulse width, a sigmoid in voltage, a spread from cell to cell) and plausible
+numbers, nothing more. Macrospin physics replaces it behind the same `Device` interface.
 """
 
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class Device(Protocol):
     ) -> Floats:
         """Probability that one pulse flips each cell.
 
-        `voltage` in volts per cell, `width` in seconds, `temperature` in kelvin, `field` in tesla (out of plane, on
-        top of each cell's stray field), `antiparallel` the state the pulse starts from.
+        `voltage` in volts per cell, `width` in seconds, `temperature` in kelvin, `field` in tesla (out of
+        plane, on top of each cell's stray field), `antiparallel` the state the pulse starts from.
         """
         ...
 
@@ -71,8 +71,8 @@ class StandInParameters:
 class StandInDevice:
     """Smooth stand-in for an array of ME-MTJ cells; not physics, replaced by the macrospin model later.
 
-    P = S(V) g(w): S a logistic in (V - V_c) with a fifth-order term that sharpens its tails, g(w) from
-    ½ (1 - exp(-(w/2.5 ns)⁴) cos(π w / t_half)), flattened at its maximum so that a reset pulse of the half period
+    P = S(V) g(w): S a logistic in (V - V_c) with a fifth-order term that sharpens its tails, g(w) from ½ (1
+    - exp(-(w/2.5 ns)⁴) cos(π w / t_half)), flattened at its maximum so that a reset pulse of the half period
     hardly ever fails. The stray field tilts P→AP against AP→P. Spreads are Gaussian, cut at 2.5 σ.
     """
 

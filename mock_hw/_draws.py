@@ -1,10 +1,11 @@
 """Bit-sliced draws: 64 cells at a time, every cell with its own probability.
 
-A *lane* is one cell; word w holds lanes 64 w … 64 w + 63, the first one in the most significant bit. A *law* is the
-pair of probabilities (from P, from AP) of every lane, as thresholds of 32 bits stored as bit planes, most significant
-first: a draw compares the bits of a random number with those of the thresholds until every lane has decided, about
-seven random words for 64 lanes, and is exact for every lane's own (32-bit) probability. Random words are a function of
-key and counter alone (SplitMix64's finaliser), so results do not depend on how the pulses are cut into blocks.
+A *lane* is one cell; word w holds lanes 64 w … 64 w + 63, the first one in the most significant bit; eight
+words are a group. A *law* is the pair of probabilities (from P, from AP) of every lane, as thresholds of 32
+bits stored as bit planes, most significant first: a draw compares the bits of a random number with those of
+the thresholds until every lane has decided, about ten random words for 64 lanes, and is exact for every
+lane's own (32-bit) probability. Random words are a function of key and counter alone (SplitMix64's
+finaliser), so results do not depend on how the pulses are cut into blocks.
 """
 
 import sys
@@ -26,11 +27,19 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
-# Random words set aside for one lane word in one pulse: five draws of at most 32 each.
-_STAGE = np.uint64(32)
-_STRIDE = np.uint64(5 * 32)
-_STAGE_WRITE, _STAGE_OUTCOME, _STAGE_FIRST = np.uint64(0), np.uint64(32), np.uint64(64)
-_STAGE_RESET, _STAGE_CHECK = np.uint64(96), np.uint64(128)
+# Words that are drawn together, one vector register of eight.
+GROUP = 8
+# Random words set aside for a group in one pulse: five draws of at most 32 rounds. A counter is never
+# stored: what moves is its product with gamma, modulo 2^64.
+_MODULUS = 1 << 64
+
+
+def _skip(rounds: int) -> np.uint64:
+    return np.uint64(rounds * GROUP * int(_GAMMA) % _MODULUS)
+
+
+_ROUND, _STRIDE = _skip(1), _skip(5 * 32)
+_WRITE, _OUTCOME, _FIRST, _RESET, _CHECK = _skip(0), _skip(32), _skip(64), _skip(96), _skip(128)
 _LITTLE_ENDIAN = sys.byteorder == "little"
 
 
@@ -38,46 +47,46 @@ _LITTLE_ENDIAN = sys.byteorder == "little"
 class Law:
     """Probabilities of every lane from both states, ready for the kernels.
 
-    `planes` uint64 (words, 32, 2): threshold bit k of lane l of word w, from P and from AP; `sure` uint64 (words, 2):
-    lanes whose probability is 1; `open` uint64 (words,): lanes that need a random number in one of the states.
+    `planes` uint64 (groups, 32, 2, 8): bit k of the thresholds of the lanes of a word, from P and from AP;
+    `sure` uint64 (groups, 2, 8): lanes whose probability is 1; `unsure` uint64 (groups, 8): lanes that need
+    a random number in one of the states.
     """
 
     planes: Words
     sure: Words
-    open: Words
+    unsure: Words
 
     @classmethod
     def from_probabilities(
         cls, from_parallel: NDArray[np.float64], from_antiparallel: NDArray[np.float64]
     ) -> "Law":
         """Round the probabilities, both of shape (lanes,), to multiples of 2⁻³²."""
-        lanes = len(from_parallel)
-        words = -(-lanes // 64)
-        planes = np.zeros((words, 32, 2), np.uint64)
-        sure = np.zeros((words, 2), np.uint64)
-        undecided = np.zeros(lanes, bool)
+        groups = -(-len(from_parallel) // (64 * GROUP))
+        planes = np.zeros((groups, 32, 2, GROUP), np.uint64)
+        sure = np.zeros((groups, 2, GROUP), np.uint64)
+        unsure = np.zeros(len(from_parallel), bool)
         for state, probability in enumerate((from_parallel, from_antiparallel)):
             threshold = np.rint(np.clip(probability, 0.0, 1.0) * 2.0**32).astype(np.uint64)
             certain = threshold == 1 << 32
-            undecided |= (threshold != 0) & ~certain
+            unsure |= (threshold != 0) & ~certain
             sure[:, state] = pack_lanes(certain)
             threshold = np.minimum(threshold, (1 << 32) - 1)
             for k in range(32):
                 planes[:, k, state] = pack_lanes((threshold >> np.uint64(31 - k)) & _ONE)
-        return cls(planes, sure, pack_lanes(undecided))
+        return cls(planes, sure, pack_lanes(unsure))
 
 
 def pack_lanes(bits: NDArray) -> Words:
-    """Pack (lanes,) truth values into uint64 words, first lane in the most significant bit, padded with zeros."""
+    """Pack (lanes,) truth values into uint64 (groups, 8), first lane most significant, padded with zeros."""
     packed = np.packbits(np.asarray(bits).astype(bool))
-    padded = np.zeros(-(-len(bits) // 64) * 8, np.uint8)
+    padded = np.zeros(-(-len(bits) // (64 * GROUP)) * 8 * GROUP, np.uint8)
     padded[: len(packed)] = packed
-    return padded.view(">u8").astype(np.uint64)
+    return padded.view(">u8").astype(np.uint64).reshape(-1, GROUP)
 
 
 def unpack_lanes(words: Words, lanes: int) -> NDArray[np.bool_]:
     """Undo `pack_lanes`: bool of shape (lanes,)."""
-    return np.unpackbits(words.astype(">u8").view(np.uint8), count=lanes).astype(bool)
+    return np.unpackbits(words.astype(">u8").reshape(-1).view(np.uint8), count=lanes).astype(bool)
 
 
 def keys(*entropy: int) -> tuple[np.uint64, np.uint64]:
@@ -87,27 +96,35 @@ def keys(*entropy: int) -> tuple[np.uint64, np.uint64]:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _random(key, key2, counter):
-    z = key + counter * _GAMMA
+def _mix(z, key2):
     z = (z ^ (z >> _S30)) * _MIX_A
     z = (z ^ key2 ^ (z >> _S27)) * _MIX_B
     return z ^ (z >> _S31)
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _draw(planes, sure, wanted_open, w, state, wanted, key, key2, counter):
-    """Lanes of `wanted` whose random number is below their threshold."""
-    hit = wanted & ((sure[w, 0] & ~state) | (sure[w, 1] & state))
-    undecided = wanted & wanted_open[w]
+def _draw(planes, sure, unsure, g, state, wanted, hit, undecided, z, key2):
+    """Into `hit`: lanes of `wanted` (all (8,)) whose random number is below their threshold."""
+    left = _ZERO
+    for j in range(GROUP):
+        s = state[j]
+        hit[j] = wanted[j] & (sure[g, 0, j] ^ ((sure[g, 0, j] ^ sure[g, 1, j]) & s))
+        undecided[j] = wanted[j] & unsure[g, j]
+        left |= undecided[j]
     for k in range(32):
-        if undecided == _ZERO:
+        if left == _ZERO:
             break
-        random = _random(key, key2, counter)
-        counter += _ONE
-        plane = (planes[w, k, 0] & ~state) | (planes[w, k, 1] & state)
-        hit |= undecided & plane & ~random
-        undecided &= ~(plane ^ random)
-    return hit
+        left = _ZERO
+        # No branch in here, so that the compiler makes eight words one vector.
+        for j in range(GROUP):
+            random = _mix(z + np.uint64(j) * _GAMMA, key2)
+            plane = planes[g, k, 0, j] ^ ((planes[g, k, 0, j] ^ planes[g, k, 1, j]) & state[j])
+            u = undecided[j]
+            hit[j] |= u & plane & ~random
+            u &= ~(plane ^ random)
+            undecided[j] = u
+            left |= u
+        z += _ROUND
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -132,35 +149,41 @@ def _count(word):
 @numba.njit(cache=True, nogil=True)
 def toggle(
     state, used, lanes, pulses, first_pulse, position, key, key2, out,
-    write_planes, write_sure, write_open, read_planes, read_sure, read_open,
+    write_planes, write_sure, write_unsure, read_planes, read_sure, read_unsure,
 ):  # fmt: skip
-    """Write pulse and reading, `pulses` times: bits into the stream `out` from bit `position`; `state` moves on."""
-    words = len(state)
-    lanes = np.uint64(lanes)
+    """Write pulse and reading, `pulses` times: bits into the stream `out` from bit `position`.
+
+    `state` and `used` uint64 (groups, 8) hold one bit for each of `lanes` cells; `state` moves on.
+    """
+    groups = len(state)
+    words = -(-lanes // 64)
+    hit, undecided = np.empty(GROUP, np.uint64), np.empty(GROUP, np.uint64)
     row = np.uint64(position)
-    base = np.uint64(first_pulse) * np.uint64(words) * _STRIDE
+    z = key + np.uint64(first_pulse) * np.uint64(groups) * _STRIDE
     for _ in range(pulses):
         at = row
-        for w in range(words):
-            s = state[w]
-            u = used[w]
-            s ^= _draw(write_planes, write_sure, write_open, w, s, u, key, key2, base + _STAGE_WRITE)
-            state[w] = s
-            bits = _draw(read_planes, read_sure, read_open, w, s, u, key, key2, base + _STAGE_OUTCOME)
-            _put(out, at, bits)
-            at += _64
-            base += _STRIDE
-        row += lanes
+        for g in range(groups):
+            s, u = state[g], used[g]
+            _draw(write_planes, write_sure, write_unsure, g, s, u, hit, undecided, z + _WRITE, key2)
+            for j in range(GROUP):
+                s[j] ^= hit[j]
+            _draw(read_planes, read_sure, read_unsure, g, s, u, hit, undecided, z + _OUTCOME, key2)
+            for j in range(min(GROUP, words - GROUP * g)):
+                _put(out, at, hit[j])
+                at += _64
+            z += _STRIDE
+        row += np.uint64(lanes)
 
 
 @numba.njit(cache=True, nogil=True)
 def repeat(used, lanes, pulses, position, valid):
-    """Validity of `pulses` pulses in which only masked cells are invalid, into `valid` from bit `position`."""
+    """Validity of pulses in which only masked cells are invalid, into `valid` from bit `position`."""
+    words = -(-lanes // 64)
     row = np.uint64(position)
     for _ in range(pulses):
         at = row
-        for w in range(len(used)):
-            _put(valid, at, used[w])
+        for w in range(words):
+            _put(valid, at, used[w // GROUP, w % GROUP])
             at += _64
         row += np.uint64(lanes)
 
@@ -168,37 +191,40 @@ def repeat(used, lanes, pulses, position, valid):
 @numba.njit(cache=True, nogil=True)
 def reset_write(
     state, used, lanes, pulses, first_pulse, position, key, key2, out, valid,
-    write_planes, write_sure, write_open, reset_planes, reset_sure, reset_open,
-    read_planes, read_sure, read_open, outcome_planes, outcome_sure, outcome_open,
+    write_planes, write_sure, write_unsure, reset_planes, reset_sure, reset_unsure,
+    read_planes, read_sure, read_unsure, outcome_planes, outcome_sure, outcome_unsure,
 ):  # fmt: skip
     """Read, reset what reads AP, check, write, read, `pulses` times; returns the number of failed resets.
 
     Bits go to the stream `out` and their validity to `valid`, from bit `position`; a failed reset's bit is 0.
     """
-    words = len(state)
-    lanes = np.uint64(lanes)
+    groups = len(state)
+    words = -(-lanes // 64)
+    hit, undecided = np.empty(GROUP, np.uint64), np.empty(GROUP, np.uint64)
+    high, failed = np.empty(GROUP, np.uint64), np.empty(GROUP, np.uint64)
     row = np.uint64(position)
-    base = np.uint64(first_pulse) * np.uint64(words) * _STRIDE
+    z = key + np.uint64(first_pulse) * np.uint64(groups) * _STRIDE
     failures = 0
     for _ in range(pulses):
         at = row
-        for w in range(words):
-            s = state[w]
-            u = used[w]
-            high = _draw(read_planes, read_sure, read_open, w, s, u, key, key2, base + _STAGE_FIRST)
-            s ^= _draw(reset_planes, reset_sure, reset_open, w, s, high, key, key2, base + _STAGE_RESET)
-            failed = _draw(read_planes, read_sure, read_open, w, s, u, key, key2, base + _STAGE_CHECK)
-            s ^= _draw(write_planes, write_sure, write_open, w, s, u, key, key2, base + _STAGE_WRITE)
-            state[w] = s
-            bits = _draw(
-                outcome_planes, outcome_sure, outcome_open, w, s, u, key, key2, base + _STAGE_OUTCOME
-            )
-            failures += _count(failed)
-            _put(out, at, bits & ~failed)
-            _put(valid, at, u & ~failed)
-            at += _64
-            base += _STRIDE
-        row += lanes
+        for g in range(groups):
+            s, u = state[g], used[g]
+            _draw(read_planes, read_sure, read_unsure, g, s, u, high, undecided, z + _FIRST, key2)
+            _draw(reset_planes, reset_sure, reset_unsure, g, s, high, hit, undecided, z + _RESET, key2)
+            for j in range(GROUP):
+                s[j] ^= hit[j]
+            _draw(read_planes, read_sure, read_unsure, g, s, u, failed, undecided, z + _CHECK, key2)
+            _draw(write_planes, write_sure, write_unsure, g, s, u, hit, undecided, z + _WRITE, key2)
+            for j in range(GROUP):
+                s[j] ^= hit[j]
+            _draw(outcome_planes, outcome_sure, outcome_unsure, g, s, u, hit, undecided, z + _OUTCOME, key2)
+            for j in range(min(GROUP, words - GROUP * g)):
+                failures += _count(failed[j])
+                _put(out, at, hit[j] & ~failed[j])
+                _put(valid, at, u[j] & ~failed[j])
+                at += _64
+            z += _STRIDE
+        row += np.uint64(lanes)
     return failures
 
 
@@ -223,11 +249,11 @@ def to_packbits(stream: Words) -> None:
 
 @numba.njit(cache=True, nogil=True)
 def gaussian(key, key2, first, out):
-    """Fill `out` (float64) with standard normals number `first`, `first` + 1, … of this key (Box and Muller 1958)."""
+    """Fill `out` (float64) with standard normals from number `first` of this key (Box and Muller 1958)."""
     scale = 2.0**-53
     counter = np.uint64(first) * np.uint64(2)
     for i in range(len(out)):
-        u = (np.float64(_random(key, key2, counter) >> np.uint64(11)) + 0.5) * scale
-        v = np.float64(_random(key, key2, counter + _ONE) >> np.uint64(11)) * scale
+        u = (np.float64(_mix(key + counter * _GAMMA, key2) >> np.uint64(11)) + 0.5) * scale
+        v = np.float64(_mix(key + (counter + _ONE) * _GAMMA, key2) >> np.uint64(11)) * scale
         out[i] = np.sqrt(-2.0 * np.log(u)) * np.cos(2.0 * np.pi * v)
         counter += np.uint64(2)

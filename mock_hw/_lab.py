@@ -1,4 +1,4 @@
-"""The simulated laboratory as a whole: from a TOML file to boxes on wires, in this process or as one of its own."""
+"""The simulated laboratory: from a TOML file to boxes on wires, in this process or one of its own."""
 
 import contextlib
 import json as json_format
@@ -164,8 +164,9 @@ def serve(
 ) -> None:
     """Serve a lab until SIGINT or SIGTERM; call it in the main thread of a process of its own.
 
-    Prints the resources and the seed when everything answers, with `json` as one JSON line. With `exit_with_stdin`
-    the end of standard input ends it too, so that it does not outlive a parent that was killed.
+    Prints the resources and the seed when everything answers, with `json` as one JSON line. With
+    `exit_with_stdin` the end of standard input ends it too, so that it does not outlive a parent that was
+    killed.
     """
     lab = Lab.default(seed=seed) if path is None else Lab.from_toml(path, seed=seed)
     stop = threading.Event()
@@ -206,7 +207,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _compile() -> None:
-    """Compile the draws (or load them from numba's cache) before the first command could have to wait for it."""
+    """Compile the draws (or load them from numba's cache) before a first command has to wait for it."""
     array = SimulatedArray(StandInDevice(3, 0), 1, 3, 0)
     for toggle in (False, True):
         mask = np.array([[True, True, False]])

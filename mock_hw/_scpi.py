@@ -91,7 +91,7 @@ class Status:
         self.event_status |= 8 if device_dependent else {1: 32, 2: 16, 3: 8, 4: 4}[-number // 100]
 
 
-# --- parameters -------------------------------------------------------------------------------------------------
+# --- parameters --------------------------------------------------------------------------------------------
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -139,7 +139,7 @@ def block(text: str) -> bytes:
     raise ScpiError(-104, "a block is wanted")
 
 
-# --- the table of commands --------------------------------------------------------------------------------------
+# --- the table of commands ---------------------------------------------------------------------------------
 
 Answer = str | memoryview
 """A text, or a definite-length block together with the line feed that ends the response."""
@@ -149,9 +149,10 @@ Answer = str | memoryview
 class Command:
     """One row of a box's table.
 
-    `header` as the protocol page writes it, without the question mark; `read` answers the query, `write` acts on the
-    parameters; both get the box's session first. `idle`: the command is refused while an acquisition runs; `anyone`:
-    it may be sent by others than the owner; `block_answer`: the query must be the last unit of its line.
+    `header` as the protocol page writes it, without the question mark; `read` answers the query, `write`
+    acts on the parameters; both get the box's session first. `idle`: the command is refused while an
+    acquisition runs; `anyone`: it may be sent by others than the owner; `block_answer`: the query must be
+    the last unit of its line.
     """
 
     header: str
@@ -194,7 +195,7 @@ def _forms(name: str) -> list[str]:
     return list(dict.fromkeys((short, name.upper())))
 
 
-# --- program messages -------------------------------------------------------------------------------------------
+# --- program messages --------------------------------------------------------------------------------------
 
 _UNIT = re.compile(r"(:?)(\*?[A-Za-z][A-Za-z0-9_]*(?::[A-Za-z][A-Za-z0-9_]*)*)(\??)(?:[ \t]+(.*))?", re.ASCII)
 

@@ -1,7 +1,8 @@
 """Wires that serve a box: a TCP socket and a serial line on a pseudo-terminal. They know nothing of SCPI.
 
-A box offers `open_session(hang_up)`; a session takes received bytes by `feed`, which yields responses (pieces of bytes
-to send in order) and raises `InputClosed` when the connection should end, and is told of its end by `close`.
+A box offers `open_session(hang_up)`; a session takes received bytes by `feed`, which yields responses
+(pieces of bytes to send in order) and raises `InputClosed` when the connection should end, and is told of
+its end by `close`.
 """
 
 import contextlib
@@ -45,7 +46,7 @@ class Box(Protocol):
 
 
 class TcpWire:
-    """Serves a box on a TCP port; port 0 takes a free one. A thread for each connection, up to `MAX_CONNECTIONS`."""
+    """Serves a box on a TCP port (0: a free one), a thread for each of up to `MAX_CONNECTIONS` connections."""
 
     def __init__(
         self, box: Box, *, host: str = "127.0.0.1", port: int = 0, send_timeout: float = SEND_TIMEOUT
@@ -117,7 +118,8 @@ class TcpWire:
                 if count == 0:
                     return
                 for response in session.feed(view[:count]):
-                    # While this waits nothing more is read, so a client that never reads its answers stops itself.
+                    # While this waits nothing more is read, so a client that never reads its answers stops
+                    # itself.
                     connection.settimeout(self._send_timeout)
                     for piece in response:
                         _send_all(connection, piece)
@@ -145,8 +147,8 @@ def _shut(connection: socket.socket) -> None:
 class SerialWire:
     """Serves a box on a pseudo-terminal, as a USB serial board would look; not on Windows.
 
-    A serial line has no close: the one session lasts as long as the wire. An answer that nobody reads is dropped after
-    `send_timeout` seconds without progress.
+    A serial line has no close: the one session lasts as long as the wire. An answer that nobody reads is
+    dropped after `send_timeout` seconds without progress.
     """
 
     def __init__(self, box: Box, *, send_timeout: float = SEND_TIMEOUT) -> None:

@@ -1,4 +1,4 @@
-"""An acquisition of the simulated board: a thread makes blocks ahead of the host, into a FIFO that has an end."""
+"""An acquisition of the simulated board: a thread makes blocks ahead of the host, into a bounded FIFO."""
 
 import struct
 import threading
@@ -17,7 +17,8 @@ HEADER = struct.Struct("<4sHHQQIIdQIIII")
 MASKED, RESISTANCES, TOGGLE, STALLED, SIMULATED, LAST = (1 << bit for bit in range(6))
 FIFO_BYTES = 32 << 20
 FIFO_BLOCKS = 256
-# The payload starts here in a block's buffer: room before it for the block's own header, and aligned for words.
+# The payload starts here in a block's buffer: room before it for the block's own header, and aligned for
+# words.
 _HEADER_AT = 64
 _DATA_AT = _HEADER_AT + HEADER.size
 
@@ -42,8 +43,8 @@ def fifo_capacity(positions: int, resistances: bool) -> int:
 class Acquisition:
     """Makes blocks until its count is reached or `abort` is called.
 
-    Each block is a `memoryview` of the complete answer to `FETCh?`: definite-length block and line feed. `condition`
-    is the board's; it is notified whenever a block is there or the thread has ended.
+    Each block is a `memoryview` of the complete answer to `FETCh?`: definite-length block and line feed.
+    `condition` is the board's; it is notified whenever a block is there or the thread has ended.
     """
 
     def __init__(
@@ -110,7 +111,8 @@ class Acquisition:
 
     def _main(self, array: SimulatedArray) -> None:
         try:
-            # Here and not in the constructor: it takes a while for a large array, and the board must stay responsive.
+            # Here and not in the constructor: it takes a while for a large array, and the board must stay
+            # responsive.
             run = array.begin(self._plan.sequence)
             try:
                 self._make_blocks(run, np.zeros(stream_words(self._block_pulses() * run.cells), np.uint64))

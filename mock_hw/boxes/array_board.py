@@ -1,4 +1,4 @@
-"""The simulated array board: docs/array-board-protocol.md as firmware would implement it, over a simulated array."""
+"""The simulated array board: docs/array-board-protocol.md as firmware would implement it."""
 
 import math
 import threading
@@ -42,7 +42,7 @@ FETCH_WAIT = 0.5
 
 @dataclass(frozen=True)
 class Limits:
-    """Hard limits: pulse voltage (magnitude, volts), pulse width (seconds), read voltage (magnitude, volts)."""
+    """Hard limits: pulse voltage and read voltage (magnitudes in volts), pulse width in seconds."""
 
     voltage: float = 2.0
     width: float = 10e-9
@@ -219,7 +219,7 @@ class ArrayBoard:
             self.changed.wait()
 
     def _stop(self) -> None:
-        """Output off and FIFO empty. Waiting lets go of the lock, so another may switch on meanwhile: off again."""
+        """Output off, FIFO empty; waiting lets go of the lock, so others may switch on meanwhile: off again."""
         self.switch_off()
         while self.acquisition is not None and self.acquisition.pulsing:
             self.changed.wait()
@@ -239,7 +239,7 @@ class ArrayBoard:
         self._look.set()
 
     def _check(self, new: Settings, changed: set[str]) -> None:
-        """−222 where a changed value is out of its own range, −221 where it conflicts with another setting."""
+        """−222 where a changed value is out of range, −221 where it conflicts with another setting."""
         if _largest_pulse(new) > self.limits.voltage or abs(new.reset_voltage) > self.limits.voltage:
             raise ScpiError(-222, f"the pulse voltage limit is {self.limits.voltage:g} V, trims included")
         if max(new.width, new.reset_width) > self.limits.width:
@@ -423,7 +423,7 @@ class Session:
         return action(self, *values)
 
 
-# --- the table ------------------------------------------------------------------------------------------------------
+# --- the table ---------------------------------------------------------------------------------------------
 
 
 def _setting(
