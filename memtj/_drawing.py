@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from entropy import Conditioning, Store
+    from entropy import Conditioning, Lease
     from sampler import Checkpoint, Picture, SampleProgress, Samples, SampleSettings, Source
 
 
@@ -48,23 +48,18 @@ class Drawing:
     preview: "Callable[[int, int, torch.Tensor], None] | None" = None
     finished: "Callable[[list[Picture]], None] | None" = None
 
-    def from_store(
-        self, store: "Store", conditioning: "Conditioning", *, wait: float | None, purpose: str
-    ) -> Drawn:
-        """Draw with bits of `store`, waiting up to `wait` seconds for each microbatch's bits to be recorded.
+    def from_leases(self, lease: "Callable[[int], Lease]", conditioning: "Conditioning", *, simulated: bool) -> Drawn:
+        """Draw with recorded bits; `lease(bits)` is called once per microbatch and may wait for them.
 
-        `finished` gets the pictures of a microbatch before its bits count as consumed. Raises NotEnoughBits where they
-        do not come.
+        `finished` gets the pictures of a microbatch before its bits count as consumed.
         """
         from sampler import LeaseSource, bill
 
         drawn = Drawn()
-        simulated = any(buffer.simulated for buffer in store.buffers())
         for first in range(0, len(self.labels), self.settings.microbatch):
             part = self.labels[first : first + self.settings.microbatch]
-            bits = bill(self.checkpoint, self.settings, len(part), conditioning).recorded
-            with store.lease(bits, purpose=purpose, wait=wait) as lease:
-                source = LeaseSource(lease, conditioning, simulated=simulated)
+            with lease(bill(self.checkpoint, self.settings, len(part), conditioning).recorded) as leased:
+                source = LeaseSource(leased, conditioning, simulated=simulated)
                 drawn.add(self._sample(part, source, first))
         return drawn
 

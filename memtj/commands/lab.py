@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from memtj._processes import end_with_parent
 
 
 def lab(
@@ -23,6 +22,4 @@ def lab(
     """Serve the simulated lab on this computer until Ctrl-C, and print the VISA resource of each of its boxes."""
     import mock_hw
 
-    if exit_with_parent:
-        end_with_parent()
-    mock_hw.serve(file, json=as_json, seed=seed)
+    mock_hw.serve(file, json=as_json, seed=seed, exit_with_stdin=exit_with_parent)

@@ -91,7 +91,11 @@ def sample(
         started = time.monotonic()
         drawing = Drawing(checkpoint, digits, settings, task.advance_to, finished=finished)
         if opened is not None:
-            drawn = drawing.from_store(opened, conditioner, wait=wait, purpose=f"sample {out}")
+            drawn = drawing.from_leases(
+                lambda bits: opened.lease(bits, purpose=f"sample {out}", wait=wait),
+                conditioner,
+                simulated=any(buffer.simulated for buffer in opened.buffers()),
+            )
         else:
             drawn = drawing.from_source(SoftwareSource(seed) if source == "software" else OperatingSystemSource())
         save_sheet(drawn.pictures, folder / "images.png", columns=10)

@@ -1,0 +1,327 @@
+"""The demo: a lab (or a given bench), a recorder in its own process, a sampler that draws while it records, a report."""
+
+import contextlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memtj import __version__
+from memtj._errors import CommandError
+from memtj._processes import Child
+from memtj._progress import ProgressDisplay
+from memtj._quantities import wilson
+from memtj._report import ArrayEvidence, write_report
+
+if TYPE_CHECKING:
+    import torch
+
+    from entropy import CellStatistics, Conditioning, Store
+    from memtj._drawing import Drawn
+    from sampler import Bill, Checkpoint, Picture, SampleSettings
+
+COLUMNS = 10
+_LAB_START = 120.0  # s; the first start compiles the simulator's kernels
+_RECORDER_END = 120.0  # s after the last picture
+_BITS_WAIT = 180.0  # s that a microbatch may wait for its bits
+_POLL_EVERY = 0.5  # s
+_PREVIEW_EVERY = 4.0  # s
+
+# What the demo's summary takes over from the outcome of `memtj record`.
+_FROM_RECORDER = (
+    "record_bits_per_s",
+    "device_bits_per_s",
+    "energy_per_bit",
+    "failed_resets",
+    "stalls",
+    "cells",
+    "quarantined_cells",
+    "simulated",
+)
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What to do: `bench` None starts a simulated lab with `seed` (None: from the operating system)."""
+
+    out: Path
+    images: int
+    bench: Path | None
+    conditioning: str
+    seed: int | None
+    steps: int
+    microbatch: int
+    baseline: bool
+
+
+def run_demo(settings: DemoSettings) -> dict[str, Any]:
+    """Run the demo and return what `summary.json` holds; on every way out lab and recorder are ended, outputs off."""
+    started = time.monotonic()
+    _prepare(settings.out)
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(ProgressDisplay())
+        lab = stack.enter_context(_start_lab(settings, display)) if settings.bench is None else None
+        artist = _Artist(settings, display)  # loads the network while the lab starts
+        bench = _bench_file(settings, lab, display)
+        _check_bench(bench, display)
+        recorder = stack.enter_context(_start_recorder(settings, bench, artist.bill))
+        store = stack.enter_context(_open_store(settings.out / "store", recorder))
+        drawn = artist.draw(store, recorder)
+        outcome = recorder.result(_RECORDER_END)
+        display.say("measuring the array from its raw bits")
+        summary, evidence = _summarise(settings, store, outcome, artist, drawn)
+        baseline = artist.draw_baseline() if settings.baseline else None
+    summary["seconds"] = time.monotonic() - started
+    pictures = (settings.out / "images.png").read_bytes()
+    write_report(settings.out / "report.html", summary, evidence, pictures, baseline)
+    text = json.dumps(summary, indent=1, allow_nan=False)
+    (settings.out / "summary.json").write_text(text + "\n", encoding="utf-8")
+    return summary
+
+
+def _prepare(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise CommandError(f"{out} exists and is not an empty folder: name another one with --out.")
+    (out / "logs").mkdir(parents=True, exist_ok=True)
+
+
+def _start_lab(settings: DemoSettings, display: ProgressDisplay) -> Child:
+    display.say("starting the simulated lab in a process of its own")
+    seed = [] if settings.seed is None else ["--seed", str(settings.seed)]
+    return Child(["lab", "--json", *seed], settings.out / "logs" / "lab.log")
+
+
+def _bench_file(settings: DemoSettings, lab: Child | None, display: ProgressDisplay) -> Path:
+    """Write the bench file that this run uses into its folder: the given one, or the shipped one with the lab's board."""
+    import instruments
+
+    bench = settings.out / "bench.toml"
+    if lab is None:
+        assert settings.bench is not None
+        try:
+            bench.write_bytes(settings.bench.read_bytes())
+        except OSError as error:
+            raise CommandError(f"{settings.bench} cannot be read ({error.strerror}): name a bench file.") from None
+        return bench
+    ready = lab.result(_LAB_START)
+    resource = ready["resources"]["board"]
+    example = instruments.EXAMPLE_BENCH.read_text(encoding="utf-8")
+    bench.write_text(example.replace(instruments.EXAMPLE_RESOURCE, resource), encoding="utf-8")
+    display.say(f"simulated lab ready: {resource}, seed {ready['seed']}")
+    return bench
+
+
+def _check_bench(bench: Path, display: ProgressDisplay) -> None:
+    from instruments import check_bench
+
+    for result in check_bench(bench):
+        if not result.ok:
+            raise CommandError(f"bench check: {result.subject}: {result.text}")
+        display.say(f"bench check: {result.subject}: {result.text}")
+
+
+def _start_recorder(settings: DemoSettings, bench: Path, bill: "Bill") -> Child:
+    """Start `memtj record` for exactly the bill, at most two microbatches ahead of the sampler."""
+    ahead = 2 * min(settings.microbatch, settings.images) * bill.recorded_each
+    logs = settings.out / "logs"
+    arguments = ["--store", str(settings.out / "store"), "--bits", str(bill.recorded), "--ahead", str(ahead)]
+    return Child(["record", str(bench), *arguments, "--csv", str(logs / "record.csv"), "--json"], logs / "record.log")
+
+
+def _open_store(path: Path, recorder: Child) -> "Store":
+    """Open the recorder's store; either process may be the first to make it."""
+    from entropy import Store
+
+    recorder.check()
+    return Store(path)
+
+
+class _Artist:
+    """Draws the demo's pictures, with previews, and shows how recording and drawing go on."""
+
+    def __init__(self, settings: DemoSettings, display: ProgressDisplay) -> None:
+        from entropy import conditioning_from_name
+        from sampler import SampleSettings, bill, load_checkpoint, shipped_checkpoint
+
+        self.conditioning = conditioning_from_name(settings.conditioning)
+        display.say("loading the digit model")
+        self.checkpoint = load_checkpoint(shipped_checkpoint())
+        self.sampling = SampleSettings(steps=settings.steps, microbatch=settings.microbatch)
+        self.bill = bill(self.checkpoint, self.sampling, settings.images, self.conditioning)
+        display.say(f"bill: {self.bill}")
+        self._out, self._display = settings.out, display
+        self._labels = [index % 10 for index in range(settings.images)]
+        self._shown: dict[int, Picture] = {}
+        self._previewed = time.monotonic()
+        self._polled = 0.0
+
+    def draw(self, store: "Store", recorder: Child) -> "Drawn":
+        """Draw all pictures with bits that the recorder is recording."""
+        from entropy import Lease, NotEnoughBits
+        from memtj._drawing import Drawing
+        from sampler import save_pictures
+
+        recording = self._display.task("recording", self.bill.recorded, "bit")
+        sampling = self._display.task("sampling", len(self._labels), "pictures")
+
+        def poll() -> None:
+            if time.monotonic() - self._polled > _POLL_EVERY:
+                self._polled = time.monotonic()
+                recorder.check()
+                recording.advance_to(store.accounts().recorded)
+
+        def progress(done: float) -> None:
+            sampling.advance_to(done)
+            poll()
+
+        def lease(bits: int) -> Lease:
+            deadline = time.monotonic() + _BITS_WAIT
+            while True:
+                poll()
+                try:
+                    return store.lease(bits, purpose="demo", wait=_POLL_EVERY)
+                except NotEnoughBits:
+                    if time.monotonic() > deadline:
+                        raise
+
+        def finished(pictures: "list[Picture]") -> None:
+            save_pictures(pictures, self._out / "pictures")
+            self._shown.update({picture.index: picture for picture in pictures})
+            self._save_sheet()
+
+        drawing = Drawing(self.checkpoint, self._labels, self.sampling, progress, self._preview, finished)
+        drawn = drawing.from_leases(lease, self.conditioning, simulated=any(b.simulated for b in store.buffers()))
+        self._polled = 0.0
+        poll()
+        return drawn
+
+    def draw_baseline(self) -> bytes:
+        """Draw the same labels with seeded software noise; returns the sheet as PNG."""
+        from memtj._drawing import Drawing
+        from sampler import SoftwareSource, save_sheet
+
+        task = self._display.task("software noise", len(self._labels), "pictures")
+        drawing = Drawing(self.checkpoint, self._labels, self.sampling, task.advance_to)
+        pictures = drawing.from_source(SoftwareSource(0)).pictures
+        return save_sheet(pictures, self._out / "baseline.png", columns=COLUMNS).read_bytes()
+
+    def _preview(self, first: int, step: int, guesses: "torch.Tensor") -> None:
+        from sampler import Picture
+
+        if time.monotonic() - self._previewed < _PREVIEW_EVERY:
+            return
+        self._previewed = time.monotonic()
+        for index, guess in enumerate(guesses, first):
+            self._shown[index] = Picture(index, self._labels[index], guess * 2 - 1, {})
+        self._save_sheet()
+
+    def _save_sheet(self) -> None:
+        from sampler import save_sheet
+
+        shown = [self._shown[index] for index in sorted(self._shown)]
+        # Written beside and moved into place: a viewer that follows the preview never sees half a file.
+        whole = save_sheet(shown, self._out / "images-new.png", columns=COLUMNS)
+        whole.replace(self._out / "images.png")
+
+
+def _summarise(
+    settings: DemoSettings, store: "Store", outcome: dict[str, Any], artist: _Artist, drawn: "Drawn"
+) -> tuple[dict[str, Any], ArrayEvidence]:
+    """Collect the numbers of the run from the store, the recorder's outcome and the pictures."""
+    from entropy.statistics import cell_statistics
+
+    buffers = [buffer.uuid for buffer in store.buffers()]
+    statistics = cell_statistics(store, buffers)
+    accounts = store.accounts()
+    ones, counted = int(statistics.ones.sum()), int(statistics.counts.sum())
+    pairs = int(np.sum(statistics.cell_pairs.pairs))
+    lag1 = _pooled_lag1(statistics)
+    reach = 1.959964 / np.sqrt(max(pairs, 1))
+    summary = {
+        "images": len(drawn.pictures),
+        "bits_recorded": accounts.recorded,
+        "bits_consumed": accounts.consumed,
+        "bits_burned": accounts.burned,
+        "accounts": asdict(accounts),
+        "ones_fraction": ones / counted,
+        "ones_fraction_interval": wilson(ones, counted),
+        "lag1": lag1,
+        "lag1_interval": (lag1 - reach, lag1 + reach),
+        "lag1_pairs": pairs,
+        **{name: outcome[name] for name in _FROM_RECORDER},
+        "sampling_seconds": drawn.seconds,
+        "noise_fraction_of_sampling": drawn.noise_fraction,
+        "conditioning": settings.conditioning,
+        "scheduler": artist.sampling.scheduler,
+        "steps": artist.sampling.steps,
+        "microbatch": artist.sampling.microbatch,
+        "bill_sentence": f"The bill: {artist.bill}.",
+        "model_sha256": artist.checkpoint.sha256,
+        "store": str(settings.out / "store"),
+        "version": __version__,
+    }
+    summary["origin_note"] = _origin_note(outcome)
+    summary["setup"] = _setup(summary, outcome)
+    return summary, _evidence(store, buffers, statistics)
+
+
+def _pooled_lag1(statistics: "CellStatistics") -> float:
+    """Return the mean of the cells' lag-1 correlations, weighted by their pairs: no cell's bias enters it."""
+    pairs = np.asarray(statistics.cell_pairs.pairs, np.float64)
+    known = np.isfinite(statistics.lag1) & (pairs > 0)
+    return float(np.average(statistics.lag1[known], weights=pairs[known])) if known.any() else 0.0
+
+
+def _evidence(store: "Store", buffers: list[str], statistics: "CellStatistics") -> ArrayEvidence:
+    cells = statistics.cells
+    rows = np.concatenate([store.rows(buffer) for buffer in buffers])
+    readings = np.concatenate([store.resistances(buffer) for buffer in buffers])
+    return ArrayEvidence(
+        p_one=_as_map(cells, statistics.p1),
+        lag1=_as_map(cells, statistics.lag1),
+        attempts=float(statistics.counts[statistics.counts > 0].mean()),
+        readings=readings,
+        thresholds=cells["threshold"].astype(np.float64),
+        block_seconds=rows["host_time"] - rows["host_time"][0],
+        block_ones=rows["ones"].astype(np.float64),
+        block_bits=rows["bits"].astype(np.float64),
+    )
+
+
+def _as_map(cells: np.ndarray, values: np.ndarray) -> np.ndarray:
+    rows = cells["row"].astype(int) - int(cells["row"].min())
+    columns = cells["column"].astype(int) - int(cells["column"].min())
+    out = np.full((rows.max() + 1, columns.max() + 1), np.nan)
+    out[rows, columns] = values
+    return out
+
+
+def _origin_note(outcome: dict[str, Any]) -> str:
+    if outcome["simulated"]:
+        return (
+            f"The board ({outcome['identity']}) declares that its junctions are computed, by a smooth stand-in for the "
+            "device's switching law. Bits, resistances, device rate and energy are simulated; protocol, wire, files, "
+            "accounts and pictures are real."
+        )
+    return f"The board ({outcome['identity']}) declares that its bits come from physical junctions."
+
+
+def _setup(summary: dict[str, Any], outcome: dict[str, Any]) -> list[tuple[str, str, bool]]:
+    """Return (name, value, whether it is code) of everything a reader needs to repeat the run."""
+    import diffusers
+    import torch
+
+    settings = ", ".join(f"{name} {value}" for name, value in outcome["settings"].items())
+    return [
+        ("board", f"{outcome['identity']} at {outcome['resource']}", False),
+        ("pulses", settings, False),
+        ("stalls", f"{outcome['stalls']:,}: the board stopped pulsing because its FIFO was full; no bit is lost", False),
+        ("noise map", "version 1: 32 bits a normal, by table of polynomials", False),
+        ("model", f"shipped digit model, SHA-256 {summary['model_sha256']}", True),
+        ("recording", outcome["recording"], True),
+        ("replay", f"memtj replay {Path(summary['store']).parent}/pictures/*.png --store {summary['store']}", True),
+        ("software", f"memtj {__version__}, torch {torch.__version__}, diffusers {diffusers.__version__}", False),
+    ]

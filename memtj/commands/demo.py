@@ -1,0 +1,58 @@
+"""`memtj demo`: the whole path in one command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memtj._errors import CommandError
+from memtj._quantities import duration, si
+
+
+def _default_out() -> Path:
+    for number in range(1, 1000):
+        out = Path("memtj-demo" if number == 1 else f"memtj-demo-{number}")
+        if not out.exists():
+            return out
+    raise CommandError("there are a thousand folders called memtj-demo-…: name another one with --out.")
+
+
+def demo(
+    out: Annotated[Path | None, typer.Option(help="New folder for everything; memtj-demo, memtj-demo-2 … by default.")] = None,
+    images: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 40,
+    bench: Annotated[
+        Path | None, typer.Option(help="Bench file of a real lab; without one, a simulated lab is started.")
+    ] = None,
+    conditioning: Annotated[str, typer.Option(help="Between bits and noise: none, xor2, xor3 …")] = "xor2",
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the simulated lab; from the operating system by default.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the reverse process (DDPM).")] = 125,
+    microbatch: Annotated[int, typer.Option(min=1, help="Pictures at a time; part of a picture's identity.")] = 20,
+    baseline: Annotated[bool, typer.Option("--baseline", help="Draw the same labels with software noise too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON line.")] = False,
+) -> None:
+    """Record bits from an array of ME-MTJs (simulated by default), draw digits with them meanwhile, and report."""
+    import json
+
+    from memtj._demo import DemoSettings, run_demo
+
+    if bench is not None and seed is not None:
+        raise CommandError("--seed belongs to the simulated lab: leave it out with --bench.")
+    settings = DemoSettings(
+        out=out or _default_out(),
+        images=images,
+        bench=bench,
+        conditioning=conditioning,
+        seed=seed,
+        steps=steps,
+        microbatch=microbatch,
+        baseline=baseline,
+    )
+    summary = run_demo(settings)
+    if as_json:
+        print(json.dumps(summary))
+        return
+    origin = "simulated array" if summary["simulated"] else "physical array"
+    print(
+        f"{summary['images']} pictures from {si(summary['bits_consumed'], 'bit')} of a {origin} in "
+        f"{duration(summary['seconds'])}: see {settings.out / 'images.png'} and {settings.out / 'report.html'}"
+    )
