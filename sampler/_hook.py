@@ -61,7 +61,7 @@ class HardwareNoise:
 
     def __init__(self, source: Source | None, streams: list[Source] | None) -> None:
         self._source, self._streams = source, streams
-        self._bound: list[tuple[torch.Generator, int]] = []
+        self._bound: dict[int, tuple[torch.Generator, int]] = {}
         self._process, self._thread = os.getpid(), threading.get_ident()
         self.draws = 0
         self.cpu_seconds = 0.0
@@ -87,7 +87,7 @@ class HardwareNoise:
                 f"picture {picture} is none of the {len(self._streams)} pictures of hardware_noise"
             )
         generator = torch.Generator()
-        self._bound.append((generator, picture))
+        self._bound[generator._cdata] = (generator, picture)
         return generator
 
     def draw(
@@ -132,10 +132,9 @@ class HardwareNoise:
     def _one_stream(self, generator: torch.Generator | None) -> Source | None:
         if self._streams is None:
             return self._source
-        for bound, picture in self._bound:
-            if bound is generator:
-                return self._streams[picture]
-        return None
+        # torch hands a kernel another Python object for the same generator: its address is what stays.
+        bound = None if generator is None else self._bound.get(generator._cdata)
+        return None if bound is None else self._streams[bound[1]]
 
     def _check(self, operation: str) -> None:
         if os.getpid() != self._process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,8 +37,11 @@ def build_scheduler(name: str, steps: int, trained: Mapping[str, Any]) -> Any:
     if kind is None:
         raise SamplerError(f"there is no scheduler {name!r}: choose one of {', '.join(SCHEDULERS)}")
     try:
-        scheduler = kind.from_config(dict(trained), **extra)
-        scheduler.set_timesteps(steps)
+        with warnings.catch_warnings():
+            # Some schedulers hand a tensor to numpy in a way that numpy 2 has an opinion on.
+            warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
+            scheduler = kind.from_config(dict(trained), **extra)
+            scheduler.set_timesteps(steps)
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise SamplerError(
             f"{class_name} refuses {steps} steps with this network's settings: {error}"

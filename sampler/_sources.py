@@ -226,6 +226,7 @@ class CorrelatedSource(SoftwareSource):
             raise SamplerError(f"rho is a correlation from -1 to 1, not {rho}")
         self.rho = rho
         self._last = int(super().read(8)[0] & 1)
+        self.bits = 0
 
     def read(self, bits: int) -> Packed:
         """Read the chain's next `bits`, packed."""

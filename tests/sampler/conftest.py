@@ -1,0 +1,72 @@
+"""A small untrained network, and stores of real random bits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from entropy import CELL_DTYPE, Store
+
+from sampler import Architecture, Checkpoint, build_model, load_checkpoint, save_checkpoint, training_scheduler
+
+TINY = Architecture(image_size=8, widths=(8, 16), norm_groups=4, attention_head=8)
+CELLS = 4096
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        weights = build_model(TINY).state_dict()
+    scheduler = {k: v for k, v in training_scheduler().config.items() if not k.startswith("_")}
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    save_checkpoint(folder, weights, TINY, {"scheduler": scheduler, "data": "none: random weights"})
+    return load_checkpoint(folder)
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Callable[[int], Store]:
+    """Make a store that holds at least so many bits of the operating system, in blocks of whole pulses."""
+
+    def make(bits: int) -> Store:
+        store = Store(tmp_path / "store")
+        cells = np.zeros(CELLS, CELL_DTYPE)
+        pulses = 64
+        settings = {"voltage": 1.0, "width": 1e-9, "read_voltage": 0.1, "field": 0.0, "temperature": 300.0}
+        with store.record(
+            cells=cells, cells_per_pulse=CELLS, bench={"name": "test"}, procedure={}, simulated=True
+        ) as recording:
+            sequence = 0
+            while recording.bits < bits:
+                count = CELLS * pulses
+                recording.append(
+                    np.frombuffer(os.urandom(count // 8), np.uint8),
+                    count,
+                    positions=count,
+                    sequence=sequence,
+                    host_time=0.0,
+                    board_time=0.0,
+                    pulses=pulses,
+                    failed_resets=0,
+                    **settings,
+                )
+                sequence += 1
+        stores.append(store)
+        return store
+
+    stores: list[Store] = []
+    yield make
+    for store in stores:
+        store.close()

@@ -1,0 +1,133 @@
+"""Sources: what they give, that streams share nothing, and that a lease is read exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from entropy import NoConditioning, Store, Xor
+from scipy import stats
+
+from sampler import (
+    BiasedSource,
+    CorrelatedSource,
+    LeaseSource,
+    OperatingSystemSource,
+    SamplerError,
+    SoftwareSource,
+    Source,
+    StuckSource,
+)
+from sampler._sources import software_source
+
+MILLION = 1 << 20
+FALSE_ALARM = 1e-6
+
+
+def ones(packed: np.ndarray) -> int:
+    return int(np.bitwise_count(packed).sum())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SoftwareSource(5),
+        lambda: BiasedSource(0.3, 5),
+        lambda: CorrelatedSource(0.3, 5),
+        lambda: StuckSource(0.1, 5),
+    ],
+)
+def test_how_a_stream_is_cut_into_reads_makes_no_difference(make: Callable[[], SoftwareSource]) -> None:
+    whole = make().read(8000)
+    again = make()
+    assert np.array_equal(whole, np.concatenate([again.read(n) for n in (8, 1000, 0, 64, 6928)]))
+    remade = software_source(again.provenance())
+    assert remade is not None
+    assert np.array_equal(whole, remade.read(8000))
+    assert again.provenance()["bits"] == 8000
+
+
+@pytest.mark.parametrize("source", [SoftwareSource(5), OperatingSystemSource(), BiasedSource(0.5, 5)])
+def test_pictures_have_streams_of_their_own(source: Source) -> None:
+    streams = [*source.pictures(3), *source.pictures(2), source]
+    first = {s.read(256).tobytes() for s in streams}
+    assert len(first) == 6
+
+
+def test_biased_bits_have_their_bias() -> None:
+    count = ones(BiasedSource(0.52, 1).read(MILLION))
+    assert stats.binomtest(count, MILLION, 0.52).pvalue > FALSE_ALARM
+    assert stats.binomtest(count, MILLION, 0.5).pvalue < FALSE_ALARM
+
+
+def test_correlated_bits_are_fair_and_have_their_correlation() -> None:
+    bits = np.unpackbits(CorrelatedSource(0.3, 1).read(MILLION)).astype(float) - 0.5
+    # 0.02 and 0.01 are more than ten standard errors of a chain of a million bits.
+    assert abs(bits.mean()) < 0.02
+    assert abs(np.mean(bits[1:] * bits[:-1]) * 4 - 0.3) < 0.01
+
+
+def test_stuck_cells_never_change() -> None:
+    array = np.unpackbits(StuckSource(0.1, 1).read(1024 * 200)).reshape(200, 1024)
+    # A cell that is free says the same 200 times with a chance of 2^-199.
+    assert int((array == array[0]).all(axis=0).sum()) == round(0.1 * 1024)
+
+
+@pytest.mark.parametrize("wrong", [lambda: BiasedSource(1.5), lambda: CorrelatedSource(2), lambda: SoftwareSource(-1)])
+def test_impossible_sources_are_refused(wrong: Callable[[], object]) -> None:
+    with pytest.raises(SamplerError):
+        wrong()
+
+
+def test_a_lease_source_gives_the_conditioned_bits_of_its_lease(recorded: Callable[[int], Store]) -> None:
+    store = recorded(100_000)
+    with store.lease(64 * 500, purpose="test") as lease:
+        source = LeaseSource(lease, Xor(2), simulated=True)
+        got = source.read(32 * 300)
+        provenance = source.provenance()
+    raw = store.read([tuple(r) for r in provenance["ranges"]]).view(np.uint32)
+    assert np.array_equal(got.view(np.uint32), raw[::2] ^ raw[1::2])
+    assert provenance["bits"] == 64 * 300
+    assert (provenance["conditioning"], provenance["simulated"]) == ("xor2", True)
+    assert store.accounts().consumed == 64 * 300
+
+
+def test_pictures_of_a_lease_share_no_bit_and_read_no_more_than_asked(recorded: Callable[[int], Store]) -> None:
+    store = recorded(300_000)
+    with store.lease(300_000, purpose="test") as lease:
+        streams = LeaseSource(lease, Xor(2)).pictures(3, 32 * 1000)
+        got = [np.concatenate([s.read(32 * 400), s.read(32 * 600)]) for s in streams]
+        ranges = [tuple(r) for s in streams for r in s.provenance()["ranges"]]
+        with pytest.raises(SamplerError, match="wants"):
+            streams[0].read(32)
+    raw = store.read(ranges).view(np.uint32)
+    assert np.array_equal(np.concatenate(got).view(np.uint32), raw[::2] ^ raw[1::2])
+    taken = sorted(range_ for range_ in ranges)
+    assert all(a[1] + a[2] <= b[1] for a, b in zip(taken, taken[1:], strict=False))
+    accounts = store.accounts()
+    assert accounts.consumed == 3 * 64 * 1000
+    assert accounts.balanced
+
+
+def test_without_a_bill_pictures_share_the_lease_evenly_and_read_nothing_ahead(
+    recorded: Callable[[int], Store],
+) -> None:
+    store = recorded(300_000)
+    with store.lease(3 * 64_000, purpose="test") as lease:
+        streams = LeaseSource(lease, NoConditioning()).pictures(3)
+        for stream in streams:
+            stream.read(640)
+        with pytest.raises(SamplerError, match="wants"):
+            streams[1].read(64_000)
+    assert store.accounts().consumed == 3 * 640
+
+
+def test_too_small_a_lease_is_one_sentence(recorded: Callable[[int], Store]) -> None:
+    store = recorded(100_000)
+    with store.lease(64 * 10, purpose="test") as lease:
+        source = LeaseSource(lease)
+        with pytest.raises(SamplerError, match=r"2 pictures need 1,280 recorded bits and the lease holds 640"):
+            source.pictures(2, 320)
+        with pytest.raises(SamplerError, match="wants 704 more recorded bits and the lease holds 640"):
+            source.read(352)
