@@ -46,7 +46,7 @@ class Box(Protocol):
 
 
 class TcpWire:
-    """Serves a box on a TCP port (0: a free one), a thread for each of up to `MAX_CONNECTIONS` connections."""
+    """Serves a box on a TCP port (0: a free one), up to `MAX_CONNECTIONS` connections, each in a thread."""
 
     def __init__(
         self, box: Box, *, host: str = "127.0.0.1", port: int = 0, send_timeout: float = SEND_TIMEOUT
@@ -103,7 +103,7 @@ class TcpWire:
                     target=self._serve, args=(connection,), name=f"tcp-{self.port}-{peer[1]}", daemon=True
                 )
                 self._connections[connection] = thread
-            thread.start()
+                thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
         session = self._box.open_session(lambda: _shut(connection))

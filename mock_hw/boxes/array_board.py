@@ -1,6 +1,5 @@
 """The simulated array board: docs/array-board-protocol.md as firmware would implement it."""
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ FIRMWARE = "1.0"
 LARGEST_BLOCK_BITS = 1 << 26
 LARGEST_BLOCK_READINGS = 1 << 21
 LARGEST_COUNT = 10**15
+SHORTEST_WIDTH = 1e-12
 SHORTEST_PERIOD = 6e-9
 HOTTEST = 358.15
 FETCH_WAIT = 0.5
@@ -219,7 +219,7 @@ class ArrayBoard:
             self.changed.wait()
 
     def _stop(self) -> None:
-        """Output off, FIFO empty; waiting lets go of the lock, so others may switch on meanwhile: off again."""
+        """Output off, FIFO empty. Others may switch on while this waits (without the lock): off again."""
         self.switch_off()
         while self.acquisition is not None and self.acquisition.pulsing:
             self.changed.wait()
@@ -246,9 +246,8 @@ class ArrayBoard:
             raise ScpiError(-222, f"the pulse width limit is {self.limits.width:g} s")
         if abs(new.read_voltage) > self.limits.read:
             raise ScpiError(-222, f"the read voltage limit is {self.limits.read:g} V")
-        ranges = _RANGES
-        for name in changed & ranges.keys():
-            low, high = ranges[name]
+        for name in changed & _RANGES.keys():
+            low, high = _RANGES[name]
             if not low <= getattr(new, name) <= high:
                 raise ScpiError(-222, f"from {low:g} to {high:g}")
         if new.period < max(new.width, new.reset_width):
@@ -347,10 +346,9 @@ def _largest_pulse(settings: Settings) -> float:
     return float(np.abs(settings.voltage + settings.trim.astype(np.float64)).max())
 
 
-_TINY = math.ulp(0.0)
 _RANGES = {
-    "width": (_TINY, math.inf),
-    "reset_width": (_TINY, math.inf),
+    "width": (SHORTEST_WIDTH, 1.0),
+    "reset_width": (SHORTEST_WIDTH, 1.0),
     "period": (SHORTEST_PERIOD, 1.0),
     "settle": (1e-9, 1.0),
     "count": (0, LARGEST_COUNT),

@@ -1,0 +1,85 @@
+"""A raw-socket client of the array board, and boards served on loopback ports."""
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mock_hw import Lab
+
+
+class Client:
+    """Speaks lines and blocks on a plain socket: no driver of ours is involved."""
+
+    def __init__(self, resource: str) -> None:
+        _, host, port, _ = resource.split("::")
+        self.socket = socket.create_connection((host, int(port)), timeout=10)
+        self._file = self.socket.makefile("rb")
+
+    def send(self, message: str | bytes) -> None:
+        data = message if isinstance(message, bytes) else message.encode("ascii") + b"\n"
+        self.socket.sendall(data)
+
+    def send_block(self, header: str, payload: bytes) -> None:
+        size = str(len(payload)).encode()
+        self.send(b"%s #%d%s%s\n" % (header.encode(), len(size), size, payload))
+
+    def line(self) -> str:
+        answer = self._file.readline()
+        if not answer.endswith(b"\n"):
+            raise EOFError(f"the board closed the connection after {answer!r}")
+        return answer[:-1].decode("ascii")
+
+    def ask(self, message: str) -> str:
+        self.send(message)
+        return self.line()
+
+    def block(self, message: str) -> bytes:
+        self.send(message)
+        assert self._file.read(1) == b"#"
+        size = int(self._file.read(int(self._file.read(1))))
+        payload = self._file.read(size)
+        assert self._file.read(1) == b"\n"
+        return payload
+
+    def error(self) -> int:
+        """Number of the oldest error."""
+        return int(self.ask("SYST:ERR?").split(",")[0])
+
+    def errors(self, message: str | bytes) -> list[int]:
+        """Numbers of all errors that a message without an answer causes."""
+        self.send(message)
+        numbers = []
+        while number := self.error():
+            numbers.append(number)
+        return numbers
+
+    def close(self) -> None:
+        self._file.close()
+        self.socket.close()
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab.default(seed=20) as lab:
+        yield lab
+
+
+@pytest.fixture
+def connect(lab: Lab) -> Iterator[Callable[[], Client]]:
+    """Opens connections to the module's board; each test starts from a power cycle."""
+    lab.power_cycle()
+    clients: list[Client] = []
+
+    def connect() -> Client:
+        clients.append(Client(lab.resources["board"]))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def client(connect: Callable[[], Client]) -> Client:
+    return connect()

@@ -1,0 +1,292 @@
+"""The array: exact outcomes for cells that are certain, statistics for those that are not."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+from scipy.stats import norm
+
+from mock_hw import Selection, Sequence, SimulatedArray, StandInDevice
+from mock_hw._array import Run, stream_words
+
+FAMILY_WISE = 1e-6
+
+
+def sequence(rows: int, columns: int, **changes) -> Sequence:
+    every = np.ones((rows, columns))
+    base = Sequence(
+        selection=Selection(0, rows - 1, 0, columns - 1),
+        mask=every.astype(bool),
+        toggle=True,
+        voltage=1.34 * every,
+        width=0.34e-9,
+        reset_voltage=1.55,
+        reset_width=0.595e-9,
+        thresholds=123e3 * every,
+        read_voltage=0.1,
+        settle=1e-6,
+    )
+    return replace(base, **changes)
+
+
+def draw(run: Run, *blocks: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Bits and validity (pulses, cells) of blocks drawn one after the other, and failed resets."""
+    bits, valid, failures = [], [], 0
+    for pulses in blocks:
+        out, ok = (np.zeros(stream_words(pulses * run.cells), np.uint64) for _ in range(2))
+        failed = run.bits(pulses, out, ok)
+        assert failed is not None
+        failures += failed
+        count = pulses * run.cells
+        assert not np.unpackbits(out.view(np.uint8))[count:].any()
+        bits.append(np.unpackbits(out.view(np.uint8), count=count).reshape(pulses, run.cells))
+        ok = np.unpackbits(ok.view(np.uint8), count=count) if run.can_be_invalid else np.ones(count, np.uint8)
+        valid.append(ok.reshape(pulses, run.cells))
+    return np.vstack(bits), np.vstack(valid), failures
+
+
+@dataclass
+class CertainDevice:
+    """Cells that flip always or never: `writes` for pulses of 1 V, `resets` for others; readings without noise."""
+
+    writes: np.ndarray
+    resets: np.ndarray
+
+    @property
+    def cells(self) -> int:
+        return len(self.writes)
+
+    def switching_probability(self, voltage, width, temperature, field, antiparallel):
+        return np.where(voltage == 1.0, self.writes, self.resets).astype(float)
+
+    def resistances(self, voltage):
+        return np.full(self.cells, 78e3), np.full(self.cells, 170e3)
+
+    def read_noise(self, resistance, voltage, settle, temperature):
+        return np.full(self.cells, 50.0)
+
+
+SHAPES = [(1, 1), (1, 7), (3, 5), (8, 8), (5, 13), (1, 64), (13, 5), (9, 57), (8, 65), (16, 64), (31, 33)]
+
+
+@pytest.mark.parametrize("toggle", [True, False])
+@pytest.mark.parametrize(("rows", "columns"), SHAPES)
+def test_certain_cells_any_shape_rectangle_mask_and_block(rows, columns, toggle):
+    rng = np.random.default_rng(rows * 100 + columns)
+    for trial in range(6):
+        device = CertainDevice(rng.random(rows * columns) < 0.5, rng.random(rows * columns) < 0.7)
+        array = SimulatedArray(device, rows, columns, trial)
+        first, last = np.sort(rng.integers(0, rows, 2)), np.sort(rng.integers(0, columns, 2))
+        select = Selection(*map(int, (*first, *last))) if trial else Selection(0, rows - 1, 0, columns - 1)
+        mask = rng.random((rows, columns)) < (0.8 if trial % 2 else 1.1)
+        seq = sequence(
+            rows, columns, selection=select, mask=mask, toggle=toggle, voltage=np.ones((rows, columns))
+        )
+        before = array.antiparallel
+        run = array.begin(seq)
+        bits, valid, failures = draw(run, 3, 1, 2)
+        run.end()
+        expected, good, after = _simulate_certain(device, before, seq, 6)
+        np.testing.assert_array_equal(bits, expected)
+        np.testing.assert_array_equal(valid, good)
+        np.testing.assert_array_equal(array.antiparallel, after)
+        used = mask[select.first_row : select.last_row + 1, select.first_column : select.last_column + 1]
+        assert failures == 6 * used.sum() - good.sum()
+
+
+def _simulate_certain(device: CertainDevice, state: np.ndarray, seq: Sequence, pulses: int):
+    where = np.s_[
+        seq.selection.first_row : seq.selection.last_row + 1,
+        seq.selection.first_column : seq.selection.last_column + 1,
+    ]
+    state = state.copy()
+    s, used = state[where], seq.mask[where]
+    writes, resets = (x.reshape(state.shape)[where] for x in (device.writes, device.resets))
+    bits, valid = [], []
+    for _ in range(pulses):
+        good = used.copy()
+        if not seq.toggle:
+            s ^= s & used & resets
+            good &= ~s
+        s ^= used & writes
+        bits.append((s & good).ravel())
+        valid.append(good.ravel())
+    return np.array(bits), np.array(valid), state
+
+
+@pytest.mark.parametrize("toggle", [True, False])
+@pytest.mark.parametrize("columns", [64, 13])
+def test_same_seed_same_bits_whatever_the_blocks(columns, toggle):
+    drawn = []
+    for blocks in [(2100,), (1, 7, 92, 1000, 1000), (700,) * 3]:
+        array = SimulatedArray(StandInDevice(16 * columns, 4), 16, columns, 9)
+        run = array.begin(sequence(16, columns, toggle=toggle, reset_voltage=1.4))
+        bits, valid, failures = draw(run, *blocks)
+        run.end()
+        drawn.append((bits.tobytes(), valid.tobytes(), failures, array.antiparallel.tobytes()))
+    assert len(set(drawn)) == 1
+    other = SimulatedArray(StandInDevice(16 * columns, 4), 16, columns, 10)
+    assert draw(other.begin(sequence(16, columns, toggle=toggle)), 2100)[0].tobytes() != drawn[0][0]
+
+
+def test_the_next_run_draws_other_numbers():
+    array = SimulatedArray(StandInDevice(64, 4), 8, 8, 9)
+    bits = [draw(array.begin(sequence(8, 8, toggle=False)), 100)[0].tobytes() for _ in range(2)]
+    assert bits[0] != bits[1]
+
+
+def _limit(tests: int) -> float:
+    """|z| that one of `tests` exceeds with the family-wise false-alarm rate; half a sigma for the tails' skew."""
+    return float(norm.isf(FAMILY_WISE / tests / 2)) + 0.5
+
+
+def _laws(device: StandInDevice, seq: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    v = seq.voltage.ravel()
+    p, q = (device.switching_probability(v, seq.width, 300.0, 0.0, s) for s in (False, True))
+    return p, q
+
+
+def test_toggle_flips_every_cell_with_its_own_probabilities():
+    """Family-wise false-alarm rate 1e-6 over 3 × 4,096 tests."""
+    device = StandInDevice(4096, 2)
+    seq = sequence(64, 64)
+    bits, _, _ = draw(SimulatedArray(device, 64, 64, 31).begin(seq), 4096)
+    p, q = _laws(device, seq)
+    before, after = bits[:-1].astype(bool), bits[1:].astype(bool)
+    limit = _limit(3 * 4096)
+    for law, start in ((p, ~before), (q, before)):
+        visits, flips = start.sum(axis=0), (start & (before != after)).sum(axis=0)
+        z = (flips - visits * law) / np.sqrt(visits * law * (1 - law))
+        assert np.abs(z).max() < limit
+        assert 0.95 < z.std() < 1.05
+    rho, n = 1 - p - q, len(before)
+    b = bits.astype(np.float64) - p / (p + q)
+    lag = (b[:-1] * b[1:]).mean(axis=0) / (b**2).mean(axis=0)
+    assert np.abs((lag - rho) / np.sqrt((1 - rho**2) / n)).max() < limit + 0.5
+
+
+def test_reset_mode_mean_of_every_cell_and_failed_resets():
+    """Family-wise false-alarm rate 1e-6 over 2 × 4,096 tests; the reset is made poor so that many fail."""
+    device = StandInDevice(4096, 2)
+    seq = sequence(64, 64, toggle=False, reset_voltage=1.36, reset_width=0.5e-9)
+    pulses = 4096
+    bits, valid, failures = draw(SimulatedArray(device, 64, 64, 31).begin(seq), pulses)
+    p, q = _laws(device, seq)
+    r = device.switching_probability(np.full(4096, 1.36), 0.5e-9, 300.0, 0.0, True)
+    good, ones = valid.sum(axis=0), bits.sum(axis=0)
+    limit = _limit(2 * 4096)
+    z = (ones - good * p) / np.sqrt(good * p * (1 - p))
+    assert np.abs(z).max() < limit
+    assert 0.95 < z.std() < 1.05
+    memory = (1 - r) * (1 - p - q)
+    fail = (1 - r) * p / (1 - memory)
+    spread = np.sqrt(pulses * fail * (1 - fail) * (1 + np.abs(memory)) / (1 - np.abs(memory)))
+    assert np.abs((pulses - good - pulses * fail) / spread).max() < limit
+    assert failures == valid.size - valid.sum() > 0.05 * valid.size
+
+
+def test_read_errors_are_folded_in_for_every_cell():
+    """Family-wise false-alarm rate 1e-6 over 4,096 tests; a poor read voltage makes a tenth of the readings wrong."""
+    device = StandInDevice(4096, 2)
+    seq = sequence(64, 64, read_voltage=0.002, settle=1e-8, thresholds=np.full((64, 64), 115e3))
+    bits, _, _ = draw(SimulatedArray(device, 64, 64, 31).begin(seq), 4096)
+    p, q = _laws(device, seq)
+    above = [ndtr((r - 115e3) / device.read_noise(r, 0.002, 1e-8, 300.0)) for r in device.resistances(0.002)]
+    assert 0.02 < above[0].mean() < 0.45
+    a, rho = p / (p + q), np.abs(1 - p - q)
+    mean = (1 - a) * above[0] + a * above[1]
+    z = (bits.mean(axis=0) - mean) / np.sqrt(mean * (1 - mean) / len(bits) * (1 + rho) / (1 - rho))
+    assert np.abs(z).max() < _limit(4096)
+    assert z.std() > 0.8
+
+
+def test_read_errors_decide_over_reset_and_check_too():
+    """Family-wise false-alarm rate 1e-6 over 2 × 4,096 tests, against the exact two-state chain of every cell."""
+    device = StandInDevice(4096, 2)
+    seq = sequence(
+        64, 64, toggle=False, read_voltage=0.002, settle=1e-8, thresholds=np.full((64, 64), 115e3),
+        reset_voltage=1.36, reset_width=0.5e-9,
+    )  # fmt: skip
+    pulses = 4096
+    bits, valid, failures = draw(SimulatedArray(device, 64, 64, 31).begin(seq), pulses)
+    p, q = _laws(device, seq)
+    r_p, r_ap = (
+        device.switching_probability(np.full(4096, 1.36), 0.5e-9, 300.0, 0.0, s) for s in (False, True)
+    )
+    e0, e1 = (ndtr((r - 115e3) / device.read_noise(r, 0.002, 1e-8, 300.0)) for r in device.resistances(0.002))
+    stay, rise = 1 - e1 * r_ap, e0 * r_p
+    memory = (stay - rise) * (1 - p - q)
+    before = (p + rise * (1 - p - q)) / (1 - memory)
+    checked = before * stay + (1 - before) * rise
+    valid_rate = 1 - checked * e1 - (1 - checked) * e0
+    ones_rate = checked * (1 - e1) * ((1 - q) * e1 + q * e0) + (1 - checked) * (1 - e0) * (
+        p * e1 + (1 - p) * e0
+    )
+    inflation = (1 + np.abs(memory)) / (1 - np.abs(memory))
+    for rate, seen in ((valid_rate, valid.mean(axis=0)), (ones_rate, bits.mean(axis=0))):
+        z = (seen - rate) / np.sqrt(rate * (1 - rate) / pulses * inflation)
+        assert np.abs(z).max() < _limit(2 * 4096)
+    assert failures == valid.size - valid.sum()
+
+
+def test_cells_are_independent_of_their_neighbours():
+    """Family-wise false-alarm rate 1e-6 over 8 × 4,096 pairs of cells, near, a word, and a group apart."""
+    device = StandInDevice(4096, 2)
+    seq = sequence(64, 64, toggle=False)
+    bits, _, _ = draw(SimulatedArray(device, 64, 64, 5).begin(seq), 4096)
+    b = bits - bits.mean(axis=0)
+    b = (b / b.std(axis=0)).astype(np.float32)
+    distances = (1, 2, 7, 8, 63, 64, 512, 1024)
+    for distance in distances:
+        z = (b * np.roll(b, distance, axis=1)).mean(axis=0) * np.sqrt(len(b))
+        assert np.abs(z).max() < _limit(len(distances) * 4096)
+    later = (b[:-1] * np.roll(b[1:], 1, axis=1)).mean(axis=0) * np.sqrt(len(b) - 1)
+    assert np.abs(later).max() < _limit(4096)
+
+
+def test_resistances_follow_the_states_and_carry_nan_where_invalid():
+    rows, columns = 4, 6
+    device = StandInDevice(24, 3)
+    seq = sequence(rows, columns, toggle=False, reset_voltage=1.34, reset_width=0.34e-9)
+    seq.mask[1, 2] = False
+    readings, states = [], []
+    for blocks in ((50,), (20, 30)):
+        run = SimulatedArray(device, rows, columns, 7).begin(seq)
+        made = [run.resistances(n, np.zeros(stream_words(n * 24), np.uint64)) for n in blocks]
+        readings.append(np.concatenate([r for r, _ in made if r is not None]).reshape(50, 24))
+        states.append(draw(SimulatedArray(device, rows, columns, 7).begin(seq), 50))
+    np.testing.assert_array_equal(readings[0], readings[1])
+    bits, valid, failed = states[0]
+    assert failed > 0
+    np.testing.assert_array_equal(np.isnan(readings[0]), valid == 0)
+    assert (valid[:, 8] == 0).all()
+    r_p, r_ap = device.resistances(0.1)
+    expected = np.where(bits, r_ap, r_p)
+    sigma = device.read_noise(expected, 0.1, 1e-6, 300.0)
+    z = ((readings[0] - expected) / sigma)[valid == 1]
+    assert np.abs(z).max() < _limit(z.size)
+    assert 0.8 < z.std() < 1.2
+
+
+def test_a_run_that_is_told_to_stop_stops_and_keeps_the_state():
+    array = SimulatedArray(StandInDevice(4096, 2), 64, 64, 1)
+    run = array.begin(sequence(64, 64))
+    pulses, asked = 16384, []
+
+    def go_on() -> bool:
+        asked.append(1)
+        return len(asked) < 3
+
+    words = stream_words(pulses * 4096)
+    done: list[int] = []
+    assert (
+        run.bits(
+            pulses, np.zeros(words, np.uint64), np.zeros(words, np.uint64), go_on=go_on, advance=done.append
+        )
+        is None
+    )
+    assert 0 < sum(done) < pulses
+    before = array.antiparallel
+    run.end()
+    assert (array.antiparallel != before).any()
