@@ -1,1 +1,19 @@
-"""pymeasure instruments for boxes that pymeasure lacks."""
+"""pymeasure instruments for boxes that pymeasure lacks, and the register of which class drives which box."""
+
+from ._array_block import ArrayBlock
+from ._errors import BoardError, CorruptBlock, LostBlocks, UnknownDriver
+from ._register import Known, identify, known, resolve
+from .array_board import ArrayBoard
+
+__all__ = [
+    "ArrayBlock",
+    "ArrayBoard",
+    "BoardError",
+    "CorruptBlock",
+    "Known",
+    "LostBlocks",
+    "UnknownDriver",
+    "identify",
+    "known",
+    "resolve",
+]
