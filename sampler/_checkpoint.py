@@ -86,7 +86,9 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
     card = _read_card(folder)
     architecture = _read_architecture(folder, card)
     weights, digest = _read_weights(folder, card)
-    model = build_model(architecture)
+    # On torch's "meta" device the fresh weights cost no time and, above all, no random numbers.
+    with torch.device("meta"):
+        model = build_model(architecture)
     _fill(model, weights, folder)
     model.eval().requires_grad_(False)
     return Checkpoint(model, architecture, digest, card, folder)
@@ -158,4 +160,4 @@ def _fill(model: UNet2DModel, weights: Mapping[str, torch.Tensor], folder: Path)
                 f"{folder / WEIGHTS} does not fit its card's network: {name} has shape "
                 f"{tuple(weights[name].shape)}, the network needs {tuple(tensor.shape)}"
             )
-    model.load_state_dict({k: v.to(expected[k].dtype) for k, v in weights.items()})
+    model.load_state_dict({k: v.to(expected[k].dtype) for k, v in weights.items()}, assign=True)

@@ -139,6 +139,11 @@ class _Run:
         self.checkpoint, self.settings, self.cost = checkpoint, settings, cost
         self.progress, self.preview = progress, preview
         self.at, self.total, self.start = 0, 0, 0.0
+        scheduler = self._scheduler()
+        self.described = {
+            "scheduler_class": type(scheduler).__name__,
+            "scheduler_config": {k: v for k, v in scheduler.config.items() if not k.startswith("_")},
+        }
 
     def place(self, at: int, total: int, start: float) -> None:
         self.at, self.total, self.start = at, total, start
@@ -176,10 +181,7 @@ class _Run:
             "sampling": {
                 **asdict(self.settings),
                 "threads": torch.get_num_threads(),
-                "scheduler_class": type(self._scheduler()).__name__,
-                "scheduler_config": {
-                    k: v for k, v in self._scheduler().config.items() if not k.startswith("_")
-                },
+                **self.described,
             },
             "versions": _versions(),
         }
