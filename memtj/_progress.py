@@ -12,14 +12,24 @@ from rich.text import Text
 
 from memtj._quantities import duration, si
 
-_LOG_INTERVAL = 3.0
+_LOG_INTERVAL = 3.0  # s
+_RATE_OVER = 5  # lines
+
+
+_SCALED = ("bit", "B")  # units that take SI prefixes; things that are counted do not
+
+
+def _amount(value: float, unit: str, per: str = "") -> str:
+    if unit in _SCALED:
+        return si(value, unit + per)
+    return f"{value:.{0 if value >= 100 else 1 if value >= 1 else 2}f} {unit}{per}"
 
 
 def _amounts(completed: float, total: float | None, unit: str, rate: float | None) -> str:
-    goal = f" of {si(total, unit)}" if total else ""
-    speed = f", {si(rate, f'{unit}/s')}" if rate else ""
+    goal = f" of {_amount(total, unit)}" if total else ""
+    speed = f", {_amount(rate, unit, '/s')}" if rate else ""
     left = f", {duration((total - completed) / rate)} left" if rate and total and completed < total else ""
-    return f"{si(completed, unit)}{goal}{speed}{left}"
+    return f"{_amount(completed, unit)}{goal}{speed}{left}"
 
 
 class _Amounts(ProgressColumn):
@@ -39,6 +49,7 @@ class Task:
     _rich_id: int | None = None
     _started: float = field(default_factory=time.monotonic)
     _logged: float = -math.inf
+    _recent: list[tuple[float, float]] = field(default_factory=list)
     completed: float = 0
 
     def advance_to(self, completed: float) -> None:
@@ -53,8 +64,11 @@ class Task:
             return
         if finished and self._logged == math.inf:
             return
+        # The rate of the last stretch; over everything once it is done.
+        since, before = (self._started, 0.0) if finished or not self._recent else self._recent[0]
+        self._recent = [*self._recent, (now, completed)][-_RATE_OVER:]
         self._logged = math.inf if finished else now
-        rate = completed / max(now - self._started, 1e-3)
+        rate = (completed - before) / max(now - since, 1e-3)
         self._owner.console.print(f"{self.description}: {_amounts(completed, self.total, self.unit, rate)}")
 
 
