@@ -15,6 +15,7 @@ from pymeasure.adapters import Adapter, SerialAdapter, VISAAdapter
 from pymeasure.instruments import Instrument
 from pymeasure.instruments.validators import strict_discrete_set, strict_range
 from pyvisa.constants import StatusCode
+from pyvisa.resources import MessageBasedResource
 
 from ._array_block import ArrayBlock, parse_block
 from ._errors import BoardError, LostBlocks
@@ -105,20 +106,20 @@ class ArrayBoard(Instrument):
 
     # Common commands
 
-    id = Instrument.measurement(
+    id = Instrument.measurement(  # pyright: ignore[reportIncompatibleMethodOverride]
         "*IDN?",
         """Get the identification of the board: maker, model, serial number, firmware version (str).""",
         cast=str,
         maxsplit=0,
     )
 
-    complete = Instrument.measurement(
+    complete = Instrument.measurement(  # pyright: ignore[reportIncompatibleMethodOverride]
         "*OPC?",
         """Get whether everything sent before is done (bool); waits until it is.""",
         cast=bool,
     )
 
-    status = Instrument.measurement(
+    status = Instrument.measurement(  # pyright: ignore[reportIncompatibleMethodOverride]
         "*STB?",
         """Get the status byte: bit 2 errors are queued, bit 4 a block waits, bit 5 event summary (int).""",
         cast=int,
@@ -300,7 +301,8 @@ class ArrayBoard(Instrument):
 
         Needs the output on and no acquisition.
         """
-        first_row, last_row, first_column, last_column = self.selection
+        selection: Any = self.selection
+        first_row, last_row, first_column, last_column = selection
         shape = last_row - first_row + 1, last_column - first_column + 1
         readings = np.frombuffer(self._ask_block("ARR:RES?"), np.uint8)
         self._expect("ARR:RES?", len(readings), 4 * shape[0] * shape[1])
@@ -516,7 +518,7 @@ class ArrayBoard(Instrument):
         self.write("*WAI")
 
     @property
-    def next_error(self) -> tuple[int, str]:
+    def next_error(self) -> tuple[int, str]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Get the oldest queued error and remove it: number and text, (0, "No error") when there is none."""
         answer = self.ask("SYST:ERR?")
         match = _ERROR.fullmatch(answer)
@@ -612,7 +614,7 @@ class ArrayBoard(Instrument):
         with self.lock:
             self._resynchronise()
             try:
-                with self._in_step(), self._watched(command), _without_termination(self.adapter):
+                with self._in_step(), self._watched(command), _without_termination(_visa(self.adapter)):
                     super().write(command)
                     return self._read_block()
             except _NoAnswer as silence:
@@ -634,8 +636,9 @@ class ArrayBoard(Instrument):
         return memoryview(content)[:-1]
 
     def _read_exactly(self, count: int) -> bytes | bytearray:
-        if isinstance(self.adapter, VISAAdapter):
-            return self.adapter.connection.read_bytes(count)
+        connection = _visa(self.adapter)
+        if connection is not None:
+            return connection.read_bytes(count)
         content = bytearray()
         while len(content) < count:
             part = self.adapter.read_bytes(min(count - len(content), _CHUNK))
@@ -663,10 +666,10 @@ class ArrayBoard(Instrument):
             self.check_errors()
 
     def _array_shape(self) -> tuple[int, int]:
-        shape = self._shape
-        if shape is None:
-            shape = self._shape = self.size
-        return shape
+        if self._shape is None:
+            size: Any = self.size
+            self._shape = (size[0], size[1])
+        return self._shape
 
     def _expect(self, command: str, got: int, wanted: int) -> None:
         if got != wanted:
@@ -771,7 +774,9 @@ def _open(adapter: Adapter | str, name: str, kwargs: dict[str, Any]) -> Adapter:
             f"{name} cannot be reached at {adapter} ({error}): check the resource, its power and the wire",
             lost=True,
         ) from error
-    _quicken(opened)
+    connection = _visa(opened)
+    if connection is not None:
+        _quicken(connection)
     return opened
 
 
@@ -785,15 +790,19 @@ def _serial_port(resource: str) -> str | None:
     return match[1]
 
 
-def _quicken(adapter: VISAAdapter) -> None:
+def _visa(adapter: Adapter) -> MessageBasedResource | None:
+    """Return the VISA session behind an adapter, or None where it is another wire."""
+    connection = adapter.connection if isinstance(adapter, VISAAdapter) else None
+    return connection if isinstance(connection, MessageBasedResource) else None
+
+
+def _quicken(connection: MessageBasedResource) -> None:
     """Let pyvisa-py's socket session take more than 4 KiB at a time, and send short lines without delay.
 
     It offers no attribute for either; another VISA library, or another version of this one, is left alone.
     """
-    sessions = getattr(adapter.connection.visalib, "sessions", {})
-    session = (
-        sessions.get(getattr(adapter.connection, "session", None)) if isinstance(sessions, dict) else None
-    )
+    sessions: Any = getattr(connection.visalib, "sessions", None)
+    session = sessions.get(connection.session) if isinstance(sessions, dict) else None
     if session is not None and hasattr(session, "max_recv_size"):
         session.max_recv_size = max(session.max_recv_size, _CHUNK)
     wire = getattr(session, "interface", None)
@@ -803,12 +812,11 @@ def _quicken(adapter: VISAAdapter) -> None:
 
 
 @contextlib.contextmanager
-def _without_termination(adapter: Adapter) -> Iterator[None]:
+def _without_termination(connection: MessageBasedResource | None) -> Iterator[None]:
     """Switch the termination character off while a block is read: it may occur in it, and looking is slow."""
-    if not isinstance(adapter, VISAAdapter):
+    if connection is None:
         yield
         return
-    connection = adapter.connection
     before = connection.read_termination
     connection.read_termination = None
     try:
@@ -819,18 +827,11 @@ def _without_termination(adapter: Adapter) -> Iterator[None]:
 
 def _drain(adapter: Adapter) -> None:
     """Read until the wire has been quiet."""
-    if isinstance(adapter, SerialAdapter):
-        before, adapter.connection.timeout = adapter.connection.timeout, _QUIET
-        try:
-            while adapter.connection.read(_CHUNK):
-                pass
-        finally:
-            adapter.connection.timeout = before
-    elif isinstance(adapter, VISAAdapter):
-        connection = adapter.connection
+    connection = _visa(adapter)
+    if connection is not None:
         before, connection.timeout = connection.timeout, 1000 * _QUIET
         try:
-            with _without_termination(adapter):
+            with _without_termination(connection):
                 while True:
                     connection.read_bytes(_CHUNK)
         except pyvisa.errors.VisaIOError as error:
@@ -838,6 +839,13 @@ def _drain(adapter: Adapter) -> None:
                 raise
         finally:
             connection.timeout = before
+    elif isinstance(adapter, SerialAdapter):
+        before, adapter.connection.timeout = adapter.connection.timeout, _QUIET
+        try:
+            while adapter.connection.read(_CHUNK):
+                pass
+        finally:
+            adapter.connection.timeout = before
 
 
 def _resource_of(adapter: Adapter) -> str:
