@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from entropy import CELL_DTYPE, Store, Xor
 
+from entropy import CELL_DTYPE, Store, Xor
 from sampler import Checkpoint, LeaseSource, SampleSettings, bill, build_scheduler, load_checkpoint, sample
 
 _CELLS = 4096
@@ -27,8 +27,7 @@ _PULSES = 2048
 
 @dataclass(frozen=True)
 class Pair:
-    """Pictures per second of the two runs of a pair, and the noise's share of the array run's processor time.
-    """
+    """Pictures per second of a pair's two runs, and the noise's share of the first one's processor time."""
 
     array: float
     torch: float
@@ -41,18 +40,37 @@ class Pair:
 
 
 def record(store: Store, bits: int) -> None:
-    """Record at least `bits` bits of the operating system.""" count = _CELLS * _PULSES settings = {"voltage":
-    1.0, "width": 1e-9, "read_voltage": 0.1, "field": 0.0, "temperature": 300.0} cells = np.zeros(_CELLS,
-    CELL_DTYPE) bench = {"name": "benchmark"} with store.record(cells=cells, cells_per_pulse=_CELLS,
-    bench=bench, procedure={}, simulated=True) as recording: while recording.bits < bits: recording.append(
-    np.frombuffer(os.urandom(count // 8), np.uint8), count, positions=count, sequence=recording.blocks,
-    host_time=time.time(), board_time=0.0, pulses=_PULSES, failed_resets=0, **settings, )
+    """Record at least `bits` bits of the operating system."""
+    count = _CELLS * _PULSES
+    with store.record(
+        cells=np.zeros(_CELLS, CELL_DTYPE),
+        cells_per_pulse=_CELLS,
+        bench={"name": "benchmark"},
+        procedure={},
+        simulated=True,
+    ) as recording:
+        while recording.bits < bits:
+            recording.append(
+                np.frombuffer(os.urandom(count // 8), np.uint8),
+                count,
+                positions=count,
+                sequence=recording.blocks,
+                host_time=time.time(),
+                board_time=0.0,
+                pulses=_PULSES,
+                failed_resets=0,
+                voltage=1.0,
+                width=1e-9,
+                read_voltage=0.1,
+                field=0.0,
+                temperature=300.0,
+            )
 
 
-def with_array(checkpoint: Checkpoint, settings: SampleSettings, labels: list[int], store: Store) ->
-tuple[float, float]: """Sample from a lease; gives pictures per second and the noise's share of the processor
-time.
-"""
+def with_array(
+    checkpoint: Checkpoint, settings: SampleSettings, labels: list[int], store: Store
+) -> tuple[float, float]:
+    """Sample from a lease; gives pictures per second and the noise's share of the processor time."""
     cost = bill(checkpoint, settings, len(labels), Xor(2))
     start = time.perf_counter()
     with store.lease(cost.recorded, purpose="benchmark") as lease:
@@ -95,22 +113,37 @@ def measure(pairs: int, settings: SampleSettings, pictures: int, threads: int) -
 
 
 def main() -> None:
-    """Measure, print the table, and write the same numbers as JSON where asked.""" parser =
-    argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--json", type=Path) parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--pictures", type=int, default=16) parser.add_argument("--steps", type=int,
-    default=30) parser.add_argument("--threads", type=int, default=torch.get_num_threads()) options =
-    parser.parse_args() settings = SampleSettings("ddpm", options.steps, microbatch=16) pairs =
-    measure(options.pairs, settings, options.pictures, options.threads) ratio = statistics.median(p.ratio for
-    p in pairs) fraction = statistics.median(p.noise_fraction for p in pairs) print(f"{options.pictures}
-    pictures, {options.steps} DDPM steps, {options.threads} threads, XOR of 2 recorded bits")
-    print(f"{'pair':>6} {'array/s':>9} {'torch/s':>9} {'ratio':>7} {'noise':>7}") for number, p in
-    enumerate(pairs, 1): print(f"{number:>6} {p.array:>9.3f} {p.torch:>9.3f} {p.ratio:>7.3f}
-    {p.noise_fraction:>7.2%}") print(f"{'median':>6} {'':>9} {'':>9} {ratio:>7.3f} {fraction:>7.2%}   (asked:
-    at least 0.95, at most 3 %)") if options.json: result = { "settings": asdict(settings), "pictures":
-    options.pictures, "threads": options.threads, "pairs": [{**asdict(p), "ratio": p.ratio} for p in pairs],
-    "median_ratio": ratio, "median_noise_fraction": fraction, } options.json.write_text(json.dumps(result,
-    indent=1) + "\n", encoding="utf-8")
+    """Measure, print the table, and write the same numbers as JSON where asked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sampling", description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--pairs", type=int, default=9)
+    parser.add_argument("--pictures", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    settings = SampleSettings("ddpm", options.steps, microbatch=16)
+    pairs = measure(options.pairs, settings, options.pictures, options.threads)
+    ratio = statistics.median(p.ratio for p in pairs)
+    fraction = statistics.median(p.noise_fraction for p in pairs)
+    print(
+        f"{options.pictures} pictures, {options.steps} DDPM steps, {options.threads} threads, XOR of 2 bits"
+    )
+    print(f"{'pair':>6} {'array/s':>9} {'torch/s':>9} {'ratio':>7} {'noise':>7}")
+    for number, p in enumerate(pairs, 1):
+        print(f"{number:>6} {p.array:>9.3f} {p.torch:>9.3f} {p.ratio:>7.3f} {p.noise_fraction:>7.2%}")
+    print(
+        f"{'median':>6} {'':>9} {'':>9} {ratio:>7.3f} {fraction:>7.2%}   (asked: at least 0.95, at most 3 %)"
+    )
+    if options.json:
+        result = {
+            "settings": asdict(settings),
+            "pictures": options.pictures,
+            "threads": options.threads,
+            "pairs": [{**asdict(p), "ratio": p.ratio} for p in pairs],
+            "median_ratio": ratio,
+            "median_noise_fraction": fraction,
+        }
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

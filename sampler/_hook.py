@@ -87,7 +87,7 @@ class HardwareNoise:
                 f"picture {picture} is none of the {len(self._streams)} pictures of hardware_noise"
             )
         generator = torch.Generator()
-        self._bound[generator._cdata] = (generator, picture)
+        self._bound[_address(generator)] = (generator, picture)
         return generator
 
     def draw(
@@ -133,7 +133,7 @@ class HardwareNoise:
         if self._streams is None:
             return self._source
         # torch hands a kernel another Python object for the same generator: its address is what stays.
-        bound = None if generator is None else self._bound.get(generator._cdata)
+        bound = None if generator is None else self._bound.get(_address(generator))
         return None if bound is None else self._streams[bound[1]]
 
     def _check(self, operation: str) -> None:
@@ -165,6 +165,10 @@ class _Slice:
 
     def __call__(self, other: torch.Tensor) -> torch.Tensor:
         return other.expand(self._shape)[self._picture]
+
+
+def _address(generator: torch.Generator) -> int:
+    return generator._cdata  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _itself(tensor: torch.Tensor) -> torch.Tensor:

@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from entropy import CELL_DTYPE, Store
 
-from sampler import Architecture, Checkpoint, build_model, load_checkpoint, save_checkpoint,
-training_scheduler
+from entropy import CELL_DTYPE, Store
+from sampler import (
+    Architecture,
+    Checkpoint,
+    build_model,
+    load_checkpoint,
+    save_checkpoint,
+    training_scheduler,
+)
 
 TINY = Architecture(image_size=8, widths=(8, 16), norm_groups=4, attention_head=8)
 CELLS = 4096

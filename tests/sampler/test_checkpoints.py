@@ -62,16 +62,19 @@ def wider(folder: Path) -> None:
     (folder / "card.json").write_text(json.dumps(card))
 
 
-    WRONG: dict[str, tuple[Callable[[Path], Any], str]] = { "missing": (shutil.rmtree, "there is no
-    checkpoint"), "no card": (lambda f: (f / "card.json").unlink(), "holds no card.json"), "broken card":
-    (lambda f: (f / "card.json").write_text("{"), "cannot be read"), "foreign card": (lambda f: (f /
-    "card.json").write_text('{"model_type": "llama"}'), "another program"), "later version":
-    (card_with(format_version=2), "version 2"), "other kind": (card_with(architecture={"layers": 3}), "another
-    kind of network"), "impossible size": (card_with(architecture={**TINY.__dict__, "widths": [8, -1]}),
-    "impossible size"), "not a network": (card_with(architecture={**TINY.__dict__, "widths": [7, 9]}), "no
-    network can be built"), "other size": (wider, "does not fit"), "no weights": (lambda f: (f /
-    "model.safetensors").unlink(), "no readable model.safetensors"), "not safetensors": (lambda f: (f /
-    "model.safetensors").write_bytes(b"\x80\x04pickle"), "not a safetensors file"), }
+WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "missing": (shutil.rmtree, "there is no checkpoint"),
+    "no card": (lambda f: (f / "card.json").unlink(), "holds no card.json"),
+    "broken card": (lambda f: (f / "card.json").write_text("{"), "cannot be read"),
+    "foreign card": (lambda f: (f / "card.json").write_text('{"model_type": "llama"}'), "another program"),
+    "later version": (card_with(format_version=2), "version 2"),
+    "other kind": (card_with(architecture={"layers": 3}), "another kind of network"),
+    "impossible size": (card_with(architecture={**TINY.__dict__, "widths": [8, -1]}), "impossible size"),
+    "not a network": (card_with(architecture={**TINY.__dict__, "widths": [7, 9]}), "no network can be built"),
+    "other size": (wider, "does not fit"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "no readable model.safetensors"),
+    "not safetensors": (lambda f: (f / "model.safetensors").write_bytes(b"\x80pickle"), "not a safetensors"),
+}
 
 
 @pytest.mark.parametrize("name", WRONG)
@@ -95,19 +98,29 @@ def test_a_flipped_bit_in_the_weights_is_found(tiny: Checkpoint, tmp_path: Path)
         load_checkpoint(folder)
 
 
-    @pytest.fixture def few_steps(tmp_path: Path) -> TrainSettings: return TrainSettings(out=tmp_path / "out",
-    steps=5, batch=4, seed=3, checkpoint_every=2, architecture=TINY)
+@pytest.fixture
+def few_steps(tmp_path: Path) -> TrainSettings:
+    return TrainSettings(
+        out=tmp_path / "out", steps=5, batch=4, seed=3, checkpoint_every=2, architecture=TINY
+    )
 
 
-@pytest.mark.usefixtures("one_thread") def
-test_training_leaves_a_checkpoint_and_repeats_from_its_seed(few_steps: TrainSettings, tmp_path: Path) -> None:
-told: list[TrainProgress] = [] state = torch.get_rng_state() first = load_checkpoint(train(few_steps,
-progress=told.append)) assert torch.equal(torch.get_rng_state(), state) assert [p.step for p in told] == [1,
-2, 3, 4, 5] assert first.card["entropy"] == {"source": "torch", "seed": 3} assert
-first.card["training"]["steps_done"] == 5 assert not list(tmp_path.glob("*.new")) +
-list(tmp_path.glob("*.old")) again = load_checkpoint(train(replace(few_steps, out=tmp_path / "again"))) assert
-again.sha256 == first.sha256 other = load_checkpoint(train(replace(few_steps, out=tmp_path / "other",
-seed=4))) assert other.sha256 != first.sha256
+@pytest.mark.usefixtures("one_thread")
+def test_training_leaves_a_checkpoint_and_repeats_from_its_seed(
+    few_steps: TrainSettings, tmp_path: Path
+) -> None:
+    told: list[TrainProgress] = []
+    state = torch.get_rng_state()
+    first = load_checkpoint(train(few_steps, progress=told.append))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [p.step for p in told] == [1, 2, 3, 4, 5]
+    assert first.card["entropy"] == {"source": "torch", "seed": 3}
+    assert first.card["training"]["steps_done"] == 5
+    assert not list(tmp_path.glob("*.new")) + list(tmp_path.glob("*.old"))
+    again = load_checkpoint(train(replace(few_steps, out=tmp_path / "again")))
+    assert again.sha256 == first.sha256
+    other = load_checkpoint(train(replace(few_steps, out=tmp_path / "other", seed=4)))
+    assert other.sha256 != first.sha256
 
 
 @pytest.mark.usefixtures("one_thread")

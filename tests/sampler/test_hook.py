@@ -1,5 +1,4 @@
-"""The noise hook: every random operation of torch is served from the source or refused, and all is put back.
-"""
+"""The noise hook: each random operation of torch is served or refused, and all is put back."""
 
 from __future__ import annotations
 
@@ -84,8 +83,7 @@ REFUSED: dict[str, Draw] = {
 # Each processor kernel that torch tags as random, and the draw above (or the reason) that covers it.
 COVERED = {
     "aten::_fused_sdp_choice": "attention with dropout",
-    "aten::_scaled_dot_product_flash_attention_for_cpu": "refuses dropout: see the test of attention "
-    "without it",
+    "aten::_scaled_dot_product_flash_attention_for_cpu": "attention without dropout, tested below",
     "aten::_sample_dirichlet": "dirichlet",
     "aten::_standard_gamma": "gamma",
     "aten::bernoulli.out": "bernoulli out",
@@ -178,13 +176,20 @@ def test_normals_are_the_noise_map_s_in_every_type_and_layout(dtype: torch.dtype
     assert torch.equal(scaled, expected.to(dtype) * 2 + 3)
 
 
-    @pytest.mark.parametrize( ("dtype", "mantissa"), [(torch.float32, 24), (torch.float64, 53),
-    (torch.float16, 11), (torch.bfloat16, 8)] ) def
-    test_uniforms_are_the_noise_map_s_and_stay_below_their_end(dtype: torch.dtype, mantissa: int) -> None: n =
-    5000 with hardware_noise(SoftwareSource(3)): u = torch.rand(n, dtype=dtype) with
-    hardware_noise(SoftwareSource(3)): wide = torch.empty(n, dtype=dtype).uniform_(1, 5) assert torch.equal(u,
-    torch.from_numpy(uniforms(bits((64 if mantissa == 53 else 32) * n), mantissa)).to(dtype)) assert 1 <=
-    float(wide.min()) <= float(wide.max()) < 5
+@pytest.mark.parametrize(
+    ("dtype", "mantissa"),
+    [(torch.float32, 24), (torch.float64, 53), (torch.float16, 11), (torch.bfloat16, 8)],
+)
+def test_uniforms_are_the_noise_map_s_and_stay_below_their_end(dtype: torch.dtype, mantissa: int) -> None:
+    n = 5000
+    with hardware_noise(SoftwareSource(3)):
+        u = torch.rand(n, dtype=dtype)
+    with hardware_noise(SoftwareSource(3)):
+        wide = torch.empty(n, dtype=dtype).uniform_(1, 5)
+    assert torch.equal(
+        u, torch.from_numpy(uniforms(bits((64 if mantissa == 53 else 32) * n), mantissa)).to(dtype)
+    )
+    assert 1 <= float(wide.min()) <= float(wide.max()) < 5
 
 
 def test_bernoulli_is_u_below_p() -> None:
@@ -237,14 +242,19 @@ def torch_draws_by_itself() -> bool:
     return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+def _leave_by_exception() -> None:
+    with hardware_noise(SoftwareSource(1)):
+        torch.randn(3)
+        raise KeyError
+
+
 def test_everything_is_put_back_also_after_an_exception() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(4)
         before = torch.randn(8)
     for _ in range(50):
-        with pytest.raises(KeyError), hardware_noise(SoftwareSource(1)):
-            torch.randn(3)
-            raise KeyError
+        with pytest.raises(KeyError):
+            _leave_by_exception()
     with torch.random.fork_rng():
         torch.manual_seed(4)
         assert torch.equal(torch.randn(8), before)

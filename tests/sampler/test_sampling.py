@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from entropy import Store, Xor
 from PIL import Image
 
+from entropy import Store, Xor
 from sampler import (
     Checkpoint,
     LeaseSource,
@@ -35,13 +35,25 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = SampleSettings(steps=6, microbatch=4)
 
 
-@pytest.mark.parametrize( ("settings", "draws"), [ (SampleSettings("ddpm", 10), 10), (SampleSettings("ddim",
-10, eta=0.0), 1), (SampleSettings("ddim", 10, eta=1.0), 11), (SampleSettings("dpm-sde", 10), 11),
-(SampleSettings("DDPMScheduler", 1), 1), ], ) def test_the_bill_counts_the_scheduler_s_own_draws(tiny:
-Checkpoint, settings: SampleSettings, draws: int) -> None: cost = bill(tiny, settings, 3, Xor(2)) assert
-(cost.draws, cost.pixels) == (draws, 64) assert cost.recorded == 3 * 64 * draws * 32 * 2 assert
-f"{cost.recorded:,} recorded bits" in str(cost) samples = sample(tiny, [1, 2, 3], SoftwareSource(1), settings)
-assert [p.provenance["bits"]["bits"] for p in samples.pictures] == [cost.bits_each] * 3
+@pytest.mark.parametrize(
+    ("settings", "draws"),
+    [
+        (SampleSettings("ddpm", 10), 10),
+        (SampleSettings("ddim", 10, eta=0.0), 1),
+        (SampleSettings("ddim", 10, eta=1.0), 11),
+        (SampleSettings("dpm-sde", 10), 11),
+        (SampleSettings("DDPMScheduler", 1), 1),
+    ],
+)
+def test_the_bill_counts_the_draws_of_the_scheduler(
+    tiny: Checkpoint, settings: SampleSettings, draws: int
+) -> None:
+    cost = bill(tiny, settings, 3, Xor(2))
+    assert (cost.draws, cost.pixels) == (draws, 64)
+    assert cost.recorded == 3 * 64 * draws * 32 * 2
+    assert f"{cost.recorded:,} recorded bits" in str(cost)
+    samples = sample(tiny, [1, 2, 3], SoftwareSource(1), settings)
+    assert [p.provenance["bits"]["bits"] for p in samples.pictures] == [cost.bits_each] * 3
 
 
 def test_a_run_reads_its_bill_to_the_bit_and_padding_reads_none(
@@ -71,15 +83,23 @@ def test_a_picture_does_not_depend_on_its_company(tiny: Checkpoint) -> None:
     assert not torch.equal(many[0].image, sample(tiny, [3], SoftwareSource(8), FEW).pictures[0].image)
 
 
-        def test_a_picture_of_recorded_bits_replays_to_the_last_bit( tiny: Checkpoint, recorded:
-        Callable[[int], Store], tmp_path: Path ) -> None: cost = bill(tiny, FEW, 6, Xor(2)) store =
-        recorded(cost.recorded) with store.lease(cost.recorded, purpose="test") as lease: pictures =
-        sample(tiny, [5, 4, 3, 2, 1, 0], LeaseSource(lease, simulated=True), FEW, first=10).pictures before =
-        store.accounts() for path, picture in zip(save_pictures(pictures, tmp_path / "out"), pictures,
-        strict=True): again = replay(load_provenance(path), store, tiny) assert again.equal assert
-        again.differences == [] assert torch.equal(again.picture.image, picture.image) assert
-        again.picture.provenance["bits"] == picture.provenance["bits"] assert replay(pictures[5], store,
-        tiny).equal assert store.accounts() == before
+def test_a_picture_of_recorded_bits_replays_to_the_last_bit(
+    tiny: Checkpoint, recorded: Callable[[int], Store], tmp_path: Path
+) -> None:
+    cost = bill(tiny, FEW, 6, Xor(2))
+    store = recorded(cost.recorded)
+    with store.lease(cost.recorded, purpose="test") as lease:
+        source = LeaseSource(lease, simulated=True)
+        pictures = sample(tiny, [5, 4, 3, 2, 1, 0], source, FEW, first=10).pictures
+    before = store.accounts()
+    for path, picture in zip(save_pictures(pictures, tmp_path / "out"), pictures, strict=True):
+        again = replay(load_provenance(path), store, tiny)
+        assert again.equal
+        assert again.differences == []
+        assert torch.equal(again.picture.image, picture.image)
+        assert again.picture.provenance["bits"] == picture.provenance["bits"]
+    assert replay(pictures[5], store, tiny).equal
+    assert store.accounts() == before
 
 
 def test_a_replay_from_other_bits_says_so(tiny: Checkpoint) -> None:
@@ -161,16 +181,24 @@ def test_progress_preview_and_finished_are_told(tiny: Checkpoint) -> None:
     assert [p.index for p in finished] == [0, 1, 2, 3, 4]
 
 
-    def test_wrong_wishes_are_one_sentence(tiny: Checkpoint) -> None: for settings, words in (
-    (SampleSettings("DPMSolverSDEScheduler"), "DPMSolverSDEScheduler draws from a Brownian tree"),
-    (SampleSettings("CosineDPMSolverMultistepScheduler"), "Brownian tree"), (SampleSettings("nonsense"), "no
-    scheduler 'nonsense'"), (SampleSettings("ddpm", 2000), "refuses 2000 steps"), (SampleSettings("ddpm", 5,
-    eta=0.5), "takes no eta"), ): with pytest.raises(SamplerError, match=words): sample(tiny, [1],
-    SoftwareSource(1), settings) for make in (lambda: SampleSettings(steps=0), lambda: SampleSettings(eta=2),
-    lambda: SampleSettings(microbatch=0)): with pytest.raises(SamplerError): make() for labels in ([], [10],
-    [-1]): with pytest.raises(SamplerError, match="label"): sample(tiny, labels, SoftwareSource(1), FEW) with
-    hardware_noise(SoftwareSource(1)), pytest.raises(SamplerError, match="on already"): sample(tiny, [1],
-    SoftwareSource(1), FEW)
+def test_wrong_wishes_are_one_sentence(tiny: Checkpoint) -> None:
+    for settings, words in (
+        (SampleSettings("DPMSolverSDEScheduler"), "DPMSolverSDEScheduler draws from a Brownian tree"),
+        (SampleSettings("CosineDPMSolverMultistepScheduler"), "Brownian tree"),
+        (SampleSettings("nonsense"), "no scheduler 'nonsense'"),
+        (SampleSettings("ddpm", 2000), "refuses 2000 steps"),
+        (SampleSettings("ddpm", 5, eta=0.5), "takes no eta"),
+    ):
+        with pytest.raises(SamplerError, match=words):
+            sample(tiny, [1], SoftwareSource(1), settings)
+    for wrong in ({"steps": 0}, {"eta": 2}, {"microbatch": 0}):
+        with pytest.raises(SamplerError):
+            SampleSettings(**wrong)
+    for labels in ([], [10], [-1]):
+        with pytest.raises(SamplerError, match="label"):
+            sample(tiny, labels, SoftwareSource(1), FEW)
+    with hardware_noise(SoftwareSource(1)), pytest.raises(SamplerError, match="on already"):
+        sample(tiny, [1], SoftwareSource(1), FEW)
 
 
 def test_too_few_bits_stop_a_run_before_it_starts(tiny: Checkpoint, recorded: Callable[[int], Store]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from entropy import NoConditioning, Store, Xor
 from scipy import stats
 
+from entropy import NoConditioning, Store, Xor
 from sampler import (
     BiasedSource,
     CorrelatedSource,
@@ -74,9 +75,12 @@ def test_stuck_cells_never_change() -> None:
     assert int((array == array[0]).all(axis=0).sum()) == round(0.1 * 1024)
 
 
-@pytest.mark.parametrize("wrong", [lambda: BiasedSource(1.5), lambda: CorrelatedSource(2), lambda:
-SoftwareSource(-1)]) def test_impossible_sources_are_refused(wrong: Callable[[], object]) -> None: with
-pytest.raises(SamplerError): wrong()
+@pytest.mark.parametrize(
+    "wrong", [lambda: BiasedSource(1.5), lambda: CorrelatedSource(2), lambda: SoftwareSource(-1)]
+)
+def test_impossible_sources_are_refused(wrong: Callable[[], object]) -> None:
+    with pytest.raises(SamplerError):
+        wrong()
 
 
 def test_a_lease_source_gives_the_conditioned_bits_of_its_lease(recorded: Callable[[int], Store]) -> None:
@@ -92,14 +96,23 @@ def test_a_lease_source_gives_the_conditioned_bits_of_its_lease(recorded: Callab
     assert store.accounts().consumed == 64 * 300
 
 
-def test_pictures_of_a_lease_share_no_bit_and_read_no_more_than_asked(recorded: Callable[[int], Store]) ->
-None: store = recorded(300_000) with store.lease(300_000, purpose="test") as lease: streams =
-LeaseSource(lease, Xor(2)).pictures(3, 32 * 1000) got = [np.concatenate([s.read(32 * 400), s.read(32 * 600)])
-for s in streams] ranges = [tuple(r) for s in streams for r in s.provenance()["ranges"]] with
-pytest.raises(SamplerError, match="wants"): streams[0].read(32) raw = store.read(ranges).view(np.uint32)
-assert np.array_equal(np.concatenate(got).view(np.uint32), raw[::2] ^ raw[1::2]) taken = sorted(range_ for
-range_ in ranges) assert all(a[1] + a[2] <= b[1] for a, b in zip(taken, taken[1:], strict=False)) accounts =
-store.accounts() assert accounts.consumed == 3 * 64 * 1000 assert accounts.balanced
+def test_pictures_of_a_lease_share_no_bit_and_read_no_more_than_asked(
+    recorded: Callable[[int], Store],
+) -> None:
+    store = recorded(300_000)
+    with store.lease(300_000, purpose="test") as lease:
+        streams = LeaseSource(lease, Xor(2)).pictures(3, 32 * 1000)
+        got = [np.concatenate([s.read(32 * 400), s.read(32 * 600)]) for s in streams]
+        ranges = [tuple(r) for s in streams for r in s.provenance()["ranges"]]
+        with pytest.raises(SamplerError, match="wants"):
+            streams[0].read(32)
+    raw = store.read(ranges).view(np.uint32)
+    assert np.array_equal(np.concatenate(got).view(np.uint32), raw[::2] ^ raw[1::2])
+    taken = sorted(ranges)
+    assert all(a[1] + a[2] <= b[1] for a, b in pairwise(taken))
+    accounts = store.accounts()
+    assert accounts.consumed == 3 * 64 * 1000
+    assert accounts.balanced
 
 
 def test_without_a_bill_pictures_share_the_lease_evenly_and_read_nothing_ahead(
@@ -115,8 +128,13 @@ def test_without_a_bill_pictures_share_the_lease_evenly_and_read_nothing_ahead(
     assert store.accounts().consumed == 3 * 640
 
 
-        def test_too_small_a_lease_is_one_sentence(recorded: Callable[[int], Store]) -> None: store =
-        recorded(100_000) with store.lease(64 * 10, purpose="test") as lease: source = LeaseSource(lease) with
-        pytest.raises(SamplerError, match=r"2 pictures need 1,280 recorded bits and the lease holds 640"):
-        source.pictures(2, 320) with pytest.raises(SamplerError, match="wants 704 more recorded bits and the
-        lease holds 640"): source.read(352)
+def test_too_small_a_lease_is_one_sentence(recorded: Callable[[int], Store]) -> None:
+    store = recorded(100_000)
+    with store.lease(64 * 10, purpose="test") as lease:
+        source = LeaseSource(lease)
+        with pytest.raises(
+            SamplerError, match=r"2 pictures need 1,280 recorded bits and the lease holds 640"
+        ):
+            source.pictures(2, 320)
+        with pytest.raises(SamplerError, match="wants 704 more recorded bits and the lease holds 640"):
+            source.read(352)
