@@ -545,15 +545,19 @@ class ArrayBoard(Instrument):
             )
         return []
 
+    def switch_off(self) -> bool:
+        """Abort and switch the output off, whatever errors are queued; returns whether it is off."""
+        with self.lock:
+            self.write("ABOR;:OUTP OFF")
+            return not self.output_enabled
+
     def shutdown(self) -> None:
         """Abort and switch the output off; logs what fails and never raises."""
         try:
-            with self.lock:
-                self.write("ABOR;:OUTP OFF")
-                if self.output_enabled:
-                    log.critical("%s says that its output is still on", self._who())
+            if not self.switch_off():
+                log.critical("%s says that its output is still on: switch it off by hand", self._who())
         except Exception as error:
-            log.critical("%s may still be on; its watchdog switches it off: %s", self._who(), error)
+            log.critical("%s may still be on until its watchdog trips: %s", self._who(), error)
         super().shutdown()
 
     def close(self) -> None:

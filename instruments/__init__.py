@@ -1,1 +1,18 @@
 """The bench: roles, limits, the array, and the procedures that pulse it and read it."""
+
+from ._bench import Bench, Finding
+from ._bench_file import BenchFile, read_bench_file
+from ._errors import BenchError, Terminated
+from ._roles import BoardRole, Role, SignalPath
+
+__all__ = [
+    "Bench",
+    "BenchError",
+    "BenchFile",
+    "BoardRole",
+    "Finding",
+    "Role",
+    "SignalPath",
+    "Terminated",
+    "read_bench_file",
+]

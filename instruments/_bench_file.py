@@ -1,0 +1,187 @@
+"""The bench file: what is on the bench, how it is wired, what the devices stand (docs/bench-file.md)."""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from ._errors import BenchError
+
+SUPPORTED_ROLES = ("board",)
+LATER_ROLES = ("pulse_source", "readout", "field", "selector")
+
+Volts = Annotated[float, Field(gt=0, le=100, description="volts")]
+Seconds = Annotated[float, Field(gt=0, le=1e-3, description="seconds")]
+Metres = Annotated[float, Field(gt=0, le=1e-3, description="metres")]
+Ohms = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False, description="ohms")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BenchSection(_Section):
+    """`[bench]`: what this bench is called, who runs it, and by which VISA library."""
+
+    name: str = Field(min_length=1, description="text")
+    operator: str = Field(default="", description="text")
+    visa_library: str = Field(default="", description="text")
+
+
+class InstrumentSection(_Section):
+    """`[instruments.NAME]`: one box on a wire."""
+
+    driver: str = Field(min_length=1, description="text")
+    resource: str = Field(min_length=1, description="text")
+    options: dict[str, str | int | float | bool] = Field(default={}, description="table")
+
+
+class RoleSection(_Section):
+    """`[roles.ROLE]`: which instrument plays it, and the path from its output to the device."""
+
+    instrument: str = Field(min_length=1, description="text")
+    source_impedance: float = Field(ge=0, le=1e9, description="ohms")
+    assumed_load: float = Field(gt=0, description="ohms, inf for an open circuit")
+    attenuation: float = Field(default=0.0, ge=0, le=200, description="decibels")
+    overshoot: float = Field(default=0.0, ge=0, le=1, description="fraction")
+
+
+class ArraySection(_Section):
+    """`[array]`: the devices."""
+
+    rows: int = Field(ge=1, le=65536, description="whole number")
+    columns: int = Field(ge=1, le=65536, description="whole number")
+    resistance: Ohms
+    diameter: Metres | None = None
+    stack: str = Field(default="", description="text")
+    device: str = Field(default="", description="text")
+
+
+class LimitsSection(_Section):
+    """`[limits]`: absolute maxima at the device."""
+
+    pulse_voltage: Volts
+    pulse_width: Seconds
+    read_voltage: Volts
+    duty: float = Field(default=1.0, gt=0, le=1, description="fraction")
+
+
+class BenchFile(_Section):
+    """A whole bench file."""
+
+    bench: BenchSection
+    instruments: dict[str, InstrumentSection] = Field(min_length=1, description="tables")
+    roles: dict[str, RoleSection] = Field(min_length=1, description="tables")
+    array: ArraySection
+    limits: LimitsSection
+
+
+def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
+    """Read and check a bench file; raises BenchError naming file, line and key."""
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise BenchError(f"cannot read the bench file {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchError(f"the bench file {path} is not valid TOML: {error}") from error
+    try:
+        file = BenchFile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        more = error.error_count() - 1
+        raise BenchError(
+            _at(path, text, first["loc"])
+            + _explain(first["type"], first["loc"], first["msg"])
+            + (f" (and {more} more)" if more else "")
+        ) from None
+    _check_roles(file, path, text)
+    return file
+
+
+def _check_roles(file: BenchFile, path: Path, text: str) -> None:
+    for name, role in file.roles.items():
+        where = _at(path, text, ("roles", name))
+        if name in LATER_ROLES:
+            raise BenchError(
+                f"{where}the role '{name}' is not supported by this version; a bench has one board that "
+                "pulses and reads, [roles.board]"
+            )
+        if name not in SUPPORTED_ROLES:
+            raise BenchError(f"{where}there is no role '{name}'; give [roles.board]")
+        if role.instrument not in file.instruments:
+            where = _at(path, text, ("roles", name, "instrument"))
+            raise BenchError(
+                f"{where}there is no instrument '{role.instrument}'; "
+                f"the file has {', '.join(repr(known) for known in file.instruments)}"
+            )
+
+
+def _explain(kind: str, location: tuple[int | str, ...], message: str) -> str:
+    key = ".".join(str(part) for part in location)
+    parent, field = _describe(location)
+    if kind == "extra_forbidden":
+        known = ", ".join(parent) if parent else "none"
+        return f"there is no key '{key}' here; known are {known}"
+    unit = f" ({field.description})" if field is not None and field.description else ""
+    if kind == "missing":
+        return f"the key '{key}'{unit} is missing"
+    return f"the key '{key}'{unit} is wrong: {message[:1].lower()}{message[1:]}"
+
+
+def _describe(location: tuple[int | str, ...]) -> tuple[dict[str, FieldInfo], FieldInfo | None]:
+    """Find the fields of the section that a location is in, and the field itself."""
+    fields: dict[str, FieldInfo] = BenchFile.model_fields
+    field: FieldInfo | None = None
+    inside: Any = None
+    for part in location:
+        if inside is not None:  # the free name of an instrument or a role
+            fields, field, inside = inside.model_fields, None, None
+            continue
+        field = fields.get(str(part))
+        if field is None:
+            break
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            if part != location[-1]:
+                fields = kind.model_fields
+        elif getattr(kind, "__origin__", None) is dict:
+            inside = kind.__args__[1] if isinstance(kind.__args__[1], type) else None  # type: ignore[union-attr]
+    return fields, field
+
+
+def _at(path: Path, text: str, location: tuple[int | str, ...]) -> str:
+    line = _line_of(text, tuple(str(part) for part in location))
+    return f"{path}, line {line}: " if line else f"{path}: "
+
+
+_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(#.*)?$")
+_KEY = re.compile(
+    r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*="""
+)
+
+
+def _line_of(text: str, location: tuple[str, ...]) -> int:
+    """Find the line of a key, or of the closest table around it; 0 where there is none."""
+    table: tuple[str, ...] = ()
+    best, depth = 0, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        header, key = _HEADER.match(line), _KEY.match(line)
+        if header:
+            here = table = _parts(header[1])
+        elif key:
+            here = table + _parts(key[1])
+        else:
+            continue
+        if depth < len(here) <= len(location) and here == location[: len(here)]:
+            best, depth = number, len(here)
+    return best
+
+
+def _parts(dotted: str) -> tuple[str, ...]:
+    return tuple(re.sub(r"^['\"]|['\"]$", "", part.strip()) for part in dotted.split("."))

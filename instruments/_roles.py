@@ -1,0 +1,248 @@
+"""Roles: what an instrument does on the bench, the path to the device, and the state that is safe."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from drivers import ArrayBoard
+
+from ._bench_file import ArraySection, LimitsSection
+from ._errors import BenchError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SignalPath:
+    """The way from an instrument's output to the device.
+
+    `source_impedance` and `assumed_load` (what the instrument's settings assume) in ohms; `attenuation` in
+    decibels; `overshoot`: fraction by which the peak exceeds the set value; `load`: ohms of the device.
+    """
+
+    source_impedance: float
+    assumed_load: float
+    attenuation: float
+    overshoot: float
+    load: float
+
+    @property
+    def gain(self) -> float:
+        """Volts at the device per volt set; a generator set for 50 Ω puts twice that across 78 kΩ."""
+        open_circuit = 1 + self.source_impedance / self.assumed_load
+        loaded = self.load / (self.source_impedance + self.load)
+        return open_circuit * loaded * 10 ** (-self.attenuation / 20)
+
+    @property
+    def peak_gain(self) -> float:
+        """Volts of the peak at the device per volt set."""
+        return self.gain * (1 + self.overshoot)
+
+
+class Role(Protocol):
+    """What the bench needs of every role; the role, not the driver, knows its safe state."""
+
+    name: str
+
+    def prepare(self) -> None:
+        """Put the limits into driver and box; refuse a box that somebody else uses."""
+        ...
+
+    def safe_state(self) -> bool:
+        """Bring the box to its safe state; returns whether the box confirms it, raises where it is silent."""
+        ...
+
+    def findings(self) -> list[tuple[str, bool, str]]:
+        """Look at the box without changing anything: what was looked at, whether it is well, and why."""
+        ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """Say everything that is known, JSON-able."""
+        ...
+
+
+class BoardRole:
+    """One board that pulses, selects and reads; all its volts here are volts at the device.
+
+    Safe state: acquisition aborted, output off (pulses and read voltage with it).
+    """
+
+    def __init__(
+        self,
+        board: ArrayBoard,
+        path: SignalPath,
+        limits: LimitsSection,
+        array: ArraySection,
+        *,
+        source: str,
+        instrument: str,
+    ) -> None:
+        self.name = "board"
+        self.board = board
+        self.path = path
+        self.limits = limits
+        self.array = array
+        self.instrument = instrument
+        self.prepared = False
+        self._source = source
+        self._effective: dict[str, float] = {}
+
+    def box_limits(self) -> dict[str, float]:
+        """Compute the limits at the board's output: the device's divided by the gain of the path."""
+        return {
+            "voltage": self.limits.pulse_voltage / self.path.peak_gain,
+            "width": self.limits.pulse_width,
+            "read_voltage": self.limits.read_voltage / self.path.peak_gain,
+        }
+
+    def prepare(self) -> None:
+        """Reset the board's settings and lower its limits, and the driver's ranges, to those of the file.
+
+        Raises BenchError where the output is on: then somebody else owns the board.
+        """
+        board: Any = self.board
+        if board.output_enabled:
+            raise BenchError(
+                f"the output of the {self.instrument!r} ({board.resource}) is on, so another program uses it: "
+                "let that one end, or switch off with 'memtj bench off'"
+            )
+        self._check_size()
+        board.reset()
+        wanted = self.box_limits()
+        # A limit cannot be set below a present setting, so these are brought under it first.
+        board.width = min(board.width, wanted["width"])
+        board.reset_width = min(board.reset_width, wanted["width"])
+        board.voltage_limit = min(board.voltage_limit, wanted["voltage"])
+        board.width_limit = min(board.width_limit, wanted["width"])
+        board.read_voltage_limit = min(board.read_voltage_limit, wanted["read_voltage"])
+        volts, seconds, read = board.voltage_limit, board.width_limit, board.read_voltage_limit
+        board.voltage_values = board.reset_voltage_values = (-volts, volts)
+        board.width_values = board.reset_width_values = (0, seconds)
+        board.read_voltage_values = (-read, read)
+        self._effective = {"voltage": volts, "width": seconds, "read_voltage": read}
+        self.prepared = True
+
+    def safe_state(self) -> bool:
+        """Abort and switch the output off; returns whether the board confirms; raises if it is silent."""
+        return self.board.switch_off()
+
+    # What procedures set, in volts at the device
+
+    def set_write_pulse(self, voltage: float, width: float, period: float) -> None:
+        """Set the write pulse: volts at the device, seconds, seconds; raises BenchError above a limit."""
+        board: Any = self.board
+        self.check_pulse("write pulse", voltage, width)
+        if width > self.limits.duty * period:
+            raise BenchError(
+                f"a pulse of {width:g} s every {period:g} s is above limits.duty = {self.limits.duty:g} in "
+                f"{self._source}: choose a longer period"
+            )
+        board.voltage = self._to_box(voltage)
+        board.width = width
+        board.period = period
+
+    def set_reset_pulse(self, voltage: float, width: float) -> None:
+        """Set the reset pulse: volts at the device, seconds; raises BenchError above a limit."""
+        board: Any = self.board
+        self.check_pulse("reset pulse", voltage, width)
+        board.reset_voltage = self._to_box(voltage)
+        board.reset_width = width
+
+    def set_read(self, voltage: float, settle: float) -> None:
+        """Set the read voltage in volts at the device, and the settle time in seconds."""
+        board: Any = self.board
+        self._check("read voltage", "read_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
+        limit = self._effective["read_voltage"]
+        board.read_voltage = float(np.clip(voltage / self.path.gain, -limit, limit))
+        board.settle = settle
+
+    def set_trims(self, trims: np.ndarray, voltage: float) -> None:
+        """Set the volts at the device that are added to each cell's write pulse of `voltage` volts."""
+        peak = float(np.abs(voltage + np.asarray(trims)).max())
+        self._check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
+        self.board.trims = np.asarray(trims) / self.path.gain
+
+    def trim_range(self, voltage: float) -> tuple[float, float]:
+        """Give the volts by which a write pulse of `voltage` volts may be trimmed at the device."""
+        # The board adds in float32, so a hair below the limit.
+        most = self._effective["voltage"] * self.path.gain * (1 - 1e-6)
+        return -most - voltage, most - voltage
+
+    def check_pulse(self, what: str, voltage: float, width: float) -> None:
+        """Raise BenchError where a pulse (volts at the device, seconds) is above a limit of the file."""
+        self._check(what, "pulse_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
+        self._check(what, "pulse_width", width, "s")
+        if abs(voltage) / self.path.gain > self._effective["voltage"] * (1 + 1e-9):
+            raise BenchError(
+                f"a {what} of {voltage:g} V needs {abs(voltage) / self.path.gain:g} V at the output of the "
+                f"{self.instrument!r}, whose own limit is {self._effective['voltage']:g} V"
+            )
+
+    def findings(self) -> list[tuple[str, bool, str]]:
+        """Look at limits, size, interlock, temperature, output and origin, changing nothing."""
+        board: Any = self.board
+        found = [("protocol", True, f"version {board.protocol_version}")]
+        rows, columns = board.size
+        same = (rows, columns) == (self.array.rows, self.array.columns)
+        found.append(("array", same, f"{rows} × {columns} cells" + ("" if same else self._size_wanted())))
+        present = {
+            "voltage": board.voltage_limit,
+            "width": board.width_limit,
+            "read_voltage": board.read_voltage_limit,
+        }
+        for key, wanted in self.box_limits().items():
+            low = min(present[key], wanted)
+            unit = "s" if key == "width" else "V"
+            lowered = ", lowered when it is used" if low < present[key] else ", already there"
+            found.append((f"{key} limit", True, f"{low:.6g} {unit} at the board{lowered}"))
+        closed = board.interlock_closed
+        found.append(("interlock", closed, "closed" if closed else "open: close it, the output stays off"))
+        found.append(("temperature", True, f"{board.temperature:.2f} K"))
+        found.append(("output", True, "on, in use by another program" if board.output_enabled else "off"))
+        found.append(("origin", True, f"bits come from a {board.origin}"))
+        return found
+
+    def snapshot(self) -> dict[str, Any]:
+        """Say who the board is, its path and the limits in force."""
+        board: Any = self.board
+        return {
+            "instrument": self.instrument,
+            "path": {**_finite(asdict(self.path)), "gain": self.path.gain},
+            "limits_at_the_box": dict(self._effective) or self.box_limits(),
+            "origin": board.origin,
+            "protocol": board.protocol_version,
+            "temperature": board.temperature,
+            "watchdog_trips": board.watchdog_trips,
+        }
+
+    def _check(self, what: str, key: str, value: float, unit: str) -> None:
+        limit = getattr(self.limits, key)
+        if not value <= limit * (1 + 1e-12):
+            raise BenchError(
+                f"a {what} of {value:g} {unit} at the device is above limits.{key} = {limit:g} {unit} in "
+                f"{self._source}: choose a smaller one"
+            )
+
+    def _to_box(self, voltage: float) -> float:
+        limit = self._effective["voltage"]
+        return float(np.clip(voltage / self.path.gain, -limit, limit))
+
+    def _check_size(self) -> None:
+        board: Any = self.board
+        size: Sequence[int] = board.size
+        if tuple(size) != (self.array.rows, self.array.columns):
+            raise BenchError(
+                f"the {self.instrument!r} ({board.resource}) has {size[0]} × {size[1]} cells"
+                + self._size_wanted()
+            )
+
+    def _size_wanted(self) -> str:
+        return f" and {self._source} says {self.array.rows} × {self.array.columns}: correct [array]"
+
+
+def _finite(values: dict[str, float]) -> dict[str, float | str]:
+    """Write an infinite load as text, since JSON has no word for it."""
+    return {key: value if np.isfinite(value) else "inf" for key, value in values.items()}
