@@ -102,7 +102,7 @@ class BufferWriter:
             return
         end = None
         try:
-            if self._file:
+            if self._failed is None and self._file:
                 with self._write_errors():
                     self._file.attrs.modify("complete", np.uint8(1))
                     self._file.flush()
@@ -168,13 +168,13 @@ class BufferWriter:
             raise StoreError(self._failed) from error
 
     def _abandon(self) -> None:
-        """Close a file whose write failed, letting what HDF5 still wants to write go nowhere."""
+        """Close a file whose write failed, letting what HDF5 still wants to write go nowhere.
+
+        What is on the disk stays as `kill -9` would have left it: followers read its committed blocks.
+        """
         try:
             descriptor = self._file.id.get_vfd_handle()
-            scratch = os.memfd_create("memtj") if hasattr(os, "memfd_create") else None
-            if scratch is None:
-                scratch, name = tempfile.mkstemp()
-                os.unlink(name)
+            scratch = os.open(os.devnull, os.O_RDWR)
             os.dup2(scratch, descriptor)
             os.close(scratch)
             self._file.close()

@@ -1,0 +1,40 @@
+"""Record until no more can be written, under a limit that stands for a full disk: FOLDER LIMIT [plain].
+
+`plain`: without the reservation of room, so that HDF5 itself meets the full disk.
+"""
+
+import resource
+import signal
+import sys
+
+import numpy as np
+
+import entropy._writer
+from entropy import CELL_DTYPE, Store, StoreError
+
+
+def main(folder: str, limit: int, plain: bool) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    if plain:
+        entropy._writer._allocate = lambda *_: None
+    bits = np.random.default_rng(0).integers(0, 256, 1 << 18, dtype=np.uint8)
+    with Store(folder) as store:
+        cells = np.zeros(256, CELL_DTYPE)
+        record = store.record(cells=cells, cells_per_pulse=256, bench={}, procedure={}, simulated=True)
+        try:
+            for index in range(100):
+                record.append(
+                    bits, 8 * len(bits), positions=8 * len(bits), sequence=index, host_time=0.0,
+                    board_time=0.0, pulses=0, voltage=0.0, width=0.0, read_voltage=0.0, field=0.0, temperature=0.0,
+                    failed_resets=0,
+                )  # fmt: skip
+                print(index, flush=True)
+        except StoreError as error:
+            print(error, flush=True)
+        record.close()
+        print(store.accounts().balanced, store.accounts().free // (8 * len(bits)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3:] == ["plain"])

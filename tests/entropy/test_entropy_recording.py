@@ -1,0 +1,158 @@
+"""Recordings: what is in the files, and what is refused."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from entropy import BLOCK_DTYPE, CELL_DTYPE, Store, StoreError
+
+
+def test_a_buffer_holds_what_was_recorded_for_any_hdf5_reader(store, made):
+    rng = np.random.default_rng(1)
+    outcomes = rng.integers(0, 2, 5 * made.count, dtype=np.uint8)
+    usable = np.ones(len(outcomes), np.uint8)
+    usable[[3, 700]] = 0
+    with made.recording(store, resistances=10, device="wafer 7", bench={"name": "b", "ü": [1, 2]}) as record:
+        first = made.append(record, outcomes, sequence=7)
+        second = made.append(record, outcomes, usable=usable, sequence=8, stalled=True)
+        record.append_resistances(np.array([78e3, 156e3, np.nan, 1e9]))
+    assert first.ones == outcomes.sum()
+    assert (second.index, second.first_bit, second.bits) == (1, len(outcomes), len(outcomes) - 2)
+    info = store.buffers()[0]
+    with h5py.File(info.path, "r") as file:
+        rows = file["blocks"][:]
+        assert rows.dtype == BLOCK_DTYPE
+        assert list(rows["sequence"]) == [7, 8]
+        assert list(rows["stalled"]) == [0, 1]
+        assert list(rows["failed_resets"]) == [0, 2]
+        data = file["bits"][int(rows["first_byte"][1]) :]
+        np.testing.assert_array_equal(
+            np.unpackbits(data, count=len(outcomes) - 2), outcomes[usable.astype(bool)]
+        )
+        np.testing.assert_array_equal(np.unpackbits(file["valid"][:], count=len(usable)), usable)
+        assert file["cells"].dtype == CELL_DTYPE
+        assert file.attrs["complete"] == 1
+        assert file.attrs["simulated"] == 1
+        assert file.attrs["recording"].decode() == record.uuid
+        assert json.loads(file.attrs["device"]) == "wafer 7"
+        assert json.loads(file.attrs["software"])["h5py"] == h5py.__version__
+    assert store.bench(info.uuid) == {"name": "b", "ü": [1, 2]}
+    assert store.procedure(info.uuid) == {"mode": "toggle"}
+    assert store.cells(info.uuid)["r_p"][0] == 78e3
+    np.testing.assert_allclose(store.resistances(info.uuid), [78e3, 156e3, np.inf, np.inf], rtol=1e-4)
+    packed, mask = store.read_block(info.uuid, 1)
+    np.testing.assert_array_equal(packed, data)
+    np.testing.assert_array_equal(mask, np.packbits(usable))
+    assert store.read_block(info.uuid, 0)[1] is None
+    assert store.rows(info.uuid)["ones"][0] == first.ones
+
+
+def test_a_snapshot_larger_than_an_object_header_is_kept(store, made):
+    bench = {"calibration": ["0.123456789"] * 20_000}
+    with made.recording(store, bench=bench):
+        assert store.bench(store.buffers()[0].uuid) == bench
+
+
+def test_segments_rotate_by_size_and_each_is_a_buffer_of_its_own(store, made):
+    made.fill(store, [40] * 7, rotate_bytes=3 * 40 * made.count // 8)
+    buffers = store.buffers()
+    assert [info.blocks for info in buffers] == [3, 3, 1]
+    assert [info.segment for info in buffers] == [0, 1, 2]
+    assert len({info.recording for info in buffers}) == 1
+    assert len({info.uuid for info in buffers}) == 3
+    assert all(info.complete and not info.live for info in buffers)
+    assert sum(info.bits for info in buffers) == store.accounts().free == 7 * 40 * made.count
+
+
+def test_a_closed_buffer_keeps_no_reserved_room(store, made):
+    made.fill(store, [40])
+    assert store.buffers()[0].path.stat().st_size < 40 * made.count / 8 + 300_000
+
+
+def test_blocks_are_seen_as_soon_as_they_are_committed(store, made):
+    with made.recording(store) as record, Store(store.path) as other:
+        for blocks in (1, 2, 3):
+            made.append(record, np.ones(made.count, np.uint8))
+            assert other.accounts().free == blocks * made.count
+            (info,) = other.buffers()
+            assert (info.blocks, info.live, info.complete) == (blocks, True, False)
+            assert len(other.rows(info.uuid)) == blocks
+
+
+def test_a_block_with_health_flags_is_withheld(store, made):
+    with made.recording(store) as record:
+        made.append(record, np.ones(made.count, np.uint8), health=2)
+        made.append(record, np.ones(made.count, np.uint8))
+    accounts = store.accounts()
+    assert (accounts.withheld, accounts.free) == (made.count, made.count)
+
+
+def test_a_block_without_a_usable_bit_is_kept_as_a_fact(store, made):
+    with made.recording(store) as record:
+        made.append(record, np.ones(made.count, np.uint8), usable=np.zeros(made.count, np.uint8))
+        made.append(record, np.ones(made.count, np.uint8))
+    assert store.buffers()[0].blocks == 2
+    with store.lease(made.count, purpose="test") as lease:
+        assert (lease.read(made.count) == 255).all()
+    assert store.verify().ok
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"count": 9}, "packed uint8"),
+        ({"bits": np.zeros(32, np.int16)}, "packed uint8"),
+        ({"positions": 255, "count": 255, "bits": np.full(32, 1, np.uint8)}, "padding"),
+        ({"positions": 250, "count": 250}, "whole pulses"),
+        ({"positions": 512}, "usable"),
+        ({"positions": 512, "valid": np.zeros(10, np.uint8)}, "mask of 512"),
+        ({"positions": 512, "valid": np.full(64, 255, np.uint8)}, "marks 512"),
+    ],
+)
+def test_contradictions_are_refused_and_commit_nothing(store, made, change, message):
+    arguments = {
+        "bits": np.zeros(32, np.uint8), "count": 256, "positions": 256, "sequence": 0, "host_time": 0.0,
+        "board_time": 0.0, "pulses": 1, "voltage": 0.0, "width": 0.0, "read_voltage": 0.0, "field": 0.0,
+        "temperature": 0.0, "failed_resets": 0,
+    }  # fmt: skip
+    with made.recording(store) as record:
+        with pytest.raises(ValueError, match=message):
+            record.append(**(arguments | change))
+        record.append(**arguments)
+    assert store.accounts().recorded == 256
+
+
+def test_bad_settings_are_refused_before_a_file_is_made(store, made):
+    with pytest.raises(ValueError, match="cells must be 7"):
+        store.record(cells=made.cells(6), cells_per_pulse=7, bench={}, procedure={}, simulated=True)
+    with pytest.raises(StoreError, match="bench snapshot"):
+        made.recording(store, bench={"x": object()})
+    assert not list(store.path.glob("*.h5"))
+
+
+def test_after_an_interrupted_append_nothing_is_written_over_it(store, made, monkeypatch):
+    """Ctrl-C between the writes of one commit: what was committed stays, the recording goes no further."""
+    with made.recording(store) as record:
+        made.append(record, np.ones(made.count, np.uint8))
+        monkeypatch.setattr("entropy._writer._extend", _interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made.append(record, np.ones(made.count, np.uint8))
+        monkeypatch.undo()
+        with pytest.raises(StoreError, match="interrupted"):
+            made.append(record, np.ones(made.count, np.uint8))
+    assert store.accounts().recorded == made.count
+    assert store.buffers()[0].complete
+    assert store.verify().ok
+
+
+def _interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_closed_recording_refuses_more(store, made):
+    with made.recording(store) as record:
+        pass
+    with pytest.raises(StoreError, match="closed"):
+        made.append(record, np.ones(made.count, np.uint8))
