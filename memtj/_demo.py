@@ -1,4 +1,4 @@
-"""The demo: a lab (or a given bench), a recorder in its own process, a sampler that draws while it records, a report."""
+"""The demo: a lab (or a given bench), a recorder and a sampler that draws meanwhile, a report."""
 
 import contextlib
 import json
@@ -19,9 +19,9 @@ from memtj._report import ArrayEvidence, write_report
 if TYPE_CHECKING:
     import torch
 
-    from entropy import CellStatistics, Conditioning, Store
+    from entropy import CellStatistics, Store
     from memtj._drawing import Drawn
-    from sampler import Bill, Checkpoint, Picture, SampleSettings
+    from sampler import Bill, Picture
 
 COLUMNS = 10
 _LAB_START = 120.0  # s; the first start compiles the simulator's kernels
@@ -95,7 +95,7 @@ def _start_lab(settings: DemoSettings, display: ProgressDisplay) -> Child:
 
 
 def _bench_file(settings: DemoSettings, lab: Child | None, display: ProgressDisplay) -> Path:
-    """Write the bench file that this run uses into its folder: the given one, or the shipped one with the lab's board."""
+    """Write the bench file of this run into its folder: the given one, or the shipped one with the lab's board."""
     import instruments
 
     bench = settings.out / "bench.toml"
@@ -104,7 +104,9 @@ def _bench_file(settings: DemoSettings, lab: Child | None, display: ProgressDisp
         try:
             bench.write_bytes(settings.bench.read_bytes())
         except OSError as error:
-            raise CommandError(f"{settings.bench} cannot be read ({error.strerror}): name a bench file.") from None
+            raise CommandError(
+                f"{settings.bench} cannot be read ({error.strerror}): name a bench file."
+            ) from None
         return bench
     ready = lab.result(_LAB_START)
     resource = ready["resources"]["board"]
@@ -128,7 +130,9 @@ def _start_recorder(settings: DemoSettings, bench: Path, bill: "Bill") -> Child:
     ahead = 2 * min(settings.microbatch, settings.images) * bill.recorded_each
     logs = settings.out / "logs"
     arguments = ["--store", str(settings.out / "store"), "--bits", str(bill.recorded), "--ahead", str(ahead)]
-    return Child(["record", str(bench), *arguments, "--csv", str(logs / "record.csv"), "--json"], logs / "record.log")
+    return Child(
+        ["record", str(bench), *arguments, "--csv", str(logs / "record.csv"), "--json"], logs / "record.log"
+    )
 
 
 def _open_store(path: Path, recorder: Child) -> "Store":
@@ -193,7 +197,9 @@ class _Artist:
             self._save_sheet()
 
         drawing = Drawing(self.checkpoint, self._labels, self.sampling, progress, self._preview, finished)
-        drawn = drawing.from_leases(lease, self.conditioning, simulated=any(b.simulated for b in store.buffers()))
+        drawn = drawing.from_leases(
+            lease, self.conditioning, simulated=any(b.simulated for b in store.buffers())
+        )
         self._polled = 0.0
         poll()
         return drawn
@@ -318,10 +324,22 @@ def _setup(summary: dict[str, Any], outcome: dict[str, Any]) -> list[tuple[str, 
     return [
         ("board", f"{outcome['identity']} at {outcome['resource']}", False),
         ("pulses", settings, False),
-        ("stalls", f"{outcome['stalls']:,}: the board stopped pulsing because its FIFO was full; no bit is lost", False),
+        (
+            "stalls",
+            f"{outcome['stalls']:,}: the board stopped pulsing because its FIFO was full; no bit is lost",
+            False,
+        ),
         ("noise map", "version 1: 32 bits a normal, by table of polynomials", False),
         ("model", f"shipped digit model, SHA-256 {summary['model_sha256']}", True),
         ("recording", outcome["recording"], True),
-        ("replay", f"memtj replay {Path(summary['store']).parent}/pictures/*.png --store {summary['store']}", True),
-        ("software", f"memtj {__version__}, torch {torch.__version__}, diffusers {diffusers.__version__}", False),
+        (
+            "replay",
+            f"memtj replay {Path(summary['store']).parent}/pictures/*.png --store {summary['store']}",
+            True,
+        ),
+        (
+            "software",
+            f"memtj {__version__}, torch {torch.__version__}, diffusers {diffusers.__version__}",
+            False,
+        ),
     ]

@@ -48,7 +48,9 @@ class Drawing:
     preview: "Callable[[int, int, torch.Tensor], None] | None" = None
     finished: "Callable[[list[Picture]], None] | None" = None
 
-    def from_leases(self, lease: "Callable[[int], Lease]", conditioning: "Conditioning", *, simulated: bool) -> Drawn:
+    def from_leases(
+        self, lease: "Callable[[int], Lease]", conditioning: "Conditioning", *, simulated: bool
+    ) -> Drawn:
         """Draw with recorded bits; `lease(bits)` is called once per microbatch and may wait for them.
 
         `finished` gets the pictures of a microbatch before its bits count as consumed.

@@ -87,7 +87,9 @@ def lag_histogram(lag1: NDArray[np.float64], attempts: float) -> str:
         axes.hist(values, bins=list(edges), color=BLUE, label="cells measured")
         x = np.linspace(-reach, reach, 600)
         density = np.exp(-(x**2) / (2 * sigma**2)) / (sigma * np.sqrt(2 * np.pi))
-        axes.plot(x, density * values.size * (edges[1] - edges[0]), color=RED, lw=1.2, label="independent bits")
+        axes.plot(
+            x, density * values.size * (edges[1] - edges[0]), color=RED, lw=1.2, label="independent bits"
+        )
         axes.set_xlabel("lag-1 correlation of a cell")
         axes.set_ylabel("cells")
         axes.legend(frameon=False, fontsize=8)
@@ -105,7 +107,7 @@ def resistance_histogram(readings: NDArray[np.float32], thresholds: NDArray[np.f
         figure = Figure(figsize=(4.6, 2.9))
         axes = figure.add_subplot()
         kilo = readings[np.isfinite(readings)] / 1e3
-        low, high = (np.quantile(kilo, [0.0005, 0.9995]) if kilo.size else (0.0, 1.0))
+        low, high = np.quantile(kilo, [0.0005, 0.9995]) if kilo.size else (0.0, 1.0)
         margin = 0.08 * (high - low)
         axes.hist(kilo, bins=list(np.linspace(low - margin, high + margin, 121)), color=BLUE)
         limits = thresholds[np.isfinite(thresholds)] / 1e3

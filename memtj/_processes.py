@@ -18,9 +18,9 @@ from memtj._errors import CommandError
 class Child:
     """A `memtj` command in a process of its own, as a context manager.
 
-    The child has its own session, so that Ctrl-C at the terminal reaches this process alone, which then ends its children
-    in the right order; it ends by itself when this process dies, because its standard input closes. Standard output is
-    read as JSON lines, standard error goes to `log`.
+    The child has its own session, so that Ctrl-C at the terminal reaches this process alone, which then ends its
+    children in the right order; it ends by itself when this process dies, because its standard input closes.
+    Standard output is read as JSON lines, standard error goes to `log`.
     """
 
     def __init__(self, arguments: list[str], log: Path) -> None:
@@ -55,7 +55,7 @@ class Child:
         self._lines.put(None)
 
     def result(self, timeout: float) -> dict[str, Any]:
-        """Wait for the child's next JSON line; raises CommandError when it ends or says nothing for `timeout` seconds."""
+        """Wait for the child's next JSON line; raises CommandError where none comes within `timeout` seconds."""
         try:
             value = self._lines.get(timeout=timeout)
         except queue.Empty:

@@ -25,9 +25,9 @@ _MEANINGS = {
 class ArrayEvidence:
     """What the raw bits of one recording say about the array.
 
-    `p_one` and `lag1` are (rows, columns) float64, NaN where a cell gave no bits; `attempts` is the mean number of bits of
-    a cell; `readings` (n,) float32 ohms; `thresholds` (cells,) float64 ohms; `block_seconds`, `block_ones`, `block_bits`
-    are (blocks,) float64.
+    `p_one` and `lag1` are (rows, columns) float64, NaN where a cell gave no bits; `attempts` is the mean number of
+    bits of a cell; `readings` (n,) float32 ohms; `thresholds` (cells,) float64 ohms; `block_seconds`, `block_ones`,
+    `block_bits` are (blocks,) float64.
     """
 
     p_one: NDArray[np.float64]
@@ -99,7 +99,11 @@ def _facts(summary: Mapping[str, Any]) -> list[dict[str, str]]:
             "value": str(summary["images"]),
             "note": f"{summary['scheduler'].upper()}, {summary['steps']} steps each",
         },
-        {"name": "bits per picture", "value": si(per_picture, "bit"), "note": f"conditioning {summary['conditioning']}"},
+        {
+            "name": "bits per picture",
+            "value": si(per_picture, "bit"),
+            "note": f"conditioning {summary['conditioning']}",
+        },
         {
             "name": "device rate",
             "value": si(summary["device_bits_per_s"], "bit/s"),
@@ -121,7 +125,10 @@ def _facts(summary: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _figure_list(evidence: ArrayEvidence) -> list[dict[str, str]]:
     figures = [
-        (_figures.probability_map(evidence.p_one), "Fraction of ones of every cell; quarantined cells are black."),
+        (
+            _figures.probability_map(evidence.p_one),
+            "Fraction of ones of every cell; quarantined cells are black.",
+        ),
         (
             _figures.cell_histogram(evidence.p_one, evidence.attempts),
             "The same as a histogram, beside what identical fair cells would show at this many attempts.",
@@ -167,13 +174,22 @@ def _account_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _rates(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     rows = [
-        ("the device", summary["device_bits_per_s"], "bit/s", "usable bits by the board's clock: pulses, periods, settling"),
+        (
+            "the device",
+            summary["device_bits_per_s"],
+            "bit/s",
+            "usable bits by the board's clock: pulses, periods, settling",
+        ),
         (
             "recording",
             summary["record_bits_per_s"],
             "bit/s",
             "usable bits by this computer's clock while blocks were read: board"
-            + (" (here the simulator's speed, which says nothing of hardware)" if summary["simulated"] else "")
+            + (
+                " (here the simulator's speed, which says nothing of hardware)"
+                if summary["simulated"]
+                else ""
+            )
             + ", wire, store",
         ),
         (
@@ -222,11 +238,18 @@ def _warnings(summary: Mapping[str, Any]) -> list[str]:
 
 
 def write_report(
-    path: Path, summary: Mapping[str, Any], evidence: ArrayEvidence, pictures: bytes, baseline: bytes | None = None
+    path: Path,
+    summary: Mapping[str, Any],
+    evidence: ArrayEvidence,
+    pictures: bytes,
+    baseline: bytes | None = None,
 ) -> None:
     """Write the report page to `path`; `pictures` and `baseline` are PNG files as bytes."""
     environment = Environment(
-        loader=PackageLoader("memtj", "templates"), autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("memtj", "templates"),
+        autoescape=select_autoescape(),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     simulated = bool(summary["simulated"])
     page = environment.get_template("report.html").render(

@@ -18,16 +18,25 @@ def _default_out() -> Path:
 
 
 def demo(
-    out: Annotated[Path | None, typer.Option(help="New folder for everything; memtj-demo, memtj-demo-2 … by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for everything; memtj-demo, memtj-demo-2 … by default.")
+    ] = None,
     images: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 40,
     bench: Annotated[
         Path | None, typer.Option(help="Bench file of a real lab; without one, a simulated lab is started.")
     ] = None,
     conditioning: Annotated[str, typer.Option(help="Between bits and noise: none, xor2, xor3 …")] = "xor2",
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the simulated lab; from the operating system by default.")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Seed of the simulated lab; from the operating system by default."),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the reverse process (DDPM).")] = 125,
-    microbatch: Annotated[int, typer.Option(min=1, help="Pictures at a time; part of a picture's identity.")] = 20,
-    baseline: Annotated[bool, typer.Option("--baseline", help="Draw the same labels with software noise too.")] = False,
+    microbatch: Annotated[
+        int, typer.Option(min=1, help="Pictures at a time; part of a picture's identity.")
+    ] = 20,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Draw the same labels with software noise too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON line.")] = False,
 ) -> None:
     """Record bits from an array of ME-MTJs (simulated by default), draw digits with them meanwhile, and report."""

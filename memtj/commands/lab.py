@@ -6,13 +6,14 @@ from typing import Annotated
 import typer
 
 
-
 def lab(
     file: Annotated[
-        Path | None, typer.Argument(help="Lab file (TOML); without one, a 64 × 64 array board on a TCP socket.")
+        Path | None,
+        typer.Argument(help="Lab file (TOML); without one, a 64 × 64 array board on a TCP socket."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of the simulated devices; without one, from the operating system.")
+        int | None,
+        typer.Option(help="Seed of the simulated devices; without one, from the operating system."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready.")] = False,
     exit_with_parent: Annotated[

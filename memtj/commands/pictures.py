@@ -38,16 +38,26 @@ def _new_folder(out: Path) -> Path:
 def sample(
     out: Annotated[Path, typer.Option(help="New folder for the pictures.")],
     store: Annotated[Path | None, typer.Option(help="Folder of the store whose bits are the noise.")] = None,
-    source: Annotated[str, typer.Option(help="Noise from: store, software (seeded), os (operating system).")] = "store",
+    source: Annotated[
+        str, typer.Option(help="Noise from: store, software (seeded), os (operating system).")
+    ] = "store",
     images: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 20,
-    labels: Annotated[str | None, typer.Option(help="Digits to draw, in turn, such as 3,1,4; all ten by default.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Digits to draw, in turn, such as 3,1,4; all ten by default.")
+    ] = None,
     scheduler: Annotated[str, typer.Option(help="ddpm or ddim.")] = "ddpm",
     steps: Annotated[int, typer.Option(min=1, help="Steps of the reverse process.")] = 125,
     eta: Annotated[float, typer.Option(help="DDIM's η: 0 draws only the first noise, 1 one a step.")] = 0.0,
     conditioning: Annotated[str, typer.Option(help="Between bits and noise: none, xor2, xor3 …")] = "xor2",
-    model: Annotated[Path | None, typer.Option(help="Checkpoint folder; without one, the shipped digits.")] = None,
-    microbatch: Annotated[int, typer.Option(min=1, help="Pictures at a time; part of a picture's identity.")] = 16,
-    wait: Annotated[float | None, typer.Option(help="Seconds to wait for bits that are still being recorded.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Checkpoint folder; without one, the shipped digits.")
+    ] = None,
+    microbatch: Annotated[
+        int, typer.Option(min=1, help="Pictures at a time; part of a picture's identity.")
+    ] = 16,
+    wait: Annotated[
+        float | None, typer.Option(help="Seconds to wait for bits that are still being recorded.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of --source software.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
 ) -> None:
@@ -97,7 +107,9 @@ def sample(
                 simulated=any(buffer.simulated for buffer in opened.buffers()),
             )
         else:
-            drawn = drawing.from_source(SoftwareSource(seed) if source == "software" else OperatingSystemSource())
+            drawn = drawing.from_source(
+                SoftwareSource(seed) if source == "software" else OperatingSystemSource()
+            )
         save_sheet(drawn.pictures, folder / "images.png", columns=10)
     seconds = time.monotonic() - started
     outcome = {
@@ -124,7 +136,9 @@ def _tell_bill(cost: "Bill", source: str, as_json: bool) -> None:
 def replay(
     pictures: Annotated[list[Path], typer.Argument(help="Picture files (PNG or their JSON).")],
     store: Annotated[Path | None, typer.Option(help="Folder of the store that holds their bits.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Checkpoint folder; without one, the shipped digits.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Checkpoint folder; without one, the shipped digits.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
 ) -> None:
     """Draw pictures again from the bits that their provenance names; exit code 1 unless all are identical."""
@@ -141,7 +155,9 @@ def replay(
         checkpoint = load_checkpoint(model or shipped_checkpoint())
         for path, provenance in zip(pictures, told, strict=True):
             again = draw_again(provenance, opened, checkpoint)
-            outcomes.append({"picture": str(path), "identical": again.equal, "differences": again.differences})
+            outcomes.append(
+                {"picture": str(path), "identical": again.equal, "differences": again.differences}
+            )
             if not as_json:
                 verdict = "identical" if again.equal else "DIFFERENT"
                 why = f" ({'; '.join(again.differences)})" if again.differences else ""

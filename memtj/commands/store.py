@@ -30,7 +30,9 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
         print(json.dumps({"store": str(path), "buffers": rows, "accounts": asdict(accounts)}))
         return
     console = Console(soft_wrap=True)
-    table = Table("buffer", "created (UTC)", "origin", "state", "blocks", "bits", "ones", box=None, pad_edge=False)
+    table = Table(
+        "buffer", "created (UTC)", "origin", "state", "blocks", "bits", "ones", box=None, pad_edge=False
+    )
     for buffer in buffers:
         state = "complete" if buffer.complete else "live" if buffer.live else "interrupted"
         table.add_row(
@@ -53,7 +55,7 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
 
 @app.command("verify")
 def verify(path: StorePath, as_json: AsJson = False) -> None:
-    """Read every block, check it against its row and the ledger, and name whatever is wrong; exit code 1 if anything is."""
+    """Check every block against its row and the ledger and name what is wrong; exit code 1 if anything is."""
     from entropy import Store
 
     with Store(path, create=False) as store, ProgressDisplay() as display:
@@ -76,15 +78,22 @@ def verify(path: StorePath, as_json: AsJson = False) -> None:
 @app.command("adopt")
 def adopt(
     path: StorePath,
-    moved: Annotated[bool, typer.Option("--moved", help="The store at the old place is gone: free bits stay free.")] = False,
+    moved: Annotated[
+        bool, typer.Option("--moved", help="The store at the old place is gone: free bits stay free.")
+    ] = False,
     copied: Annotated[
-        bool, typer.Option("--copied", help="This is a copy: its free bits are burned here, so that none is used twice.")
+        bool,
+        typer.Option(
+            "--copied", help="This is a copy: its free bits are burned here, so that none is used twice."
+        ),
     ] = False,
 ) -> None:
     """Open a store that was moved or copied from another place: say which it was."""
     import entropy
 
     if moved == copied:
-        raise CommandError("say exactly one of --moved (the old store is gone) and --copied (it still exists).")
+        raise CommandError(
+            "say exactly one of --moved (the old store is gone) and --copied (it still exists)."
+        )
     entropy.adopt(path, moved=moved)
     print(f"{path} belongs here now; its free bits {'stayed free' if moved else 'were burned'}.")

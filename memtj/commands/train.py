@@ -36,12 +36,18 @@ def train(
     out: Annotated[Path, typer.Argument(help="Folder for the checkpoint.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3500,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per step.")] = 64,
-    seed: Annotated[int | None, typer.Option(help="Seed of software noise; without one, from the operating system.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of software noise; without one, from the operating system.")
+    ] = None,
     entropy: Annotated[
         str, typer.Option(help="Where the randomness comes from: software, os, or the folder of a store.")
     ] = "software",
-    conditioning: Annotated[str, typer.Option(help="Conditioning of a store's bits: none, xor2, xor3 …")] = "xor2",
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16 (faster where the processor has it).")] = "float32",
+    conditioning: Annotated[
+        str, typer.Option(help="Conditioning of a store's bits: none, xor2, xor3 …")
+    ] = "xor2",
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16 (faster where the processor has it).")
+    ] = "float32",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
 ) -> None:
@@ -66,7 +72,9 @@ def train(
             recent.append(state.loss)
             task.advance_to(state.step)
             if state.step % 250 == 0:
-                display.say(f"step {state.step}: mean loss of the last 250 steps {sum(recent[-250:]) / 250:.4f}")
+                display.say(
+                    f"step {state.step}: mean loss of the last 250 steps {sum(recent[-250:]) / 250:.4f}"
+                )
 
         run_training(settings, source, progress)
     outcome = {"checkpoint": str(out), "steps": steps, "loss": sum(recent[-100:]) / len(recent[-100:])}

@@ -1,0 +1,72 @@
+"""A server that answers `FETCh?` with blocks made beforehand: the speed of wire and driver without a board's own work.
+
+`python -m benchmarks._canned_board BITS BLOCKS` prints its port and serves until its standard input closes.
+`FETC?` answers the next of the prepared blocks of the array board's protocol, `PLAIN?` a definite-length block of
+float32 (for pyvisa's own `query_binary_values`), `RAW?` the bytes of a block without any framing.
+"""
+
+import os
+import socketserver
+import struct
+import sys
+import threading
+import zlib
+
+import numpy as np
+
+CELLS = 4096
+_HEADER = struct.Struct("<4sHHQQIIdQIIII")
+
+
+def block(sequence: int, bits: int, data: bytes) -> bytes:
+    """Return the answer to `FETCh?`: block number `sequence` with `bits` bits of `data`."""
+    fields = (b"MTJB", 1, _HEADER.size, sequence, bits, CELLS, bits // CELLS, 0.0, 0, 16 | 4, 0, 0)
+    crc = zlib.crc32(data, zlib.crc32(_HEADER.pack(*fields, 0)[:60]))
+    payload = _HEADER.pack(*fields, crc) + data
+    size = str(len(payload)).encode()
+    return b"#%d%s%s\n" % (len(size), size, payload)
+
+
+class _Handler(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        server = self.server
+        assert isinstance(server, _Server)
+        at = 0
+        for line in self.rfile:
+            command = line.strip().upper()
+            if command.startswith(b"FETC"):
+                self.wfile.write(server.blocks[at])
+                at += 1
+            elif command.startswith(b"PLAIN"):
+                self.wfile.write(server.plain)
+            elif command.startswith(b"RAW"):
+                self.wfile.write(server.raw)
+            elif command.endswith(b"?"):
+                self.wfile.write(b'0,"No error"\n')
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def __init__(self, bits: int, count: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.blocks = [block(number, bits, os.urandom(bits // 8)) for number in range(count)]
+        # No line feed among the bytes, and numbers that are finite: else pyvisa's plain query ends too early.
+        plain = np.random.default_rng(0).random(bits // 32, np.float32).tobytes().replace(b"\n", b"\x0b")
+        size = str(len(plain)).encode()
+        self.plain = b"#%d%s%s\n" % (len(size), size, plain)
+        self.raw = os.urandom(bits // 8)
+
+
+def main() -> None:
+    """Serve; see the module."""
+    bits, count = (int(argument) for argument in sys.argv[1:])
+    with _Server(bits, count) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        print(server.server_address[1], flush=True)
+        sys.stdin.read()
+        server.shutdown()
+
+
+if __name__ == "__main__":
+    main()

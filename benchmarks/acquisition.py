@@ -1,0 +1,222 @@
+"""The path of the bits, part by part and as a whole, in one run.
+
+`python -m benchmarks.acquisition [--json FILE] [--rounds N]`: raw socket, VISA block read, plain
+`query_binary_values`, HDF5 append, the board's own bit generation (one thread), and the whole path mock → VISA →
+driver → HDF5, each in bits per second of 1 MiB blocks; medians over rounds in which every part has its turn. Only the
+ratios mean anything.
+"""
+
+import argparse
+import contextlib
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvisa
+
+import instruments
+import mock_hw
+from drivers import ArrayBoard
+from entropy import CELL_DTYPE, Store
+from instruments.procedures import RecordBits
+
+BITS = 1 << 23  # of one block
+CELLS = 4096
+BLOCKS = 48  # of one measurement
+PLAIN_BLOCKS = 3  # the plain query is slow
+
+
+@contextlib.contextmanager
+def _python(*arguments: str) -> Iterator[str]:
+    """Run `python ARGUMENTS` until the context is left; gives the first line that it prints."""
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.wait(20)
+        process.stdout.close()
+
+
+def _rate(blocks: int, work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return blocks * BITS / (time.perf_counter() - start)
+
+
+def raw_socket(port: int) -> float:
+    """Read blocks with nothing but a socket."""
+    with socket.create_connection(("127.0.0.1", port)) as wire:
+        buffer = memoryview(bytearray(BITS // 8))
+
+        def read() -> None:
+            for _ in range(BLOCKS):
+                wire.sendall(b"RAW?\n")
+                at = 0
+                while at < len(buffer):
+                    at += wire.recv_into(buffer[at:])
+
+        return _rate(BLOCKS, read)
+
+
+def driver_fetch(port: int) -> float:
+    """Fetch blocks through VISA by the driver, CRC and sequence checked."""
+    board = ArrayBoard(f"TCPIP::127.0.0.1::{port}::SOCKET", visa_library="@py")
+    try:
+        return _rate(BLOCKS, lambda: [board.fetch() for _ in range(BLOCKS)])
+    finally:
+        board.close()
+
+
+def plain_query(port: int) -> float:
+    """Read blocks by pyvisa's `query_binary_values` with the termination character on."""
+    manager = pyvisa.ResourceManager("@py")
+    wire: Any = manager.open_resource(
+        f"TCPIP::127.0.0.1::{port}::SOCKET", read_termination="\n", write_termination="\n"
+    )
+    wire.timeout = 20_000
+    try:
+        return _rate(
+            PLAIN_BLOCKS,
+            lambda: [wire.query_binary_values("PLAIN?", container=np.ndarray) for _ in range(PLAIN_BLOCKS)],
+        )
+    finally:
+        wire.close()
+        manager.close()
+
+
+def hdf5_append(folder: Path) -> float:
+    """Append blocks to a new store."""
+    data = np.random.default_rng(0).integers(0, 256, BITS // 8, np.uint8)
+    settings = dict.fromkeys(("voltage", "width", "read_voltage", "field", "board_time"), 0.0)
+    with Store(folder / f"append-{time.monotonic_ns()}") as store:
+        with store.record(
+            cells=np.zeros(CELLS, CELL_DTYPE), cells_per_pulse=CELLS, bench={}, procedure={}, simulated=True
+        ) as recording:
+
+            def append() -> None:
+                for number in range(BLOCKS):
+                    recording.append(
+                        data, BITS, positions=BITS, sequence=number, host_time=time.time(), pulses=BITS // CELLS,
+                        temperature=300.0, failed_resets=0, **settings,
+                    )  # fmt: skip
+
+            return _rate(BLOCKS, append)
+
+
+def generation(toggle: bool) -> float:
+    """Let the simulated array make bits in this thread: cells of different probabilities, reading noise folded in."""
+    array = mock_hw.SimulatedArray(mock_hw.StandInDevice(CELLS, 1), 64, 64, 1)
+    selection = mock_hw.Selection(0, 63, 0, 63)
+    whole = (64, 64)
+    sequence = mock_hw.Sequence(
+        selection=selection, mask=np.ones(whole, bool), toggle=toggle, voltage=np.full(whole, 1.34), width=0.34e-9,
+        reset_voltage=1.55, reset_width=0.595e-9, thresholds=np.full(whole, 120e3), read_voltage=0.1, settle=1e-6,
+    )  # fmt: skip
+    run = array.begin(sequence)
+    words = BITS // 64 + 64
+    out, valid = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
+    run.bits(16, out, valid)
+
+    def make() -> None:
+        for _ in range(BLOCKS):
+            out[:] = 0
+            valid[:] = 0
+            run.bits(BITS // CELLS, out, valid)
+
+    return _rate(BLOCKS, make)
+
+
+def whole_path(bench_file: Path, folder: Path, mode: str) -> float:
+    """Record from a simulated lab in its own process into a new store; gives the rate of the blocks."""
+    with (
+        instruments.Bench.from_toml(bench_file) as bench,
+        Store(folder / f"whole-{time.monotonic_ns()}") as store,
+    ):
+        procedure = RecordBits(bench=bench, store=store, mode=mode, bits=BLOCKS * BITS)
+        summary = instruments.run(procedure, folder / f"{time.monotonic_ns()}.csv")
+    return summary.record_bits_per_s
+
+
+def main() -> None:
+    """Measure, print the table, and write the same numbers as JSON where asked."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    measured: dict[str, list[float]] = {}
+
+    def take(name: str, value: float) -> None:
+        measured.setdefault(name, []).append(value)
+
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        _python("-m", "benchmarks._canned_board", str(BITS), str(BLOCKS)) as port,
+        _python("-m", "memtj", "lab", "--json", "--exit-with-parent") as ready,
+    ):
+        folder = Path(temporary)
+        bench_file = folder / "bench.toml"
+        example = instruments.EXAMPLE_BENCH.read_text(encoding="utf-8")
+        resource = json.loads(ready)["resources"]["board"]
+        bench_file.write_text(example.replace(instruments.EXAMPLE_RESOURCE, resource), encoding="utf-8")
+        for _ in range(options.rounds):
+            take("raw socket", raw_socket(int(port)))
+            take("VISA block read (driver)", driver_fetch(int(port)))
+            take("plain query_binary_values", plain_query(int(port)))
+            take("HDF5 append (store)", hdf5_append(folder))
+            for mode in ("toggle", "reset"):
+                take(f"board's generation, {mode}", generation(mode == "toggle"))
+                take(f"whole path, {mode}", whole_path(bench_file, folder, mode))
+    _print(measured)
+    if options.json:
+        options.json.write_text(json.dumps(_result(measured), indent=1) + "\n", encoding="utf-8")
+
+
+def _result(measured: dict[str, list[float]]) -> dict[str, Any]:
+    median = {name: statistics.median(values) for name, values in measured.items()}
+    shared = ("raw socket", "VISA block read (driver)", "HDF5 append (store)")
+    ratios = {
+        f"whole path, {mode}, over its slowest part": statistics.median(
+            whole / min(measured[part][n] for part in (*shared, f"board's generation, {mode}"))
+            for n, whole in enumerate(measured[f"whole path, {mode}"])
+        )
+        for mode in ("toggle", "reset")
+    }
+    ratios["VISA block read over plain query_binary_values"] = statistics.median(
+        fast / plain
+        for fast, plain in zip(
+            measured["VISA block read (driver)"], measured["plain query_binary_values"], strict=True
+        )
+    )
+    return {"bits_per_s": measured, "median_bits_per_s": median, "ratios": ratios}
+
+
+def _print(measured: dict[str, list[float]]) -> None:
+    result = _result(measured)
+    slowest = min(result["median_bits_per_s"].values())
+    print(f"{'part (1 MiB blocks)':<32}{'Mbit/s':>10}{'MB/s':>10}{'to slowest':>12}")
+    for name, rate in result["median_bits_per_s"].items():
+        print(f"{name:<32}{rate / 1e6:>10.0f}{rate / 8e6:>10.0f}{rate / slowest:>12.1f}")
+    asked = {"whole": "asked: at least 0.6", "VISA": "asked: at least 5"}
+    for name, ratio in result["ratios"].items():
+        print(f"{name}: {ratio:.2f} ({asked[name.split(' ', 1)[0]]})")
+
+
+if __name__ == "__main__":
+    main()
