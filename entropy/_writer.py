@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from ._errors import StoreError
@@ -49,10 +50,12 @@ class BufferWriter:
             raise StoreError(
                 f"{path} cannot be made: {_reason(error)}; check the folder and its room"
             ) from None
-        self._data: Any = self._file["bits"]
-        self._valid: Any = self._file["valid"]
-        self._rows: Any = self._file["blocks"]
-        self._sample: Any = self._file["resistances"] if resistances else None
+        self._data = _Column(self._file["bits"])
+        self._valid = _Column(self._file["valid"])
+        self._rows = _Column(self._file["blocks"])
+        self._sample = _Column(self._file["resistances"]) if resistances else None
+        self._sample_scale = float(self._file["resistances"].attrs["scale"]) if resistances else 1.0
+        self._sample_left = resistances
         self._reserver = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
         self._reserved = 0
 
@@ -69,11 +72,11 @@ class BufferWriter:
         row["row_crc"] = row_crc(row)
         self._committing = True
         with self._write_errors():
-            _extend(self._data, self.bytes, bits)
+            self._data.write(self.bytes, bits)
             if valid is not None:
-                _extend(self._valid, self._valid_bytes, valid)
+                self._valid.write(self._valid_bytes, valid)
             self._file.flush()
-            _extend(self._rows, self.blocks, row)
+            self._rows.write(self.blocks, row)
             self._file.flush()
         self.bytes += len(bits)
         self._valid_bytes += 0 if valid is None else len(valid)
@@ -86,14 +89,15 @@ class BufferWriter:
         self._refuse_if_failed()
         if self._sample is None:
             return 0
-        there = self._sample.shape[0]
-        kept = np.asarray(resistances, np.float64).ravel()[: int(self._sample.attrs["room"]) - there]
+        kept = np.asarray(resistances, np.float64).ravel()[: self._sample_left]
         if not len(kept):
             return 0
-        counts = np.nan_to_num(kept / float(self._sample.attrs["scale"]), nan=OVER_SCALE, posinf=OVER_SCALE)
+        counts = np.nan_to_num(kept / self._sample_scale, nan=OVER_SCALE, posinf=OVER_SCALE)
         self._reserve(2 * len(kept))
         with self._write_errors():
-            _extend(self._sample, there, np.clip(np.rint(counts), 0, OVER_SCALE).astype(np.uint16))
+            there = int(self._file["resistances"].shape[0])
+            self._sample.write(there, np.clip(np.rint(counts), 0, OVER_SCALE).astype(np.uint16))
+        self._sample_left -= len(kept)
         return len(kept)
 
     def close(self) -> None:
@@ -182,9 +186,23 @@ class BufferWriter:
             _log.error("%s could not be closed after a failed write: %s", self.path, error)
 
 
-def _extend(dataset: Any, at: int, values: np.ndarray) -> None:
-    dataset.resize((at + len(values),))
-    dataset[at : at + len(values)] = values
+class _Column:
+    """An extendible dataset, written by h5py's low-level calls.
+
+    `dataset[a:b] = row` works out the compound type anew every time, which costs more than writing 64 KiB.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._id = dataset.id
+        self._type = h5py.h5t.py_create(dataset.dtype)
+
+    def write(self, at: int, values: np.ndarray) -> None:
+        """Make the dataset end after `values`, written from element `at` on."""
+        end = at + len(values)
+        self._id.set_extent((end,))
+        place = h5py.h5s.create_simple((end,))
+        place.select_hyperslab((at,), (len(values),))
+        self._id.write(h5py.h5s.create_simple((len(values),)), place, values, self._type)
 
 
 def _allocate(descriptor: int, path: Path, size: int) -> None:

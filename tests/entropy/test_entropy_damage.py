@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from entropy import Store, StoreError
+from entropy import BLOCK_DTYPE, Store, StoreError
 from entropy._format import CELL_DTYPE, open_buffer
 
 
@@ -93,7 +93,7 @@ def test_a_damaged_block_row_is_found_and_its_block_is_not_read(store, made):
     made.fill(store, [4, 4, 4])
     (info,) = store.buffers()
     store.close()
-    damage(info.path, "blocks", at=128 + 40)
+    damage(info.path, "blocks", at=BLOCK_DTYPE.itemsize + 40)
     with Store(store.path) as again:
         assert any("row of block 1 is damaged" in problem for problem in again.verify().problems)
         assert len(again.rows(info.uuid)) == 1

@@ -136,7 +136,7 @@ def test_after_an_interrupted_append_nothing_is_written_over_it(store, made, mon
     """Ctrl-C between the writes of one commit: what was committed stays, the recording goes no further."""
     with made.recording(store) as record:
         made.append(record, np.ones(made.count, np.uint8))
-        monkeypatch.setattr("entropy._writer._extend", _interrupted)
+        monkeypatch.setattr("entropy._writer._Column.write", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             made.append(record, np.ones(made.count, np.uint8))
         monkeypatch.undo()
