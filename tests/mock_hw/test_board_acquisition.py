@@ -243,13 +243,15 @@ def test_fetch_waits_without_holding_up_others(connect):
     owner, other = connect(), connect()
     # Toggle on one cell, 2^26 pulses in a block: seconds of work for one block.
     owner.send(f"{OPERATING};:SEQ:MODE TOGG;:ARR:SEL 0,0,0,0;:ACQ:BLOC 67108864;:OUTP ON;:INIT;:FETC?")
+    while other.ask("OUTP?") == "0":
+        pass
     began = time.monotonic()
     for _ in range(20):
         assert other.ask("OUTP?") == "1"
     assert time.monotonic() - began < 0.45
     assert owner.line() == "#10"
-    assert 0.45 < time.monotonic() - began < 2
-    other.send("OUTP OFF")
+    assert 0.4 < time.monotonic() - began < 2
+    assert other.ask("OUTP OFF;OUTP?") == "0"
     assert owner.ask("ACQ:STAT?;FIFO?").startswith("IDLE;0,")
 
 

@@ -323,7 +323,8 @@ def test_queue_overflow_and_queues_of_their_own(connect):
 
 def test_limits_survive_reset_are_only_lowered_and_end_with_power(lab, connect):
     client = connect()
-    client.send("LIM:VOLT 1.5;WIDT 0.4e-9;READ 0.2")
+    assert client.errors("LIM:WIDT 0.4e-9") == [-221]
+    client.send("RES:WIDT 0.4e-9;:LIM:VOLT 1.5;WIDT 0.4e-9;READ 0.2")
     client.send("*RST")
     assert client.ask("LIM:VOLT?;WIDT?;READ?") == "1.5;4e-10;0.2"
     assert client.ask("RES:WIDT?") == "4e-10"
@@ -361,7 +362,7 @@ def test_only_the_owner_changes_settings_while_the_output_is_on(connect):
     owner, other = connect(), connect()
     other.send("PULS:VOLT 0.5")
     assert other.error() == 0
-    owner.send(f"{OPERATING};:ACQ:BLOC 64;:OUTP ON")
+    assert owner.ask(f"{OPERATING};:ACQ:BLOC 64;:OUTP ON;OUTP?") == "1"
     for line in (
         "PULS:VOLT 1",
         "OUTP ON",
@@ -375,7 +376,7 @@ def test_only_the_owner_changes_settings_while_the_output_is_on(connect):
         assert other.errors(line) == [-203], line
     assert other.errors("*CLS;*ESE 1;*SRE 1;*OPC;*WAI") == []
     assert other.ask("PULS:VOLT?;:OUTP?;:ACQ:STAT?") == "1.34;1;IDLE"
-    owner.send("INIT")
+    assert owner.ask("INIT;*OPC?") == "1"
     assert other.ask("ACQ:STAT?") != "IDLE"
     assert other.errors("ABOR") == []
     assert other.ask("ACQ:STAT?;:OUTP?") == "IDLE;1"

@@ -1,0 +1,149 @@
+"""The laboratory: its file, its resources, and as a process of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from mock_hw import Lab, LabError
+
+TWO_BOXES = """
+[lab]
+seed = 5
+[boxes.small]
+kind = "array-board"
+rows = 3
+columns = 5
+serial_number = "S-7"
+[boxes.hot]
+kind = "array-board"
+temperature = 320.0
+limits = { voltage = 1.5 }
+"""
+
+
+def ask(resource: str, line: str) -> str:
+    _, host, port, _ = resource.split("::")
+    with socket.create_connection((host, int(port)), timeout=10) as sock:
+        sock.sendall(line.encode() + b"\n")
+        with sock.makefile() as file:
+            return file.readline().strip()
+
+
+def test_boxes_of_a_file(tmp_path):
+    path = tmp_path / "lab.toml"
+    path.write_text(TWO_BOXES)
+    with Lab.from_toml(path) as lab:
+        assert lab.seed == 5
+        assert list(lab.resources) == ["small", "hot"]
+        small, hot = lab.resources.values()
+        assert ask(small, "ARR:SIZE?;*IDN?") == "3,5;MEMTJ,ARRAY-BOARD-SIM,S-7,1.0"
+        assert ask(hot, "ARR:SIZE?;:SYST:TEMP?;:LIM:VOLT?") == "64,64;320.0;1.5"
+        with pytest.raises(LabError, match="no box 'cold'; it serves small, hot"):
+            lab.power_cycle("cold")
+    assert lab.resources == {}
+    with pytest.raises(OSError, match="Errno"):
+        ask(small, "*IDN?")
+    with Lab.from_toml(path, seed=6) as lab:
+        assert lab.seed == 6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals on Windows")
+def test_serial_box(tmp_path):
+    path = tmp_path / "lab.toml"
+    path.write_text('[boxes.line]\nkind = "array-board"\nrows = 4\ncolumns = 4\nwire = "serial"\n')
+    with Lab.from_toml(path) as lab:
+        resource = lab.resources["line"]
+        assert resource.startswith("ASRL/dev/")
+        assert resource.endswith("::INSTR")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("boxes = 3", "boxes: .*dictionary"),
+        ("", "boxes: Field required"),
+        ("[boxes]", "boxes: .*at least 1"),
+        ("[boxes.a]\nkind = 'scope'", r"boxes\.a\.kind: .*'array-board'"),
+        ("[boxes.a]\nkind = 'array-board'\nrow = 4", r"boxes\.a\.row: Extra inputs"),
+        ("[boxes.a]\nkind = 'array-board'\nrows = 0", r"boxes\.a\.rows: .*greater than or equal to 1"),
+        ("[boxes.a]\nkind = 'array-board'\nrows = '64'", r"boxes\.a\.rows: .*integer"),
+        ("[boxes.a]\nkind = 'array-board'\nlimits.width = nan", r"boxes\.a\.limits\.width: .*finite"),
+        ("[boxes.a\nkind =", "not valid TOML: .*line 1"),
+    ],
+)
+def test_wrong_file_names_file_and_key(tmp_path, content, message):
+    path = tmp_path / "wrong.toml"
+    path.write_text(content)
+    with pytest.raises(LabError, match=message) as caught:
+        Lab.from_toml(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_file_and_taken_port(tmp_path):
+    with pytest.raises(LabError, match=r"cannot read the lab file .*none\.toml"):
+        Lab.from_toml(tmp_path / "none.toml")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        path = tmp_path / "lab.toml"
+        path.write_text(f'[boxes.a]\nkind = "array-board"\nport = {taken.getsockname()[1]}\n')
+        with pytest.raises(LabError, match=r"box 'a' cannot be served on 127\.0\.0\.1:"), Lab.from_toml(path):
+            pass
+
+
+def test_without_a_seed_the_lab_says_which_it_took():
+    assert Lab.default().seed != Lab.default().seed
+
+
+def start(arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", f"from mock_hw import serve; serve({arguments})"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM between processes on Windows")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_process_serves_until_a_signal_and_exits_0(number):
+    with start("json=True, seed=3") as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        assert ready["pid"] == process.pid
+        assert ready["seed"] == 3
+        assert ask(ready["resources"]["board"], "SYST:ORIG?") == "SIM"
+        process.send_signal(number)
+        assert process.stdout.read() == ""
+        assert process.wait(20) == 0
+
+
+def test_process_ends_with_its_parents_pipe():
+    with start("exit_with_stdin=True") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("board: TCPIP::127.0.0.1::")
+        assert "seed" in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(20) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX only")
+def test_process_does_not_outlive_a_killed_parent():
+    parent = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', "
+        "'from mock_hw import serve; serve(json=True, exit_with_stdin=True)'], stdin=subprocess.PIPE)\n"
+        "time.sleep(100)"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        process.kill()
+        # The lab holds the other end of this pipe: it ends when the lab has ended.
+        assert process.stdout.read() == ""
+    with pytest.raises(OSError, match="Errno"):
+        ask(ready["resources"]["board"], "*IDN?")
