@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--pictures", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     settings = SampleSettings("ddpm", options.steps, microbatch=16)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -57,7 +59,7 @@ def bill(
     """Compute what sampling `pictures` pictures reads, exactly.
 
     The draws are counted by running the scheduler itself once on a single pixel. Raises SamplerError for
-    settings that the scheduler refuses, and inside `hardware_noise`.
+    settings that the scheduler refuses, and for new ones inside `hardware_noise`.
     """
     a = checkpoint.architecture
     pixels = a.channels * a.image_size**2
@@ -69,13 +71,18 @@ def bill(
 
 def count_draws(settings: SampleSettings, checkpoint: Checkpoint) -> int:
     """Count the noise tensors that one picture takes."""
+    trained = json.dumps(checkpoint.card["scheduler"], sort_keys=True)
+    return _count_draws(settings, trained)
+
+
+@cache
+def _count_draws(settings: SampleSettings, trained: str) -> int:
     from sampler._sample import denoise
 
-    scheduler = build_scheduler(settings.scheduler, settings.steps, checkpoint.card["scheduler"])
+    scheduler = build_scheduler(settings.scheduler, settings.steps, json.loads(trained))
+    options = step_options(scheduler, settings.eta)
     tally = SoftwareSource(0)
     with torch.no_grad(), streams_noise([tally]):
-        for _ in denoise(
-            lambda x, _: torch.zeros_like(x), scheduler, (1, 1, 1, 1), step_options(scheduler, settings.eta)
-        ):
+        for _ in denoise(lambda x, _: torch.zeros_like(x), scheduler, (1, 1, 1, 1), options):
             pass
     return tally.bits // NORMAL_BITS
