@@ -254,7 +254,7 @@ def test_resistances_follow_the_states_and_carry_nan_where_invalid():
     for blocks in ((50,), (20, 30)):
         run = SimulatedArray(device, rows, columns, 7).begin(seq)
         made = [run.resistances(n, np.zeros(stream_words(n * 24), np.uint64)) for n in blocks]
-        readings.append(np.concatenate([r for r, _ in made if r is not None]).reshape(50, 24))
+        readings.append(np.concatenate([m[0] for m in made if m]).reshape(50, 24))
         states.append(draw(SimulatedArray(device, rows, columns, 7).begin(seq), 50))
     np.testing.assert_array_equal(readings[0], readings[1])
     bits, valid, failed = states[0]
