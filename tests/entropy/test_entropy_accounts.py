@@ -131,7 +131,7 @@ def test_no_story_makes_the_accounts_wrong(made):
     run_state_machine_as_test(
         story(made),
         settings=settings(
-            max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
 
