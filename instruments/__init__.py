@@ -4,6 +4,7 @@ from ._bench import Bench, Finding
 from ._bench_file import BenchFile, read_bench_file
 from ._errors import BenchError, Terminated
 from ._roles import BoardRole, Role, SignalPath
+from ._run import run, run_procedure
 
 __all__ = [
     "Bench",
@@ -15,4 +16,6 @@ __all__ = [
     "SignalPath",
     "Terminated",
     "read_bench_file",
+    "run",
+    "run_procedure",
 ]

@@ -1,1 +1,7 @@
 """pymeasure procedures that pulse and read the array."""
+
+from ._bench_procedure import BenchProcedure
+from ._record_bits import RecordBits
+from ._summary import EnergyPerBit, RecordingProgress, RecordingSummary
+
+__all__ = ["BenchProcedure", "EnergyPerBit", "RecordBits", "RecordingProgress", "RecordingSummary"]

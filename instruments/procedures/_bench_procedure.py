@@ -1,0 +1,69 @@
+"""What every procedure of the bench has in common."""
+
+from typing import Any, ClassVar
+
+from pymeasure.experiment import Procedure
+
+from .._bench import Bench
+from .._errors import BenchError
+
+
+class BenchProcedure(Procedure):
+    """A pymeasure Procedure over an open bench.
+
+    `bench` is set when it is made, or before the Worker starts; it is no Parameter, so results files do not hold
+    it. `failure` is the exception that ended the procedure: pymeasure's Worker keeps only its text.
+    Subclasses write `prepare`, `measure_all` and `make_safe`.
+    """
+
+    DATA_COLUMNS: ClassVar[list[str]] = []
+
+    def __init__(self, *, bench: Bench | None = None, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        unknown = set(parameters) - set(self.parameter_objects())
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no parameter {', '.join(sorted(unknown))}")
+        self.bench = bench
+        self.failure: BaseException | None = None
+
+    def startup(self) -> None:
+        """Prepare the bench; see `Procedure.startup`."""
+        try:
+            self.parameter_values()  # converts, and refuses what is out of range
+            self.prepare()
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def execute(self) -> None:
+        """Do the measurement; see `Procedure.execute`."""
+        try:
+            self.measure_all()
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def shutdown(self) -> None:
+        """Make everything safe; never raises."""
+        try:
+            self.make_safe()
+        except BaseException as error:  # the Worker would never end
+            self.failure = self.failure or error
+
+    def prepare(self) -> None:
+        """What `startup` does."""
+        raise NotImplementedError
+
+    def measure_all(self) -> None:
+        """What `execute` does."""
+        raise NotImplementedError
+
+    def make_safe(self) -> None:
+        """What `shutdown` does."""
+        raise NotImplementedError
+
+    def open_bench(self) -> Bench:
+        """Return the bench; raises BenchError where none was given."""
+        if self.bench is None:
+            raise BenchError(f"{type(self).__name__} has no bench: set its 'bench' before it is run")
+        return self.bench

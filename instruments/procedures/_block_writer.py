@@ -1,0 +1,142 @@
+"""The thread that writes blocks to the store while the next ones are being read."""
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from drivers import ArrayBlock
+from entropy import Recording, Store
+
+from ._compaction import changes, compact
+
+_AHEAD = 4  # blocks in memory between board and store
+_PATIENCE = 0.2  # s between looks at whether the other side still lives
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every block row says, at the device: volts, seconds, volts, tesla."""
+
+    voltage: float
+    width: float
+    read_voltage: float
+    field: float = 0.0
+
+
+@dataclass(frozen=True)
+class Written:
+    """One block as it went into the store; `changed` of `pairs` outcomes differ from the cell's last one."""
+
+    block: ArrayBlock
+    bits: int
+    ones: int
+    changed: int
+    pairs: int
+    host_time: float
+    temperature: float
+
+
+class BlockWriter(threading.Thread):
+    """Commits blocks in the order in which they were put; what fails here is raised at the next `put`.
+
+    `recording`: arguments of `Store.record`; `readings`: a sample of raw readings, ohm; `on_written`
+    is called in this thread for each committed block.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        recording: dict[str, Any],
+        settings: Settings,
+        readings: np.ndarray,
+        on_written: Callable[[Written], None],
+    ) -> None:
+        super().__init__(name="block writer", daemon=True)
+        self.uuid = ""
+        self._store = store
+        self._arguments = recording
+        self._settings = settings
+        self._readings = readings
+        self._on_written = on_written
+        self._queue: queue.Queue[tuple[ArrayBlock, float, float] | None] = queue.Queue(_AHEAD)
+        self._error: BaseException | None = None
+        self._opened = threading.Event()
+
+    def open(self) -> None:
+        """Start the thread and wait until the recording exists; raises what kept it from that."""
+        self.start()
+        self._opened.wait()
+        self._raise()
+
+    def put(
+        self, block: ArrayBlock, host_time: float, temperature: float, while_waiting: Callable[[], None]
+    ) -> None:
+        """Hand a block over; while there is no room, `while_waiting` is called about five times a second."""
+        while True:
+            self._raise()
+            try:
+                self._queue.put((block, host_time, temperature), timeout=_PATIENCE)
+                return
+            except queue.Full:
+                while_waiting()
+
+    def finish(self) -> None:
+        """Wait until everything that was put is in the store, and close the recording; raises what failed."""
+        while self.is_alive():
+            try:
+                self._queue.put(None, timeout=_PATIENCE)
+                break
+            except queue.Full:
+                continue
+        self.join()
+        self._raise()
+
+    def run(self) -> None:
+        """Write until None comes."""
+        try:
+            with self._store.record(**self._arguments, resistances=len(self._readings)) as recording:
+                self.uuid = recording.uuid
+                if len(self._readings):
+                    recording.append_resistances(self._readings)
+                self._opened.set()
+                while (item := self._queue.get()) is not None:
+                    self._on_written(self._commit(recording, *item))
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._opened.set()
+
+    def _commit(
+        self, recording: Recording, block: ArrayBlock, host_time: float, temperature: float
+    ) -> Written:
+        assert block.bits is not None
+        bits, count = block.bits, block.positions
+        if block.valid is not None:
+            bits, count = compact(block.bits, block.valid)
+        commit = recording.append(
+            bits,
+            count,
+            valid=block.valid,
+            positions=block.positions,
+            sequence=block.sequence,
+            host_time=host_time,
+            board_time=block.time,
+            pulses=block.pulses,
+            voltage=self._settings.voltage,
+            width=self._settings.width,
+            read_voltage=self._settings.read_voltage,
+            field=self._settings.field,
+            temperature=temperature,
+            failed_resets=block.failed_resets,
+            stalled=block.stalled,
+        )
+        changed, pairs = changes(block.bits, block.valid, block.cells) or (0, 0)
+        return Written(block, count, commit.ones, changed, pairs, host_time, temperature)
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error

@@ -1,0 +1,115 @@
+"""What a recording amounted to: bits, rates, energy."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RecordingProgress:
+    """How far a recording is.
+
+    `stage`: "preparing", "thresholds", "trims" or "recording"; `bits`: usable bits in the store, of `wanted`
+    (0 = until it is stopped); `bits_per_s`: since the first pulse of this stage, by the host's clock; `ones`: of
+    the bits; `waiting`: consumers are behind, so the board is left to stall.
+    """
+
+    stage: str = "preparing"
+    bits: int = 0
+    wanted: int = 0
+    blocks: int = 0
+    ones: int = 0
+    bits_per_s: float = 0.0
+    waiting: bool = False
+
+
+@dataclass(frozen=True)
+class EnergyPerBit:
+    """Joules per usable bit, by term, as Joule heat in the junction.
+
+    Estimated from settings and measured resistances: V²t/R of the write pulse, of the readings, and of the reset
+    pulses (applied to cells that read antiparallel). The charging of leads and the board itself are not in it.
+    """
+
+    write: float
+    read: float
+    reset: float
+
+
+@dataclass(frozen=True)
+class RecordingSummary:
+    """What a recording amounted to.
+
+    `recording`: uuid in the store; `ones_fraction`, `lag1` (cells pooled, NaN where unknown) of the raw usable bits;
+    `device_bits_per_s`: usable bits per second of the board's clock, stalls left out; `record_bits_per_s`: by
+    the host's clock; `p_sw_mean`, `p_sw_spread` (standard deviation over cells) at tuning; `quarantined`: row,
+    column and reason of each cell that is left out; `fetched_again`: blocks that arrived damaged at first.
+    """
+
+    recording: str
+    mode: str
+    simulated: bool
+    bits: int
+    blocks: int
+    ones_fraction: float
+    lag1: float
+    failed_resets: int
+    cells: int
+    cells_used: int
+    quarantined: tuple[tuple[int, int, str], ...]
+    p_sw_mean: float
+    p_sw_spread: float
+    seconds: float
+    record_bits_per_s: float
+    device_bits_per_s: float
+    stalls: int
+    fetched_again: int
+    energy_per_bit: EnergyPerBit
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give it as JSON-able values; NaN becomes None."""
+        return _plain(asdict(self))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value
+
+
+def energy_per_bit(
+    *,
+    toggle: bool,
+    pulse_volts: np.ndarray,
+    width: float,
+    reset_voltage: float,
+    reset_width: float,
+    read_voltage: float,
+    settle: float,
+    r_p: np.ndarray,
+    r_ap: np.ndarray,
+    ones_fraction: float,
+    usable_fraction: float,
+) -> EnergyPerBit:
+    """Estimate the energy per usable bit; arrays hold one value for each used cell, volts at the device.
+
+    `toggle` has one reading per pulse and starts in either state; the other sequence resets the cells that read
+    antiparallel, reads twice, and starts parallel.
+    """
+    if not len(r_p) or not usable_fraction:
+        return EnergyPerBit(float("nan"), float("nan"), float("nan"))
+    parallel, antiparallel = 1 / r_p, 1 / r_ap
+    either = ones_fraction * antiparallel + (1 - ones_fraction) * parallel
+    start = either if toggle else parallel
+    seen = either if toggle else either + parallel
+    reset = 0.0 if toggle else reset_voltage**2 * reset_width * ones_fraction * float(antiparallel.mean())
+    return EnergyPerBit(
+        write=float((pulse_volts**2 * width * start).mean()) / usable_fraction,
+        read=float((read_voltage**2 * settle * seen).mean()) / usable_fraction,
+        reset=reset / usable_fraction,
+    )
