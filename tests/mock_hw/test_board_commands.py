@@ -429,6 +429,8 @@ def test_output_needs_an_armed_watchdog(client):
 def test_interlock_and_temperature(lab, connect):
     one, other = connect(), connect()
     board = lab.boxes["board"]
+    # A connection exists for the board once it has answered.
+    assert other.ask("*OPC?") == "1"
     try:
         for break_it, mend_it, error in (
             (lambda: board.set_interlock(False), lambda: board.set_interlock(True), 102),
