@@ -27,6 +27,7 @@ import mock_hw
 from drivers import ArrayBoard
 from entropy import CELL_DTYPE, Store
 from instruments.procedures import RecordBits
+from memtj._example_bench import example_bench
 
 BITS = 1 << 23  # of one block
 CELLS = 4096
@@ -172,9 +173,7 @@ def main() -> None:
     ):
         folder = Path(temporary)
         bench_file = folder / "bench.toml"
-        example = instruments.EXAMPLE_BENCH.read_text(encoding="utf-8")
-        resource = json.loads(ready)["resources"]["board"]
-        bench_file.write_text(example.replace(instruments.EXAMPLE_RESOURCE, resource), encoding="utf-8")
+        bench_file.write_text(example_bench(json.loads(ready)["resources"]["board"]), encoding="utf-8")
         for _ in range(options.rounds):
             take("raw socket", raw_socket(int(port)))
             take("VISA block read (driver)", driver_fetch(int(port)))

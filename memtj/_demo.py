@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from instruments import Bench
+
 from memtj import __version__
 from memtj._errors import CommandError
+from memtj._example_bench import example_bench
 from memtj._processes import Child
 from memtj._progress import ProgressDisplay
 from memtj._quantities import wilson
@@ -96,8 +99,6 @@ def _start_lab(settings: DemoSettings, display: ProgressDisplay) -> Child:
 
 def _bench_file(settings: DemoSettings, lab: Child | None, display: ProgressDisplay) -> Path:
     """Write the bench file of this run into its folder: the given one, or the shipped one with the lab's board."""
-    import instruments
-
     bench = settings.out / "bench.toml"
     if lab is None:
         assert settings.bench is not None
@@ -110,19 +111,17 @@ def _bench_file(settings: DemoSettings, lab: Child | None, display: ProgressDisp
         return bench
     ready = lab.result(_LAB_START)
     resource = ready["resources"]["board"]
-    example = instruments.EXAMPLE_BENCH.read_text(encoding="utf-8")
-    bench.write_text(example.replace(instruments.EXAMPLE_RESOURCE, resource), encoding="utf-8")
+    bench.write_text(example_bench(resource), encoding="utf-8")
     display.say(f"simulated lab ready: {resource}, seed {ready['seed']}")
     return bench
 
 
 def _check_bench(bench: Path, display: ProgressDisplay) -> None:
-    from instruments import check_bench
-
-    for result in check_bench(bench):
-        if not result.ok:
-            raise CommandError(f"bench check: {result.subject}: {result.text}")
-        display.say(f"bench check: {result.subject}: {result.text}")
+    for finding in Bench.from_toml(bench).check():
+        said = f"bench check: {finding.instrument}: {finding.subject}: {finding.detail}"
+        if not finding.ok:
+            raise CommandError(said)
+        display.say(said)
 
 
 def _start_recorder(settings: DemoSettings, bench: Path, bill: "Bill") -> Child:

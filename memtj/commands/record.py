@@ -1,0 +1,134 @@
+"""`memtj record`: pulse the array and record its bits."""
+
+import json
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memtj._errors import CommandError
+from memtj._processes import end_with_parent
+from memtj._progress import ProgressDisplay
+from memtj._quantities import duration, si
+
+if TYPE_CHECKING:
+    from instruments import Bench
+    from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
+
+
+def _whole(text: str) -> int:
+    """Read a number of bits such as 200000000 or 2e8."""
+    try:
+        value = float(text)
+        if value != int(value) or value < 0:
+            raise ValueError
+        return int(text) if text.isdigit() else int(value)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{text!r} is not a whole number of bits such as 200000000 or 2e8") from None
+
+
+def record(
+    bench_file: Annotated[Path, typer.Argument(metavar="BENCH", help="Bench file (TOML).")],
+    store: Annotated[Path, typer.Option(help="Folder of the store; made where it does not exist.")],
+    bits: Annotated[int, typer.Option(parser=_whole, help="Usable bits wanted, such as 2e8; 0 = until Ctrl-C.")],
+    mode: Annotated[str, typer.Option(help="reset (reset, check, write, read) or toggle (write, read).")] = "reset",
+    voltage: Annotated[float | None, typer.Option(help="Write pulse, volts.")] = None,
+    width: Annotated[float | None, typer.Option(help="Write pulse, seconds.")] = None,
+    period: Annotated[float | None, typer.Option(help="From pulse to read, seconds.")] = None,
+    reset_voltage: Annotated[float | None, typer.Option(help="Reset pulse, volts.")] = None,
+    reset_width: Annotated[float | None, typer.Option(help="Reset pulse, seconds.")] = None,
+    read_voltage: Annotated[float | None, typer.Option(help="Read voltage, volts.")] = None,
+    settle: Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")] = None,
+    block_bits: Annotated[int | None, typer.Option(parser=_whole, help="Bits of a block.")] = None,
+    calibrate: Annotated[bool, typer.Option(help="Trim each cell to P = ½ first.")] = True,
+    ahead: Annotated[
+        int, typer.Option(parser=_whole, help="Pause while this many bits are free; 0 = never pause.")
+    ] = 0,
+    csv: Annotated[
+        Path | None, typer.Option(help="New file for the rows of the blocks; inside the store by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", help="End when standard input closes.")
+    ] = False,
+) -> None:
+    """Measure and trim the cells, then record bits into a store; the output is off at every end of it."""
+    from entropy import Store
+    from instruments import Bench
+    from instruments import run as run_recording
+    from instruments.procedures import RecordBits
+
+    if exit_with_parent:
+        end_with_parent()
+    if mode not in ("reset", "toggle"):
+        raise CommandError(f"--mode {mode!r} is unknown: use reset or toggle.")
+    settings = {
+        "voltage": voltage,
+        "width": width,
+        "period": period,
+        "reset_voltage": reset_voltage,
+        "reset_width": reset_width,
+        "read_voltage": read_voltage,
+        "settle": settle,
+        "block_bits": block_bits,
+    }
+    chosen: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    bench = Bench.from_toml(bench_file)
+    with Store(store) as opened, bench, ProgressDisplay() as display:
+        rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
+        procedure = RecordBits(
+            bench=bench, store=opened, mode=mode, bits=bits, calibrate=calibrate, ahead=ahead, **chosen
+        )
+        summary = run_recording(procedure, rows, _follow(display, bits))
+        outcome = _outcome(summary, procedure, bench)
+    if as_json:
+        print(json.dumps(outcome), flush=True)
+        return
+    print(
+        f"{si(summary.bits, 'bit')} in {summary.blocks} blocks in {duration(summary.seconds)}: fraction of ones "
+        f"{summary.ones_fraction:.5f}, {summary.cells_used:,} of {summary.cells:,} cells, "
+        f"{si(summary.device_bits_per_s, 'bit/s')} by the board's clock"
+        f"{' (simulated)' if summary.simulated else ''}, {si(outcome['energy_per_bit']['total'] or 0, 'J')} per bit."
+    )
+
+
+def _follow(display: ProgressDisplay, bits: int) -> Any:
+    """Return what shows a recording's progress: one line for each stage before it, then the bits."""
+    task = display.task("recording", bits or None, "bit")
+    said: list[str] = []
+
+    def show(progress: "RecordingProgress") -> None:
+        if progress.stage != "recording":
+            if progress.stage not in said:
+                said.append(progress.stage)
+                display.say(f"measuring the cells: {progress.stage}" if len(said) > 1 else "preparing")
+        elif progress.bits:
+            task.advance_to(min(progress.bits, bits) if bits else progress.bits)
+
+    return show
+
+
+def _outcome(summary: "RecordingSummary", procedure: "RecordBits", bench: "Bench") -> dict[str, Any]:
+    """Return what a script wants to know of a recording, JSON-able."""
+    plain = summary.as_dict()
+    terms = [plain["energy_per_bit"][term.name] for term in fields(summary.energy_per_bit)]
+    plain["energy_per_bit"]["total"] = None if None in terms else sum(terms)
+    plain["quarantined_cells"] = summary.cells - summary.cells_used
+    snapshot = bench.snapshot()["instruments"]["board"]
+    plain["identity"], plain["resource"] = snapshot["identity"], snapshot["resource"]
+    plain["settings"] = {
+        f"{name.replace('_', ' ')}": f"{value:g} {unit}"
+        for name, unit in (
+            ("voltage", "V"),
+            ("width", "s"),
+            ("period", "s"),
+            ("reset_voltage", "V"),
+            ("reset_width", "s"),
+            ("read_voltage", "V"),
+            ("settle", "s"),
+        )
+        for value in [float(getattr(procedure, name))]
+    }
+    return plain
