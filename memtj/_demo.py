@@ -30,6 +30,7 @@ COLUMNS = 10
 _LAB_START = 120.0  # s; the first start compiles the simulator's kernels
 _RECORDER_END = 120.0  # s after the last picture
 _BITS_WAIT = 180.0  # s that a microbatch may wait for its bits
+_AHEAD = 5  # quarters of a microbatch: more than one, or sampler and recorder would wait for each other
 _POLL_EVERY = 0.5  # s
 _PREVIEW_EVERY = 4.0  # s
 
@@ -57,6 +58,8 @@ class DemoSettings:
     seed: int | None
     steps: int
     microbatch: int
+    calibrate: bool
+    voltage: float | None
     baseline: bool
 
 
@@ -125,10 +128,12 @@ def _check_bench(bench: Path, display: ProgressDisplay) -> None:
 
 
 def _start_recorder(settings: DemoSettings, bench: Path, bill: "Bill") -> Child:
-    """Start `memtj record` for exactly the bill, at most two microbatches ahead of the sampler."""
-    ahead = 2 * min(settings.microbatch, settings.images) * bill.recorded_each
+    """Start `memtj record` for exactly the bill, a little more than a microbatch ahead of the sampler."""
+    ahead = _AHEAD * min(settings.microbatch, settings.images) * bill.recorded_each // 4
     logs = settings.out / "logs"
     arguments = ["--store", str(settings.out / "store"), "--bits", str(bill.recorded), "--ahead", str(ahead)]
+    arguments += [] if settings.calibrate else ["--no-calibrate"]
+    arguments += [] if settings.voltage is None else ["--voltage", repr(settings.voltage)]
     return Child(
         ["record", str(bench), *arguments, "--csv", str(logs / "record.csv"), "--json"], logs / "record.log"
     )
@@ -262,6 +267,7 @@ def _summarise(
         "conditioning": settings.conditioning,
         "scheduler": artist.sampling.scheduler,
         "steps": artist.sampling.steps,
+        "calibrated": settings.calibrate,
         "microbatch": artist.sampling.microbatch,
         "bill_sentence": f"The bill: {artist.bill}.",
         "model_sha256": artist.checkpoint.sha256,

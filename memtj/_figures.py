@@ -90,6 +90,7 @@ def lag_histogram(lag1: NDArray[np.float64], attempts: float) -> str:
         axes.plot(
             x, density * values.size * (edges[1] - edges[0]), color=RED, lw=1.2, label="independent bits"
         )
+        axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel("lag-1 correlation of a cell")
         axes.set_ylabel("cells")
         axes.legend(frameon=False, fontsize=8)
@@ -114,14 +115,15 @@ def resistance_histogram(readings: NDArray[np.float32], thresholds: NDArray[np.f
         if limits.size:
             axes.axvspan(limits.min(), limits.max(), color=RED, alpha=0.15, lw=0)
             axes.axvline(float(np.median(limits)), color=RED, lw=1.2, label="thresholds (median, range)")
-            axes.legend(frameon=False, fontsize=8)
+            axes.set_ylim(0, 1.18 * axes.get_ylim()[1])  # room for the legend
+            axes.legend(frameon=False, fontsize=8, loc="upper center")
         axes.set_xlabel("resistance read (kΩ)")
         axes.set_ylabel("readings")
         return _uri(figure)
 
 
 def bias_over_time(seconds: NDArray[np.float64], ones: NDArray[np.float64], bits: NDArray[np.float64]) -> str:
-    """Fraction of ones of every block against host time, with 95 % intervals.
+    """Fraction of ones of every block (but short ones) against host time, with 95 % intervals.
 
     Args:
         seconds: (blocks,) float64, time since the first block.
@@ -130,8 +132,10 @@ def bias_over_time(seconds: NDArray[np.float64], ones: NDArray[np.float64], bits
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(4.6, 2.9))
         axes = figure.add_subplot()
-        fraction = ones / np.maximum(bits, 1)
-        error = 1.96 * 0.5 / np.sqrt(np.maximum(bits, 1))
+        # The last block of a recording can be a few pulses long, and its interval would hide all others.
+        whole = bits >= 0.05 * bits.max()
+        seconds, fraction = seconds[whole], ones[whole] / bits[whole]
+        error = 1.96 * 0.5 / np.sqrt(bits[whole])
         axes.axhline(0.5, color=GREY, lw=0.8)
         axes.errorbar(seconds, fraction, yerr=error, fmt=".", ms=3, lw=0.7, color=BLUE)
         axes.set_xlabel("host time since the first block (s)")

@@ -227,6 +227,10 @@ def _warnings(summary: Mapping[str, Any]) -> list[str]:
         warnings.append(
             "These pictures were drawn with raw bits of a biased array: what looks wrong in them comes from there."
         )
+    if not summary["calibrated"]:
+        warnings.append(
+            "The cells were not trimmed: every one has the switching probability that it was made with."
+        )
     if abs(summary["ones_fraction"] - 0.5) > 0.02 or abs(summary["lag1"]) > 0.05:
         warnings.append(
             "The raw bits are far from fair and independent: this array, at this working point, is a poor source of "

@@ -23,7 +23,9 @@ def _report(findings: "Sequence[Finding]", as_json: bool) -> None:
         print(json.dumps({"ok": well, "findings": [asdict(finding) for finding in findings]}))
     else:
         for finding in findings:
-            print(f"{'ok   ' if finding.ok else 'WRONG'} {finding.instrument}: {finding.subject}: {finding.detail}")
+            print(
+                f"{'ok   ' if finding.ok else 'WRONG'} {finding.instrument}: {finding.subject}: {finding.detail}"
+            )
     if not well:
         raise typer.Exit(1)
 

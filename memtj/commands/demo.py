@@ -33,7 +33,11 @@ def demo(
     steps: Annotated[int, typer.Option(min=1, help="Steps of the reverse process (DDPM).")] = 125,
     microbatch: Annotated[
         int, typer.Option(min=1, help="Pictures at a time; part of a picture's identity.")
-    ] = 20,
+    ] = 10,
+    calibrate: Annotated[bool, typer.Option(help="Trim each cell to P = ½ before recording.")] = True,
+    voltage: Annotated[
+        float | None, typer.Option(help="Write pulse, volts; the recorder's by default.")
+    ] = None,
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Draw the same labels with software noise too.")
     ] = False,
@@ -54,6 +58,8 @@ def demo(
         seed=seed,
         steps=steps,
         microbatch=microbatch,
+        calibrate=calibrate,
+        voltage=voltage,
         baseline=baseline,
     )
     summary = run_demo(settings)

@@ -32,8 +32,12 @@ def _whole(text: str) -> int:
 def record(
     bench_file: Annotated[Path, typer.Argument(metavar="BENCH", help="Bench file (TOML).")],
     store: Annotated[Path, typer.Option(help="Folder of the store; made where it does not exist.")],
-    bits: Annotated[int, typer.Option(parser=_whole, help="Usable bits wanted, such as 2e8; 0 = until Ctrl-C.")],
-    mode: Annotated[str, typer.Option(help="reset (reset, check, write, read) or toggle (write, read).")] = "reset",
+    bits: Annotated[
+        int, typer.Option(parser=_whole, help="Usable bits wanted, such as 2e8; 0 = until Ctrl-C.")
+    ],
+    mode: Annotated[
+        str, typer.Option(help="reset (reset, check, write, read) or toggle (write, read).")
+    ] = "reset",
     voltage: Annotated[float | None, typer.Option(help="Write pulse, volts.")] = None,
     width: Annotated[float | None, typer.Option(help="Write pulse, seconds.")] = None,
     period: Annotated[float | None, typer.Option(help="From pulse to read, seconds.")] = None,

@@ -31,7 +31,9 @@ def test_wilson_interval_against_its_definition() -> None:
     ones, count, z = 417, 1000, 1.959964
     for bound in wilson(ones, count):
         # Each bound is a proportion at which the observed one lies exactly z standard errors away.
-        assert abs(ones / count - bound) == pytest.approx(z * math.sqrt(bound * (1 - bound) / count), rel=1e-9)
+        assert abs(ones / count - bound) == pytest.approx(
+            z * math.sqrt(bound * (1 - bound) / count), rel=1e-9
+        )
 
 
 def test_wilson_of_nothing_is_everything() -> None:

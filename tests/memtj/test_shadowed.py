@@ -10,7 +10,11 @@ def test_a_foreign_package_of_our_name_is_named(tmp_path: Path) -> None:
     (foreign / "__init__.py").write_text("")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-m", "memtj", "--version"], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "memtj", "--version"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 1
     assert str(foreign) in done.stderr
