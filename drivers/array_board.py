@@ -637,7 +637,7 @@ class ArrayBoard(Instrument):
         if content[-1:] != b"\n":
             raise self._lost_step("sent a block that does not end where its length says")
         self._out_of_step = False
-        return memoryview(content)[:-1]
+        return memoryview(content).toreadonly()[:-1]
 
     def _read_exactly(self, count: int) -> bytes | bytearray:
         connection = _visa(self.adapter)
