@@ -40,8 +40,8 @@ class Session(Protocol):
 class Box(Protocol):
     """What a wire needs of a box."""
 
-    def open_session(self, hang_up: Callable[[], None]) -> Session:
-        """A session for a new connection; the box calls `hang_up` to end it."""
+    def open_session(self, hang_up: Callable[[], None] | None) -> Session:
+        """A session for a new connection; the box calls `hang_up` to end it (None: the wire has no close)."""
         ...
 
 
@@ -164,7 +164,7 @@ class SerialWire:
         self.path = os.ttyname(self._theirs)
         os.set_blocking(self._ours, False)
         self._stop, self._stopper = os.pipe()
-        self._session = box.open_session(lambda: None)
+        self._session = box.open_session(None)
         self._thread = threading.Thread(target=self._serve, name=f"serial-{self.path}", daemon=True)
         self._thread.start()
 

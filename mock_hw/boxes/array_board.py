@@ -14,6 +14,7 @@ from mock_hw._scpi import (
     Answer,
     Assembler,
     Command,
+    InputClosed,
     Line,
     ScpiError,
     Status,
@@ -122,8 +123,8 @@ class ArrayBoard:
 
     # --- the world outside the wire ---
 
-    def open_session(self, hang_up: Callable[[], None] = lambda: None) -> "Session":
-        """A new connection; `hang_up` is called when the board drops it."""
+    def open_session(self, hang_up: Callable[[], None] | None = None) -> "Session":
+        """A new connection; `hang_up` is called when the board drops it, None where a wire has no close."""
         with self.changed:
             session = Session(self, hang_up)
             self.sessions.append(session)
@@ -138,7 +139,8 @@ class ArrayBoard:
             for session in sessions:
                 session.forget()
         for session in sessions:
-            session.hang_up()
+            if session.hang_up is not None:
+                session.hang_up()
 
     def close(self) -> None:
         """Switch off for good and end the board's threads."""
@@ -359,11 +361,12 @@ _RANGES = {
 class Session:
     """One connection to the board: its input, its status and error queue, the block it fetched last."""
 
-    def __init__(self, board: ArrayBoard, hang_up: Callable[[], None]) -> None:
+    def __init__(self, board: ArrayBoard, hang_up: Callable[[], None] | None) -> None:
         self.board = board
         self.hang_up = hang_up
         self.status = Status()
         self.last_block: memoryview | None = None
+        self._dropped = False
         self._input = Assembler(4 * board.array.rows * board.array.columns + 64)
 
     def feed(self, data: bytes | memoryview) -> Iterator[list[bytes | memoryview]]:
@@ -379,9 +382,13 @@ class Session:
                 yield response
 
     def forget(self) -> None:
-        """The board was without power: status and last block are lost."""
+        """The board was without power: status, last block and the connection, where the wire has one, are lost.
+
+        What the connection had sent before must not reach the board any more, even if it is still on its way.
+        """
         self.status = Status()
         self.last_block = None
+        self._dropped = self.hang_up is not None
 
     def close(self) -> None:
         """The connection is gone."""
@@ -395,6 +402,8 @@ class Session:
         answers: list[Answer] = []
         for unit in units(line.text, line.block):
             with self.board.changed:
+                if self._dropped:
+                    raise InputClosed("the board lost its power")
                 try:
                     answer = self._perform(unit)
                 except ScpiError as error:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mock_hw import Lab
+from mock_hw._scpi import InputClosed
 
 OPERATING = "PULS:VOLT 1.34;WIDT 0.34e-9;:RES:VOLT 1.55;WIDT 0.595e-9;:SENS:VOLT 0.1"
 
@@ -265,3 +266,19 @@ def test_magnetisation_survives_reset_and_power_cycle(lab, connect):
     client.send("SENS:VOLT 0.1;:OUTP ON")
     np.testing.assert_array_equal(np.frombuffer(client.block("ARR:RES?"), "<f4") > 123e3, before)
     assert 1000 < before.sum() < 3000
+
+
+def test_what_was_sent_before_a_power_cycle_is_lost(lab):
+    """A line that is still on its way must not switch off whoever comes next."""
+    board = lab.boxes["board"]
+    hung_up: list[bool] = []
+    old = board.open_session(lambda: hung_up.append(True))
+    lab.power_cycle()
+    assert hung_up == [True]
+    new = board.open_session()
+    assert list(new.feed(b"OUTP ON;:OUTP?\n")) == [[b"1\n"]]
+    with pytest.raises(InputClosed):
+        list(old.feed(b"OUTP OFF\n"))
+    assert list(new.feed(b"OUTP?\n")) == [[b"1\n"]]
+    old.close()
+    new.close()
