@@ -208,11 +208,16 @@ class RecordBits(BenchProcedure):
         time.sleep(_LOOK)
 
     def _keep_alive(self, role: BoardRole) -> None:
-        """Feed the board's watchdog while nothing is fetched."""
+        """Feed the board's watchdog while nothing is fetched, and see whether its output is still on."""
         now = time.monotonic()
         if now - self._tally.fed >= _ALIVE:
             self._tally.fed = now
-            role.board.check_errors()
+            board: Any = role.board
+            board.check_errors()
+            if not board.output_enabled:
+                raise BoardError(
+                    f"the output of {board.name} at {board.resource} was switched off by somebody else"
+                )
 
     def _missing(self) -> int:
         """Bits that are still wanted; 1 for ever where there is no end."""

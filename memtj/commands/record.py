@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
 
 
-def _whole(text: str) -> int:
-    """Read a number of bits such as 200000000 or 2e8."""
+def _whole(text: str | int) -> int:
+    """Read a number of bits such as 200000000 or 2e8; typer passes defaults through here too."""
+    if isinstance(text, int):
+        return text
     try:
         value = float(text)
         if value != int(value) or value < 0:

@@ -12,6 +12,7 @@ def test_a_foreign_package_of_our_name_is_named(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "memtj", "--version"],
         env=environment,
+        cwd=tmp_path,  # not the checkout, which would come first
         capture_output=True,
         text=True,
         timeout=60,

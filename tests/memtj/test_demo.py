@@ -1,0 +1,91 @@
+"""The demo as a user runs it, small."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from entropy import Store
+
+_SMALL = ("--images", 3, "--steps", 3, "--microbatch", 2)
+
+
+def demo_children(out: Path) -> list[str]:
+    """Command lines of the processes that a demo into `out` started and that still run."""
+    lines = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(out) in line]
+
+
+def test_demo_leaves_what_it_promises(memtj: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    done = memtj("demo", "--out", out, "--seed", 3, *_SMALL)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    for name in (
+        "images", "bits_recorded", "bits_consumed", "bits_burned", "ones_fraction", "lag1", "record_bits_per_s",
+        "device_bits_per_s", "energy_per_bit", "sampling_seconds", "noise_fraction_of_sampling", "simulated", "store",
+        "seconds",
+    ):  # fmt: skip
+        assert name in summary
+    assert summary["simulated"] is True
+    assert summary["images"] == 3
+    assert summary["bits_consumed"] == 3 * 784 * 3 * 32 * 2
+    with Store(out / "store", create=False) as store:
+        accounts = store.accounts()
+    assert accounts.balanced
+    assert (accounts.recorded, accounts.consumed, accounts.burned, accounts.leased) == (
+        summary["bits_recorded"], summary["bits_consumed"], 0, 0,
+    )  # fmt: skip
+    page = (out / "report.html").read_text()
+    assert "SIMULATED ARRAY" in page
+    assert not re.search(r'(src|href)="(?!data:)', page), "the page must be self-contained"
+    assert (out / "images.png").stat().st_size > 1000
+    assert not demo_children(out)
+
+
+def test_its_pictures_replay_to_the_last_bit_in_other_company(memtj: Callable, tmp_path: Path) -> None:
+    out = tmp_path / "demo"
+    assert memtj("demo", "--out", out, *_SMALL).returncode == 0
+    # Picture 2 was alone in its padded microbatch, picture 0 was not; replay draws each alone.
+    pictures = [out / "pictures" / "00002-2.png", out / "pictures" / "00000-0.json"]
+    done = memtj("replay", *pictures, "--store", out / "store", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [p["identical"] for p in json.loads(done.stdout)["pictures"]] == [True, True]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+def test_an_ended_demo_leaves_no_process_and_exact_accounts(
+    start: Callable, tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "demo"
+    demo: subprocess.Popen[str] = start(
+        "demo", "--out", out, "--images", 8, "--steps", 400, "--microbatch", 4
+    )
+    deadline = time.monotonic() + 60
+    while not (out / "images.png").exists():
+        assert demo.poll() is None
+        assert time.monotonic() < deadline, "no preview within 60 s"
+        time.sleep(0.1)
+    demo.send_signal(number)
+    _, errors = demo.communicate(timeout=40)
+    assert demo.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    assert "Traceback" not in errors
+    deadline = time.monotonic() + 40
+    while demo_children(out) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not demo_children(out)
+    with Store(out / "store", create=False) as store:
+        accounts = store.accounts()
+        assert store.verify().ok
+    assert accounts.balanced
+    assert accounts.leased == 0
+    assert accounts.consumed == 0
+    assert accounts.burned == 4 * 784 * 400 * 32 * 2  # the microbatch that was being drawn

@@ -1,0 +1,184 @@
+"""What a user gets wrong: one clear sentence each, exit code not 0, nothing lost."""
+
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from entropy import CELL_DTYPE, Store
+from memtj._example_bench import example_bench
+
+
+def sentence(done: "subprocess.CompletedProcess[str]") -> str:
+    """The one sentence that a failed command ends with."""
+    assert done.returncode not in (0, 2), done.stdout
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("memtj: ")
+    assert "unexpected" not in last
+    return last
+
+
+@pytest.fixture(scope="module")
+def other_box() -> Iterator[str]:
+    """A box that is no array board."""
+
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            for line in self.rfile:
+                if line.strip() == b"*IDN?":
+                    self.wfile.write(b"KEITHLEY INSTRUMENTS INC.,MODEL 2400,1234567,C30\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"TCPIP::127.0.0.1::{server.server_address[1]}::SOCKET"
+        server.shutdown()
+
+
+def test_wrong_key_in_the_bench_file(memtj: Callable, tmp_path: Path) -> None:
+    bench = tmp_path / "bench.toml"
+    bench.write_text(
+        example_bench("TCPIP::127.0.0.1::1::SOCKET").replace(
+            "read_voltage = ", "read_voltagge = 0.1\nread_voltage = ", 1
+        )
+    )
+    said = sentence(memtj("bench", "check", bench))
+    assert "read_voltagge" in said
+    assert str(bench) in said
+    line = next(n for n, text in enumerate(bench.read_text().splitlines(), 1) if "read_voltagge" in text)
+    assert f"line {line}" in said
+
+
+def test_missing_bench_file(memtj: Callable, tmp_path: Path) -> None:
+    assert "nowhere.toml" in sentence(
+        memtj("record", tmp_path / "nowhere.toml", "--store", tmp_path / "s", "--bits", 8)
+    )
+    assert not (tmp_path / "s").exists()
+
+
+def test_unreachable_resource(memtj: Callable, tmp_path: Path) -> None:
+    bench = tmp_path / "bench.toml"
+    bench.write_text(example_bench("TCPIP::127.0.0.1::9::SOCKET"))
+    assert "TCPIP::127.0.0.1::9::SOCKET" in sentence(
+        memtj("record", bench, "--store", tmp_path / "s", "--bits", 8)
+    )
+    done = memtj("bench", "check", bench)
+    assert done.returncode == 1
+    assert "WRONG board: reachable" in done.stdout
+
+
+def test_wrong_instrument(memtj: Callable, other_box: str, tmp_path: Path) -> None:
+    bench = tmp_path / "bench.toml"
+    bench.write_text(example_bench(other_box))
+    assert "MODEL 2400" in sentence(memtj("record", bench, "--store", tmp_path / "s", "--bits", 8))
+    assert memtj("bench", "check", bench).returncode == 1
+
+
+def test_a_pulse_above_the_limit(memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
+    said = sentence(memtj("record", bench, "--store", tmp_path / "s", "--bits", 8, "--voltage", 1.9))
+    assert "1.9" in said
+    assert "1.8" in said
+    assert not lab.output_is_on()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits on file size are POSIX's")
+def test_full_disk(memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
+    """A limit on file size stands for the full disk; what was committed stays."""
+    store = tmp_path / "store"
+    limited = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000, 6_000_000)); "
+        "from memtj.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, "record", str(bench), "--store", str(store), "--bits", "2e8"],
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    said = sentence(done)
+    assert str(store) in said
+    assert not lab.output_is_on()
+    with Store(store, create=False) as opened:
+        accounts = opened.accounts()
+        assert opened.verify().ok
+    assert accounts.balanced
+    assert accounts.free == accounts.recorded > 0
+
+
+@pytest.fixture
+def small_store(tmp_path: Path) -> Path:
+    """A store with 2^20 free bits."""
+    bits = np.random.default_rng(1).integers(0, 256, 2**17, np.uint8)
+    with Store(tmp_path / "small") as store:
+        with store.record(
+            cells=np.zeros(4096, CELL_DTYPE), cells_per_pulse=4096, bench={}, procedure={}, simulated=True
+        ) as recording:
+            recording.append(
+                bits, 2**20, positions=2**20, sequence=0, host_time=0.0, board_time=0.0, pulses=256, voltage=1.0,
+                width=1e-9, read_voltage=0.1, field=0.0, temperature=300.0, failed_resets=0,
+            )  # fmt: skip
+    return tmp_path / "small"
+
+
+def test_too_few_bits(memtj: Callable, small_store: Path, tmp_path: Path) -> None:
+    done = memtj("sample", "--store", small_store, "--out", tmp_path / "out", "--images", 2, "--steps", 100)
+    said = sentence(done)
+    assert f"{2 * 784 * 100 * 64:,}" in said
+    assert f"{2**20:,}" in said
+    assert "bill:" in done.stdout
+    with Store(small_store) as store:
+        assert store.accounts().free == 2**20
+
+
+def test_missing_and_foreign_checkpoints(memtj: Callable, small_store: Path, tmp_path: Path) -> None:
+    common = ("sample", "--store", small_store, "--out", tmp_path / "out", "--images", 1, "--steps", 2)
+    assert str(tmp_path / "none") in sentence(memtj(*common, "--model", tmp_path / "none"))
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "model.safetensors").write_bytes(b"this is no network")
+    (foreign / "card.json").write_text("{}")
+    assert str(foreign) in sentence(memtj(*common, "--model", foreign))
+    with Store(small_store) as store:
+        assert store.accounts().free == 2**20
+
+
+def test_other_mistakes(memtj: Callable, small_store: Path, tmp_path: Path) -> None:
+    common = ("sample", "--images", 1, "--steps", 2)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    cases = {
+        "no store": [*common, "--store", tmp_path / "nothing", "--out", tmp_path / "o"],
+        "not an empty folder": [*common, "--store", small_store, "--out", tmp_path / "full"],
+        "ddqm": [*common, "--store", small_store, "--out", tmp_path / "o", "--scheduler", "ddqm"],
+        "xorx": [*common, "--store", small_store, "--out", tmp_path / "o", "--conditioning", "xorx"],
+        "goes with no other": [*common, "--source", "os", "--store", small_store, "--out", tmp_path / "o"],
+        "is not an empty": ["demo", "--out", tmp_path / "full"],
+        "provenance": ["replay", tmp_path / "full" / "file"],
+        "ledger.sqlite": ["store", "verify", tmp_path / "full"],
+        "exactly one": ["store", "adopt", small_store],
+    }
+    for part, arguments in cases.items():
+        assert part in sentence(memtj(*arguments)), part
+    assert not (tmp_path / "o").exists() or not any((tmp_path / "o").iterdir())
+    with Store(small_store) as store:
+        assert store.accounts().free == 2**20
+
+
+def test_a_damaged_block_is_named(memtj: Callable, small_store: Path) -> None:
+    assert memtj("store", "verify", small_store).returncode == 0
+    buffer = next(small_store.glob("*.h5"))
+    content = bytearray(buffer.read_bytes())
+    at = content.find(np.random.default_rng(1).integers(0, 256, 2**17, np.uint8).tobytes())
+    assert at > 0
+    content[at + 1000] ^= 4
+    buffer.write_bytes(content)
+    done = memtj("store", "verify", small_store)
+    assert done.returncode == 1
+    assert buffer.name in done.stdout
+    assert "block 0" in done.stdout
