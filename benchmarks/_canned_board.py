@@ -2,7 +2,7 @@
 
 `python -m benchmarks._canned_board BITS BLOCKS` prints its port and serves until its standard input closes.
 `FETC?` answers the next of the prepared blocks of the array board's protocol, `PLAIN?` a definite-length block of
-float32 (for pyvisa's own `query_binary_values`), `RAW?` the bytes of a block without any framing.
+random bytes (for pyvisa's own `query_binary_values`), `RAW?` the same without any framing.
 """
 
 import os
@@ -11,8 +11,6 @@ import struct
 import sys
 import threading
 import zlib
-
-import numpy as np
 
 CELLS = 4096
 _HEADER = struct.Struct("<4sHHQQIIdQIIII")
@@ -51,11 +49,9 @@ class _Server(socketserver.ThreadingTCPServer):
     def __init__(self, bits: int, count: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.blocks = [block(number, bits, os.urandom(bits // 8)) for number in range(count)]
-        # No line feed among the bytes, and numbers that are finite: else pyvisa's plain query ends too early.
-        plain = np.random.default_rng(0).random(bits // 32, np.float32).tobytes().replace(b"\n", b"\x0b")
-        size = str(len(plain)).encode()
-        self.plain = b"#%d%s%s\n" % (len(size), size, plain)
         self.raw = os.urandom(bits // 8)
+        size = str(len(self.raw)).encode()
+        self.plain = b"#%d%s%s\n" % (len(size), size, self.raw)
 
 
 def main() -> None:

@@ -86,7 +86,10 @@ def driver_fetch(port: int) -> float:
 
 
 def plain_query(port: int) -> float:
-    """Read blocks by pyvisa's `query_binary_values` with the termination character on."""
+    """Read blocks of random bits by pyvisa's `query_binary_values` with the termination character on.
+
+    Every line feed among the bits (one in 256) ends a read of the wire, which pyvisa then begins again.
+    """
     manager = pyvisa.ResourceManager("@py")
     wire: Any = manager.open_resource(
         f"TCPIP::127.0.0.1::{port}::SOCKET", read_termination="\n", write_termination="\n"
@@ -95,7 +98,10 @@ def plain_query(port: int) -> float:
     try:
         return _rate(
             PLAIN_BLOCKS,
-            lambda: [wire.query_binary_values("PLAIN?", container=np.ndarray) for _ in range(PLAIN_BLOCKS)],
+            lambda: [
+                wire.query_binary_values("PLAIN?", datatype="B", container=np.ndarray)
+                for _ in range(PLAIN_BLOCKS)
+            ],
         )
     finally:
         wire.close()

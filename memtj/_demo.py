@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instruments import Bench
-
 from memtj import __version__
 from memtj._errors import CommandError
 from memtj._example_bench import example_bench

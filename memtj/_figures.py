@@ -2,6 +2,7 @@
 
 import base64
 import io
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 matplotlib.use("agg")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

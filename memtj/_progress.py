@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 from rich.progress import Task as RichTask
 from rich.text import Text
 
@@ -46,7 +46,7 @@ class Task:
     description: str
     total: float | None
     unit: str
-    _rich_id: int | None = None
+    _rich_id: TaskID | None = None
     _started: float = field(default_factory=time.monotonic)
     _logged: float = -math.inf
     _recent: list[tuple[float, float]] = field(default_factory=list)

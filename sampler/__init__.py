@@ -21,7 +21,7 @@ from sampler._sources import (
     Source,
     StuckSource,
 )
-from sampler._train import TrainProgress, TrainSettings, train, training_scheduler
+from sampler._train import TrainProgress, TrainSettings, train, training_bill, training_scheduler
 
 __all__ = [
     "NOISE_MAP",
@@ -67,6 +67,7 @@ __all__ = [
     "save_sheet",
     "shipped_checkpoint",
     "train",
+    "training_bill",
     "training_scheduler",
     "uniforms",
 ]

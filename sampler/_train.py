@@ -21,6 +21,7 @@ from sampler._model import Architecture, build_model
 if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
+    from entropy import Conditioning
     from sampler._sources import Source
 
 
@@ -84,6 +85,19 @@ def train(
                 )
                 save_checkpoint(settings.out, run.average, settings.architecture, card)
     return settings.out
+
+
+def training_bill(settings: TrainSettings, conditioning: Conditioning) -> int:
+    """Give recorded bits that are sure to suffice for a training; what is left over is free again afterwards.
+
+    32 bits a weight, and for each picture of each step 32 a pixel, one number to choose it and one for its timestep.
+    Those two are drawn by rejection, so their bits are counted twice: that more than half are rejected does not happen.
+    """
+    a = settings.architecture
+    weights = sum(value.numel() for value in build_model(a).parameters())
+    pixels = a.channels * a.image_size**2
+    each = 32 * pixels + 2 * 2 * 32
+    return conditioning.bits_in(32 * weights + settings.steps * settings.batch * each + 2**16)
 
 
 def training_scheduler() -> DDPMScheduler:
