@@ -1,0 +1,67 @@
+"""Recorder and sampler killed at random moments: the accounts stay exact, and the next ones start without repair."""
+
+import os
+import random
+import secrets
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from entropy import Store
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.name == "nt", reason="kill -9 is POSIX's"),
+]
+
+ROUNDS = 12
+
+
+def test_kill_rounds(start: Callable, memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
+    seed = secrets.randbits(32)
+    moments = random.Random(seed)
+    store = tmp_path / "store"
+    with Store(store):
+        pass
+    recorded = spent = 0
+    for round_number in range(ROUNDS):
+        recorder: subprocess.Popen[str] = start(
+            "record", bench, "--store", store, "--bits", "6e7", "--ahead", "4e7"
+        )
+        sampler: subprocess.Popen[str] = start(
+            "sample", "--store", store, "--out", tmp_path / f"pictures-{round_number}", "--images", 6, "--steps", 40,
+            "--microbatch", 2, "--wait", 60,
+        )  # fmt: skip
+        victim = moments.choice([recorder, sampler])
+        time.sleep(moments.uniform(0.5, 9.0))
+        victim.kill()
+        victim.wait(10)
+        if victim is recorder:
+            lab.wait_for_output(False, 10)
+            sampler.kill()
+            sampler.wait(10)
+        else:
+            recorder.send_signal(2)
+            recorder.communicate(timeout=30)
+            assert not lab.output_is_on()
+        with Store(store, create=False) as opened:
+            accounts = opened.accounts()
+            report = opened.verify()
+        where = f"round {round_number}, seed {seed}"
+        assert accounts.balanced, where
+        assert accounts.leased == 0, where
+        assert report.ok, (where, report.problems)
+        assert report.bits == accounts.recorded, where
+        # Nothing that was recorded disappears, nothing that was spent comes back.
+        assert accounts.recorded >= recorded, where
+        assert accounts.consumed + accounts.burned >= spent, where
+        recorded, spent = accounts.recorded, accounts.consumed + accounts.burned
+    assert recorded > 0
+    done = memtj("record", bench, "--store", store, "--bits", "2e7")
+    assert done.returncode == 0, done.stderr
+    done = memtj("sample", "--store", store, "--out", tmp_path / "last", "--images", 1, "--steps", 10)
+    assert done.returncode == 0, done.stderr
