@@ -163,12 +163,14 @@ class ArrayBoard(Instrument):
         "SYST:VERS?",
         """Get the version of SCPI that the board follows (str).""",
         cast=str,
+        maxsplit=0,
     )
 
     protocol_version = Instrument.measurement(
         "SYST:PROT?",
         """Get the version of the array board's dialect (str); this driver follows 1.""",
         cast=str,
+        maxsplit=0,
     )
 
     origin = Instrument.measurement(

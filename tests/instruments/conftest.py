@@ -1,0 +1,149 @@
+"""A simulated lab in this process, bench files for it, and a wire that tampers with what passes over it."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import instruments
+from mock_hw import Lab, LabSettings
+
+EXAMPLE = Path(instruments.__file__).with_name("example_bench.toml")
+ROWS, COLUMNS = 32, 40
+
+
+class Wire:
+    """A second connection to the board, by a bare socket: nothing of ours decides what it says."""
+
+    def __init__(self, resource: str) -> None:
+        _, host, port, _ = resource.split("::")
+        self._socket = socket.create_connection((host, int(port)), timeout=5)
+        self._file = self._socket.makefile("rwb")
+
+    def ask(self, query: str) -> str:
+        self.send(query)
+        return self._file.readline().decode().strip()
+
+    def send(self, line: str) -> None:
+        self._file.write(line.encode() + b"\n")
+        self._file.flush()
+
+    def output(self) -> bool:
+        return self.ask("OUTP?") == "1"
+
+    def wait_for_output(self, wanted: bool, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while self.output() is not wanted:
+            assert time.monotonic() < deadline, f"the output is not {wanted} within {seconds} s"
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    box = {"kind": "array-board", "rows": ROWS, "columns": COLUMNS}
+    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=5) as lab:
+        yield lab
+
+
+@pytest.fixture
+def resource(lab: Lab) -> str:
+    return lab.resources["board"]
+
+
+@pytest.fixture
+def wire(resource: str) -> Iterator[Wire]:
+    wire = Wire(resource)
+    yield wire
+    wire.close()
+
+
+@pytest.fixture
+def write_bench(tmp_path: Path) -> Callable[..., Path]:
+    """Write the example bench file with another resource and other lines: `write_bench(resource, old=new)`."""
+
+    def write(resource: str, *changes: tuple[str, str], name: str = "bench.toml") -> Path:
+        text = EXAMPLE.read_text("utf-8")
+        size = [("rows = 64", f"rows = {ROWS}"), ("columns = 64", f"columns = {COLUMNS}")]
+        for old, new in [("TCPIP::127.0.0.1::5025::SOCKET", resource), *size, *changes]:
+            assert old in text, old
+            text = text.replace(old, new)
+        path = tmp_path / name
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def bench_file(resource: str, write_bench: Callable[..., Path]) -> Path:
+    return write_bench(resource)
+
+
+Hook = Callable[[int, bytes], list[bytes]]
+
+
+@pytest.fixture
+def tampered(resource: str) -> Iterator[Callable[[Hook], str]]:
+    """Serve the board over a wire that passes each fetched block through a hook.
+
+    The hook gets the number of the block and its bytes, and returns what the host receives for it: several
+    answers are given one after the other, none means that the next block is fetched instead.
+    """
+    _, host, port, _ = resource.split("::")
+    closing = contextlib.ExitStack()
+
+    def serve(hook: Hook) -> str:
+        server = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
+        threading.Thread(target=_tamper, args=(server, (host, int(port)), hook), daemon=True).start()
+        return f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET"
+
+    with closing:
+        yield serve
+
+
+def _tamper(server: socket.socket, target: tuple[str, int], hook: Hook) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            client = server.accept()[0]
+            threading.Thread(target=_tamper_one, args=(client, target, hook), daemon=True).start()
+
+
+def _tamper_one(client: socket.socket, target: tuple[str, int], hook: Hook) -> None:
+    with client, socket.create_connection(target) as board, contextlib.suppress(OSError):
+        answers = board.makefile("rb")
+        waiting: list[bytes] = []
+        number = 0
+        while data := client.recv(1 << 20):
+            if data != b"FETC?\n":
+                board.sendall(data)
+                if data.rstrip().endswith(b"?"):
+                    client.sendall(
+                        _block(answers) if data in (b"FETC:AGA?\n", b"ARR:TRIM?\n") else answers.readline()
+                    )
+                continue
+            while not waiting:
+                board.sendall(data)
+                answer = _block(answers)
+                if answer == b"#10\n":
+                    waiting = [answer]
+                    break
+                waiting = hook(number, answer)
+                number += 1
+            answer = waiting.pop(0)
+            if not answer:
+                return  # the wire is cut
+            client.sendall(answer)
+
+
+def _block(answers) -> bytes:
+    head = answers.read(2)
+    digits = answers.read(int(head[1:]))
+    return head + digits + answers.read(int(digits) + 1)

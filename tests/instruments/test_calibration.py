@@ -1,0 +1,128 @@
+"""What the start-up of a recording makes of readings and counts: worked examples."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from instruments.procedures._calibration import _reasons, apart, crossing, switching, two_states
+from instruments.procedures._compaction import changes, compact, count_ones, lag1
+from instruments.procedures._summary import energy_per_bit
+
+
+def readings(*cells: tuple[float, float, float, float]) -> np.ndarray:
+    """Make 400 readings of cells, each given by R_P, R_AP, the relative noise and the fraction of AP."""
+    random = np.random.default_rng(3)
+    columns = []
+    for low, high, noise, fraction in cells:
+        state = random.random(400) < fraction
+        columns.append(np.where(state, high, low) * (1 + noise * random.standard_normal(400)))
+    return np.stack(columns, 1).astype(np.float32)
+
+
+def test_two_states_are_found():
+    found = two_states(readings((75e3, 170e3, 0.01, 0.5), (60e3, 120e3, 0.02, 0.1)))
+    np.testing.assert_allclose(found[0], [75e3, 60e3], rtol=0.01)
+    np.testing.assert_allclose(found[1], [170e3, 120e3], rtol=0.01)
+    np.testing.assert_allclose(found[2], [750, 1200], rtol=0.2)
+    assert apart(found).all()
+
+
+def test_cells_that_cannot_be_used_get_their_reason():
+    good = [(75e3, 170e3, 0.01, 0.5)] * 5
+    bad = [
+        (75e3, 170e3, 0.01, 0.0),  # stuck parallel
+        (75e3, 170e3, 0.01, 1.0),  # stuck antiparallel
+        (75e3, 90e3, 0.05, 0.5),  # its windows overlap
+        (200.0, 210.0, 0.01, 0.5),  # shorted
+        (2e7, 4e7, 0.01, 0.5),  # open
+    ]
+    found = two_states(readings(*good, *bad))
+    reason = _reasons(found, apart(found))
+    assert list(reason[:5]) == [""] * 5
+    assert all("stuck" in each for each in reason[5:8])
+    assert list(reason[8:]) == ["shorted", "open"]
+
+
+def test_a_reading_that_never_changes():
+    found = two_states(np.full((50, 2), 1e5, np.float32))
+    assert not apart(found).any()
+    assert all(_reasons(found, apart(found)))
+
+
+def test_crossing_of_one_half():
+    offsets = np.array([-0.2, -0.1, 0.0, 0.1])
+    scan = np.array([[0.1, 0.6, 0.0], [0.3, 0.7, 0.1], [0.7, 0.8, 0.2], [0.6, 0.9, np.nan]])
+    trim, slope = crossing(offsets, scan)
+    np.testing.assert_allclose(trim, [-0.05, -0.2, 0.0])
+    assert slope[0] == pytest.approx(4.0)
+    assert (slope > 0).all()
+
+
+class _Block:
+    def __init__(self, bits: np.ndarray, valid: np.ndarray | None = None) -> None:
+        self.pulses, self.cells = bits.shape
+        self.positions = bits.size
+        self.bits = np.packbits(bits.ravel())
+        self.valid = None if valid is None else np.packbits(valid.ravel())
+
+
+def test_switching_counts_ones_or_changes():
+    bits = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 1]], np.uint8)
+    np.testing.assert_allclose(switching(iter([_Block(bits)]), 3, False), [0.75, 0, 0.75])  # type: ignore[list-item]
+    np.testing.assert_allclose(switching(iter([_Block(bits)]), 3, True), [2 / 3, 0, 2 / 3])  # type: ignore[list-item]
+    valid = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 1, 0]], np.uint8)
+    blocks = [_Block(bits & valid, valid)]
+    np.testing.assert_allclose(switching(iter(blocks), 3, False), [2 / 3, 0, np.nan])  # type: ignore[arg-type]
+    np.testing.assert_allclose(switching(iter(blocks), 3, True), [1, 0, np.nan])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("size", "share"), itertools.product([0, 1, 7, 8, 9, 64, 1003], [0.0, 0.02, 0.5, 0.999, 1.0])
+)
+def test_compaction_keeps_the_usable_bits_in_order(size: int, share: float):
+    random = np.random.default_rng(size)
+    bits = random.integers(0, 2, size, np.uint8)
+    valid = (random.random(size) < share).astype(np.uint8)
+    packed, count = compact(np.packbits(bits), np.packbits(valid))
+    assert count == valid.sum() == count_ones(np.packbits(valid))
+    assert len(packed) == (count + 7) // 8
+    np.testing.assert_array_equal(packed, np.packbits(bits[valid == 1]))
+
+
+def test_changes_of_cells():
+    random = np.random.default_rng(1)
+    bits = random.integers(0, 2, (9, 16), np.uint8)
+    valid = (random.random((9, 16)) < 0.8).astype(np.uint8)
+    plain = changes(np.packbits(bits), None, 16)
+    assert plain == ((bits[1:] != bits[:-1]).sum(), 8 * 16)
+    both = valid[1:] & valid[:-1]
+    masked = changes(np.packbits(bits & valid), np.packbits(valid), 16)
+    assert masked == (((bits[1:] != bits[:-1]) & both).sum(), both.sum())
+    assert changes(np.packbits(bits[:1]), None, 16) == (0, 0)
+    assert changes(np.packbits(bits), None, 12) is None
+
+
+def test_lag1_is_the_correlation():
+    # A two-state chain that stays with 0.6 has correlation 0.2, whatever is counted to the last bit.
+    assert lag1(500, 1000, 400, 1000) == pytest.approx(0.2)
+    # Independent outcomes with P(1) = 0.7 change in 2 · 0.7 · 0.3 of all pairs.
+    assert lag1(700, 1000, 420, 1000) == pytest.approx(0.0, abs=1e-12)
+    assert np.isnan(lag1(0, 1000, 0, 999))
+    assert np.isnan(lag1(10, 20, 0, 0))
+
+
+def test_energy_is_voltage_squared_times_time_over_resistance():
+    one = {
+        "pulse_volts": np.array([2.0]), "width": 1e-9, "reset_voltage": 3.0, "reset_width": 2e-9, "read_voltage": 0.1,
+        "settle": 1e-6, "r_p": np.array([1e5]), "r_ap": np.array([2e5]), "ones_fraction": 0.5,
+    }  # fmt: skip
+    toggle = energy_per_bit(toggle=True, usable_fraction=1.0, **one)  # type: ignore[arg-type]
+    mean = 0.5 / 1e5 + 0.5 / 2e5
+    assert toggle.write == pytest.approx(4 * 1e-9 * mean)
+    assert toggle.read == pytest.approx(0.01 * 1e-6 * mean)
+    assert toggle.reset == 0
+    reset = energy_per_bit(toggle=False, usable_fraction=0.5, **one)  # type: ignore[arg-type]
+    assert reset.write == pytest.approx(2 * 4 * 1e-9 / 1e5)
+    assert reset.read == pytest.approx(2 * 0.01 * 1e-6 * (mean + 1 / 1e5))
+    assert reset.reset == pytest.approx(2 * 9 * 2e-9 * 0.5 / 2e5)

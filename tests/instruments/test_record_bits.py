@@ -1,0 +1,350 @@
+"""RecordBits over a real wire into a real store."""
+
+import csv
+import json
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pymeasure.experiment import Procedure, Results
+
+from drivers import BoardError, CorruptBlock, LostBlocks
+from entropy import Store, cell_statistics
+from instruments import Bench, BenchError, run
+from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
+
+CELLS = 32 * 40
+
+
+def record(bench_file: Path, folder: Path, name: str = "rows", **parameters: Any) -> RecordingSummary:
+    parameters = {"bits": 2_000_000, "block_bits": 2**18, **parameters}
+    with Bench.from_toml(bench_file) as bench, Store(folder / "store") as store:
+        return run(RecordBits(bench=bench, store=store, **parameters), folder / f"{name}.csv")
+
+
+def no_thread_is_left() -> bool:
+    deadline = time.monotonic() + 3
+    names = ("block writer", "Worker", "Thread-")
+    while any(t.name.startswith(names[:2]) for t in threading.enumerate()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not any(t.name.startswith(names[:2]) for t in threading.enumerate())
+
+
+@pytest.mark.parametrize("mode", ["toggle", "reset"])
+def test_a_recording_holds_what_the_board_made(bench_file: Path, tmp_path: Path, wire, mode: str):
+    summary = record(bench_file, tmp_path, mode=mode)
+    assert not wire.output()
+    assert no_thread_is_left()
+    with Store(tmp_path / "store") as store:
+        (buffer,) = store.buffers()
+        rows, cells = store.rows(buffer.uuid), store.cells(buffer.uuid)
+        accounts, report = store.accounts(), store.verify()
+        procedure, bench = store.procedure(buffer.uuid), store.bench(buffer.uuid)
+        readings = store.resistances(buffer.uuid)
+    assert report.ok, report.problems
+    assert accounts.recorded == accounts.free == summary.bits == buffer.bits >= 2_000_000
+    assert summary.recording == buffer.recording
+    assert summary.simulated
+    assert buffer.simulated
+    assert summary.failed_resets == rows["failed_resets"].sum()
+    assert rows["positions"].sum() - summary.failed_resets == summary.bits  # no cell is masked here
+    assert (summary.failed_resets > 0) == (mode == "reset")
+    assert rows["voltage"][0] == 1.34
+    assert procedure["procedure"] == "RecordBits"
+    assert procedure["mode"] == mode
+    assert bench["instruments"]["board"]["identity"]
+    assert len(readings) > CELLS
+    between = (cells["r_p"] < cells["threshold"]) & (cells["threshold"] < cells["r_ap"])
+    assert between.all()
+    assert not cells["quarantined"].any()
+    step = 32 * (6e-9 + 1e-6) * (1 if mode == "toggle" else 2)
+    usable = summary.bits / rows["positions"].sum()
+    assert summary.device_bits_per_s == pytest.approx(CELLS * usable / step, rel=1e-3)
+    json.dumps(summary.as_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("mode", ["toggle", "reset"])
+def test_the_trimmed_array_is_balanced(bench_file: Path, tmp_path: Path, mode: str):
+    """Judged by what was recorded. Bounds are on the physics; chance adds less than 1e-9 of false alarm.
+
+    20,480 outcomes a cell have a standard deviation of 0.0035, so a limit of 0.06 on each of 1,280 cells leaves
+    0.03 (8.6 of them) to chance.
+    """
+    summary = record(bench_file, tmp_path, mode=mode, bits=CELLS * 20_480, block_bits=2**22)
+    with Store(tmp_path / "store") as store:
+        per_cell = cell_statistics(store)
+        psw = store.cells(store.buffers()[0].uuid)["p_sw"]
+    p1 = per_cell.ones / per_cell.counts
+    assert np.abs(p1 - 0.5).max() < 0.06
+    assert abs(summary.ones_fraction - 0.5) < 0.003
+    assert abs(summary.lag1) < 0.01
+    assert np.abs(psw - 0.5).max() < 0.1
+    assert summary.p_sw_mean == pytest.approx(psw.mean())
+
+
+def test_an_untrimmed_array_is_not(bench_file: Path, tmp_path: Path):
+    """The other side of the test above: without trims cells differ, so that bound says something."""
+    record(bench_file, tmp_path, mode="reset", calibrate=False, bits=CELLS * 4096, block_bits=2**22)
+    with Store(tmp_path / "store") as store:
+        per_cell = cell_statistics(store)
+        assert (store.cells(store.buffers()[0].uuid)["trim"] == 0).all()
+    assert np.abs(per_cell.ones / per_cell.counts - 0.5).max() > 0.1
+
+
+def test_one_row_for_each_block(bench_file: Path, tmp_path: Path):
+    summary = record(bench_file, tmp_path, mode="reset")
+    path = tmp_path / "rows.csv"
+    rows = list(csv.DictReader(line for line in path.read_text().splitlines() if not line.startswith("#")))
+    assert len(rows) == summary.blocks
+    assert [int(row["Block"]) for row in rows] == list(range(summary.blocks))
+    assert sum(int(row["Bits"]) for row in rows) == summary.bits
+    assert sum(int(row["Failed resets"]) for row in rows) == summary.failed_resets
+    ones = sum(float(row["Ones fraction"]) * int(row["Bits"]) for row in rows)
+    assert ones == pytest.approx(summary.ones_fraction * summary.bits, abs=1)
+    # pymeasure itself can read it back, with the parameters.
+    results = Results.load(str(path))
+    assert isinstance(results.procedure, RecordBits)
+    assert results.procedure.width == pytest.approx(0.34e-9)
+    assert len(results.data) == summary.blocks
+
+
+def test_results_are_never_written_over(bench_file: Path, tmp_path: Path):
+    (tmp_path / "rows.csv").write_text("mine")
+    with pytest.raises(BenchError, match=r"rows\.csv exists already"):
+        record(bench_file, tmp_path)
+    assert (tmp_path / "rows.csv").read_text() == "mine"
+
+
+def test_bits_are_counted_to_the_one_wanted(bench_file: Path, tmp_path: Path):
+    summary = record(bench_file, tmp_path, mode="toggle", bits=1)
+    assert summary.bits == CELLS
+    again = record(bench_file, tmp_path, "more", mode="toggle", bits=3 * CELLS, block_bits=1)
+    assert (again.bits, again.blocks) == (3 * CELLS, 3)
+
+
+def test_progress_is_told_in_the_calling_thread(bench_file: Path, tmp_path: Path):
+    seen: list[RecordingProgress] = []
+    with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
+        procedure = RecordBits(bench=bench, store=store, bits=20_000_000, block_bits=2**18)
+        run(procedure, tmp_path / "rows.csv", seen.append)
+    assert procedure.progress.bits >= 20_000_000
+    assert [p.bits for p in seen] == sorted(p.bits for p in seen)
+    assert seen[-1].stage == "recording"
+    assert procedure.status == Procedure.FINISHED
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"voltage": 1.9}, r"write pulse of 1\.9 V at the device is above limits\.pulse_voltage = 1\.8 V"),
+        ({"width": 2.5e-9}, r"limits\.pulse_width"),
+        ({"width": 1.9e-9, "period": 3.0e-9}, r"below the minimum"),
+        ({"reset_voltage": -1.9}, r"reset pulse .* limits\.pulse_voltage"),
+        ({"reset_width": 3e-9}, r"limits\.pulse_width"),
+        ({"read_voltage": 0.3}, r"limits\.read_voltage"),
+        ({"mode": "both"}, r"choices|both"),
+        ({"bits": -1}, r"below the minimum"),
+    ],
+)
+def test_a_working_point_out_of_the_limits_never_pulses(
+    bench_file: Path, tmp_path: Path, wire, parameters: dict[str, Any], said: str
+):
+    with pytest.raises((BenchError, ValueError), match=said):
+        record(bench_file, tmp_path, **parameters)
+    assert not wire.output()
+    assert not (tmp_path / "store").joinpath("x.h5").exists()
+    with Store(tmp_path / "store") as store:
+        assert not store.buffers()
+
+
+def test_a_parameter_that_does_not_exist():
+    with pytest.raises(TypeError, match="no parameter volts"):
+        RecordBits(volts=3)
+
+
+def test_without_bench_or_store(bench_file: Path, tmp_path: Path):
+    with pytest.raises(BenchError, match="has no bench"):
+        run(RecordBits(), tmp_path / "a.csv")
+    with Bench.from_toml(bench_file) as bench, pytest.raises(BenchError, match="has no store"):
+        run(RecordBits(bench=bench), tmp_path / "b.csv")
+
+
+def test_no_pulse_no_states(bench_file: Path, tmp_path: Path, wire):
+    """At a voltage far below the working point nothing switches, so there is nothing to tell apart."""
+    with pytest.raises(BenchError, match=r"no cell of the array can be used \(1280 cells: no two separate"):
+        record(bench_file, tmp_path, voltage=0.05)
+    assert not wire.output()
+
+
+def test_a_damaged_block_is_fetched_again(tampered, write_bench, tmp_path: Path, caplog):
+    damaged: list[int] = []
+
+    def damage(number: int, block: bytes) -> list[bytes]:
+        # The blocks of the start-up are left alone: those of the recording are 32 KiB.
+        if len(block) > 60_000 or len(block) < 30_000 or len(damaged) >= 2:
+            return [block]
+        damaged.append(number)
+        changed = bytearray(block)
+        changed[len(block) // 2] ^= 0x10
+        return [bytes(changed)]
+
+    path = write_bench(tampered(damage))
+    with caplog.at_level(logging.WARNING):
+        summary = record(path, tmp_path, mode="toggle", block_bits=2**18, calibrate=False)
+    assert len(damaged) == 2
+    assert summary.fetched_again == 2
+    assert caplog.text.count("asking for it again") == 2
+    with Store(tmp_path / "store") as store:
+        rows = store.rows(store.buffers()[0].uuid)
+        assert store.verify().ok
+    np.testing.assert_array_equal(rows["sequence"], np.arange(len(rows)))
+
+
+def test_a_wire_that_stays_bad_ends_it(tampered, write_bench, tmp_path: Path, wire):
+    def damage(number: int, block: bytes) -> list[bytes]:
+        return [block[:100] + b"\x00" * 20 + block[120:]]
+
+    with pytest.raises(CorruptBlock, match="CRC-32"):
+        record(write_bench(tampered(damage)), tmp_path, calibrate=False)
+    assert not wire.output()
+
+
+def recorded_ones(block: bytes) -> bool:
+    """Whether a block is one of the recording, by its size: 2**18 bits."""
+    return 30_000 < len(block) < 40_000
+
+
+def test_a_repeated_block_is_recorded_once(tampered, write_bench, tmp_path: Path):
+    def repeat(number: int, block: bytes) -> list[bytes]:
+        return [block, block] if recorded_ones(block) and number % 2 else [block]
+
+    summary = record(write_bench(tampered(repeat)), tmp_path, mode="toggle", calibrate=False)
+    with Store(tmp_path / "store") as store:
+        rows = store.rows(store.buffers()[0].uuid)
+    np.testing.assert_array_equal(rows["sequence"], np.arange(len(rows)))
+    assert summary.bits == -(-2_000_000 // CELLS) * CELLS
+
+
+def test_a_lost_block_ends_it_and_what_was_before_stays(tampered, write_bench, tmp_path: Path, wire):
+    seen: list[int] = []
+
+    def lose(number: int, block: bytes) -> list[bytes]:
+        if recorded_ones(block):
+            seen.append(number)
+        return [] if len(seen) == 4 else [block]
+
+    with pytest.raises(LostBlocks, match=r"1 block is missing before block 4") as caught:
+        record(write_bench(tampered(lose)), tmp_path, mode="toggle", calibrate=False)
+    assert caught.value.missing == 1
+    assert not wire.output()
+    with Store(tmp_path / "store") as store:
+        assert store.rows(store.buffers()[0].uuid)["sequence"].tolist() == [0, 1, 2]
+        assert store.verify().ok
+        assert store.accounts().balanced
+
+
+def test_a_cut_wire_switches_off_and_keeps_what_was_written(tampered, write_bench, tmp_path: Path, wire):
+    seen: list[int] = []
+
+    def cut(number: int, block: bytes) -> list[bytes]:
+        if recorded_ones(block):
+            seen.append(number)
+        return [b""] if len(seen) == 3 else [block]
+
+    with pytest.raises(BoardError) as caught:
+        record(write_bench(tampered(cut)), tmp_path, mode="toggle", calibrate=False)
+    assert caught.value.lost
+    wire.wait_for_output(False, 2)
+    with Store(tmp_path / "store") as store:
+        assert len(store.rows(store.buffers()[0].uuid)) == 2
+        assert store.accounts().balanced
+
+
+def test_ahead_keeps_the_board_waiting_for_consumers(bench_file: Path, tmp_path: Path, wire):
+    """The board stalls while enough bits are free, its watchdog is fed meanwhile, and leases set it going."""
+    block, most = CELLS * 64, CELLS * 64 * 4
+    waited: list[int] = []
+    with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
+        procedure = RecordBits(
+            bench=bench,
+            store=store,
+            mode="toggle",
+            bits=0,
+            block_bits=block,
+            ahead=most,
+            watchdog=1.0,
+            calibrate=False,
+        )
+
+        def look(progress: RecordingProgress) -> None:
+            accounts = store.accounts()
+            assert accounts.free <= most + block
+            if progress.waiting and accounts.free >= most:
+                waited.append(accounts.recorded)
+            if len(waited) == 15:  # 1.5 s, longer than the watchdog
+                with store.lease(most // 2, purpose="test") as lease:
+                    lease.read(most // 2)
+            if accounts.recorded > most + most // 2 - block and len(waited) > 20:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(procedure, tmp_path / "rows.csv", look)
+        assert procedure.summary is not None
+        assert procedure.summary.bits >= most + most // 2
+        assert procedure.failure is None
+    assert wire.ask("SYST:WATC:TRIP?") == "0"
+    assert not wire.output()
+
+
+def test_ctrl_c_sums_up_what_there_is(bench_file: Path, tmp_path: Path, wire):
+    with Store(tmp_path / "store") as store:
+        with pytest.raises(KeyboardInterrupt), Bench.from_toml(bench_file) as bench:  # noqa: PT012
+            procedure = RecordBits(bench=bench, store=store, mode="toggle", bits=0, block_bits=2**18)
+
+            def look(progress: RecordingProgress) -> None:
+                if progress.blocks > 3:
+                    raise KeyboardInterrupt
+
+            began = time.monotonic()
+            run(procedure, tmp_path / "rows.csv", look)
+        assert time.monotonic() - began < 20
+        assert procedure.summary is not None
+        assert procedure.summary.bits == store.accounts().recorded
+    assert procedure.status == Procedure.ABORTED
+    assert no_thread_is_left()
+    assert not wire.output()
+
+
+def test_a_store_that_fails_ends_it(bench_file: Path, tmp_path: Path, wire):
+    with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
+        procedure = RecordBits(bench=bench, store=store, mode="toggle", bits=0, block_bits=2**18)
+
+        def look(progress: RecordingProgress) -> None:
+            if progress.blocks > 2:
+                for recording in list(store._recordings):
+                    recording.close()
+
+        with pytest.raises(Exception, match="is closed: start a new one"):
+            run(procedure, tmp_path / "rows.csv", look)
+    assert procedure.status == Procedure.FAILED
+    assert not wire.output()
+    assert no_thread_is_left()
+
+
+def test_the_watchdog_or_somebody_else_ends_it(bench_file: Path, tmp_path: Path, wire):
+    sent: list[bool] = []
+    with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
+        procedure = RecordBits(bench=bench, store=store, mode="toggle", bits=0, block_bits=2**18)
+
+        def look(progress: RecordingProgress) -> None:
+            if progress.blocks > 2 and not sent:
+                wire.send("OUTP OFF")
+                sent.append(True)
+
+        with pytest.raises(BoardError, match="switched off by somebody else"):
+            run(procedure, tmp_path / "rows.csv", look)
+        assert store.accounts().balanced
