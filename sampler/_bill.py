@@ -12,6 +12,7 @@ import torch
 from sampler._checkpoint import Checkpoint
 from sampler._hook import streams_noise
 from sampler._noise_map import NORMAL_BITS
+from sampler._reverse_process import denoise
 from sampler._schedulers import build_scheduler, step_options
 from sampler._settings import SampleSettings
 from sampler._sources import SoftwareSource
@@ -77,8 +78,6 @@ def count_draws(settings: SampleSettings, checkpoint: Checkpoint) -> int:
 
 @cache
 def _count_draws(settings: SampleSettings, trained: str) -> int:
-    from sampler._sample import denoise
-
     scheduler = build_scheduler(settings.scheduler, settings.steps, json.loads(trained))
     options = step_options(scheduler, settings.eta)
     tally = SoftwareSource(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
 from sampler._hook import PaddingStream, streams_noise
 from sampler._noise_map import NOISE_MAP
+from sampler._reverse_process import denoise
 from sampler._schedulers import build_scheduler, step_options
 from sampler._settings import SampleSettings
 
@@ -106,23 +107,6 @@ def sample(
         if finished is not None:
             finished(done)
     return Samples(pictures, cost, time.monotonic() - start, time.process_time() - cpu, noise_cpu)
-
-
-def denoise(
-    predict: Callable[[torch.Tensor, Any], torch.Tensor],
-    scheduler: Any,
-    shape: tuple[int, ...],
-    options: dict[str, Any],
-) -> Iterator[Any]:
-    """The reverse process: from pure noise of `shape` down the scheduler's timesteps; yields each step's
-    output.
-    """
-    x = torch.randn(shape) * scheduler.init_noise_sigma
-    for t in scheduler.timesteps:
-        noise = predict(scheduler.scale_model_input(x, t), t)
-        output = scheduler.step(noise, t, x, **options)
-        x = output.prev_sample
-        yield output
 
 
 class _Run:
