@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import re
+import select
 import socket
 import sys
 import threading
@@ -734,7 +735,7 @@ class ArrayBoard(Instrument):
         try:
             yield
         except pyvisa.errors.VisaIOError as error:
-            if error.error_code == StatusCode.error_timeout:
+            if error.error_code == StatusCode.error_timeout and not _hung_up(_visa(self.adapter)):
                 raise self._silent(partial=self._out_of_step) from error
             raise self._gone(error) from error
         except (pyvisa.errors.Error, OSError, ValueError) as error:
@@ -807,14 +808,30 @@ def _quicken(connection: MessageBasedResource) -> None:
 
     It offers no attribute for either; another VISA library, or another version of this one, is left alone.
     """
-    sessions: Any = getattr(connection.visalib, "sessions", None)
-    session = sessions.get(connection.session) if isinstance(sessions, dict) else None
+    session = _python_session(connection)
     if session is not None and hasattr(session, "max_recv_size"):
         session.max_recv_size = max(session.max_recv_size, _CHUNK)
     wire = getattr(session, "interface", None)
     if isinstance(wire, socket.socket):
         with contextlib.suppress(OSError):
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _python_session(connection: MessageBasedResource) -> Any:
+    """Return pyvisa-py's own session of a connection, or None where another VISA library is used."""
+    sessions: Any = getattr(connection.visalib, "sessions", None)
+    return sessions.get(connection.session) if isinstance(sessions, dict) else None
+
+
+def _hung_up(connection: MessageBasedResource | None) -> bool:
+    """Say whether the other end closed the connection, which pyvisa-py reports as a time-out."""
+    wire = None if connection is None else getattr(_python_session(connection), "interface", None)
+    if not isinstance(wire, socket.socket):
+        return False
+    try:
+        return bool(select.select([wire], [], [], 0)[0]) and not wire.recv(1, socket.MSG_PEEK)
+    except OSError:
+        return True
 
 
 @contextlib.contextmanager

@@ -20,16 +20,17 @@ class BenchProcedure(Procedure):
 
     def __init__(self, *, bench: Bench | None = None, **parameters: Any) -> None:
         super().__init__(**parameters)
-        unknown = set(parameters) - set(self.parameter_objects())
+        unknown = set(parameters) - set(self._parameters)
         if unknown:
             raise TypeError(f"{type(self).__name__} has no parameter {', '.join(sorted(unknown))}")
+        self._convert_parameters()
         self.bench = bench
         self.failure: BaseException | None = None
 
     def startup(self) -> None:
         """Prepare the bench; see `Procedure.startup`."""
         try:
-            self.parameter_values()  # converts, and refuses what is out of range
+            self._convert_parameters()
             self.prepare()
         except BaseException as error:
             self.failure = error
@@ -49,6 +50,17 @@ class BenchProcedure(Procedure):
             self.make_safe()
         except BaseException as error:  # the Worker would never end
             self.failure = self.failure or error
+
+    def _convert_parameters(self) -> None:
+        # Not by parameter_objects(), whose error does not say which parameter it is about.
+        for name, parameter in self._parameters.items():
+            try:
+                parameter.value = getattr(self, name)
+            except ValueError as error:
+                raise BenchError(
+                    f"{type(self).__name__} cannot use {name} = {getattr(self, name)!r}: {error}"
+                ) from error
+            setattr(self, name, parameter.value)
 
     def prepare(self) -> None:
         """What `startup` does."""

@@ -78,7 +78,7 @@ def test_switching_counts_ones_or_changes():
 
 
 @pytest.mark.parametrize(
-    ("size", "share"), itertools.product([0, 1, 7, 8, 9, 64, 1003], [0.0, 0.02, 0.5, 0.999, 1.0])
+    ("size", "share"), list(itertools.product([0, 1, 7, 8, 9, 64, 1003], [0.0, 0.02, 0.5, 0.999, 1.0]))
 )
 def test_compaction_keeps_the_usable_bits_in_order(size: int, share: float):
     random = np.random.default_rng(size)

@@ -142,21 +142,20 @@ def test_progress_is_told_in_the_calling_thread(bench_file: Path, tmp_path: Path
     [
         ({"voltage": 1.9}, r"write pulse of 1\.9 V at the device is above limits\.pulse_voltage = 1\.8 V"),
         ({"width": 2.5e-9}, r"limits\.pulse_width"),
-        ({"width": 1.9e-9, "period": 3.0e-9}, r"below the minimum"),
+        ({"width": 1.9e-9, "period": 3.0e-9}, r"cannot use period = 3e-09: .*below the minimum"),
         ({"reset_voltage": -1.9}, r"reset pulse .* limits\.pulse_voltage"),
         ({"reset_width": 3e-9}, r"limits\.pulse_width"),
         ({"read_voltage": 0.3}, r"limits\.read_voltage"),
-        ({"mode": "both"}, r"choices|both"),
-        ({"bits": -1}, r"below the minimum"),
+        ({"mode": "both"}, r"cannot use mode = 'both': "),
+        ({"bits": -1}, r"cannot use bits = -1: "),
     ],
 )
 def test_a_working_point_out_of_the_limits_never_pulses(
     bench_file: Path, tmp_path: Path, wire, parameters: dict[str, Any], said: str
 ):
-    with pytest.raises((BenchError, ValueError), match=said):
+    with pytest.raises(BenchError, match=said):
         record(bench_file, tmp_path, **parameters)
     assert not wire.output()
-    assert not (tmp_path / "store").joinpath("x.h5").exists()
     with Store(tmp_path / "store") as store:
         assert not store.buffers()
 

@@ -1,0 +1,31 @@
+"""A recording over a serial line: a pseudo-terminal, through pyserial."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from entropy import Store
+from instruments import Bench, run
+from instruments.procedures import RecordBits
+from mock_hw import Lab, LabSettings
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+
+
+def test_a_recording_over_a_serial_line(write_bench, tmp_path: Path):
+    box = {"kind": "array-board", "rows": 32, "columns": 40, "wire": "serial"}
+    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=5) as lab:
+        resource = lab.resources["board"]
+        assert resource.startswith("ASRL")
+        assert os.path.exists(resource.removeprefix("ASRL").split("::")[0])
+        with Bench.from_toml(write_bench(resource)) as bench, Store(tmp_path / "store") as store:
+            summary = run(
+                RecordBits(bench=bench, store=store, bits=2**20, block_bits=2**17), tmp_path / "rows.csv"
+            )
+            assert store.accounts().free == summary.bits >= 2**20
+            assert store.verify().ok
+        with Bench.from_toml(write_bench(resource)) as bench:
+            assert not bench.board.board.output_enabled
+    assert abs(summary.ones_fraction - 0.5) < 0.01

@@ -1,0 +1,114 @@
+"""A recorder that is interrupted, terminated, killed or frozen: the output is off, asked over another wire."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from entropy import Store
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
+SCRIPT = Path(__file__).with_name("recorder.py")
+
+
+@pytest.fixture
+def recorder(bench_file: Path, tmp_path: Path, wire) -> Iterator[Callable[..., subprocess.Popen]]:
+    started: list[subprocess.Popen] = []
+
+    def start(*more: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                str(SCRIPT),
+                str(bench_file),
+                str(tmp_path / "store"),
+                str(tmp_path / "rows.csv"),
+                *more,
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_blocks(store: Path, wire) -> None:
+    wire.wait_for_output(True, 60)
+    deadline = time.monotonic() + 30
+    while True:
+        if (store / "ledger.sqlite").exists():
+            with Store(store) as opened:
+                if opened.accounts().recorded > 1_000_000:
+                    return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def accounts_add_up(store: Path) -> None:
+    with Store(store) as opened:
+        assert opened.accounts().balanced
+        assert opened.accounts().recorded > 1_000_000
+        report = opened.verify()
+        assert report.ok, report.problems
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(recorder, wire, tmp_path: Path, number: signal.Signals):
+    process = recorder()
+    wait_for_blocks(tmp_path / "store", wire)
+    assert wire.output()
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in said or "Terminated" in said
+    assert not wire.output()
+    assert wire.ask("SYST:WATC:TRIP?") == "0"
+    accounts_add_up(tmp_path / "store")
+
+
+def test_a_second_interrupt_does_not_hurry_it_past_the_switch(recorder, wire, tmp_path: Path):
+    process = recorder()
+    wait_for_blocks(tmp_path / "store", wire)
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.02)
+    process.communicate(timeout=30)
+    assert not wire.output()
+    accounts_add_up(tmp_path / "store")
+
+
+def test_killed(recorder, wire, tmp_path: Path):
+    process = recorder()
+    wait_for_blocks(tmp_path / "store", wire)
+    process.kill()
+    process.wait(10)
+    wire.wait_for_output(False, 5)
+    accounts_add_up(tmp_path / "store")
+
+
+def test_frozen_so_that_only_the_watchdog_is_left(recorder, wire, tmp_path: Path):
+    process = recorder("1.0")
+    wait_for_blocks(tmp_path / "store", wire)
+    assert wire.output()
+    process.send_signal(signal.SIGSTOP)
+    try:
+        # This connection asks all the time, which must not feed it.
+        wire.wait_for_output(False, 5)
+        assert wire.ask("SYST:WATC:TRIP?") == "1"
+    finally:
+        process.send_signal(signal.SIGCONT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert "Watchdog expired" in said
+    assert not wire.output()
+    accounts_add_up(tmp_path / "store")
