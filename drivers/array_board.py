@@ -645,7 +645,7 @@ class ArrayBoard(Instrument):
     def _read_exactly(self, count: int) -> bytes | bytearray:
         connection = _visa(self.adapter)
         if connection is not None:
-            return connection.read_bytes(count)
+            return connection.read_bytes(count, chunk_size=_CHUNK)
         content = bytearray()
         while len(content) < count:
             part = self.adapter.read_bytes(min(count - len(content), _CHUNK))
