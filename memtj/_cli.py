@@ -56,6 +56,9 @@ def _options(
         format="%(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
+    if not (debug or verbose):
+        # What pymeasure logs before it raises would stand beside our one sentence.
+        logging.getLogger("pymeasure").setLevel(logging.CRITICAL)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit
@@ -89,6 +92,8 @@ def run(arguments: list[str]) -> int:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, terminate)
+    # A shell starts background jobs with Ctrl-C ignored; a request to stop pulsing is always heard.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         app(arguments, prog_name="memtj")
     except SystemExit as end:

@@ -35,7 +35,8 @@ def record(
     bench_file: Annotated[Path, typer.Argument(metavar="BENCH", help="Bench file (TOML).")],
     store: Annotated[Path, typer.Option(help="Folder of the store; made where it does not exist.")],
     bits: Annotated[
-        int, typer.Option(parser=_whole, help="Usable bits wanted, such as 2e8; 0 = until Ctrl-C.")
+        int,
+        typer.Option(parser=_whole, help="Usable bits wanted, such as 2e8; 0 = until Ctrl-C, with --ahead."),
     ],
     mode: Annotated[
         str, typer.Option(help="reset (reset, check, write, read) or toggle (write, read).")
@@ -70,6 +71,10 @@ def record(
         end_with_parent()
     if mode not in ("reset", "toggle"):
         raise CommandError(f"--mode {mode!r} is unknown: use reset or toggle.")
+    if bits == 0 and ahead == 0:
+        raise CommandError(
+            "a recording without an end fills the disk: give --ahead with --bits 0, or a number of bits."
+        )
     settings = {
         "voltage": voltage,
         "width": width,

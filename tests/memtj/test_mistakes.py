@@ -160,6 +160,7 @@ def test_other_mistakes(memtj: Callable, small_store: Path, tmp_path: Path) -> N
         "goes with no other": [*common, "--source", "os", "--store", small_store, "--out", tmp_path / "o"],
         "is not an empty": ["demo", "--out", tmp_path / "full"],
         "provenance": ["replay", tmp_path / "full" / "file"],
+        "fills the disk": ["record", tmp_path / "bench.toml", "--store", tmp_path / "o", "--bits", 0],
         "ledger.sqlite": ["store", "verify", tmp_path / "full"],
         "exactly one": ["store", "adopt", small_store],
     }
