@@ -432,6 +432,6 @@ def _check_stamp(folder: Path, ledger: Ledger) -> None:
         where = f"at {path}" if machine == here["machine"] else f"at {path} on another computer"
         raise StoreError(
             f"the store {folder} was made {where}: say whether it was moved or copied here, by "
-            "`memtj store adopt --moved` (the old one is gone) or `--copied` (free bits are burned here), "
+            "`memtj store adopt PATH --moved` (the old one is gone) or `--copied` (free bits are burned here), "
             f"in Python entropy.adopt({str(folder)!r}, moved=True or False)"
         )

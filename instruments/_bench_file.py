@@ -93,7 +93,8 @@ def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
     try:
         file = BenchFile.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A key that does not belong here is often the misspelt one of those that are missing.
+        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
         more = error.error_count() - 1
         raise BenchError(
             _at(path, text, first["loc"])

@@ -178,7 +178,8 @@ class BoardRole:
         if abs(voltage) / self.path.gain > self._effective["voltage"] * (1 + 1e-9):
             raise BenchError(
                 f"a {what} of {voltage:g} V needs {abs(voltage) / self.path.gain:g} V at the output of the "
-                f"{self.instrument!r}, whose own limit is {self._effective['voltage']:g} V"
+                f"{self.instrument!r}, whose own limit is {self._effective['voltage']:g} V: limits only go down "
+                "until the board's power is cycled"
             )
 
     def findings(self) -> list[tuple[str, bool, str]]:
@@ -194,10 +195,16 @@ class BoardRole:
             "read_voltage": board.read_voltage_limit,
         }
         for key, wanted in self.box_limits().items():
-            low = min(present[key], wanted)
             unit = "s" if key == "width" else "V"
-            lowered = ", lowered when it is used" if low < present[key] else ", already there"
-            found.append((f"{key} limit", True, f"{low:.6g} {unit} at the board{lowered}"))
+            there = present[key]
+            if there < wanted * (1 - 1e-6):
+                said = f"is {there:.6g} {unit}, below the {wanted:.6g} {unit} of the file: cycle its power to raise it"
+            elif there > wanted * (1 + 1e-6):
+                said = f"is {there:.6g} {unit}, lowered to {wanted:.6g} {unit} when it is used"
+            else:
+                said = f"is {there:.6g} {unit}, as the file says"
+            # Below is safe, so no fault; but a pulse may be refused for it.
+            found.append((f"{key} limit", True, f"the board's own {said}"))
         closed = board.interlock_closed
         found.append(("interlock", closed, "closed" if closed else "open: close it, the output stays off"))
         found.append(("temperature", True, f"{board.temperature:.2f} K"))

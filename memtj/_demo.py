@@ -200,9 +200,7 @@ class _Artist:
             self._save_sheet()
 
         drawing = Drawing(self.checkpoint, self._labels, self.sampling, progress, self._preview, finished)
-        drawn = drawing.from_leases(
-            lease, self.conditioning, simulated=any(b.simulated for b in store.buffers())
-        )
+        drawn = drawing.from_leases(store, lease, self.conditioning)
         self._polled = 0.0
         poll()
         return drawn
@@ -270,11 +268,11 @@ def _summarise(
         "microbatch": artist.sampling.microbatch,
         "bill_sentence": f"The bill: {artist.bill}.",
         "model_sha256": artist.checkpoint.sha256,
-        "store": str(settings.out / "store"),
+        "store": str((settings.out / "store").absolute()),
         "version": __version__,
     }
     summary["origin_note"] = _origin_note(outcome)
-    summary["setup"] = _setup(summary, outcome)
+    summary["setup"] = _setup(settings, summary, outcome)
     return summary, _evidence(store, buffers, statistics)
 
 
@@ -319,7 +317,9 @@ def _origin_note(outcome: dict[str, Any]) -> str:
     return f"The board ({outcome['identity']}) declares that its bits come from physical junctions."
 
 
-def _setup(summary: dict[str, Any], outcome: dict[str, Any]) -> list[tuple[str, str, bool]]:
+def _setup(
+    run: DemoSettings, summary: dict[str, Any], outcome: dict[str, Any]
+) -> list[tuple[str, str, bool]]:
     """Return (name, value, whether it is code) of everything a reader needs to repeat the run."""
     import diffusers
     import torch
@@ -338,7 +338,7 @@ def _setup(summary: dict[str, Any], outcome: dict[str, Any]) -> list[tuple[str, 
         ("recording", outcome["recording"], True),
         (
             "replay",
-            f"memtj replay {Path(summary['store']).parent}/pictures/*.png --store {summary['store']}",
+            f"memtj replay {run.out.absolute()}/pictures/*.png --store {summary['store']}",
             True,
         ),
         (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-    from entropy import Conditioning, Lease
+    from entropy import Conditioning, Lease, Store
     from sampler import Checkpoint, Picture, SampleProgress, Samples, SampleSettings, Source
 
 
@@ -49,9 +49,9 @@ class Drawing:
     finished: "Callable[[list[Picture]], None] | None" = None
 
     def from_leases(
-        self, lease: "Callable[[int], Lease]", conditioning: "Conditioning", *, simulated: bool
+        self, store: "Store", lease: "Callable[[int], Lease]", conditioning: "Conditioning"
     ) -> Drawn:
-        """Draw with recorded bits; `lease(bits)` is called once per microbatch and may wait for them.
+        """Draw with bits of `store`; `lease(bits)` is called once per microbatch and may wait for them.
 
         `finished` gets the pictures of a microbatch before its bits count as consumed.
         """
@@ -61,6 +61,9 @@ class Drawing:
         for first in range(0, len(self.labels), self.settings.microbatch):
             part = self.labels[first : first + self.settings.microbatch]
             with lease(bill(self.checkpoint, self.settings, len(part), conditioning).recorded) as leased:
+                used = {buffer for buffer, _, _ in leased.ranges}
+                # Asked now: before the lease the store may not have had a buffer yet.
+                simulated = any(buffer.simulated for buffer in store.buffers() if buffer.uuid in used)
                 source = LeaseSource(leased, conditioning, simulated=simulated)
                 drawn.add(self._sample(part, source, first))
         return drawn

@@ -61,7 +61,9 @@ def cell_histogram(p_one: NDArray[np.float64], attempts: float) -> str:
         axes = figure.add_subplot()
         values = p_one[np.isfinite(p_one)]
         reach = max(0.01, 1.05 * float(np.abs(values - 0.5).max())) if values.size else 0.5
-        edges = np.linspace(0.5 - reach, 0.5 + reach, 61)
+        # Bins of whole counts: others would comb the few values that a short recording can give.
+        step = max(1, round(2 * reach * attempts / 60)) / max(attempts, 1.0)
+        edges = 0.5 + step * (np.arange(-31, 32) + 0.5)
         axes.hist(values, bins=list(edges), color=BLUE, label="cells measured")
         sigma = 0.5 / np.sqrt(max(attempts, 1.0))
         x = np.linspace(0.5 - reach, 0.5 + reach, 600)

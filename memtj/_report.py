@@ -67,8 +67,16 @@ def _quality(summary: Mapping[str, Any], evidence: ArrayEvidence) -> list[dict[s
             {
                 "name": "spread of P(1) over the cells",
                 "value": f"{true_spread:.5f}",
-                "interval": f"{p.min():.4f} … {p.max():.4f}",
-                "of": f"{p.size:,} cells, counting noise taken out; the interval is lowest and highest as measured",
+                "interval": "",
+                "of": f"standard deviation over {p.size:,} cells, counting noise taken out",
+            }
+        )
+        rows.append(
+            {
+                "name": "lowest and highest cell",
+                "value": f"{p.min():.4f}, {p.max():.4f}",
+                "interval": "",
+                "of": "fraction of ones as measured, counting noise included",
             }
         )
     rows.append(
@@ -137,11 +145,10 @@ def _figure_list(evidence: ArrayEvidence) -> list[dict[str, str]]:
             _figures.lag_histogram(evidence.lag1, evidence.attempts),
             "Correlation between consecutive outcomes of each cell.",
         ),
-        (
-            _figures.bias_over_time(evidence.block_seconds, evidence.block_ones, evidence.block_bits),
-            "Fraction of ones, block by block, with 95 % intervals.",
-        ),
     ]
+    if len(evidence.block_bits) > 2:
+        over_time = _figures.bias_over_time(evidence.block_seconds, evidence.block_ones, evidence.block_bits)
+        figures.append((over_time, "Fraction of ones, block by block, with 95 % intervals."))
     if evidence.readings.size:
         figures.insert(
             2,
@@ -184,7 +191,7 @@ def _rates(summary: Mapping[str, Any]) -> list[dict[str, str]]:
             "recording",
             summary["record_bits_per_s"],
             "bit/s",
-            "usable bits by this computer's clock while blocks were read: board"
+            "usable bits by this computer's clock, first block to last, pauses included: board"
             + (
                 " (here the simulator's speed, which says nothing of hardware)"
                 if summary["simulated"]
@@ -257,10 +264,11 @@ def write_report(
     )
     simulated = bool(summary["simulated"])
     page = environment.get_template("report.html").render(
-        title="Digits drawn with the noise of an ME-MTJ array",
+        title=f"Digits drawn with the noise of {'a simulated' if simulated else 'an'} ME-MTJ array",
         lead=(
-            "Every random number of these pictures was made from bits read from an array of magnetoelectric tunnel "
-            "junctions over VISA, recorded in HDF5 and handed out once."
+            "Every random number of these pictures was made from bits read from "
+            f"{'a simulated' if simulated else 'an'} array of magnetoelectric tunnel junctions over VISA, recorded in "
+            "HDF5 and handed out once."
         ),
         simulated=simulated,
         origin="SIMULATED ARRAY" if simulated else "PHYSICAL ARRAY",
@@ -270,7 +278,7 @@ def write_report(
         baseline=_figures.png_uri(baseline) if baseline else None,
         conditioning=f"conditioning {summary['conditioning']}",
         caption=(
-            f"Labels 0 to 9, {summary['scheduler'].upper()} with {summary['steps']} steps, conditioning "
+            f"Labels 0 to 9 in turn, {summary['scheduler'].upper()} with {summary['steps']} steps, conditioning "
             f"{summary['conditioning']}."
         ),
         facts=_facts(summary),

@@ -57,8 +57,12 @@ class BenchProcedure(Procedure):
             try:
                 parameter.value = getattr(self, name)
             except ValueError as error:
+                value = getattr(self, name)
+                shown = f"{value:g}" if isinstance(value, int | float) else repr(value)
+                low, high = getattr(parameter, "minimum", None), getattr(parameter, "maximum", None)
+                span = "" if low is None or high is None else f" (it goes from {low:g} to {high:g})"
                 raise BenchError(
-                    f"{type(self).__name__} cannot use {name} = {getattr(self, name)!r}: {error}"
+                    f"{type(self).__name__} cannot use {name} = {shown}: {error}{span}"
                 ) from error
             setattr(self, name, parameter.value)
 

@@ -45,7 +45,7 @@ def sample(
     labels: Annotated[
         str | None, typer.Option(help="Digits to draw, in turn, such as 3,1,4; all ten by default.")
     ] = None,
-    scheduler: Annotated[str, typer.Option(help="ddpm or ddim.")] = "ddpm",
+    scheduler: Annotated[str, typer.Option(help="ddpm, ddim or dpm-sde.")] = "ddpm",
     steps: Annotated[int, typer.Option(min=1, help="Steps of the reverse process.")] = 125,
     eta: Annotated[float, typer.Option(help="DDIM's η: 0 draws only the first noise, 1 one a step.")] = 0.0,
     conditioning: Annotated[str, typer.Option(help="Between bits and noise: none, xor2, xor3 …")] = "xor2",
@@ -64,8 +64,12 @@ def sample(
     """Draw pictures of digits with recorded bits as their noise. The bill comes first."""
     if source not in _SOURCES:
         raise CommandError(f"--source {source!r} is unknown: use {', '.join(_SOURCES)}.")
-    if (source == "store") != (store is not None):
-        raise CommandError("--store names the bits for --source store, and goes with no other source.")
+    if source == "store" and store is None:
+        raise CommandError(
+            "--store is missing: name the store whose bits are the noise, or another --source."
+        )
+    if source != "store" and store is not None:
+        raise CommandError(f"--store goes with --source store, not with {source}: leave one of them out.")
     import contextlib
 
     from entropy import NotEnoughBits, Store, conditioning_from_name
@@ -96,15 +100,13 @@ def sample(
         task = display.task("sampling", images, "pictures")
 
         def finished(pictures: "list[Picture]") -> None:
-            save_pictures(pictures, folder)
+            save_pictures(pictures, folder / "pictures")
 
         started = time.monotonic()
         drawing = Drawing(checkpoint, digits, settings, task.advance_to, finished=finished)
         if opened is not None:
             drawn = drawing.from_leases(
-                lambda bits: opened.lease(bits, purpose=f"sample {out}", wait=wait),
-                conditioner,
-                simulated=any(buffer.simulated for buffer in opened.buffers()),
+                opened, lambda bits: opened.lease(bits, purpose=f"sample {out}", wait=wait), conditioner
             )
         else:
             drawn = drawing.from_source(

@@ -28,7 +28,9 @@ def _whole(text: str | int) -> int:
             raise ValueError
         return int(text) if text.isdigit() else int(value)
     except (ValueError, OverflowError):
-        raise typer.BadParameter(f"{text!r} is not a whole number of bits such as 200000000 or 2e8") from None
+        raise typer.BadParameter(
+            f"{text!r} is no number of bits from 0 up, such as 200000000 or 2e8"
+        ) from None
 
 
 def record(
@@ -87,7 +89,7 @@ def record(
     }
     chosen: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     bench = Bench.from_toml(bench_file)
-    with Store(store) as opened, bench, ProgressDisplay() as display:
+    with bench, Store(store) as opened, ProgressDisplay() as display:  # a wrong bench makes no store
         rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
         procedure = RecordBits(
             bench=bench, store=opened, mode=mode, bits=bits, calibrate=calibrate, ahead=ahead, **chosen

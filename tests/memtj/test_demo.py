@@ -43,6 +43,8 @@ def test_demo_leaves_what_it_promises(memtj: Callable, tmp_path: Path) -> None:
     assert (accounts.recorded, accounts.consumed, accounts.burned, accounts.leased) == (
         summary["bits_recorded"], summary["bits_consumed"], 0, 0,
     )  # fmt: skip
+    for picture in (out / "pictures").glob("*.json"):
+        assert json.loads(picture.read_text())["bits"]["simulated"] is True
     page = (out / "report.html").read_text()
     assert "SIMULATED ARRAY" in page
     assert not re.search(r'(src|href)="(?!data:)', page), "the page must be self-contained"
