@@ -206,7 +206,10 @@ def _rates(summary: Mapping[str, Any]) -> list[dict[str, str]]:
             "network and noise on this computer",
         ),
     ]
-    return [{"name": name, "value": si(value, unit), "of": of} for name, value, unit, of in rows]
+    return [
+        {"name": name, "value": si(value, unit) if unit == "bit/s" else f"{value:.2f} {unit}", "of": of}
+        for name, value, unit, of in rows
+    ]
 
 
 def _energy_rows(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
