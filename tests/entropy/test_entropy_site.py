@@ -47,7 +47,7 @@ def test_a_moved_store_is_refused_until_it_is_adopted_and_keeps_its_free_bits(st
         lease.read(100)
     store.close()
     shutil.move(store.path, tmp_path / "moved")
-    with pytest.raises(StoreError, match=r"adopt --moved.*--copied.*entropy.adopt"):
+    with pytest.raises(StoreError, match=r"adopt PATH --moved.*--copied.*entropy.adopt"):
         Store(tmp_path / "moved")
     adopt(tmp_path / "moved", moved=True)
     with Store(tmp_path / "moved") as again:
