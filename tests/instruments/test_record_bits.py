@@ -327,7 +327,7 @@ def test_a_store_that_fails_ends_it(bench_file: Path, tmp_path: Path, wire):
                 for recording in list(store._recordings):
                     recording.close()
 
-        with pytest.raises(Exception, match="is closed: start a new one|no more can be written"):
+        with pytest.raises(Exception, match=r"is closed: start a new one|no more can be written"):
             run(procedure, tmp_path / "rows.csv", look)
     assert procedure.status == Procedure.FAILED
     assert not wire.output()
