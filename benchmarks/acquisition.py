@@ -7,15 +7,12 @@ ratios mean anything.
 """
 
 import argparse
-import contextlib
 import json
 import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ import pyvisa
 
 import instruments
 import mock_hw
+from benchmarks._python import python
 from drivers import ArrayBoard
 from entropy import CELL_DTYPE, Store
 from instruments.procedures import RecordBits
@@ -34,26 +32,6 @@ CELLS = 4096
 BLOCKS = 48  # of one measurement
 PLAIN_BLOCKS = 3  # the plain query is slow
 WHOLE_BLOCKS = 256  # so that making files and starting the board, which the parts leave out too, weigh little
-
-
-@contextlib.contextmanager
-def _python(*arguments: str) -> Iterator[str]:
-    """Run `python ARGUMENTS` until the context is left; gives the first line that it prints."""
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.stdin.close()
-        process.wait(20)
-        process.stdout.close()
 
 
 def _rate(blocks: int, work: Callable[[], object]) -> float:
@@ -130,12 +108,12 @@ def hdf5_append(folder: Path) -> float:
 
 def generation(toggle: bool) -> float:
     """Let the simulated array make bits in this thread: cells of different probabilities, reading noise folded in."""
-    array = mock_hw.SimulatedArray(mock_hw.StandInDevice(CELLS, 1), 64, 64, 1)
+    array = mock_hw.SimulatedArray(mock_hw.MacrospinDevice.of("C", CELLS, 1), 64, 64, 1)
     selection = mock_hw.Selection(0, 63, 0, 63)
     whole = (64, 64)
     sequence = mock_hw.Sequence(
-        selection=selection, mask=np.ones(whole, bool), toggle=toggle, voltage=np.full(whole, 1.34), width=0.34e-9,
-        reset_voltage=1.55, reset_width=0.595e-9, thresholds=np.full(whole, 120e3), read_voltage=0.1, settle=1e-6,
+        selection=selection, mask=np.ones(whole, bool), toggle=toggle, voltage=np.full(whole, 1.15), width=0.4e-9,
+        reset_voltage=1.28, reset_width=0.58e-9, thresholds=np.full(whole, 120e3), read_voltage=0.1, settle=1e-6,
     )  # fmt: skip
     run = array.begin(sequence)
     words = BITS // 64 + 64
@@ -176,8 +154,8 @@ def main() -> None:
 
     with (
         tempfile.TemporaryDirectory() as temporary,
-        _python("-m", "benchmarks._canned_board", str(BITS), str(BLOCKS)) as port,
-        _python("-m", "memtj", "lab", "--json", "--exit-with-parent") as ready,
+        python("-m", "benchmarks._canned_board", str(BITS), str(BLOCKS)) as port,
+        python("-m", "memtj", "lab", "--json", "--exit-with-parent") as ready,
     ):
         folder = Path(temporary)
         bench_file = folder / "bench.toml"

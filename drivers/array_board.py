@@ -99,6 +99,7 @@ class ArrayBoard(Instrument):
     def __init__(self, adapter: Adapter | str, name: str = "array board", **kwargs: Any) -> None:
         self.lock = threading.RLock()
         self.resource = adapter if isinstance(adapter, str) else _resource_of(adapter)
+        self.lost = False  # whether this connection was found dead: only another one can help
         self._last_command = ""
         self._out_of_step = False
         self._expected: int | None = None  # sequence number of the next block
@@ -702,11 +703,17 @@ class ArrayBoard(Instrument):
         """Ask the error queue why an answer failed to come."""
         if self._out_of_step:
             return BoardError(f"{silence}; check the wire")
+        match = None
         try:
             with self._in_step():
                 match = _ERROR.fullmatch(super().ask("SYST:ERR?"))
-        except BoardError as error:
+        except _NoAnswer as error:
+            self.lost = True
             return BoardError(f"{error}; check its power and the wire", lost=True)
+        except BoardError as error:
+            if error.lost:
+                return error
+            # Something did answer: what was asked for before, too late.
         if match is None or int(match[1]) == 0:
             self._out_of_step = True
             return BoardError(f"{self._who()} did not answer {command!r} in time, and reports no error")
@@ -739,11 +746,14 @@ class ArrayBoard(Instrument):
                 raise self._silent(partial=self._out_of_step) from error
             raise self._gone(error) from error
         except (pyvisa.errors.Error, OSError, ValueError) as error:
-            if isinstance(error, ValueError) and not isinstance(error, UnicodeError):
+            if isinstance(error, UnicodeError):
+                raise self._lost_step("sent bytes where a line of text belongs") from error
+            if isinstance(error, ValueError):
                 raise
             raise self._gone(error) from error
 
     def _gone(self, error: Exception) -> BoardError:
+        self.lost = True
         return BoardError(
             f"the connection to {self._who()} is lost ({error}): check its power and the wire", lost=True
         )

@@ -269,6 +269,9 @@ class Bench:
 
     def _make_safe(self, name: str, role: Role) -> None:
         instrument = self.file.roles[name].instrument
+        if getattr(self.instruments[instrument], "lost", False):
+            self._make_safe_anew(name)
+            return
         try:
             if role.safe_state():
                 log.info("%s: safe, confirmed", instrument)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,14 @@ from scipy.special import ndtr
 from mock_hw import _draws
 from mock_hw._device import Device
 
-# Positions drawn between two looks at whether to stop: a few milliseconds at most.
-_CHUNK = 1 << 20
+# Positions drawn between two looks at whether to stop: a few milliseconds.
+_CHUNK = 1 << 22
+# The cells' laws follow drift and wear in steps: often enough for processes of minutes, seldom enough that a large
+# array is not held up by it. Pulses, and seconds of board time.
+_STEP_PULSES = 1 << 16
+_SHORTEST_STEP, _LONGEST_STEP = 1.0, 60.0
+# Readings in ohms show slow noise itself: steps as short as its fastest process.
+_READING_STEP = 1e-3
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,12 @@ class Sequence:
     settle: float
     temperature: float = 300.0
     field: float = 0.0
+    period: float = 6e-9
+
+    @property
+    def seconds_per_pulse(self) -> float:
+        """Board time of one pulse: rows one after another; a reset doubles it (docs/array-board-protocol.md)."""
+        return self.selection.rows * (self.period + self.settle) * (1 if self.toggle else 2)
 
 
 class Clock:
@@ -111,6 +123,55 @@ class SimulatedArray:
         """The magnetisation, a copy: bool (rows, columns), True = AP."""
         return self._antiparallel.copy()
 
+    def rest(
+        self, seconds: float, *, powered: bool = True, temperature: float = 300.0, field: float = 0.0
+    ) -> None:
+        """Let `seconds` pass without pulses: retention and drift act; without power there is no field either."""
+        if seconds <= 0:
+            return
+        self.device.advance(seconds)
+        self._epoch += 1
+        everywhere = np.ones((self.rows, self.columns), bool)
+        self.decay(everywhere, seconds, powered, temperature, field, _draws.keys(self._seed, self._epoch))
+
+    def decay(
+        self,
+        where: NDArray[np.bool_],
+        seconds: float,
+        powered: bool,
+        temperature: float,
+        field: float,
+        key: tuple[np.uint64, np.uint64],
+    ) -> None:
+        """Let the magnetisation of the cells in `where` (rows, columns) forget for `seconds`."""
+        rates = [
+            self.device.retention_rate(temperature, field, state, powered=powered) for state in (False, True)
+        ]
+        flips = forgetting(rates[0], rates[1], seconds)
+        probability = np.where(self._antiparallel.ravel(), flips[1], flips[0])
+        chosen = np.random.default_rng([int(word) for word in key]).random(len(probability)) < probability
+        self._antiparallel ^= chosen.reshape(self._antiparallel.shape) & where
+
+    def save(self) -> dict[str, NDArray]:
+        """Everything that outlives a restart of the lab, as arrays for `numpy.savez`."""
+        return {
+            "antiparallel": np.packbits(self._antiparallel),
+            "epoch": np.array(self._epoch),
+            "shape": np.array([self.rows, self.columns]),
+            **{f"device_{name}": value for name, value in self.device.save().items()},
+        }
+
+    def load(self, saved: Mapping[str, NDArray]) -> None:
+        """Take over what `save` gave; raises ValueError (one sentence) where it is of another array."""
+        if tuple(saved["shape"]) != (self.rows, self.columns):
+            raise ValueError(f"it holds {saved['shape'][0]} × {saved['shape'][1]} cells")
+        mine = {name[7:]: value for name, value in saved.items() if name.startswith("device_")}
+        self.device.load(mine)
+        count = self.rows * self.columns
+        state = np.unpackbits(saved["antiparallel"], count=count).astype(bool)
+        self._antiparallel = state.reshape(self.rows, self.columns)
+        self._epoch = int(saved["epoch"])
+
     def begin(self, sequence: Sequence) -> "Run":
         """Start a run of pulses; the seed and how many runs and readings came before decide its draws."""
         self._epoch += 1
@@ -120,19 +181,31 @@ class SimulatedArray:
         """One reading of every selected cell without a pulse, masked cells too: float32 (cells,), ohms."""
         self._epoch += 1
         antiparallel = self.selected(self._antiparallel, sequence.selection)
-        return _Readout(self, sequence).readings(antiparallel, _draws.keys(self._seed, self._epoch), 0)
+        readout = _Readout(self, sequence, after_pulse=False)
+        return readout.readings(antiparallel, _draws.keys(self._seed, self._epoch), 0)
 
     def selected(self, per_cell: NDArray, selection: Selection) -> NDArray:
         """Values of the selected cells, a copy: (cells,) from one value per cell of the whole array."""
         return per_cell.reshape(self.rows, self.columns)[_rectangle(selection)].flatten()
 
 
+def forgetting(
+    from_parallel: NDArray[np.float64], from_antiparallel: NDArray[np.float64], seconds: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probabilities to be found in the other state after `seconds`, from P and from AP, for escape rates in 1/s."""
+    total = from_parallel + from_antiparallel
+    decayed = -np.expm1(-total * seconds) / np.maximum(total, np.finfo(float).tiny)
+    return from_parallel * decayed, from_antiparallel * decayed
+
+
 class _Readout:
     """What the selected cells read in P and in AP: `levels` and `noise` in ohms, two arrays (cells,) each."""
 
-    def __init__(self, array: SimulatedArray, sequence: Sequence) -> None:
-        device = array.device
-        both = device.resistances(sequence.read_voltage)
+    def __init__(self, array: SimulatedArray, sequence: Sequence, *, after_pulse: bool) -> None:
+        device = self._device = array.device
+        # Without a pulse before it the free layer is at rest.
+        relaxed = max(sequence.period - sequence.width, 0.0) + sequence.settle if after_pulse else np.inf
+        both = device.resistances(sequence.read_voltage, sequence.temperature, relaxed, sequence.settle)
         noise = [
             device.read_noise(r, sequence.read_voltage, sequence.settle, sequence.temperature) for r in both
         ]
@@ -150,7 +223,7 @@ class _Readout:
         noise = noise.reshape(at.shape)
         noise *= np.where(at, self.noise[1], self.noise[0])
         noise += np.where(at, self.levels[1], self.levels[0])
-        return noise.ravel().astype(np.float32)
+        return self._device.converted(noise.ravel()).astype(np.float32)
 
 
 class Run:
@@ -170,28 +243,62 @@ class Run:
         self._used = _draws.pack_lanes(mask)
         self.all_used = bool(mask.all())
         self.can_be_invalid = not (sequence.toggle and self.all_used)
-        self._readout = _Readout(array, sequence)
-        self._laws()
+        self._passed = 0  # pulses whose time and wear the device has been told of
+        self._seconds = sequence.seconds_per_pulse
+        # Between two pulses of a cell it may forget by itself; with a reset there are two pulses in that time.
+        rest = self._seconds if sequence.toggle else self._seconds / 2
+        rates = [
+            array.device.retention_rate(sequence.temperature, sequence.field, state)
+            for state in (False, True)
+        ]
+        self._forget = forgetting(rates[0], rates[1], rest)
+        self._refresh()
 
-    def _laws(self) -> None:
+    def _refresh(self) -> None:
+        """Take the laws from the device as it is now."""
         seq, device = self._sequence, self._array.device
+        self._readout = _Readout(self._array, seq, after_pulse=True)
+        forget = self._forget
 
         def flip(voltage: NDArray[np.float64], width: float) -> _draws.Law:
-            both = (
+            p, q = (
                 device.switching_probability(voltage, width, seq.temperature, seq.field, antiparallel)
                 for antiparallel in (False, True)
             )
-            return _draws.Law.from_probabilities(*(self._array.selected(p, seq.selection) for p in both))
+            p, q = p + forget[0] * (1 - p - q), q + forget[1] * (1 - p - q)
+            return _draws.Law.from_probabilities(*(self._array.selected(x, seq.selection) for x in (p, q)))
 
         self._write = flip(seq.voltage.ravel(), seq.width)
-        self._reset = flip(np.full(device.cells, seq.reset_voltage), seq.reset_width)
-        thresholds = self._array.selected(seq.thresholds, seq.selection)
+        if not seq.toggle:
+            self._reset = flip(np.full(device.cells, seq.reset_voltage), seq.reset_width)
+        thresholds = self._array.selected(device.compared(seq.thresholds.ravel()), seq.selection)
         above = [
             ndtr((level - thresholds) / noise)
             for level, noise in zip(self._readout.levels, self._readout.noise, strict=True)
         ]
         self._read = _draws.Law.from_probabilities(above[0], above[1])
         self._look = _draws.Law.from_probabilities(np.zeros(self.cells), np.ones(self.cells))
+
+    def _tell_device(self) -> None:
+        """Time and wear of the pulses since the last time."""
+        seq, device = self._sequence, self._array.device
+        pulses, self._passed = self._pulse - self._passed, self._pulse
+        if not pulses:
+            return
+        device.advance(pulses * self._seconds)
+        pulsed = np.zeros((self._array.rows, self._array.columns), bool)
+        pulsed[_rectangle(seq.selection)] = True
+        pulsed &= seq.mask
+        device.wear(pulses, np.where(pulsed, seq.voltage, 0.0).ravel())
+        if not seq.toggle:
+            # About every other outcome is antiparallel and needs a reset.
+            device.wear(pulses // 2, np.where(pulsed, seq.reset_voltage, 0.0).ravel())
+
+    def _step(self, longest: float) -> int:
+        """Pulses between two refreshes, of at most `longest` seconds."""
+        seconds = max(self._seconds, 1e-12)
+        pulses = max(_STEP_PULSES, _SHORTEST_STEP / seconds)
+        return max(1, int(min(pulses, longest / seconds)))
 
     def bits(
         self,
@@ -208,7 +315,7 @@ class Run:
         afterwards. `valid` is left alone where nothing can be invalid (toggle, no cell masked). `go_on` is
         asked now and then, `advance` told the pulses done. Returns the failed resets, None when stopped.
         """
-        return self._pulses(pulses, out, valid, self._read, go_on, advance)
+        return self._pulses(pulses, out, valid, "_read", self._step(_LONGEST_STEP), go_on, advance)
 
     def resistances(
         self,
@@ -220,40 +327,61 @@ class Run:
     ) -> tuple[NDArray[np.float32], int] | None:
         """Apply pulses, read in ohms: float32 (pulses · cells,), NaN where invalid, and failed resets."""
         states = np.zeros(len(valid), np.uint64)
-        first = self._pulse * self.cells
-        failed = self._pulses(pulses, states, valid, self._look, go_on, advance)
+        count, step, failed = pulses * self.cells, self._step(_READING_STEP), 0
+        readings = np.empty(count, np.float32)
+
+        def read(begin: int, end: int) -> None:
+            at = np.arange(begin * self.cells, end * self.cells)
+            # A stream's first bit is the most significant of its first word.
+            antiparallel = (states[at >> 6] >> (63 - (at & 63)).astype(np.uint64)) & np.uint64(1) != 0
+            first = (self._pulse - (end - begin)) * self.cells
+            readings[at[0] : at[-1] + 1] = self._readout.readings(antiparallel, self._key, first)
+
+        failed = self._pulses(pulses, states, valid, "_look", step, go_on, advance, read)
         if failed is None:
             return None
-        count = pulses * self.cells
-        antiparallel = np.unpackbits(states.view(np.uint8), count=count).astype(bool)
-        readings = self._readout.readings(antiparallel, self._key, first)
         if self.can_be_invalid:
             readings[np.unpackbits(valid.view(np.uint8), count=count) == 0] = np.nan
         return readings, failed
 
     def end(self) -> None:
-        """Give the state of the cells back to the array."""
-        where = _rectangle(self._sequence.selection)
-        shape = self._array._antiparallel[where].shape
-        self._array._antiparallel[where] = _draws.unpack_lanes(self._state, self.cells).reshape(shape)
+        """Give the state of the cells back to the array, and the time that has passed to the device."""
+        self._tell_device()
+        array, seq = self._array, self._sequence
+        where = _rectangle(seq.selection)
+        shape = array._antiparallel[where].shape
+        array._antiparallel[where] = _draws.unpack_lanes(self._state, self.cells).reshape(shape)
+        left = np.ones((array.rows, array.columns), bool)
+        left[where] = ~seq.mask[where]
+        if left.any() and self._pulse:
+            seconds = self._pulse * self._seconds
+            array.decay(left, seconds, True, seq.temperature, seq.field, self._key)
 
     def _pulses(
         self,
         pulses: int,
         out: NDArray[np.uint64],
         valid: NDArray[np.uint64],
-        outcome: _draws.Law,
+        outcome: str,
+        step: int,
         go_on: Callable[[], bool],
         advance: Callable[[int], None],
+        done_some: Callable[[int, int], None] = lambda begin, end: None,
     ) -> int | None:
-        failed = 0
-        step = max(1, _CHUNK // self.cells)
-        for done in range(0, pulses, step):
+        failed, done = 0, 0
+        most = max(1, _CHUNK // self.cells)
+        while done < pulses:
             if not go_on():
                 return None
-            now = min(step, pulses - done)
-            failed += self._chunk(now, done * self.cells, out, valid, outcome)
+            # At pulses that do not depend on how the run is cut into blocks.
+            if self._pulse - self._passed >= step:
+                self._tell_device()
+                self._refresh()
+            now = min(most, pulses - done, self._passed + step - self._pulse)
+            failed += self._chunk(now, done * self.cells, out, valid, getattr(self, outcome))
             self._pulse += now
+            done += now
+            done_some(done - now, done)
             advance(now)
         _draws.to_packbits(out)
         if self.can_be_invalid:

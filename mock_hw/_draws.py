@@ -23,7 +23,7 @@ _ONE = np.uint64(1)
 _SIX = np.uint64(6)
 _64 = np.uint64(64)
 _63 = np.uint64(63)
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
@@ -35,7 +35,7 @@ _MODULUS = 1 << 64
 
 
 def _skip(rounds: int) -> np.uint64:
-    return np.uint64(rounds * GROUP * int(_GAMMA) % _MODULUS)
+    return np.uint64(rounds * GROUP * int(GAMMA) % _MODULUS)
 
 
 _ROUND, _STRIDE = _skip(1), _skip(5 * 32)
@@ -64,16 +64,34 @@ class Law:
         groups = -(-len(from_parallel) // (64 * GROUP))
         planes = np.zeros((groups, 32, 2, GROUP), np.uint64)
         sure = np.zeros((groups, 2, GROUP), np.uint64)
-        unsure = np.zeros(len(from_parallel), bool)
+        unsure = np.zeros((groups, GROUP), np.uint64)
         for state, probability in enumerate((from_parallel, from_antiparallel)):
-            threshold = np.rint(np.clip(probability, 0.0, 1.0) * 2.0**32).astype(np.uint64)
-            certain = threshold == 1 << 32
-            unsure |= (threshold != 0) & ~certain
-            sure[:, state] = pack_lanes(certain)
-            threshold = np.minimum(threshold, (1 << 32) - 1)
+            _slice(np.ascontiguousarray(probability, np.float64), state, planes, sure, unsure)
+        return cls(planes, sure, unsure)
+
+
+@numba.njit(cache=True, nogil=True)
+def _slice(probability, state, planes, sure, unsure):
+    """Cut the thresholds of all lanes into bit planes."""
+    plane = np.empty(32, np.uint64)
+    for first in range(0, len(probability), 64):
+        g, j = first // (64 * GROUP), first // 64 % GROUP
+        plane[:] = _ZERO
+        certain, open_ = _ZERO, _ZERO
+        for lane in range(first, min(first + 64, len(probability))):
+            place = _ONE << np.uint64(63 - lane % 64)
+            threshold = np.uint64(np.rint(min(max(probability[lane], 0.0), 1.0) * 4294967296.0))
+            if threshold >> np.uint64(32) != _ZERO:
+                certain |= place
+                threshold = np.uint64(0xFFFFFFFF)
+            elif threshold != _ZERO:
+                open_ |= place
             for k in range(32):
-                planes[:, k, state] = pack_lanes((threshold >> np.uint64(31 - k)) & _ONE)
-        return cls(planes, sure, pack_lanes(unsure))
+                plane[k] |= ((threshold >> np.uint64(31 - k)) & _ONE) * place
+        for k in range(32):
+            planes[g, k, state, j] = plane[k]
+        sure[g, state, j] = certain
+        unsure[g, j] |= open_
 
 
 def pack_lanes(bits: NDArray) -> Words:
@@ -96,7 +114,8 @@ def keys(*entropy: int) -> tuple[np.uint64, np.uint64]:
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _mix(z, key2):
+def mix(z, key2):
+    """A random word from a counter times `GAMMA` and a key (SplitMix64's finaliser)."""
     z = (z ^ (z >> _S30)) * _MIX_A
     z = (z ^ key2 ^ (z >> _S27)) * _MIX_B
     return z ^ (z >> _S31)
@@ -117,7 +136,7 @@ def _draw(planes, sure, unsure, g, state, wanted, hit, undecided, z, key2):
         left = _ZERO
         # No branch in here, so that the compiler makes eight words one vector.
         for j in range(GROUP):
-            random = _mix(z + np.uint64(j) * _GAMMA, key2)
+            random = mix(z + np.uint64(j) * GAMMA, key2)
             plane = planes[g, k, 0, j] ^ ((planes[g, k, 0, j] ^ planes[g, k, 1, j]) & state[j])
             u = undecided[j]
             hit[j] |= u & plane & ~random
@@ -153,26 +172,28 @@ def toggle(
 ):  # fmt: skip
     """Write pulse and reading, `pulses` times: bits into the stream `out` from bit `position`.
 
-    `state` and `used` uint64 (groups, 8) hold one bit for each of `lanes` cells; `state` moves on.
+    `state` and `used` uint64 (groups, 8) hold one bit for each of `lanes` cells; `state` moves on. One group
+    after another does all its pulses, so that its laws stay in the first cache however large the array is.
     """
     groups = len(state)
     words = -(-lanes // 64)
     hit, undecided = np.empty(GROUP, np.uint64), np.empty(GROUP, np.uint64)
-    row = np.uint64(position)
-    z = key + np.uint64(first_pulse) * np.uint64(groups) * _STRIDE
-    for _ in range(pulses):
-        at = row
-        for g in range(groups):
-            s, u = state[g], used[g]
+    next_pulse = np.uint64(groups) * _STRIDE
+    for g in range(groups):
+        s, u = state[g], used[g]
+        z = key + np.uint64(first_pulse) * next_pulse + np.uint64(g) * _STRIDE
+        row = np.uint64(position) + np.uint64(g) * np.uint64(64 * GROUP)
+        for _ in range(pulses):
             _draw(write_planes, write_sure, write_unsure, g, s, u, hit, undecided, z + _WRITE, key2)
             for j in range(GROUP):
                 s[j] ^= hit[j]
             _draw(read_planes, read_sure, read_unsure, g, s, u, hit, undecided, z + _OUTCOME, key2)
+            at = row
             for j in range(min(GROUP, words - GROUP * g)):
                 _put(out, at, hit[j])
                 at += _64
-            z += _STRIDE
-        row += np.uint64(lanes)
+            z += next_pulse
+            row += np.uint64(lanes)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -202,13 +223,13 @@ def reset_write(
     words = -(-lanes // 64)
     hit, undecided = np.empty(GROUP, np.uint64), np.empty(GROUP, np.uint64)
     high, failed = np.empty(GROUP, np.uint64), np.empty(GROUP, np.uint64)
-    row = np.uint64(position)
-    z = key + np.uint64(first_pulse) * np.uint64(groups) * _STRIDE
+    next_pulse = np.uint64(groups) * _STRIDE
     failures = 0
-    for _ in range(pulses):
-        at = row
-        for g in range(groups):
-            s, u = state[g], used[g]
+    for g in range(groups):
+        s, u = state[g], used[g]
+        z = key + np.uint64(first_pulse) * next_pulse + np.uint64(g) * _STRIDE
+        row = np.uint64(position) + np.uint64(g) * np.uint64(64 * GROUP)
+        for _ in range(pulses):
             _draw(read_planes, read_sure, read_unsure, g, s, u, high, undecided, z + _FIRST, key2)
             _draw(reset_planes, reset_sure, reset_unsure, g, s, high, hit, undecided, z + _RESET, key2)
             for j in range(GROUP):
@@ -218,13 +239,14 @@ def reset_write(
             for j in range(GROUP):
                 s[j] ^= hit[j]
             _draw(outcome_planes, outcome_sure, outcome_unsure, g, s, u, hit, undecided, z + _OUTCOME, key2)
+            at = row
             for j in range(min(GROUP, words - GROUP * g)):
                 failures += _count(failed[j])
                 _put(out, at, hit[j] & ~failed[j])
                 _put(valid, at, u[j] & ~failed[j])
                 at += _64
-            z += _STRIDE
-        row += np.uint64(lanes)
+            z += next_pulse
+            row += np.uint64(lanes)
     return failures
 
 
@@ -253,7 +275,7 @@ def gaussian(key, key2, first, out):
     scale = 2.0**-53
     counter = np.uint64(first) * np.uint64(2)
     for i in range(len(out)):
-        u = (np.float64(_mix(key + counter * _GAMMA, key2) >> np.uint64(11)) + 0.5) * scale
-        v = np.float64(_mix(key + (counter + _ONE) * _GAMMA, key2) >> np.uint64(11)) * scale
+        u = (np.float64(mix(key + counter * GAMMA, key2) >> np.uint64(11)) + 0.5) * scale
+        v = np.float64(mix(key + (counter + _ONE) * GAMMA, key2) >> np.uint64(11)) * scale
         out[i] = np.sqrt(-2.0 * np.log(u)) * np.cos(2.0 * np.pi * v)
         counter += np.uint64(2)

@@ -1,6 +1,7 @@
 """The simulated laboratory: from a TOML file to boxes on wires, in this process or one of its own."""
 
 import contextlib
+import hashlib
 import json as json_format
 import logging
 import os
@@ -8,104 +9,140 @@ import secrets
 import signal
 import sys
 import threading
-import tomllib
+import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mock_hw import _fault_tables
 from mock_hw._array import Selection, Sequence, SimulatedArray, stream_words
-from mock_hw._device import StandInDevice
+from mock_hw._cell_faults import FaultyDevice
+from mock_hw._errors import LabError
+from mock_hw._lab_file import BoxSettings, LabSettings, PaceName, read_lab_file
+from mock_hw._state_file import BoxState, StateFile
+from mock_hw._state_keeper import StateKeeper
 from mock_hw._wires import SerialWire, TcpWire
+from mock_hw.boxes._pace import PACES
 from mock_hw.boxes.array_board import ArrayBoard, Limits
+from mock_hw.physics import DeviceError, DeviceParameters, MacrospinDevice, load_device
 
 log = logging.getLogger(__name__)
 
 DEFAULT = Path(__file__).with_name("default.toml")
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class LabError(Exception):
-    """The simulated laboratory cannot be had; the message says why and what to do."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class LimitSettings(_Strict):
-    """Limits of a board at power-on: volts, seconds, volts."""
-
-    voltage: Positive = 2.0
-    width: Positive = 10e-9
-    read: Positive = 0.5
-
-
-class BoxSettings(_Strict):
-    """One box; `temperature` in kelvin."""
-
-    kind: Literal["array-board"]
-    rows: int = Field(default=64, ge=1, le=1024)
-    columns: int = Field(default=64, ge=1, le=1024)
-    wire: Literal["tcp", "serial"] = "tcp"
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535)
-    serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
-    temperature: float = Field(default=300.0, ge=200, le=358)
-    limits: LimitSettings = LimitSettings()
-
-
-class _LabSection(_Strict):
-    seed: int | None = Field(default=None, ge=0)
-
-
-class LabSettings(_Strict):
-    """A lab's TOML file: `[lab]` with an optional `seed`, and one `[boxes.NAME]` for each box."""
-
-    lab: _LabSection = _LabSection()
-    boxes: dict[str, BoxSettings] = Field(min_length=1)
 
 
 class Lab:
     """Serves simulated boxes from threads of this process while the context is entered.
 
-    `seed` (or the file's, or else one from the operating system) decides cells, initial states and draws.
+    `seed` (or the file's, or the state's, or else one from the operating system) decides cells, initial
+    states, draws, and what faults hit. `pace` goes before the file's, and `device` (a shipped one's name or a
+    file) before that of every box. `state` names a file from which the magnetisation is taken, where it exists,
+    and to which it is written; it is locked from here on until the context is left.
     """
 
-    def __init__(self, settings: LabSettings, *, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: LabSettings,
+        *,
+        seed: int | None = None,
+        pace: PaceName | None = None,
+        device: str | os.PathLike[str] | None = None,
+        state: str | os.PathLike[str] | None = None,
+    ) -> None:
         self.settings = settings
-        given = settings.lab.seed if seed is None else seed
-        self.seed = secrets.randbits(63) if given is None else given
+        self.pace: PaceName = pace or settings.lab.pace
+        self.devices = _devices(settings.boxes, device)
         self.arrays: dict[str, SimulatedArray] = {}
         self.boxes: dict[str, ArrayBoard] = {}
         self._wires: dict[str, TcpWire | SerialWire] = {}
-        for number, (name, box) in enumerate(settings.boxes.items()):
-            seeds = np.random.SeedSequence([self.seed, number]).generate_state(2, np.uint64)
-            device = StandInDevice(box.rows * box.columns, int(seeds[0]))
+        self._fault_seeds: dict[str, int] = {}
+        self._keeper: StateKeeper | None = None
+        self._state_file = None if state is None else StateFile(state)
+        try:
+            self._make_arrays(settings.lab.seed if seed is None else seed)
+        except BaseException:
+            self._release_state()
+            raise
+
+    def _make_arrays(self, seed: int | None) -> None:
+        saved = None if self._state_file is None else self._state_file.read()
+        if saved is not None and seed not in (None, saved.seed):
+            raise LabError(
+                f"the state in {self._state_path} was made with seed {saved.seed}, not {seed}: leave the seed "
+                "out, or name another state file"
+            )
+        if saved is not None:
+            self._check(saved.boxes)
+        self.seed = saved.seed if saved is not None else secrets.randbits(63) if seed is None else seed
+        for number, (name, box) in enumerate(self.settings.boxes.items()):
+            seeds = np.random.SeedSequence([self.seed, number]).generate_state(3, np.uint64)
+            device = _device(self.devices[name], box.rows * box.columns, int(seeds[0]))
             self.arrays[name] = SimulatedArray(device, box.rows, box.columns, int(seeds[1]))
+            self._fault_seeds[name] = int(seeds[2])
+        if saved is not None:
+            self._restore(saved.boxes)
+
+    def _check(self, states: Mapping[str, BoxState]) -> None:
+        """Refuse a state of other boxes or devices, before devices are made for it."""
+        if list(states) != list(self.devices):
+            raise LabError(
+                f"the state in {self._state_path} is of the boxes {', '.join(states)}, and this lab has "
+                f"{', '.join(self.devices)}: serve the lab it was made with, or name another state file"
+            )
+        for name, state in states.items():
+            if state.device != _device_name(self.devices[name]):
+                raise self._misfit(name, f"it is of another device, {state.device}")
+
+    def _misfit(self, name: str, why: str) -> LabError:
+        return LabError(
+            f"the state in {self._state_path} does not fit the box {name!r} ({why}): serve the lab it was made "
+            "with, or name another state file"
+        )
+
+    def _restore(self, states: Mapping[str, BoxState]) -> None:
+        """Take over the magnetisation, and what the time since has made of it."""
+        now = time.time()
+        for name, state in states.items():
+            array = self.arrays[name]
+            try:
+                array.load(state.arrays)
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+                raise self._misfit(name, why) from error
+            kelvin = self.settings.boxes[name].temperature
+            array.rest(max(0.0, state.idle), temperature=kelvin)
+            array.rest(max(0.0, now - state.taken), powered=False, temperature=kelvin)
+
+    @property
+    def _state_path(self) -> str:
+        return "" if self._state_file is None else str(self._state_file.path)
 
     @classmethod
-    def from_toml(cls, path: str | os.PathLike[str], *, seed: int | None = None) -> Self:
+    def from_toml(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        seed: int | None = None,
+        pace: PaceName | None = None,
+        device: str | os.PathLike[str] | None = None,
+        state: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """A lab from a TOML file; raises `LabError` naming the file and the key that is wrong."""
-        path = Path(path)
-        try:
-            with path.open("rb") as file:
-                content = tomllib.load(file)
-        except OSError as error:
-            raise LabError(f"cannot read the lab file {path}: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise LabError(f"the lab file {path} is not valid TOML: {error}") from error
-        try:
-            settings = LabSettings.model_validate(content)
-        except ValidationError as error:
-            raise LabError(f"the lab file {path} is wrong: {_explain(error)}") from error
-        return cls(settings, seed=seed)
+        return cls(read_lab_file(path), seed=seed, pace=pace, device=device, state=state)
 
     @classmethod
-    def default(cls, *, seed: int | None = None) -> Self:
+    def default(
+        cls,
+        *,
+        seed: int | None = None,
+        pace: PaceName | None = None,
+        device: str | os.PathLike[str] | None = None,
+        state: str | os.PathLike[str] | None = None,
+    ) -> Self:
         """One array board with 64 × 64 cells on a free loopback port."""
-        return cls.from_toml(DEFAULT, seed=seed)
+        return cls.from_toml(DEFAULT, seed=seed, pace=pace, device=device, state=state)
 
     @property
     def resources(self) -> dict[str, str]:
@@ -124,6 +161,8 @@ class Lab:
         try:
             for name, box in self.settings.boxes.items():
                 self._serve(name, box)
+            if self._state_file is not None:
+                self._keeper = StateKeeper(self._state_file, self.seed, self._look)
         except BaseException:
             self._close()
             raise
@@ -132,11 +171,35 @@ class Lab:
     def __exit__(self, *_: object) -> None:
         self._close()
 
+    def _look(self) -> dict[str, BoxState | None]:
+        """The state of every box, None for one whose pulses are running."""
+        states: dict[str, BoxState | None] = {}
+        for name, board in self.boxes.items():
+            rested = board.rested()
+            states[name] = None
+            if rested is not None:
+                arrays, idle = rested
+                states[name] = BoxState(arrays, _device_name(self.devices[name]), time.time(), idle)
+        return states
+
+    def _array_left_alone(self) -> None:
+        if self._keeper is not None:
+            self._keeper.touch()
+
     def _serve(self, name: str, box: BoxSettings) -> None:
-        limits = Limits(**box.limits.model_dump())
+        volts, seconds = self.devices[name].limits()
+        limits = Limits(box.limits.voltage or volts, box.limits.width or seconds, box.limits.read)
         board = self.boxes[name] = ArrayBoard(
-            self.arrays[name], serial_number=box.serial_number, limits=limits, temperature=box.temperature
+            self.arrays[name],
+            serial_number=box.serial_number,
+            limits=limits,
+            temperature=box.temperature,
+            pace=PACES[self.pace],
+            seed=self._fault_seeds[name],
+            on_rest=self._array_left_alone,
         )
+        board.faults.clear()  # what an earlier time of service has left in the cells
+        _fault_tables.inflict(box.faults, board.faults, box.rows, box.columns, self._fault_seeds[name])
         try:
             if box.wire == "tcp":
                 self._wires[name] = TcpWire(board, host=box.host, port=box.port)
@@ -152,7 +215,67 @@ class Lab:
         for board in self.boxes.values():
             board.close()
         self._wires.clear()
-        self.boxes.clear()
+        keeper, self._keeper = self._keeper, None
+        try:
+            if keeper is not None:
+                keeper.close()
+        finally:
+            self.boxes.clear()
+            self._release_state()
+
+    def _release_state(self) -> None:
+        if self._state_file is not None:
+            self._state_file.close()
+
+
+def _devices(
+    boxes: Mapping[str, BoxSettings], device: str | os.PathLike[str] | None
+) -> dict[str, DeviceParameters]:
+    """The devices of all boxes; `device` stands in for every one of them."""
+    if device is not None:
+        boxes = {name: box.model_copy(update={"device": str(device)}) for name, box in boxes.items()}
+    return {name: _parameters(name, box) for name, box in boxes.items()}
+
+
+def _parameters(name: str, box: BoxSettings) -> DeviceParameters:
+    """The device of one box; raises `LabError` where there is none, or the box's limits are beyond its model."""
+    try:
+        parameters = load_device(box.device)
+    except DeviceError as error:
+        raise LabError(f"box {name!r}: {error}") from error
+    volts, seconds = parameters.limits()
+    for key, given, most, unit in (
+        ("voltage", box.limits.voltage, volts, "V"),
+        ("width", box.limits.width, seconds, "s"),
+    ):
+        if given is not None and given > most:
+            raise LabError(
+                f"box {name!r}: limits.{key} = {given:g} {unit} is beyond the {most:g} {unit} that the model of "
+                f"device {box.device!r} covers: lower it, or leave it out"
+            )
+    low, high = parameters.temperatures()
+    if not low <= box.temperature <= high:
+        raise LabError(
+            f"box {name!r}: a temperature of {box.temperature:g} K is outside the {low:g} to {high:g} K that the "
+            f"model of device {box.device!r} covers: stay within, or widen table.temperature in a device file"
+        )
+    return parameters
+
+
+def _device(parameters: DeviceParameters, cells: int, seed: int) -> FaultyDevice:
+    """The cells of one box; raises `LabError` where its model cannot be had."""
+    try:
+        sound = MacrospinDevice(parameters, cells, seed)
+    except DeviceError as error:
+        raise LabError(f"{parameters.name}: {error}") from error
+    return FaultyDevice(sound, largest_pulse=parameters.limits()[0])
+
+
+def _device_name(parameters: DeviceParameters) -> str:
+    """What the state file calls a device: its name, and a digest of all that its file says."""
+    # Of what the file says, so that a state fits it still when a later version knows more about devices.
+    digest = hashlib.sha256(parameters.model_dump_json(exclude_unset=True).encode()).hexdigest()
+    return f"{parameters.name} ({digest[:16]})"
 
 
 def serve(
@@ -160,6 +283,9 @@ def serve(
     *,
     json: bool = False,
     seed: int | None = None,
+    pace: PaceName | None = None,
+    device: str | os.PathLike[str] | None = None,
+    state: str | os.PathLike[str] | None = None,
     exit_with_stdin: bool = False,
 ) -> None:
     """Serve a lab until SIGINT or SIGTERM; call it in the main thread of a process of its own.
@@ -168,7 +294,7 @@ def serve(
     `exit_with_stdin` the end of standard input ends it too, so that it does not outlive a parent that was
     killed.
     """
-    lab = Lab.default(seed=seed) if path is None else Lab.from_toml(path, seed=seed)
+    lab = Lab.from_toml(DEFAULT if path is None else path, seed=seed, pace=pace, device=device, state=state)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -179,6 +305,14 @@ def serve(
         # On Windows a wait without a time-out is deaf to Ctrl-C.
         while not stop.wait(0.5):
             pass
+
+
+def describe(
+    path: str | os.PathLike[str] | None = None, *, device: str | os.PathLike[str] | None = None
+) -> dict[str, list[tuple[str, str]]]:
+    """What the devices of a lab are, without serving it: (quantity, value with unit) by the names of its boxes."""
+    boxes = read_lab_file(DEFAULT if path is None else path).boxes
+    return {name: parameters.describe() for name, parameters in _devices(boxes, device).items()}
 
 
 def _announce(lab: Lab, json: bool) -> None:
@@ -199,17 +333,9 @@ def _wait_for_end_of_input(stop: threading.Event) -> None:
     stop.set()
 
 
-def _explain(error: ValidationError) -> str:
-    # A key that does not belong here is often the misspelt one of those that are missing.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {first['msg']}{more}"
-
-
 def _compile() -> None:
     """Compile the draws (or load them from numba's cache) before a first command has to wait for it."""
-    array = SimulatedArray(StandInDevice(3, 0), 1, 3, 0)
+    array = SimulatedArray(MacrospinDevice.of("C", 3, 0), 1, 3, 0)
     for toggle in (False, True):
         mask = np.array([[True, True, False]])
         level, half = np.full((1, 3), 1e5), np.full((1, 3), 1.3)

@@ -1,8 +1,8 @@
 """Wires that serve a box: a TCP socket and a serial line on a pseudo-terminal. They know nothing of SCPI.
 
 A box offers `open_session(hang_up)`; a session takes received bytes by `feed`, which yields responses
-(pieces of bytes to send in order) and raises `InputClosed` when the connection should end, and is told of
-its end by `close`.
+(pieces of bytes to send in order, a number among them being a pause in seconds) and raises `InputClosed` when
+the connection should end, and is told of its end by `close`.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from mock_hw._scpi import InputClosed
@@ -28,7 +28,7 @@ _CHUNK = 64 * 1024
 class Session(Protocol):
     """One connection to a box."""
 
-    def feed(self, data: bytes | memoryview) -> Iterator[list[bytes | memoryview]]:
+    def feed(self, data: bytes | memoryview) -> Iterator[Iterable[bytes | memoryview | float]]:
         """Act on received bytes and yield the responses."""
         ...
 
@@ -55,7 +55,7 @@ class TcpWire:
         self._send_timeout = send_timeout
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
         self._listener = socket.create_server((host, port), backlog=128)
         self.host, self.port = self._listener.getsockname()[:2]
         self._acceptor = threading.Thread(target=self._accept, name=f"tcp-{self.port}", daemon=True)
@@ -69,7 +69,7 @@ class TcpWire:
     def close(self) -> None:
         """Close the port and every connection."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             threads = list(self._connections.values())
             for connection in self._connections:
                 _shut(connection)
@@ -87,12 +87,12 @@ class TcpWire:
                 connection, peer = self._listener.accept()
             except OSError:
                 # Out of file descriptors, or a connection that was reset before it was accepted.
-                if self._closed:
+                if self._closed.is_set():
                     return
                 time.sleep(0.05)
                 continue
             with self._lock:
-                if self._closed:
+                if self._closed.is_set():
                     connection.close()
                     return
                 if len(self._connections) >= MAX_CONNECTIONS:
@@ -122,7 +122,10 @@ class TcpWire:
                     # itself.
                     connection.settimeout(self._send_timeout)
                     for piece in response:
-                        _send_all(connection, piece)
+                        if not isinstance(piece, float | int):
+                            _send_all(connection, piece)
+                        elif self._closed.wait(piece):
+                            return
         except (InputClosed, OSError) as reason:
             log.info("connection closed: %s", reason)
         finally:
@@ -195,9 +198,13 @@ class SerialWire:
             except BlockingIOError:
                 continue
 
-    def _send(self, response: list[bytes | memoryview]) -> bool:
+    def _send(self, response: Iterable[bytes | memoryview | float]) -> bool:
         """False when the wire is being closed."""
         for piece in response:
+            if isinstance(piece, float | int):
+                if select.select([self._stop], [], [], piece)[0]:
+                    return False
+                continue
             view = memoryview(piece)
             while view:
                 readable, writable, _ = select.select([self._stop], [self._ours], [], self._send_timeout)

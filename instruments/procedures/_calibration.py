@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from drivers import ArrayBlock, ArrayBoard, BoardError
+from drivers import ArrayBlock, ArrayBoard, BoardError, CorruptBlock
 
 from .._roles import BoardRole
 
@@ -232,7 +232,7 @@ def acquire(board: ArrayBoard, pulses: int, cells: int, stop: Stop) -> Iterator[
         while done < pulses:
             if stop():
                 raise Stopped
-            block = board.fetch()
+            block = fetch(board)[0]
             if block is None:
                 check_running(board)
                 continue
@@ -240,7 +240,17 @@ def acquire(board: ArrayBoard, pulses: int, cells: int, stop: Stop) -> Iterator[
             yield block
     finally:
         # After the last block too: that it was fetched does not say that the board is idle again.
-        board.abort()
+        if not board.lost:
+            board.abort()
+
+
+def fetch(board: ArrayBoard) -> tuple[ArrayBlock | None, bool]:
+    """Fetch a block, once more where it arrived damaged; returns it and whether it did."""
+    try:
+        return board.fetch(), False
+    except CorruptBlock as error:
+        log.warning("%s; asking for it again", error)
+        return board.fetch_again(), True
 
 
 def check_running(board: ArrayBoard) -> None:
@@ -257,6 +267,8 @@ def check_running(board: ArrayBoard) -> None:
 
 def _quietly(board: ArrayBoard, payload: str) -> None:
     """Bring the payload back, also while an error is on its way out."""
+    if board.lost:
+        return
     settings: Any = board
     try:
         settings.payload = payload

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pymeasure.experiment import BooleanParameter, FloatParameter, IntegerParameter, ListParameter
 
-from drivers import ArrayBlock, BoardError, CorruptBlock
+from drivers import ArrayBlock, BoardError
 from entropy import CELL_DTYPE, Store
 
 from .._bench import Bench
@@ -16,7 +16,7 @@ from .._errors import BenchError
 from .._roles import BoardRole
 from ._bench_procedure import BenchProcedure
 from ._block_writer import BlockWriter, Settings, Written
-from ._calibration import Cells, Stopped, check_running, measure_states, tune
+from ._calibration import Cells, Stopped, check_running, fetch, measure_states, tune
 from ._compaction import compact, count_ones, lag1
 from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
 
@@ -36,11 +36,11 @@ class RecordBits(BenchProcedure):
     it runs `progress` is a fresh RecordingProgress.
     """
 
-    voltage: Any = FloatParameter("Pulse voltage", units="V", default=1.34)
-    width: Any = FloatParameter("Pulse width", units="s", minimum=0, default=0.34e-9)
+    voltage: Any = FloatParameter("Pulse voltage", units="V", default=1.15)
+    width: Any = FloatParameter("Pulse width", units="s", minimum=0, default=0.40e-9)
     period: Any = FloatParameter("Pulse period", units="s", minimum=6e-9, default=6e-9)
-    reset_voltage: Any = FloatParameter("Reset voltage", units="V", default=1.55)
-    reset_width: Any = FloatParameter("Reset width", units="s", minimum=0, default=0.595e-9)
+    reset_voltage: Any = FloatParameter("Reset voltage", units="V", default=1.28)
+    reset_width: Any = FloatParameter("Reset width", units="s", minimum=0, default=0.58e-9)
     mode: Any = ListParameter("Sequence", choices=["reset", "toggle"], default="reset")
     read_voltage: Any = FloatParameter("Read voltage", units="V", default=0.1)
     settle: Any = FloatParameter("Settle time", units="s", minimum=1e-9, default=1e-6)
@@ -154,29 +154,21 @@ class RecordBits(BenchProcedure):
         board.pulses_per_block = min(most, pulses) if pulses else most
         role.board.start()
         ended = False
-        try:
-            while not ended and self._missing() and not self.should_stop():
-                if self._consumers_are_behind():
-                    self._wait_for_consumers(role)
-                    continue
-                block = self._fetch(role)
-                if block is None:
-                    check_running(role.board)
-                    continue
-                ended = block.last
-                self._tally.fetched += _usable(block)
-                self._hand_over(role, block)
-        finally:
-            # After the last block too: that it was fetched does not say that the board is idle again.
-            self._abort(role)
-
-    def _fetch(self, role: BoardRole) -> ArrayBlock | None:
-        try:
-            return role.board.fetch()
-        except CorruptBlock as error:
-            log.warning("%s; asking for it again", error)
-            self._tally.again += 1
-            return role.board.fetch_again()
+        while not ended and self._missing() and not self.should_stop():
+            if self._consumers_are_behind():
+                self._wait_for_consumers(role)
+                continue
+            block, again = fetch(role.board)
+            self._tally.again += again
+            if block is None:
+                check_running(role.board)
+                continue
+            ended = block.last
+            self._tally.fetched += _usable(block)
+            self._hand_over(role, block)
+        # After the last block too: that it was fetched does not say that the board is idle again. What is raised
+        # above switches off at once (`_end`), which ends the acquisition as well.
+        self._abort(role)
 
     def _hand_over(self, role: BoardRole, block: ArrayBlock) -> None:
         assert self._writer is not None
@@ -254,7 +246,7 @@ class RecordBits(BenchProcedure):
         """Switch off and ask whether it is; the bench does so once more when it is left."""
         role = self.bench.roles.get("board") if self.bench is not None else None
         try:
-            if role is not None and not role.safe_state():
+            if isinstance(role, BoardRole) and not role.board.lost and not role.safe_state():
                 log.critical("the output of the board is still on: switch it off by hand")
         except BoardError as error:
             log.warning("%s; the bench tries again when it is left", error)
@@ -278,6 +270,8 @@ class RecordBits(BenchProcedure):
             log.warning("%s", error)
 
     def _switch_off(self, role: BoardRole) -> None:
+        if role.board.lost:
+            return  # the bench switches off over another connection, and the sooner the better
         try:
             role.safe_state()
         except BoardError as error:  # shutdown, and then the bench, try again and say so

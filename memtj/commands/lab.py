@@ -1,9 +1,18 @@
 """`memtj lab`: serve the simulated laboratory."""
 
+import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Pace(StrEnum):
+    """How fast pulses go."""
+
+    FAST = "fast"
+    REAL = "real"
 
 
 def lab(
@@ -13,8 +22,25 @@ def lab(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Seed of the simulated devices; without one, from the operating system."),
+        typer.Option(
+            min=0, help="Seed of the simulated devices; without one, the state's, or the operating system's."
+        ),
     ] = None,
+    pace: Annotated[
+        Pace | None,
+        typer.Option(help="fast: as fast as this computer simulates; real: as slow as the settings say."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Device of every box: one that is shipped (A, B, C, …) or a device file (TOML)."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="File that keeps the magnetisation from one run of the lab to the next."),
+    ] = None,
+    describe: Annotated[
+        bool, typer.Option("--describe", help="Say what the devices are, and end: nothing is served.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready.")] = False,
     exit_with_parent: Annotated[
         bool, typer.Option("--exit-with-parent", help="End when standard input closes.")
@@ -23,4 +49,27 @@ def lab(
     """Serve the simulated lab on this computer until Ctrl-C, and print the VISA resource of each of its boxes."""
     import mock_hw
 
-    mock_hw.serve(file, json=as_json, seed=seed, exit_with_stdin=exit_with_parent)
+    if describe:
+        _print(mock_hw.describe(file, device=device), as_json)
+        return
+    mock_hw.serve(
+        file,
+        json=as_json,
+        seed=seed,
+        pace=None if pace is None else pace.value,
+        device=device,
+        state=state,
+        exit_with_stdin=exit_with_parent,
+    )
+
+
+def _print(devices: dict[str, list[tuple[str, str]]], as_json: bool) -> None:
+    """Print what the device of each box is, as a table or as one JSON line."""
+    if as_json:
+        print(json.dumps({name: dict(rows) for name, rows in devices.items()}, ensure_ascii=False))
+        return
+    for name, rows in devices.items():
+        print(f"{name}:")
+        wide = max(len(quantity) for quantity, _ in rows)
+        for quantity, value in rows:
+            print(f"  {quantity:{wide}}  {value}")

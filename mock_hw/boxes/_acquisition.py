@@ -5,12 +5,15 @@ import threading
 import time
 import zlib
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mock_hw._array import Clock, Run, Sequence, SimulatedArray, stream_words
+from mock_hw._array import Run, Sequence, SimulatedArray, stream_words
+from mock_hw.boxes._idle import IdleTime
+from mock_hw.boxes._pace import Pace
 
 MAGIC = b"MTJB"
 HEADER = struct.Struct("<4sHHQQIIdQIIII")
@@ -31,7 +34,6 @@ class Plan:
     count: int
     block: int
     resistances: bool
-    seconds_per_pulse: float
 
 
 def fifo_capacity(positions: int, resistances: bool) -> int:
@@ -44,17 +46,31 @@ class Acquisition:
     """Makes blocks until its count is reached or `abort` is called.
 
     Each block is a `memoryview` of the complete answer to `FETCh?`: definite-length block and line feed.
-    `condition` is the board's; it is notified whenever a block is there or the thread has ended.
+    `condition` is the board's; it is notified whenever a block is there or the thread has ended. `capacity`
+    says how many blocks the FIFO holds now; `idle` how long the array has rested before; `ended` is called,
+    with the condition held, when the array is free again, and `failed` with a sentence where it cannot go on.
     """
 
     def __init__(
-        self, array: SimulatedArray, clock: Clock, plan: Plan, condition: threading.Condition
+        self,
+        array: SimulatedArray,
+        plan: Plan,
+        condition: threading.Condition,
+        *,
+        pace: Pace,
+        idle: IdleTime,
+        capacity: Callable[[], int],
+        ended: Callable[[], None],
+        failed: Callable[[str], None],
     ) -> None:
-        self._clock = clock
+        self._pace = pace
+        self._idle = idle
         self._plan = plan
         self._changed = condition
         self._fifo: deque[memoryview] = deque()
-        self._capacity = fifo_capacity(plan.block * plan.sequence.selection.cells, plan.resistances)
+        self._capacity = capacity
+        self._ended = ended
+        self._failed = failed
         self._pulses_done = 0
         self._sequence_number = 0
         self._aborted = False
@@ -62,7 +78,7 @@ class Acquisition:
         self._stalls = 0
         self._stalled = 0.0
         self._stalled_since: float | None = None
-        clock.freeze()
+        pace.begin()
         threading.Thread(target=self._main, args=(array,), name="array-board-pulses", daemon=True).start()
 
     # The properties and methods down to `take` are for holders of the board's condition.
@@ -113,15 +129,21 @@ class Acquisition:
         try:
             # Here and not in the constructor: it takes a while for a large array, and the board must stay
             # responsive.
+            array.rest(self._idle.seconds, temperature=self._plan.sequence.temperature)
             run = array.begin(self._plan.sequence)
             try:
                 self._make_blocks(run, np.zeros(stream_words(self._block_pulses() * run.cells), np.uint64))
             finally:
                 run.end()
+        except ValueError as error:
+            # The model of the device does not go as far as these settings, or as the drift has taken them.
+            self._failed(str(error))
         finally:
             with self._changed:
-                self._clock.thaw()
+                self._pace.end()
+                self._idle.used()
                 self._finished = True
+                self._ended()
                 self._changed.notify_all()
 
     def _make_blocks(self, run: Run, valid: NDArray[np.uint64]) -> None:
@@ -141,14 +163,14 @@ class Acquisition:
                     return
 
     def _wait_for_room(self) -> bool:
-        if self._aborted or len(self._fifo) < self._capacity:
+        if self._aborted or len(self._fifo) < self._capacity():
             return False
         self._stalls += 1
         self._stalled_since = time.monotonic()
-        self._clock.thaw()
-        while not self._aborted and len(self._fifo) >= self._capacity:
+        self._pace.end()
+        while not self._aborted and len(self._fifo) >= self._capacity():
             self._changed.wait()
-        self._clock.freeze()
+        self._pace.begin()
         self._stalled += time.monotonic() - self._stalled_since
         self._stalled_since = None
         return True
@@ -161,11 +183,11 @@ class Acquisition:
         return not self._aborted
 
     def _advance(self, pulses: int) -> None:
-        self._clock.advance(pulses * self._plan.seconds_per_pulse)
+        self._pace.spend(pulses * self._plan.sequence.seconds_per_pulse, self._go_on)
 
     def _make_block(self, run: Run, valid: NDArray[np.uint64], stalled: bool) -> memoryview | None:
         """One block, or None when it was aborted on the way."""
-        pulses, started = self._block_pulses(), self._clock.now()
+        pulses, started = self._block_pulses(), self._pace.now()
         positions = pulses * run.cells
         flags = SIMULATED | (STALLED if stalled else 0)
         valid = valid[: stream_words(positions)]

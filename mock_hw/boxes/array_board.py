@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mock_hw._array import Clock, Selection, Sequence, SimulatedArray
+from mock_hw._cell_faults import FaultyDevice
 from mock_hw._scpi import (
     Answer,
     Assembler,
@@ -29,8 +30,13 @@ from mock_hw._scpi import (
     units,
     word,
 )
+from mock_hw.boxes import _simulator_commands
 from mock_hw.boxes._acquisition import Acquisition, Plan, fifo_capacity
+from mock_hw.boxes._faults import BoardFaults, Piece
+from mock_hw.boxes._idle import IdleTime
+from mock_hw.boxes._pace import AsFastAsPossible, Pace
 
+MODEL = "ARRAY-BOARD-SIM"
 FIRMWARE = "1.0"
 LARGEST_BLOCK_BITS = 1 << 26
 LARGEST_BLOCK_READINGS = 1 << 21
@@ -87,7 +93,9 @@ class Settings:
 class ArrayBoard:
     """One board over one simulated array; any number of `Session`s (connections) talk to it at once.
 
-    `serial_number` goes into `*IDN?`; `limits` are those at power-on; `temperature` in kelvin.
+    `serial_number` goes into `*IDN?`; `limits` are those at power-on; `temperature` in kelvin; `pace` makes
+    what decides how board time passes; `seed` is that of the faults; `on_rest` is called when the array has been
+    used and is left alone again (by holders of the board's lock: it must not wait).
     """
 
     def __init__(
@@ -97,18 +105,27 @@ class ArrayBoard:
         serial_number: str = "0",
         limits: Limits | None = None,
         temperature: float = 300.0,
+        pace: Callable[[Clock], Pace] = AsFastAsPossible,
+        seed: int = 0,
+        on_rest: Callable[[], None] = lambda: None,
     ) -> None:
         self.array = array
         self.serial_number = serial_number
         self._power_on_limits = limits or Limits()
         self.temperature = temperature
         self.interlock_closed = True
+        self._pace = pace
+        self._on_rest = on_rest
+        cells = array.device if isinstance(array.device, FaultyDevice) else None
+        self.faults = BoardFaults(self, array.columns, cells, seed)
         # One lock for everything that commands touch; nothing slow happens under it.
         self.changed = threading.Condition(threading.RLock())
         self.sessions: list[Session] = []
         self.acquisition: Acquisition | None = None
         self.owner: Session | None = None
         self._closed = False
+        self.clock = Clock()
+        self.idle = IdleTime(self.clock)
         self._look = threading.Event()
         self._power_on()
         self._watcher = threading.Thread(target=self._watch, name="array-board-watchdog", daemon=True)
@@ -118,6 +135,8 @@ class ArrayBoard:
         self.limits = self._power_on_limits
         self.settings = Settings.after_reset(self.array.rows, self.array.columns, self.limits)
         self.clock = Clock()
+        self.idle.go_on(self.clock)
+        self.faults.power_cycled()
         self.trips = 0
         self._fed = time.monotonic()
 
@@ -128,6 +147,8 @@ class ArrayBoard:
         with self.changed:
             session = Session(self, hang_up)
             self.sessions.append(session)
+            for error in self.faults.first_errors:
+                session.status.push(error)
             return session
 
     def power_cycle(self) -> None:
@@ -163,6 +184,24 @@ class ArrayBoard:
             self.temperature = kelvin
             if kelvin > HOTTEST and self.output:
                 self._trip(103, "output switched off")
+
+    def queue_error(self, error: ScpiError) -> None:
+        """Put an error into the queues of all connections."""
+        with self.changed:
+            for session in self.sessions:
+                session.status.push(error)
+
+    def fifo_changed(self) -> None:
+        """The FIFO holds another number of blocks now: a stall may be over."""
+        with self.changed:
+            self.changed.notify_all()
+
+    def rested(self) -> tuple[dict[str, NDArray], float] | None:
+        """What of the array is to be kept, and for how many seconds it has rested; None while it is pulsed."""
+        with self.changed:
+            if self.acquisition is not None and self.acquisition.pulsing:
+                return None
+            return self.array.save(), self.idle.seconds
 
     # --- the rules (callers hold `changed`) ---
 
@@ -209,6 +248,7 @@ class ArrayBoard:
         """`ABORt;OUTPut OFF`."""
         self.abort()
         self.owner = None
+        self._on_rest()
 
     def abort(self) -> None:
         """End the acquisition, if there is one."""
@@ -288,9 +328,23 @@ class ArrayBoard:
         if self.running:
             raise ScpiError(-213)
         now = self.settings
-        per_row = (now.period + now.settle) * (1 if now.toggle else 2)
-        plan = Plan(self.sequence(), now.count, now.block, now.resistances, now.selection.rows * per_row)
-        self.acquisition = Acquisition(self.array, self.clock, plan, self.changed)
+        plan = Plan(self.sequence(), now.count, now.block, now.resistances)
+        positions = now.block * now.selection.cells
+        self.acquisition = Acquisition(
+            self.array,
+            plan,
+            self.changed,
+            pace=self._pace(self.clock),
+            idle=self.idle,
+            capacity=lambda: self.fifo_capacity(positions, now.resistances),
+            ended=self._on_rest,
+            failed=lambda why: self.queue_error(_beyond(why)),
+        )
+
+    def fifo_capacity(self, positions: int, resistances: bool) -> int:
+        """Blocks of `positions` positions that the FIFO holds at the moment."""
+        capacity = fifo_capacity(positions, resistances)
+        return capacity if self.faults.fifo is None else min(capacity, self.faults.fifo)
 
     def sequence(self) -> Sequence:
         """The present settings as the array wants them."""
@@ -307,6 +361,7 @@ class ArrayBoard:
             read_voltage=now.read_voltage,
             settle=now.settle,
             temperature=self.temperature,
+            period=now.period,
         )
 
     def read_resistances(self) -> NDArray[np.float32]:
@@ -314,19 +369,24 @@ class ArrayBoard:
         self.wait_until_still()
         if not self.output:
             raise ScpiError(-221, "the output is off")
-        return self.array.read(self.sequence())
+        try:
+            self.array.rest(self.idle.seconds, temperature=self.temperature)
+            readings = self.array.read(self.sequence())
+        except ValueError as error:
+            raise _beyond(str(error)) from error
+        self.idle.used()
+        return readings
 
     def forget(self, session: "Session") -> None:
-        """A connection has closed; its output goes off with it."""
-        if session is self.owner:
+        """A connection has closed; its output goes off with it (a board that hangs does not notice)."""
+        if session is self.owner and not self.faults.hung:
             self.switch_off()
         if session in self.sessions:
             self.sessions.remove(session)
 
     def _trip(self, number: int, detail: str) -> None:
         self.switch_off()
-        for session in self.sessions:
-            session.status.push(ScpiError(number, detail))
+        self.queue_error(ScpiError(number, detail))
 
     def _watch(self) -> None:
         while True:
@@ -342,6 +402,11 @@ class ArrayBoard:
                         left = None
             self._look.wait(left)
             self._look.clear()
+
+
+def _beyond(why: str) -> ScpiError:
+    """The model of the device does not go so far; an answer on the wire is ASCII."""
+    return ScpiError(-221, why.encode("ascii", "replace").decode().replace('"', "'"))
 
 
 def _largest_pulse(settings: Settings) -> float:
@@ -366,20 +431,25 @@ class Session:
         self.hang_up = hang_up
         self.status = Status()
         self.last_block: memoryview | None = None
+        self.cut = False
         self._dropped = False
         self._input = Assembler(4 * board.array.rows * board.array.columns + 64)
 
-    def feed(self, data: bytes | memoryview) -> Iterator[list[bytes | memoryview]]:
+    def feed(self, data: bytes | memoryview) -> Iterator[Iterable[Piece]]:
         """Act on received bytes; each item is one response message, in pieces to send one after the other.
 
-        Raises `mock_hw._scpi.InputClosed` when the connection should be closed.
+        A number among them is a pause in seconds. Raises `mock_hw._scpi.InputClosed` when the connection should
+        be closed.
         """
         for item in self._input.feed(data):
             if isinstance(item, ScpiError):
                 with self.board.changed:
                     self.status.push(item)
             elif response := self._execute(item):
-                yield response
+                yield self.board.faults.on_the_wire(item.text, response)
+                if self.cut:
+                    self.cut = False
+                    raise InputClosed("a simulated fault cuts it")
 
     def forget(self) -> None:
         """The board was without power: status, last block and the connection, where the wire has one, are lost.
@@ -398,6 +468,8 @@ class Session:
 
     def _execute(self, line: Line) -> list[bytes | memoryview]:
         with self.board.changed:
+            if self.board.faults.swallows(line.text):
+                return []
             self.board.feed_watchdog(self)
         answers: list[Answer] = []
         for unit in units(line.text, line.block):
@@ -419,7 +491,7 @@ class Session:
     def _perform(self, unit: Unit | ScpiError) -> Answer | None:
         if isinstance(unit, ScpiError):
             raise unit
-        command = TABLE.find(unit.header)
+        command = _EVERYTHING.find(unit.header)
         action = command.read if unit.query else command.write
         if action is None:
             raise ScpiError(-113, unit.header[:40] + ("?" if unit.query else ""))
@@ -549,20 +621,27 @@ def _stalls(s: Session) -> str:
 def _fifo(s: Session) -> str:
     now = s.board.settings
     blocks = 0 if s.board.acquisition is None else s.board.acquisition.blocks
-    return f"{blocks},{fifo_capacity(now.block * now.selection.cells, now.resistances)}"
+    return f"{blocks},{s.board.fifo_capacity(now.block * now.selection.cells, now.resistances)}"
 
 
 def _fetch(s: Session) -> memoryview:
     acquisition = s.board.acquisition
     answer = None if acquisition is None else acquisition.take(FETCH_WAIT)
-    s.last_block = memoryview(b"#10\n") if answer is None else answer
-    return s.last_block
+    if answer is None:
+        s.last_block = _NO_BLOCK
+        return _NO_BLOCK
+    s.last_block = answer
+    sent, s.cut = s.board.faults.fetched(answer)
+    return sent
 
 
 def _fetch_again(s: Session) -> memoryview:
     if s.last_block is None:
         raise ScpiError(-230, "no block was fetched on this connection")
-    return s.last_block
+    return s.last_block if s.last_block is _NO_BLOCK else s.board.faults.fetched_again(s.last_block)
+
+
+_NO_BLOCK = memoryview(b"#10\n")
 
 
 def _resistances(s: Session) -> memoryview:
@@ -570,7 +649,11 @@ def _resistances(s: Session) -> memoryview:
 
 
 def _identity(s: Session) -> str:
-    return f"MEMTJ,ARRAY-BOARD-SIM,{s.board.serial_number},{FIRMWARE}"
+    return f"MEMTJ,{s.board.faults.model or MODEL},{s.board.serial_number},{FIRMWARE}"
+
+
+def _temperature(s: Session) -> str:
+    return repr(s.board.temperature + s.board.array.device.temperature_offset)
 
 
 TABLE = Table(
@@ -591,7 +674,7 @@ TABLE = Table(
         Command("SYSTem:PROTocol", lambda s: "1.0"),
         Command("SYSTem:ORIGin", lambda s: "SIM"),
         Command("SYSTem:TIME", lambda s: repr(s.board.clock.now())),
-        Command("SYSTem:TEMPerature", lambda s: repr(s.board.temperature)),
+        Command("SYSTem:TEMPerature", _temperature),
         Command("SYSTem:INTerlock", lambda s: str(int(s.board.interlock_closed))),
         Command(
             "SYSTem:WATChdog", lambda s: repr(s.board.settings.watchdog), _set_watchdog, parameters=(number,)
@@ -652,3 +735,6 @@ TABLE = Table(
         Command("FETCh:AGAin", _fetch_again, owner_query=True, block_answer=True),
     )
 )
+
+# What the board answers to: the dialect, and what no other board has.
+_EVERYTHING = Table((*TABLE.commands, *_simulator_commands.TABLE.commands))

@@ -6,9 +6,13 @@ import re
 from pathlib import Path
 
 from drivers import _array_block, array_board
+from mock_hw._lab_file import BoxSettings, LabSection, LimitSettings
+from mock_hw._scpi import Table
+from mock_hw.boxes import _simulator_commands as simulator
 from mock_hw.boxes import array_board as box
 
 PAGE = Path(__file__).parents[2] / "docs" / "array-board-protocol.md"
+LAB_PAGE = PAGE.with_name("simulated-lab.md")
 _SENDING = {
     "write": 1,
     "ask": 1,
@@ -43,10 +47,9 @@ def of_the_driver() -> set[str]:
     return found
 
 
-def of_the_box() -> set[str]:
-    commands = box.TABLE.commands
-    return {short(command.header) + "?" for command in commands if command.read is not None} | {
-        short(command.header) for command in commands if command.write is not None
+def of_a_table(table: Table) -> set[str]:
+    return {short(command.header) + "?" for command in table.commands if command.read is not None} | {
+        short(command.header) for command in table.commands if command.write is not None
     }
 
 
@@ -60,7 +63,31 @@ def test_page_and_driver_name_the_same_commands():
 
 
 def test_page_and_simulated_board_name_the_same_commands():
-    assert of_the_box() == of_the_page()
+    assert of_a_table(box.TABLE) == of_the_page()
+
+
+def faults_of_the_page() -> list[tuple[str, str]]:
+    """First two columns of the table of faults: command, table of the lab file."""
+    section = LAB_PAGE.read_text("utf-8").split("## Faults")[1]
+    return re.findall(r"^\| `(SIM[^` ]+)`[^|]*\|([^|]*)\|", section, re.MULTILINE)
+
+
+def test_what_breaks_the_simulated_board_is_on_the_page_of_the_lab_and_nowhere_else():
+    assert of_a_table(simulator.TABLE) == {short(command) for command, _ in faults_of_the_page()}
+    assert all(command.header.startswith("SIMulator:") for command in simulator.TABLE.commands)
+    spoken = of_the_driver() | of_the_page() | of_a_table(box.TABLE)
+    assert not {header for header in spoken if header.startswith("SIM")}
+
+
+def test_the_page_of_the_lab_has_every_fault_of_its_file_with_its_keys():
+    schema = BoxSettings.model_json_schema()["$defs"]
+    kinds = {entry["properties"]["kind"]["const"]: set(entry["properties"]) for entry in schema.values()
+             if "kind" in entry["properties"]}  # fmt: skip
+    written = {}
+    for _, cell in faults_of_the_page():
+        if kind := re.search(r'`kind = "(\w+)"`', cell):
+            written[kind[1]] = set(re.findall(r"`(\w+)(?: =[^`]*)?`", cell))
+    assert written == kinds
 
 
 def test_the_header_has_the_layout_of_the_page():
@@ -73,3 +100,17 @@ def test_the_header_has_the_layout_of_the_page():
         offset += sizes[kind.strip()]
         layout += letters[kind.strip()]
     assert (offset, layout) == (_array_block.HEADER_BYTES, _array_block.HEADER.format)
+
+
+def test_the_page_of_the_lab_has_every_key_of_its_file():
+    section = LAB_PAGE.read_text("utf-8").split("## The lab file")[1].split("```toml")[0]
+    written: dict[str, set[str]] = {}
+    table = ""
+    for first, keys in re.findall(r"^\| ([^|]*)\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE):
+        table = first.strip(" `") or table
+        written.setdefault(table, set()).update(re.findall(r"`(\w+)`", keys))
+    assert written == {
+        "[lab]": set(LabSection.model_fields),
+        "[boxes.NAME]": set(BoxSettings.model_fields) - {"limits", "faults"},
+        "[boxes.NAME.limits]": set(LimitSettings.model_fields),
+    }

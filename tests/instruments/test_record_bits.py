@@ -203,12 +203,10 @@ def test_a_damaged_block_is_fetched_again(tampered, write_bench, tmp_path: Path,
     np.testing.assert_array_equal(rows["sequence"], np.arange(len(rows)))
 
 
-def test_a_wire_that_stays_bad_ends_it(tampered, write_bench, tmp_path: Path, wire):
-    def damage(number: int, block: bytes) -> list[bytes]:
-        return [block[:100] + b"\x00" * 20 + block[120:]]
-
+def test_a_wire_that_stays_bad_ends_it(bench_file: Path, tmp_path: Path, wire):
+    wire.send("SIM:FAUL:CORR 0,1000000")  # every block, and every repetition of one
     with pytest.raises(CorruptBlock, match="CRC-32"):
-        record(write_bench(tampered(damage)), tmp_path, calibrate=False)
+        record(bench_file, tmp_path, calibrate=False)
     assert not wire.output()
 
 

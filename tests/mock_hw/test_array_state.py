@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import norm
 
-from mock_hw import Selection, Sequence, SimulatedArray, StandInDevice
+from mock_hw import Selection, Sequence, MacrospinDevice, SimulatedArray
 from mock_hw._array import Run, stream_words
 
 FAMILY_WISE = 1e-6
@@ -19,10 +19,10 @@ def sequence(rows: int, columns: int, **changes) -> Sequence:
         selection=Selection(0, rows - 1, 0, columns - 1),
         mask=every.astype(bool),
         toggle=True,
-        voltage=1.34 * every,
-        width=0.34e-9,
-        reset_voltage=1.55,
-        reset_width=0.595e-9,
+        voltage=1.15 * every,
+        width=0.4e-9,
+        reset_voltage=1.28,
+        reset_width=0.58e-9,
         thresholds=123e3 * every,
         read_voltage=0.1,
         settle=1e-6,
@@ -60,7 +60,30 @@ class CertainDevice:
     def switching_probability(self, voltage, width, temperature, field, antiparallel):
         return np.where(voltage == 1.0, self.writes, self.resets).astype(float)
 
-    def resistances(self, voltage):
+    temperature_offset = 0.0
+
+    def retention_rate(self, temperature, field, antiparallel, *, powered=True):
+        return np.zeros(self.cells)
+
+    def compared(self, thresholds):
+        return thresholds
+
+    def converted(self, readings):
+        return readings
+
+    def advance(self, seconds):
+        pass
+
+    def wear(self, pulses, voltage):
+        pass
+
+    def save(self):
+        return {}
+
+    def load(self, saved):
+        pass
+
+    def resistances(self, voltage, temperature, relaxed, settle):
         return np.full(self.cells, 78e3), np.full(self.cells, 170e3)
 
     def read_noise(self, resistance, voltage, settle, temperature):
@@ -120,18 +143,18 @@ def _simulate_certain(device: CertainDevice, state: np.ndarray, seq: Sequence, p
 def test_same_seed_same_bits_whatever_the_blocks(columns, toggle):
     drawn = []
     for blocks in [(2100,), (1, 7, 92, 1000, 1000), (700,) * 3]:
-        array = SimulatedArray(StandInDevice(16 * columns, 4), 16, columns, 9)
-        run = array.begin(sequence(16, columns, toggle=toggle, reset_voltage=1.4))
+        array = SimulatedArray(MacrospinDevice.of("C", 16 * columns, 4), 16, columns, 9)
+        run = array.begin(sequence(16, columns, toggle=toggle, reset_voltage=1.1))
         bits, valid, failures = draw(run, *blocks)
         run.end()
         drawn.append((bits.tobytes(), valid.tobytes(), failures, array.antiparallel.tobytes()))
     assert len(set(drawn)) == 1
-    other = SimulatedArray(StandInDevice(16 * columns, 4), 16, columns, 10)
+    other = SimulatedArray(MacrospinDevice.of("C", 16 * columns, 4), 16, columns, 10)
     assert draw(other.begin(sequence(16, columns, toggle=toggle)), 2100)[0].tobytes() != drawn[0][0]
 
 
 def test_the_next_run_draws_other_numbers():
-    array = SimulatedArray(StandInDevice(64, 4), 8, 8, 9)
+    array = SimulatedArray(MacrospinDevice.of("C", 64, 4), 8, 8, 9)
     bits = [draw(array.begin(sequence(8, 8, toggle=False)), 100)[0].tobytes() for _ in range(2)]
     assert bits[0] != bits[1]
 
@@ -141,7 +164,22 @@ def _limit(tests: int) -> float:
     return float(norm.isf(FAMILY_WISE / tests / 2)) + 0.5
 
 
-def _laws(device: StandInDevice, seq: Sequence) -> tuple[np.ndarray, np.ndarray]:
+def levels(device: MacrospinDevice, seq: Sequence) -> tuple[np.ndarray, np.ndarray]:
+    """What the cells read in P and in AP under a sequence."""
+    relaxed = seq.period - seq.width + seq.settle
+    return device.resistances(seq.read_voltage, seq.temperature, relaxed, seq.settle)
+
+
+def above(device: MacrospinDevice, seq: Sequence) -> list[np.ndarray]:
+    """Probability of a reading above the threshold, in P and in AP."""
+    thresholds = device.compared(seq.thresholds.ravel())
+    return [
+        ndtr((r - thresholds) / device.read_noise(r, seq.read_voltage, seq.settle, 300.0))
+        for r in levels(device, seq)
+    ]
+
+
+def _laws(device: MacrospinDevice, seq: Sequence) -> tuple[np.ndarray, np.ndarray]:
     v = seq.voltage.ravel()
     p, q = (device.switching_probability(v, seq.width, 300.0, 0.0, s) for s in (False, True))
     return p, q
@@ -149,7 +187,7 @@ def _laws(device: StandInDevice, seq: Sequence) -> tuple[np.ndarray, np.ndarray]
 
 def test_toggle_flips_every_cell_with_its_own_probabilities():
     """Family-wise false-alarm rate 1e-6 over 3 × 4,096 tests."""
-    device = StandInDevice(4096, 2)
+    device = MacrospinDevice.of("C", 4096, 2)
     seq = sequence(64, 64)
     bits, _, _ = draw(SimulatedArray(device, 64, 64, 31).begin(seq), 4096)
     p, q = _laws(device, seq)
@@ -168,12 +206,12 @@ def test_toggle_flips_every_cell_with_its_own_probabilities():
 
 def test_reset_mode_mean_of_every_cell_and_failed_resets():
     """Family-wise false-alarm rate 1e-6 over 2 × 4,096 tests; the reset is made poor so that many fail."""
-    device = StandInDevice(4096, 2)
-    seq = sequence(64, 64, toggle=False, reset_voltage=1.36, reset_width=0.5e-9)
+    device = MacrospinDevice.of("C", 4096, 2)
+    seq = sequence(64, 64, toggle=False, reset_voltage=1.2, reset_width=0.46e-9)
     pulses = 4096
     bits, valid, failures = draw(SimulatedArray(device, 64, 64, 31).begin(seq), pulses)
     p, q = _laws(device, seq)
-    r = device.switching_probability(np.full(4096, 1.36), 0.5e-9, 300.0, 0.0, True)
+    r = device.switching_probability(np.full(4096, 1.2), 0.46e-9, 300.0, 0.0, True)
     good, ones = valid.sum(axis=0), bits.sum(axis=0)
     limit = _limit(2 * 4096)
     z = (ones - good * p) / np.sqrt(good * p * (1 - p))
@@ -188,14 +226,14 @@ def test_reset_mode_mean_of_every_cell_and_failed_resets():
 
 def test_read_errors_are_folded_in_for_every_cell():
     """Family-wise false-alarm rate 1e-6 over 4,096 tests; a poor read voltage makes a tenth of the readings wrong."""
-    device = StandInDevice(4096, 2)
-    seq = sequence(64, 64, read_voltage=0.002, settle=1e-8, thresholds=np.full((64, 64), 115e3))
+    device = MacrospinDevice.of("C", 4096, 2)
+    seq = sequence(64, 64, read_voltage=0.001, settle=5e-8, thresholds=np.full((64, 64), 115e3))
     bits, _, _ = draw(SimulatedArray(device, 64, 64, 31).begin(seq), 4096)
     p, q = _laws(device, seq)
-    above = [ndtr((r - 115e3) / device.read_noise(r, 0.002, 1e-8, 300.0)) for r in device.resistances(0.002)]
-    assert 0.02 < above[0].mean() < 0.45
+    high = above(device, seq)
+    assert 0.02 < high[0].mean() < 0.45
     a, rho = p / (p + q), np.abs(1 - p - q)
-    mean = (1 - a) * above[0] + a * above[1]
+    mean = (1 - a) * high[0] + a * high[1]
     z = (bits.mean(axis=0) - mean) / np.sqrt(mean * (1 - mean) / len(bits) * (1 + rho) / (1 - rho))
     assert np.abs(z).max() < _limit(4096)
     assert z.std() > 0.8
@@ -203,18 +241,18 @@ def test_read_errors_are_folded_in_for_every_cell():
 
 def test_read_errors_decide_over_reset_and_check_too():
     """Family-wise false-alarm rate 1e-6 over 2 × 4,096 tests, against the exact two-state chain of every cell."""
-    device = StandInDevice(4096, 2)
+    device = MacrospinDevice.of("C", 4096, 2)
     seq = sequence(
         64, 64, toggle=False, read_voltage=0.002, settle=1e-8, thresholds=np.full((64, 64), 115e3),
-        reset_voltage=1.36, reset_width=0.5e-9,
+        reset_voltage=1.2, reset_width=0.48e-9,
     )  # fmt: skip
     pulses = 4096
     bits, valid, failures = draw(SimulatedArray(device, 64, 64, 31).begin(seq), pulses)
     p, q = _laws(device, seq)
     r_p, r_ap = (
-        device.switching_probability(np.full(4096, 1.36), 0.5e-9, 300.0, 0.0, s) for s in (False, True)
+        device.switching_probability(np.full(4096, 1.2), 0.48e-9, 300.0, 0.0, s) for s in (False, True)
     )
-    e0, e1 = (ndtr((r - 115e3) / device.read_noise(r, 0.002, 1e-8, 300.0)) for r in device.resistances(0.002))
+    e0, e1 = above(device, seq)
     stay, rise = 1 - e1 * r_ap, e0 * r_p
     memory = (stay - rise) * (1 - p - q)
     before = (p + rise * (1 - p - q)) / (1 - memory)
@@ -232,7 +270,7 @@ def test_read_errors_decide_over_reset_and_check_too():
 
 def test_cells_are_independent_of_their_neighbours():
     """Family-wise false-alarm rate 1e-6 over 8 × 4,096 pairs of cells, near, a word, and a group apart."""
-    device = StandInDevice(4096, 2)
+    device = MacrospinDevice.of("C", 4096, 2)
     seq = sequence(64, 64, toggle=False)
     bits, _, _ = draw(SimulatedArray(device, 64, 64, 5).begin(seq), 4096)
     b = bits - bits.mean(axis=0)
@@ -247,8 +285,8 @@ def test_cells_are_independent_of_their_neighbours():
 
 def test_resistances_follow_the_states_and_carry_nan_where_invalid():
     rows, columns = 4, 6
-    device = StandInDevice(24, 3)
-    seq = sequence(rows, columns, toggle=False, reset_voltage=1.34, reset_width=0.34e-9)
+    device = MacrospinDevice.of("C", 24, 3)
+    seq = sequence(rows, columns, toggle=False, reset_voltage=1.15, reset_width=0.4e-9)
     seq.mask[1, 2] = False
     readings, states = [], []
     for blocks in ((50,), (20, 30)):
@@ -261,7 +299,7 @@ def test_resistances_follow_the_states_and_carry_nan_where_invalid():
     assert failed > 0
     np.testing.assert_array_equal(np.isnan(readings[0]), valid == 0)
     assert (valid[:, 8] == 0).all()
-    r_p, r_ap = device.resistances(0.1)
+    r_p, r_ap = levels(device, seq)
     expected = np.where(bits, r_ap, r_p)
     sigma = device.read_noise(expected, 0.1, 1e-6, 300.0)
     z = ((readings[0] - expected) / sigma)[valid == 1]
@@ -270,7 +308,7 @@ def test_resistances_follow_the_states_and_carry_nan_where_invalid():
 
 
 def test_a_run_that_is_told_to_stop_stops_and_keeps_the_state():
-    array = SimulatedArray(StandInDevice(4096, 2), 64, 64, 1)
+    array = SimulatedArray(MacrospinDevice.of("C", 4096, 2), 64, 64, 1)
     run = array.begin(sequence(64, 64))
     pulses, asked = 16384, []
 

@@ -3,17 +3,28 @@
 import re
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from mock_hw import Lab, LabSettings
 from mock_hw._scpi import ERRORS, spellings
 from mock_hw.boxes.array_board import TABLE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "array-board-protocol.md").read_text(encoding="utf-8")
 CELLS = 4096
 OPERATING = "PULS:VOLT 1.34;WIDT 0.34e-9;:RES:VOLT 1.55;WIDT 0.595e-9;:SENS:VOLT 0.1"
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A board whose device stands pulses that are longer than the board's shortest period."""
+    box = {"kind": "array-board", "device": "A", "limits": {"voltage": 2.0, "width": 10e-9}}
+    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=20) as lab:
+        yield lab
+
 
 # Page header → parameters that are accepted after power-on, and what the query answers then. None: not a setting.
 SETTINGS = {
@@ -56,7 +67,7 @@ QUERIES = {
     "SYSTem:PROTocol?": r"1\.0",
     "SYSTem:ORIGin?": "SIM",
     "SYSTem:TIME?": r"\d+\.\d+",
-    "SYSTem:TEMPerature?": r"300\.0",
+    "SYSTem:TEMPerature?": r"(29[89]|30[01])\.\d+",
     "SYSTem:INTerlock?": "1",
     "SYSTem:WATChdog?": r"5\.0",
     "SYSTem:WATChdog:TRIPs?": "0",
@@ -191,7 +202,7 @@ def test_resistance_query(client):
     assert 5 < high.sum() < 35
     assert ((reading > 60e3) & (reading < 210e3)).all()
     np.testing.assert_array_equal(high, again > 123e3)
-    assert (reading != again).all()
+    assert (reading != again).mean() > 0.5  # the converter gives some the same number twice
 
 
 # --- lines ----------------------------------------------------------------------------------------------------------

@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from mock_hw import Lab, LabError
+import mock_hw
+from mock_hw import Lab, LabError, describe
 
 TWO_BOXES = """
 [lab]
@@ -42,7 +44,8 @@ def test_boxes_of_a_file(tmp_path):
         assert list(lab.resources) == ["small", "hot"]
         small, hot = lab.resources.values()
         assert ask(small, "ARR:SIZE?;*IDN?") == "3,5;MEMTJ,ARRAY-BOARD-SIM,S-7,1.0"
-        assert ask(hot, "ARR:SIZE?;:SYST:TEMP?;:LIM:VOLT?") == "64,64;320.0;1.5"
+        assert ask(hot, "ARR:SIZE?;:LIM:VOLT?") == "64,64;1.5"
+        assert float(ask(hot, "SYST:TEMP?")) == pytest.approx(320, abs=3)
         with pytest.raises(LabError, match="no box 'cold'; it serves small, hot"):
             lab.power_cycle("cold")
     assert lab.resources == {}
@@ -73,6 +76,7 @@ def test_serial_box(tmp_path):
         ("[boxes.a]\nkind = 'array-board'\nrows = 0", r"boxes\.a\.rows: .*greater than or equal to 1"),
         ("[boxes.a]\nkind = 'array-board'\nrows = '64'", r"boxes\.a\.rows: .*integer"),
         ("[boxes.a]\nkind = 'array-board'\nlimits.width = nan", r"boxes\.a\.limits\.width: .*finite"),
+        ("[boxes.a]\nkind = 'array-board'\ndevice = 3", r"boxes\.a\.device: .*string"),
         ("[boxes.a\nkind =", "not valid TOML: .*line 1"),
     ],
 )
@@ -92,6 +96,42 @@ def test_missing_file_and_taken_port(tmp_path):
         path.write_text(f'[boxes.a]\nkind = "array-board"\nport = {taken.getsockname()[1]}\n')
         with pytest.raises(LabError, match=r"box 'a' cannot be served on 127\.0\.0\.1:"), Lab.from_toml(path):
             pass
+
+
+def test_devices_of_boxes_and_of_the_call(tmp_path):
+    def sets(**call: str) -> dict[str, str]:
+        return {box: dict(rows)["set"][0] for box, rows in describe(path, **call).items()}
+
+    one = '[boxes.a]\nkind = "array-board"\n'
+    path = tmp_path / "lab.toml"
+    path.write_text(one + 'device = "A"\n' + one.replace("boxes.a", "boxes.b"))
+    assert sets() == {"a": "A", "b": "C"}
+    assert sets(device="B") == {"a": "B", "b": "B"}
+    # A device file lies beside the lab file, wherever the lab is started from.
+    (tmp_path / "mine.toml").write_text(
+        (Path(mock_hw.__file__).parent / "devices" / "A.toml").read_text("utf-8")
+    )
+    path.write_text(one + 'device = "mine.toml"\n')
+    assert sets() == {"a": "A"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ('device = "Q"', "box 'a': there is no device 'Q': name one of A, B, C"),
+        ('device = "none.toml"', r"box 'a': cannot read the device file .*none\.toml"),
+        (
+            "limits.voltage = 2.5",
+            r"limits\.voltage = 2\.5 V is beyond the 2 V that the model of device 'C' covers",
+        ),
+        ("limits.width = 1e-8", r"limits\.width = 1e-08 s is beyond the 2e-09 s"),
+    ],
+)
+def test_a_device_that_cannot_be_had(tmp_path, lines, message):
+    path = tmp_path / "lab.toml"
+    path.write_text(f'[boxes.a]\nkind = "array-board"\n{lines}\n')
+    with pytest.raises(LabError, match=message):
+        Lab.from_toml(path)
 
 
 def test_without_a_seed_the_lab_says_which_it_took():

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from mock_hw import SimulatedArray, StandInDevice
+from mock_hw import MacrospinDevice, SimulatedArray
 from mock_hw._wires import MAX_CONNECTIONS, TcpWire
 from mock_hw.boxes import ArrayBoard
 
@@ -159,7 +159,7 @@ def ask_for_ever(sock: socket.socket) -> None:
 
 
 def test_a_client_that_never_reads_is_closed_and_its_output_goes_off():
-    board = ArrayBoard(SimulatedArray(StandInDevice(4096, 1), 64, 64, 1))
+    board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
     wire = TcpWire(board, send_timeout=0.5)
     try:
         memory = psutil.Process().memory_info().rss
@@ -179,7 +179,7 @@ def test_a_client_that_never_reads_is_closed_and_its_output_goes_off():
 
 
 def test_slow_reader_gets_everything():
-    board = ArrayBoard(SimulatedArray(StandInDevice(4096, 1), 64, 64, 1))
+    board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
     wire = TcpWire(board, send_timeout=1.0)
     try:
         with socket.socket() as slow:
@@ -227,7 +227,7 @@ class TestSerial:
     def served(self):
         from mock_hw._wires import SerialWire
 
-        board = ArrayBoard(SimulatedArray(StandInDevice(4096, 1), 64, 64, 1))
+        board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
         wire = SerialWire(board, send_timeout=0.5)
         yield board, wire
         wire.close()

@@ -1,0 +1,178 @@
+"""The state file: what of a simulated laboratory outlives its process, and the lock that gives it to one lab."""
+
+import contextlib
+import os
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mock_hw._errors import LabError
+
+FORMAT = "memtj simulated laboratory"
+VERSION = 1
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@dataclass(frozen=True)
+class BoxState:
+    """What one box's array keeps: `arrays` as `SimulatedArray.save` gives them.
+
+    `device` names the device; `taken` is the UTC time (seconds since 1970) at which the array had been left
+    alone, under power, for `idle` seconds.
+    """
+
+    arrays: Mapping[str, NDArray]
+    device: str
+    taken: float
+    idle: float
+
+
+@dataclass(frozen=True)
+class LabState:
+    """What a laboratory keeps: its seed, and one state for each box."""
+
+    seed: int
+    boxes: Mapping[str, BoxState]
+
+
+class StateFile:
+    """A file of one laboratory's state, locked until `close` or the end of the process, however it ends.
+
+    Format: numpy's .npz without pickles. It is replaced as a whole, so a reader sees an old or a new state.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(os.path.realpath(path))
+        self._descriptor = -1
+        if self.path.is_dir():
+            raise LabError(f"the state file {self.path} is a folder: name a file")
+        try:
+            self._descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise LabError(
+                f"the state file {self.path} cannot be locked ({error.strerror}): name one in a folder that "
+                "exists and can be written"
+            ) from error
+        try:
+            _lock(self._descriptor)
+        except OSError as error:
+            self.close()
+            raise LabError(
+                f"the state file {self.path} is in use by another lab: end that one, or name another file"
+            ) from error
+
+    def close(self) -> None:
+        """Give the file to the next lab."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def read(self) -> LabState | None:
+        """The state, None where there is no file; raises `LabError` where it is damaged or not ours."""
+        if not self.path.exists():
+            return None
+        try:
+            if not zipfile.is_zipfile(self.path):
+                raise ValueError("it is no whole .npz file")
+            with np.load(self.path, allow_pickle=False) as content:
+                return _parse(content)
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            EOFError,
+            MemoryError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
+            why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise LabError(
+                f"{self.path} cannot be read as the state of a lab ({why}): name another file, or move it away "
+                "to begin anew"
+            ) from error
+
+    def write(self, state: LabState) -> None:
+        """Replace the state; raises `LabError`, and leaves the old one, where that fails."""
+        if self._descriptor < 0:
+            raise LabError(f"the state file {self.path} has been given back: make another lab of it")
+        new = self.path.with_name(self.path.name + ".new")
+        try:
+            with new.open("wb") as file:
+                np.savez(file, allow_pickle=False, **_flat(state))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(new, self.path)
+            _keep_name(self.path.parent)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise LabError(
+                f"the state of the lab cannot be written to {self.path} ({error.strerror or error}): make room, "
+                "or name another file"
+            ) from error
+
+
+def _flat(state: LabState) -> dict[str, NDArray]:
+    values: dict[str, object] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "seed": str(state.seed),  # a seed may be larger than any integer of numpy
+        "saved": datetime.fromtimestamp(time.time(), UTC).isoformat(),
+        "boxes": list(state.boxes),
+    }
+    for number, box in enumerate(state.boxes.values()):
+        own = {"device": box.device, "taken": box.taken, "idle": box.idle}
+        values |= {f"{number}.{name}": value for name, value in own.items()}
+        values |= {f"{number}.array.{name}": value for name, value in box.arrays.items()}
+    return {name: np.asarray(value) for name, value in values.items()}
+
+
+def _parse(content: Mapping[str, NDArray]) -> LabState:
+    if str(content["format"]) != FORMAT:
+        raise ValueError("it is of another program")
+    if int(content["version"]) != VERSION:
+        raise ValueError(
+            f"it has version {int(content['version'])} of the format, and this program {VERSION}"
+        )
+    boxes = {}
+    for number, name in enumerate(content["boxes"].tolist()):
+        prefix = f"{number}.array."
+        boxes[str(name)] = BoxState(
+            arrays={key.removeprefix(prefix): content[key] for key in content if key.startswith(prefix)},
+            device=str(content[f"{number}.device"]),
+            taken=float(content[f"{number}.taken"]),
+            idle=float(content[f"{number}.idle"]),
+        )
+    return LabState(int(str(content["seed"])), boxes)
+
+
+def _keep_name(folder: Path) -> None:
+    """Have the new name outlive a power failure too, where folders can be written out (not on Windows)."""
+    if sys.platform != "win32":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,173 @@
+"""How long a state lasts at rest: escape rates over the barrier.
+
+Kramers' theory for the magnetisation (Brown 1963; Coffey, Garanin and McCarthy, Adv. Chem. Phys. 117, 528, 2001): the
+Langer rate of intermediate to high damping times Mel'nikov's depopulation factor, with the saddle's azimuth integrated
+exactly instead of as a Gaussian; without an in-plane field Brown's formula for the axial case.
+"""
+
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import i0e
+
+from mock_hw.physics._constants import BOLTZMANN, GAMMA
+from mock_hw.physics._parameters import REFERENCE_TEMPERATURE, DeviceParameters
+
+Floats = NDArray[np.float64]
+
+
+def escape_rate(
+    anisotropy: Floats, in_plane: Floats, out_of_plane: Floats, moment: float, damping: float, temperature: float
+) -> Floats:
+    """Rate in 1/s of leaving the well m_z > 0; fields (cells,) in tesla, `moment` in A m².
+
+    For barriers of a few k_B T or more. `anisotropy` is B_k; turn the sign of `out_of_plane` for the other well. Where
+    the field leaves no well the rate is the attempt frequency, γ B_k / 2π.
+    """
+    k, x, z = (np.ascontiguousarray(field, np.float64) for field in (anisotropy, in_plane, out_of_plane))
+    thermal = BOLTZMANN * temperature / moment
+    out = np.empty(len(k))
+    if x.any():
+        _transverse(k, x, z, thermal, damping, *_action_grid(), *_depopulation_grid(), *_azimuth_grid(), out)
+    else:
+        _axial(k, z, thermal, damping, out)
+    return out
+
+
+def hysteresis(
+    parameters: DeviceParameters, fields: Floats, seconds: float, *, temperature: float = REFERENCE_TEMPERATURE
+) -> Floats:
+    """Probability of AP after each of the out-of-plane `fields` (steps,) in tesla, held for `seconds` one by one.
+
+    The free layer starts in equilibrium at the first field. Two states and their escape rates: for sweeps that are slow
+    beside the free layer's precession.
+    """
+    p = parameters
+    k, x = np.full(len(fields), p.anisotropy_field), np.full(len(fields), p.field.in_plane)
+    z = np.asarray(fields, np.float64) + p.field.out_of_plane
+    rates = [
+        escape_rate(k, x, sign * z, p.moment, p.free_layer.damping, temperature) for sign in (1.0, -1.0)
+    ]
+    out, now = np.empty(len(fields)), rates[0][0] / (rates[0][0] + rates[1][0])
+    for step, (leave, back) in enumerate(zip(*rates, strict=True)):
+        settled = leave / (leave + back)
+        now = settled + (now - settled) * np.exp(-(leave + back) * seconds)
+        out[step] = now
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _axial(k, z, thermal, damping, out):
+    for n in range(len(out)):
+        stability, h = k[n] / (2 * thermal), z[n] / k[n]
+        out[n] = GAMMA * k[n] / (2 * np.pi)
+        if h > -1:
+            rate = GAMMA * damping / (1 + damping**2) * k[n] * np.sqrt(stability / np.pi)
+            rate *= max(1 - h * h, 0.0) * (1 + h) * np.exp(-stability * (1 + h) ** 2)
+            out[n] = min(out[n], rate)
+
+
+@numba.njit(cache=True, nogil=True)
+def _transverse(
+    k, x, z, thermal, damping, action_at, action, loss_at, depopulation, azimuth_at, azimuth_factor, out
+):  # fmt: skip
+    for n in range(len(out)):
+        out[n] = GAMMA * k[n] / (2 * np.pi)
+        h = x[n] / k[n]
+        if h >= 0.999:
+            continue
+        well, well_t, well_p = _stationary(k[n], x[n], z[n], np.arcsin(h))
+        top, top_t, top_p = _stationary(k[n], x[n], z[n], np.pi / 2)
+        barrier = (_energy(k[n], x[n], z[n], top) - _energy(k[n], x[n], z[n], well)) / thermal
+        if not (barrier > 0 and well_t * well_p > 0 and top_t < 0 < top_p):
+            continue
+        growth = -top_t - top_p + np.sqrt((top_t - top_p) ** 2 - 4 * top_t * top_p / damping**2)
+        growth *= GAMMA * damping / (2 * (1 + damping**2))
+        langer = growth / (2 * np.pi) * np.sqrt(well_t * well_p / (-top_t * top_p))
+        langer *= _between(azimuth_at, azimuth_factor, np.log(x[n] / thermal))
+        loss = np.log(damping * _between(action_at, action, h) * k[n] / thermal)
+        out[n] = min(out[n], langer * np.exp(_between(loss_at, depopulation, loss) - barrier))
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _energy(k, x, z, theta):
+    """Energy over the moment, in tesla, in the plane of the fields."""
+    c = np.cos(theta)
+    return -0.5 * k * c * c - x * np.sin(theta) - z * c
+
+
+@numba.njit(cache=True, nogil=True)
+def _stationary(k, x, z, theta):
+    """The stationary point near `theta`, and the energy's curvatures along theta and across it."""
+    s, c, along = np.sin(theta), np.cos(theta), 0.0
+    for _ in range(5):
+        along = k * (c * c - s * s) + x * s + z * c
+        theta -= (k * c * s - x * c + z * s) / along
+        s, c = np.sin(theta), np.cos(theta)
+    return theta, along, x / s
+
+
+@numba.njit(cache=True, nogil=True)
+def _between(nodes, values, x):
+    """Linear interpolation on evenly spaced nodes; the ends beyond them."""
+    u = (x - nodes[0]) / (nodes[1] - nodes[0])
+    i = min(max(int(u), 0), len(nodes) - 2)
+    t = min(max(u - i, 0.0), 1.0)
+    return values[i] + t * (values[i + 1] - values[i])
+
+
+@lru_cache(maxsize=1)
+def _azimuth_grid() -> tuple[Floats, Floats]:
+    """The saddle's azimuth integrated exactly over the Gaussian, over the logarithm of B_x · moment / k_B T."""
+    at = np.linspace(np.log(1e-6), np.log(1e6), 2000)
+    x = np.exp(at)
+    return at, np.sqrt(2 * np.pi * x) * i0e(x)
+
+
+@lru_cache(maxsize=1)
+def _action_grid() -> tuple[Floats, Floats]:
+    """`_action` over h, to be interpolated: an array has many cells."""
+    h = np.linspace(1e-6, 0.999, 1000)
+    return h, _action(h)
+
+
+@lru_cache(maxsize=1)
+def _depopulation_grid() -> tuple[Floats, Floats]:
+    """Logarithm of A(d)² / A(2 d), two wells that exchange, over the logarithm of the loss d."""
+    loss = np.linspace(np.log(1e-4), np.log(1e4), 1000)
+    d = np.exp(loss)
+    return loss, 2 * np.log(_depopulation(d)) - np.log(_depopulation(2 * d))
+
+
+def _action(h: Floats) -> Floats:
+    """Energy lost in one turn on the separatrix of a well, over damping and moment · B_k, for h = B_x / B_k.
+
+    On it m_z² = 2 h (1 − m_x), so with m_x as the parameter the integral of |m × B| |dm| = |m × B|² dt is one of
+    elementary functions; dt = dm_x / |B_k m_z m_y|.
+    """
+    t = (np.arange(2000) + 0.5) / 2000
+    h = np.clip(np.asarray(h, np.float64), 1e-6, 0.999)[..., None]
+    # m_x from 2 h − 1, where m_y vanishes, to the saddle at 1.
+    low = 2 * h - 1
+    # The substitution takes away the square-root singularity at the turning point.
+    u = low + (1 - low) * t * t
+    du = (1 - low) * 2 * t / len(t)
+    mz2 = 2 * h * (1 - u)
+    my2 = np.maximum(1 - u * u - mz2, 1e-30)
+    torque2 = np.maximum(h * h + mz2 - (h * u + mz2) ** 2, 0)
+    speed = np.sqrt(np.maximum(mz2 * my2, 1e-60))
+    # Both halves of the turn, m_y > 0 and m_y < 0.
+    return 2 * np.sum(torque2 / speed * du, axis=-1)
+
+
+def _depopulation(loss: Floats) -> Floats:
+    """Mel'nikov's factor A: 1 for strong damping, the energy lost in a turn over k_B T for weak."""
+    x = (np.arange(400) + 0.5) / 400
+    # Lambda from 0 to infinity by lambda = tan(pi x / 2) / 2; the integrand is even.
+    lam = np.tan(np.pi * x / 2) / 2
+    square = lam**2 + 0.25
+    loss = np.asarray(loss, np.float64)[..., None]
+    # d lambda / (lambda² + 1/4) = pi dx under this substitution.
+    return np.exp(np.sum(np.log1p(-np.exp(-loss * square)), axis=-1) / len(x))

@@ -1,0 +1,253 @@
+"""What the stack does about each fault of docs/simulated-lab.md, set over a second connection while it records."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drivers import ArrayBoard, BoardError, CorruptBlock
+from entropy import Store, cell_statistics
+from instruments import Bench, BenchError, run
+from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
+
+CELLS = 32 * 40
+BLOCK = CELLS * 200
+
+
+def record(bench_file: Path, folder: Path, **parameters: Any) -> RecordingSummary:
+    parameters = {"mode": "toggle", "bits": 20 * BLOCK, "block_bits": BLOCK, "calibrate": False, **parameters}
+    with Bench.from_toml(bench_file) as bench, Store(folder / "store") as store:
+        return run(RecordBits(bench=bench, store=store, **parameters), folder / "rows.csv")
+
+
+@pytest.fixture
+def impatient(resource: str, write_bench: Callable[..., Path]) -> Path:
+    """A bench whose driver waits 0.7 s for an answer instead of 2 s: enough for `FETCh?`, which waits for 0.5 s."""
+    driver = 'driver = "ArrayBoard"'
+    return write_bench(resource, (driver, f"{driver}\noptions = {{ timeout = 700 }}"), name="impatient.toml")
+
+
+@pytest.fixture
+def break_while_recording(impatient: Path, tmp_path: Path, wire) -> Callable[..., BoardError]:
+    """Record without end, send a fault when some blocks are there, and return what ends the recording."""
+
+    def record_until(fault: str, **parameters: Any) -> BoardError:
+        sent: list[str] = []
+        with Store(tmp_path / "store") as store, pytest.raises(BoardError) as caught:  # noqa: PT012
+            with Bench.from_toml(impatient) as bench:
+                parameters = {"mode": "toggle", "block_bits": BLOCK, "calibrate": False, **parameters}
+                procedure = RecordBits(bench=bench, store=store, bits=0, **parameters)
+
+                def look(progress: RecordingProgress) -> None:
+                    if progress.blocks >= 3 and not sent:
+                        wire.send(fault)
+                        sent.append(fault)
+
+                run(procedure, tmp_path / "rows.csv", look)
+        return caught.value
+
+    return record_until
+
+
+def what_was_recorded(folder: Path) -> np.ndarray:
+    """The rows of the blocks, after every block has been checked and every account added up."""
+    with Store(folder / "store") as store:
+        (buffer,) = store.buffers()
+        report, accounts = store.verify(), store.accounts()
+        rows = store.rows(buffer.uuid)
+    assert report.ok, report.problems
+    assert accounts.balanced
+    assert accounts.recorded == accounts.free == rows["bits"].sum() == report.bits
+    # A recording in which resets failed goes on with another acquisition, whose sequence begins anew.
+    begins = rows["sequence"] == 0
+    np.testing.assert_array_equal(np.diff(rows["sequence"].astype(int))[~begins[1:]], 1)
+    return rows
+
+
+# Cells
+
+
+def test_broken_cells_are_left_out_with_their_reason(bench_file: Path, tmp_path: Path, wire):
+    wire.send("SIM:FAUL:SHOR 3,4;OPEN 5,6;STUC 7,8,P;STUC 9,10,AP")
+    summary = record(bench_file, tmp_path, calibrate=True)
+    reasons = {(row, column): reason for row, column, reason in summary.quarantined}
+    broken = {
+        (3, 4): "shorted",
+        (5, 6): "open",
+        (7, 8): "no two separate resistances: stuck, or its states overlap",
+        (9, 10): "no two separate resistances: stuck, or its states overlap",
+    }
+    assert reasons.items() >= broken.items()
+    # The spread of sound cells may put one or the other out of reach of its trim.
+    others = [reason for cell, reason in reasons.items() if cell not in broken]
+    assert set(others) <= {"its switching probability cannot be brought near one half"}
+    assert len(others) < CELLS / 100
+    assert summary.cells_used == CELLS - len(reasons)
+    what_was_recorded(tmp_path)
+    with Store(tmp_path / "store") as store:
+        counts = cell_statistics(store).counts.reshape(32, 40)
+    assert {(int(row), int(column)) for row, column in np.argwhere(counts == 0)} == set(reasons)
+
+
+def test_drift_shows_in_the_blocks_and_the_recording_goes_on(bench_file: Path, tmp_path: Path, wire):
+    """A pulse that loses its voltage writes no ones any more; a million outcomes of a block leave 0.003 to chance.
+
+    The simulated cells follow the drift in steps of 65,536 pulses at most, which is a third of this recording.
+    """
+    blocks, pulses = 200, 1000
+    seconds = blocks * pulses * 32 * 2 * 1.006e-6
+    wire.send("SIM:FAUL:FIFO 2;RATE 30e6")  # the board is no further than the host, which is not too fast
+    sent: list[str] = []
+    with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
+        procedure = RecordBits(
+            bench=bench,
+            store=store,
+            mode="reset",
+            bits=blocks * pulses * CELLS,
+            block_bits=pulses * CELLS,
+            calibrate=False,
+        )
+
+        def look(progress: RecordingProgress) -> None:
+            if progress.blocks >= 5 and not sent:
+                sent.append(f"SIM:FAUL:DRIF {-3 / seconds * 3600:.6g}")
+                wire.send(sent[0])
+
+        summary = run(procedure, tmp_path / "rows.csv", look)
+    assert summary.bits >= blocks * pulses * CELLS
+    rows = what_was_recorded(tmp_path)
+    ones = rows["ones"] / rows["bits"]
+    assert ones[:5].min() > 0.3
+    assert ones[-50:].max() < 0.05
+
+
+# The wire
+
+
+def test_dropped_connection(break_while_recording, tmp_path: Path, wire):
+    error = break_while_recording("SIM:FAUL:DROP 5")
+    assert error.lost
+    assert "is lost" in str(error)
+    assert "check its power and the wire" in str(error)
+    assert not wire.output()
+    assert len(what_was_recorded(tmp_path)) >= 8
+    assert wire.ask("SIM:FAUL?") == '""'
+
+
+@pytest.mark.parametrize(("fault", "blocks"), [("RATE 12e6", 400), ("FIFO 2", 40), ("RATE 4e6;FIFO 2", 40)])
+def test_slow_wire_and_small_fifo_stall_the_board_and_lose_nothing(
+    bench_file: Path, tmp_path: Path, wire, fault: str, blocks: int
+):
+    wire.send(f"SIM:FAUL:{fault}")
+    summary = record(bench_file, tmp_path, bits=blocks * BLOCK)
+    assert summary.stalls > 0
+    assert summary.bits == blocks * BLOCK
+    rows = what_was_recorded(tmp_path)
+    assert rows["stalled"].sum() == summary.stalls
+    # A stall costs board time and no bits: the rate by the board's clock leaves it out.
+    assert summary.device_bits_per_s == pytest.approx(CELLS / (32 * 1.006e-6), rel=0.01)
+
+
+# Blocks
+
+
+def test_a_corrupted_block_is_fetched_again(bench_file: Path, tmp_path: Path, wire, caplog):
+    wire.send("SIM:FAUL:CORR 4,1;CORR 6,1")
+    with caplog.at_level(logging.WARNING):
+        summary = record(bench_file, tmp_path)
+    assert summary.fetched_again == 2
+    assert caplog.text.count("asking for it again") == 2
+    assert summary.bits == 20 * BLOCK
+    what_was_recorded(tmp_path)
+
+
+def test_a_block_corrupted_while_cells_are_measured_is_fetched_again(bench_file: Path, tmp_path: Path, wire):
+    wire.send("SIM:FAUL:CORR 0,1")
+    summary = record(bench_file, tmp_path)
+    assert summary.bits == 20 * BLOCK
+    assert not summary.quarantined
+    assert wire.ask("SIM:FAUL?") == '""'
+
+
+def test_a_block_corrupted_twice_ends_it(break_while_recording, tmp_path: Path, wire):
+    error = break_while_recording("SIM:FAUL:CORR 3,2")
+    assert isinstance(error, CorruptBlock)
+    assert "damaged" in str(error) or "header" in str(error)
+    assert not wire.output()
+    what_was_recorded(tmp_path)
+
+
+# The board
+
+
+def test_an_entry_in_the_error_queue_ends_it_with_its_text(break_while_recording, tmp_path: Path, wire):
+    error = break_while_recording("SIM:FAUL:ERR -222", ahead=30 * BLOCK)
+    assert error.number == -222
+    assert "Data out of range; simulated fault" in str(error)
+    assert not wire.output()
+    what_was_recorded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fault", "number", "text"),
+    [("SIM:FAUL:TEMP 370", 103, "Over-temperature"), ("SIM:FAUL:INT 0", 102, "Interlock open")],
+)
+def test_over_temperature_and_interlock(
+    break_while_recording, bench_file: Path, tmp_path: Path, wire, fault: str, number: int, text: str
+):
+    error = break_while_recording(fault)
+    assert error.number == number
+    assert text in str(error)
+    assert not wire.output()
+    what_was_recorded(tmp_path)
+    # It stays so, and the next recording is refused with the reason.
+    with pytest.raises((BoardError, BenchError), match=rf"(?i){text}|interlock .* is open"):
+        record(bench_file, tmp_path / "next")
+    wire.send("SIM:FAUL:CLE")
+    assert record(bench_file, tmp_path / "last").bits == 20 * BLOCK
+
+
+def test_answers_late_but_within_the_time_out(bench_file: Path, tmp_path: Path, wire):
+    wire.send("SIM:FAUL:DEL 0.03")
+    assert record(bench_file, tmp_path, bits=2 * BLOCK).bits == 2 * BLOCK
+    what_was_recorded(tmp_path)
+
+
+def test_answers_later_than_the_time_out(break_while_recording, tmp_path: Path, wire):
+    error = break_while_recording("SIM:FAUL:DEL 1")
+    assert "did not answer 'FETC?' in time" in str(error)
+    wire.send("SIM:FAUL:CLE")
+    assert not wire.output()
+    what_was_recorded(tmp_path)
+
+
+def test_no_answers_and_the_watchdog_switches_off(break_while_recording, tmp_path: Path, wire):
+    began = time.monotonic()
+    error = break_while_recording("SIM:FAUL:MUTE 1000000", watchdog=1.0)
+    assert time.monotonic() - began < 8  # it does not ask a dead connection again and again
+    assert error.lost
+    assert "did not answer" in str(error)
+    assert "check its power and the wire" in str(error)
+    wire.send("SIM:FAUL:CLE")
+    assert not wire.output()
+    assert wire.ask("SYST:WATC:TRIP?") == "1"
+    what_was_recorded(tmp_path)
+
+
+def test_the_wrong_identity(bench_file: Path, wire):
+    wire.send("SIM:FAUL:IDEN MODEL2400")
+    bad = [finding for finding in Bench.from_toml(bench_file).check() if not finding.ok]
+    assert [finding.subject for finding in bad] == ["identity"]
+    assert "MODEL2400" in bad[0].detail
+    with pytest.raises(BenchError, match=r"is no box for the driver ArrayBoard: it says .*MODEL2400"):
+        Bench.from_toml(bench_file).__enter__()
+
+
+def test_no_driver_sends_what_breaks_the_board(resource: str):
+    """The subsystem is of the simulator: what a host knows does not begin with SIM."""
+    commands = [name for name in vars(ArrayBoard) if "fault" in name.lower() or "simulator" in name.lower()]
+    assert commands == []

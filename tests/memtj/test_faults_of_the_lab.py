@@ -1,0 +1,163 @@
+"""`memtj lab` with faults, a pace and a state, as a user meets them at the command line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from entropy import Store
+from memtj._example_bench import example_bench
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
+
+BOX = '[boxes.board]\nkind = "array-board"\n'
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., dict]]:
+    """Serve a lab with these fault tables in a process of its own; gives what it says when it is ready."""
+    labs: list[subprocess.Popen[str]] = []
+
+    def start(*faults: str, options: tuple[str, ...] = ()) -> dict:
+        file = tmp_path / "lab.toml"
+        file.write_text(BOX + "".join(f"[[boxes.board.faults]]\n{fault}\n" for fault in faults))
+        process = subprocess.Popen(
+            [sys.executable, "-m", "memtj", "lab", str(file), "--json", "--seed", "7", *options],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        labs.append(process)
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        (tmp_path / "bench.toml").write_text(example_bench(ready["resources"]["board"]))
+        return ready
+
+    yield start
+    for process in labs:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 0
+
+
+def accounts_add_up(store: Path) -> int:
+    with Store(store, create=False) as opened:
+        report, accounts = opened.verify(), opened.accounts()
+    assert report.ok, report.problems
+    assert accounts.balanced
+    assert accounts.recorded == accounts.free
+    return accounts.recorded
+
+
+def test_broken_cells_are_reported(serve: Callable, memtj: Callable, tmp_path: Path) -> None:
+    serve('kind = "short"\ncells = 3', 'kind = "stuck"\nrow = 1\ncolumn = 2\nstate = "AP"')
+    done = memtj("record", tmp_path / "bench.toml", "--store", tmp_path / "s", "--bits", "1e6", "--json")
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    reasons = [reason for _, _, reason in outcome["quarantined"]]
+    assert outcome["quarantined_cells"] == 4
+    assert reasons.count("shorted") == 3
+    assert [1, 2] in [cell[:2] for cell in outcome["quarantined"]]
+    assert outcome["bits"] == accounts_add_up(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ('kind = "drop"\nafter_blocks = 40', "is lost"),
+        ('kind = "corrupt"\nafter_blocks = 40\ncount = 2', "damaged"),
+        ('kind = "interlock"\nafter_blocks = 40', "Interlock open"),
+    ],
+    ids=["drop", "corrupt", "interlock"],
+)
+def test_one_sentence_and_no_bit_is_lost(
+    serve: Callable, memtj: Callable, tmp_path: Path, fault: str, said: str
+) -> None:
+    serve(fault)
+    store = tmp_path / "s"
+    command = ("record", tmp_path / "bench.toml", "--store", store, "--mode", "toggle", "--no-calibrate")
+    done = memtj(*command, "--bits", "2e8", "--block-bits", "1e6")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("memtj: ")
+    assert said in last
+    assert "Traceback" not in done.stderr
+    assert "unexpected" not in last
+    check = memtj("bench", "off", tmp_path / "bench.toml", "--json")
+    assert check.returncode == 0, check.stderr
+    # Some of the 40 blocks measured the cells. The others are in the store as a whole, and so are those that an open
+    # interlock has left in the FIFO.
+    recorded = accounts_add_up(store)
+    assert recorded >= 30 * 999_424
+    assert recorded % 999_424 == 0
+
+
+def test_bench_check_finds_the_wrong_identity_and_what_is_queued(
+    serve: Callable, memtj: Callable, tmp_path: Path
+) -> None:
+    serve('kind = "identity"\nmodel = "MODEL2400"')
+    done = memtj("bench", "check", tmp_path / "bench.toml")
+    assert done.returncode == 1
+    assert "WRONG board: identity: " in done.stdout
+    assert "MODEL2400" in done.stdout
+    serve('kind = "error"\nnumber = -350')
+    done = memtj("bench", "check", tmp_path / "bench.toml")
+    assert done.returncode == 1
+    assert "WRONG board: error queue: " in done.stdout
+    assert "Queue overflow; simulated fault" in done.stdout
+    serve('kind = "interlock"')
+    done = memtj("bench", "check", tmp_path / "bench.toml")
+    assert done.returncode == 1
+    assert "WRONG board: interlock: open" in done.stdout
+
+
+def test_pace_and_state(serve: Callable, memtj: Callable, tmp_path: Path) -> None:
+    state = tmp_path / "lab.npz"
+    ready = serve(options=("--pace", "real", "--state", str(state)))
+    assert ready["seed"] == 7
+    assert state.exists()
+    refused = memtj("lab", tmp_path / "lab.toml", "--state", state)
+    assert refused.returncode == 1
+    assert refused.stderr.strip().splitlines()[-1].startswith("memtj: the state file ")
+    # 64 rows of 1.006 µs twice: 129 µs for a pulse of 4,096 bits, so 1.3 s by the board's clock and by the wall's.
+    done = memtj(
+        "record", tmp_path / "bench.toml", "--store", tmp_path / "s", "--bits", 4096 * 10_000,
+        "--no-calibrate", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["seconds"] > 1.25
+
+
+def test_mistakes_of_the_lab(memtj: Callable, tmp_path: Path) -> None:
+    file = tmp_path / "lab.toml"
+    file.write_text(BOX + '[[boxes.board.faults]]\nkind = "short"\nrwo = 1\ncolumn = 2\n')
+    damaged = tmp_path / "state.npz"
+    damaged.write_bytes(b"PK\x03\x04 no state")
+    cases = {
+        "boxes.board.faults.0.short.rwo": (file,),
+        "cannot be read as the state of a lab": ("--state", damaged),
+        "cannot be locked": ("--state", tmp_path / "nowhere" / "state.npz"),
+    }
+    for part, arguments in cases.items():
+        done = memtj("lab", *arguments)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert part in done.stderr.strip().splitlines()[-1]
+    assert damaged.read_bytes() == b"PK\x03\x04 no state"
+    assert memtj("lab", "--pace", "slow").returncode == 2
+
+
+def test_describe_says_what_the_devices_are_and_ends(memtj: Callable) -> None:
+    done = memtj("lab", "--describe")
+    assert done.returncode == 0, done.stderr
+    assert "thermal stability" in done.stdout
+    assert "mT" in done.stdout
+    done = memtj("lab", "--describe", "--device", "B", "--json")
+    assert json.loads(done.stdout)["board"]["set"].startswith("B")
+    done = memtj("lab", "--device", "Q")
+    assert done.returncode == 1
+    assert "there is no device 'Q'" in done.stderr.strip().splitlines()[-1]

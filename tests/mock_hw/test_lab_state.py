@@ -1,0 +1,366 @@
+"""The state file: magnetisation that outlives the lab, however it ends; files and labs that do not fit."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mock_hw import Lab, LabError, LabSettings
+
+# The set that keeps its magnetisation for longer than a test takes.
+BOX = {"kind": "array-board", "rows": 12, "columns": 10, "device": "A"}
+PULSES = "PULS:PER 40e-9;VOLT 1.6;WIDT 20e-9;:SENS:VOLT 0.1;:SEQ:MODE TOGG;:ACQ:COUN 9;BLOC 9;:OUTP ON;:INIT"
+
+
+def settings(seed: int | None = None, **boxes: dict) -> LabSettings:
+    return LabSettings.model_validate({"lab": {"seed": seed}, "boxes": boxes or {"board": BOX}})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "lab.npz"
+
+
+def states(client) -> np.ndarray:
+    """Which cells read antiparallel."""
+    client.send("SENS:VOLT 0.1;:OUTP ON")
+    return np.frombuffer(client.block("ARR:RES?"), "<f4") > 123e3
+
+
+def test_magnetisation_and_seed_survive_a_restart(client, file):
+    seen = []
+    for _ in range(2):
+        with Lab(settings(), state=file) as lab:
+            board = type(client)(lab.resources["board"])
+            seen.append((lab.seed, states(board)))
+            board.send(PULSES)
+            assert len(board.block("FETC?")) > 64
+            after = states(board)
+            board.close()
+        seen.append((lab.seed, after))
+    with Lab(settings(), state=file) as lab:
+        board = type(client)(lab.resources["board"])
+        seen.append((lab.seed, states(board)))
+        resistances = lab.arrays["board"].device.cells
+        board.close()
+    assert len({seed for seed, _ in seen}) == 1
+    assert resistances == 120
+    np.testing.assert_array_equal(seen[1][1], seen[2][1])
+    np.testing.assert_array_equal(seen[3][1], seen[4][1])
+    assert (seen[0][1] != seen[1][1]).any()
+
+
+def test_draws_go_on_where_they_were(client, file, monkeypatch):
+    """After a restart the bits are those that the lab would have drawn without one, but for the time between."""
+    monkeypatch.setattr("mock_hw._array.SimulatedArray.rest", lambda self, seconds, **how: None)
+    drawn = []
+    for restarts in (0, 1):
+        path = file.with_name(f"{restarts}.npz")
+        bits = []
+        lab = Lab(settings(seed=5), state=path).__enter__()
+        for _ in range(2):
+            board = type(client)(lab.resources["board"])
+            board.send(PULSES)
+            bits.append(board.block("FETC?")[64:])
+            board.close()
+            if restarts:
+                lab.__exit__()
+                lab = Lab(settings(), state=path).__enter__()
+        lab.__exit__()
+        drawn.append(bits)
+    assert drawn[0] == drawn[1]
+    assert drawn[0][0] != drawn[0][1]
+
+
+def test_time_without_power_goes_by_while_the_lab_is_off(file, monkeypatch):
+    rests: list[tuple[float, bool]] = []
+    with Lab(settings(), state=file):
+        time.sleep(0.3)
+    monkeypatch.setattr(
+        "mock_hw._array.SimulatedArray.rest",
+        lambda self, seconds, *, powered=True, **how: rests.append((seconds, powered)),
+    )
+    time.sleep(0.2)
+    with Lab(settings(), state=file):
+        pass
+    (idle, with_power), (off, without_power) = rests
+    assert (with_power, without_power) == (True, False)
+    assert 0.3 < idle < 1
+    assert 0.2 < off < 1
+
+
+def test_a_clock_that_went_backwards_is_no_time(file, monkeypatch):
+    with Lab(settings(), state=file):
+        pass
+    rests: list[float] = []
+    monkeypatch.setattr("mock_hw._array.SimulatedArray.rest", lambda self, s, **how: rests.append(s))
+    monkeypatch.setattr("mock_hw._lab.time.time", lambda: 1e9)
+    with Lab(settings(), state=file):
+        pass
+    assert min(rests) >= 0
+
+
+def test_two_boxes_keep_each_their_own(client, file):
+    boxes = {"one": BOX, "two": {**BOX, "rows": 7}}
+    kept = {}
+    with Lab(settings(**boxes), state=file) as lab:
+        for name, resource in lab.resources.items():
+            board = type(client)(resource)
+            kept[name] = states(board)
+            board.close()
+    with Lab(settings(**boxes), state=file) as lab:
+        for name, resource in lab.resources.items():
+            board = type(client)(resource)
+            np.testing.assert_array_equal(states(board), kept[name])
+            board.close()
+
+
+def test_the_same_seed_is_welcome_and_another_is_not(file):
+    with Lab(settings(seed=2**70), state=file):
+        pass
+    with Lab(settings(), seed=2**70, state=file) as lab:
+        assert lab.seed == 2**70
+    with pytest.raises(LabError, match=rf"lab\.npz was made with seed {2**70}, not 5: leave the seed out"):
+        Lab(settings(seed=5), state=file)
+    with Lab(settings(), state=file) as lab:
+        assert lab.seed == 2**70
+
+
+# Files that do not fit
+
+
+class Surprise:
+    """What a pickle may do to whoever loads it."""
+
+    def __reduce__(self):
+        return os.mkdir, ("surprise",)
+
+
+def whole(file: Path) -> None:
+    with Lab(settings(), state=file):
+        pass
+
+
+def changed(**entries: object):
+    def change(file: Path) -> None:
+        whole(file)
+        with np.load(file) as content:
+            arrays = {**content, **{name.replace("_", "."): value for name, value in entries.items()}}
+        np.savez(file, **{name: np.asarray(value) for name, value in arrays.items() if value is not None})
+
+    return change
+
+
+def truncated(file: Path) -> None:
+    whole(file)
+    file.write_bytes(file.read_bytes()[:-30])
+
+
+def damaged(file: Path) -> None:
+    whole(file)
+    content = bytearray(file.read_bytes())
+    at = content.find(b"antiparallel.npy") + 16 + 128
+    content[at] ^= 1
+    file.write_bytes(content)
+
+
+def pickled(file: Path) -> None:
+    np.savez(file, format=np.array(["memtj simulated laboratory", Surprise()], object))
+
+
+MISFITS = {
+    "empty": (lambda file: file.write_bytes(b""), "no whole .npz file"),
+    "text": (lambda file: file.write_text("seed = 3"), "no whole .npz file"),
+    "a pickle": (lambda file: file.write_bytes(pickle.dumps(Surprise())), "no whole .npz file"),
+    "pickles inside": (pickled, "allow_pickle=False"),
+    "truncated": (truncated, "no whole .npz file"),
+    "one bit damaged": (damaged, "CRC-32"),
+    "another program's": (lambda file: np.savez(file, x=np.arange(3)), "lacks .*format"),
+    "another format": (changed(format="x"), "of another program"),
+    "a later version": (changed(version=2), "version 2 of the format, and this program 1"),
+    "no magnetisation": (changed(**{"0_array_antiparallel": None}), "does not fit the box 'board' .it lacks"),
+    "another device": (changed(**{"0_device": "the other one"}), "of another device, the other one"),
+    "other boxes": (changed(boxes=["scope"], **{}), "of the boxes scope, and this lab has board"),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_a_file_that_does_not_fit_is_left_alone(file, monkeypatch, name):
+    monkeypatch.chdir(file.parent)
+    make, message = MISFITS[name]
+    make(file)
+    before = file.read_bytes()
+    with pytest.raises(LabError, match=message) as caught:
+        Lab(settings(), state=file)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert file.read_bytes() == before
+    assert not (file.parent / "surprise").exists()
+    # The lock is free again.
+    file.unlink()
+    whole(file)
+
+
+def test_another_shape(file):
+    whole(file)
+    before = file.read_bytes()
+    with pytest.raises(LabError, match=r"does not fit the box 'board' \(it holds 12 × 10 cells\)"):
+        Lab(settings(board={**BOX, "rows": 11}), state=file)
+    assert file.read_bytes() == before
+
+
+def test_a_state_is_of_no_use_for_another_device(file):
+    whole(file)
+    before = file.read_bytes()
+    with pytest.raises(LabError, match=r"does not fit the box 'board' \(it is of another device, A: "):
+        Lab(settings(), device="C", state=file)
+    assert file.read_bytes() == before
+
+
+def test_a_place_that_cannot_be_written(tmp_path):
+    with pytest.raises(LabError, match="cannot be locked"):
+        Lab(settings(), state=tmp_path / "nowhere" / "lab.npz")
+    with pytest.raises(LabError, match="is a folder"):
+        Lab(settings(), state=tmp_path)
+
+
+def test_a_lab_that_has_ended_gave_its_file_back(file):
+    lab = Lab(settings(), state=file)
+    with lab:
+        pass
+    with Lab(settings(), state=file) as other:
+        with pytest.raises(LabError, match="has been given back: make another lab"):
+            lab.__enter__()
+        assert other.seed == lab.seed
+    Lab(settings(), state=file)  # never served, and forgotten
+    with Lab(settings(), state=file):
+        pass
+
+
+def test_a_link_is_followed(file, tmp_path):
+    link = tmp_path / "link.npz"
+    try:
+        link.symlink_to(file)
+    except OSError:
+        pytest.skip("no links here")
+    whole(link)
+    assert link.is_symlink()
+    assert file.exists()
+    with Lab(settings(), state=file), pytest.raises(LabError, match="in use by another lab"):
+        Lab(settings(), state=link)
+
+
+# Processes
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def serve(processes: list, file: Path) -> tuple[subprocess.Popen[str], dict]:
+    lab = file.with_name("lab.toml")
+    lab.write_text("[boxes.board]\n" + "".join(f"{key} = {value!r}\n" for key, value in BOX.items()))
+    call = f"from mock_hw import serve; serve({str(lab)!r}, json=True, state={str(file)!r})"
+    process = subprocess.Popen([sys.executable, "-c", call], stdout=subprocess.PIPE, text=True)
+    processes.append(process)
+    assert process.stdout is not None
+    return process, json.loads(process.stdout.readline())
+
+
+def test_a_second_lab_is_refused_until_the_first_is_gone(processes, file):
+    process, ready = serve(processes, file)
+    with pytest.raises(LabError, match=r"lab\.npz is in use by another lab: end that one"):
+        Lab(settings(), state=file)
+    process.kill()
+    process.wait(10)
+    with Lab(settings(), state=file) as lab:
+        assert lab.seed == ready["seed"]
+
+
+def test_a_killed_lab_loses_only_the_running_acquisition(client, processes, file):
+    process, ready = serve(processes, file)
+    board = type(client)(ready["resources"]["board"])
+    board.send(PULSES)
+    assert len(board.block("FETC?")) > 64
+    kept = states(board)
+    board.send("OUTP OFF")
+    wait_for_a_write(file, board)
+    board.send(PULSES.replace("COUN 9", "COUN 0"))
+    assert len(board.block("FETC?")) > 64
+    time.sleep(0.2)
+    process.kill()
+    process.wait(10)
+    board.close()
+    _, ready = serve(processes, file)
+    board = type(client)(ready["resources"]["board"])
+    np.testing.assert_array_equal(states(board), kept)
+    board.close()
+
+
+def wait_for_a_write(file: Path, board) -> None:
+    before = file.stat().st_mtime_ns
+    deadline = time.monotonic() + 10
+    # What was done before may be written already: something more to write, and then that must come.
+    board.send("OUTP ON;:OUTP OFF")
+    while file.stat().st_mtime_ns == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    time.sleep(0.1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM between processes on Windows")
+def test_a_terminated_lab_keeps_the_last_state(client, processes, file):
+    process, ready = serve(processes, file)
+    board = type(client)(ready["resources"]["board"])
+    board.send(PULSES.replace("COUN 9", "COUN 0"))
+    assert len(board.block("FETC?")) > 64
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    board.close()
+    with np.load(file) as content:
+        assert int(content["0.array.epoch"]) >= 1
+        assert time.time() - float(content["0.taken"]) < 5
+        assert str(content["saved"]).endswith("+00:00")
+
+
+def test_short_acquisitions_do_not_wear_the_disk(client, file):
+    with Lab(settings(), state=file) as lab:
+        board = type(client)(lab.resources["board"])
+        began, writes, last = time.monotonic(), 0, 0
+        while time.monotonic() - began < 1.5:
+            board.send(PULSES)
+            board.block("FETC?")
+            writes += file.stat().st_mtime_ns != last
+            last = file.stat().st_mtime_ns
+        board.close()
+    assert writes <= 4
+
+
+def test_no_half_written_file_is_left_when_the_disk_is_full(file, monkeypatch):
+    whole(file)
+    before = file.read_bytes()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mock_hw._state_file.np.savez", full)
+    with pytest.raises(
+        LabError, match=r"cannot be written to .*lab\.npz \(No space left on device\): make room"
+    ):
+        with Lab(settings(), state=file):
+            pass
+    assert file.read_bytes() == before
+    assert sorted(path.name for path in file.parent.iterdir()) == ["lab.npz", "lab.npz.lock"]

@@ -1,0 +1,173 @@
+"""Time in the simulated laboratory: pulses at the device's own pace, and arrays that are left alone."""
+
+import struct
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mock_hw import Lab, LabError, LabSettings, MacrospinDevice, SimulatedArray
+from mock_hw.boxes import ArrayBoard
+
+# 12 rows of 1 ms and a little, so 12 ms for a pulse of TOGGle and 24 ms for one of RESet.
+SLOW = (
+    "PULS:VOLT 1.34;WIDT 0.34e-9;PER 1e-6;:RES:VOLT 1.55;WIDT 0.595e-9;:SENS:VOLT 0.1;SETT 1e-3;:SYST:WATC 60"
+)
+PULSE = 12 * (1e-3 + 1e-6)
+
+
+def settings(**lab: object) -> LabSettings:
+    box = {"kind": "array-board", "rows": 12, "columns": 10}
+    return LabSettings.model_validate({"lab": lab, "boxes": {"board": box}})
+
+
+@pytest.fixture
+def slow(client):
+    """A client of a board that pulses at the device's pace."""
+    with Lab(settings(pace="real"), seed=4) as lab:
+        slow = type(client)(lab.resources["board"])
+        yield slow
+        slow.close()
+
+
+def times(blocks: list[bytes]) -> list[float]:
+    return [struct.unpack_from("<d", block, 32)[0] for block in blocks]
+
+
+@pytest.mark.parametrize(("mode", "factor"), [("TOGG", 1), ("RES", 2)])
+def test_real_pace_takes_the_time_that_the_settings_say(slow, mode, factor):
+    slow.send(f"{SLOW};:SEQ:MODE {mode};:ACQ:COUN 20;BLOC 4;:OUTP ON;:INIT")
+    began, clock = time.monotonic(), float(slow.ask("SYST:TIME?"))
+    blocks = []
+    while len(blocks) < 5:
+        if block := slow.block("FETC?"):
+            blocks.append(block)
+            assert time.monotonic() - began > 0.99 * len(blocks) * 4 * factor * PULSE - 0.02
+    elapsed = time.monotonic() - began
+    assert 20 * factor * PULSE - 0.02 < elapsed < 20 * factor * PULSE + 1
+    assert float(slow.ask("SYST:TIME?")) - clock == pytest.approx(time.monotonic() - began, abs=0.1)
+    # A computer that is held up may make the board late, never early.
+    assert np.diff(times(blocks)).min() == pytest.approx(4 * factor * PULSE, rel=1e-6)
+    assert abs(times(blocks)[0] - clock) < 0.1
+
+
+def test_the_clock_follows_the_computers_while_pulses_wait(slow):
+    slow.send(f"{SLOW};:ACQ:BLOC 1000;:OUTP ON;:INIT")
+    began, clock = time.monotonic(), float(slow.ask("SYST:TIME?"))
+    for _ in range(5):
+        time.sleep(0.05)
+        assert float(slow.ask("SYST:TIME?")) - clock == pytest.approx(time.monotonic() - began, abs=0.1)
+    assert slow.ask("ACQ:STAT?;FIFO?").startswith("RUN;0,")
+
+
+@pytest.mark.parametrize("stop", ["ABOR", "OUTP OFF", "*RST"])
+def test_an_abort_does_not_wait_for_pulses(slow, stop):
+    slow.send(f"{SLOW};:ACQ:BLOC 10000;:OUTP ON;:INIT")
+    assert slow.ask("ACQ:STAT?") == "RUN"
+    began = time.monotonic()
+    slow.send(stop)
+    assert slow.ask("ACQ:STAT?") == "IDLE"
+    # *RST waits until the array is free, and so does the next acquisition.
+    slow.send(f"{SLOW};:ACQ:COUN 1;BLOC 1;:OUTP ON;:INIT")
+    while not slow.block("FETC?"):
+        pass
+    assert time.monotonic() - began < 0.5
+
+
+def test_a_lab_at_the_devices_pace_ends_at_once(client):
+    with Lab(settings(pace="real"), seed=4) as lab:
+        slow = type(client)(lab.resources["board"])
+        slow.send(f"{SLOW};:ACQ:BLOC 10000;:OUTP ON;:INIT")
+        assert slow.ask("ACQ:STAT?") == "RUN"
+        began = time.monotonic()
+    assert time.monotonic() - began < 1
+    slow.close()
+
+
+def test_the_pace_changes_no_bit(client, monkeypatch):
+    # What the array does while it is left alone follows the computer's clock.
+    monkeypatch.setattr("mock_hw._array.SimulatedArray.rest", lambda self, seconds, **how: None)
+    drawn = []
+    for pace in ("fast", "real"):
+        with Lab(settings(pace=pace), seed=4) as lab:
+            board = type(client)(lab.resources["board"])
+            board.send(f"{SLOW};:ACQ:COUN 10;BLOC 10;:OUTP ON;:INIT")
+            while not (block := board.block("FETC?")):
+                pass
+            drawn.append(block[64:])
+            board.close()
+    assert drawn[0] == drawn[1]
+
+
+def test_the_call_goes_before_the_file_and_fast_is_the_default():
+    assert Lab(settings()).pace == "fast"
+    assert Lab(settings(pace="real")).pace == "real"
+    assert Lab(settings(pace="real"), pace="fast").pace == "fast"
+
+
+def test_a_pace_that_does_not_exist(tmp_path):
+    path = tmp_path / "lab.toml"
+    path.write_text('[lab]\npace = "slow"\n[boxes.a]\nkind = "array-board"\n')
+    with pytest.raises(LabError, match=r"lab\.toml is wrong: lab\.pace: .*'fast' or 'real'"):
+        Lab.from_toml(path)
+
+
+# What time does to an array that is left alone: the array is told how long it was
+
+
+class PatientArray(SimulatedArray):
+    """Notes the rests that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(MacrospinDevice.of("C", 120, 1), 12, 10, 1)
+        self.rests: list[float] = []
+
+    def rest(self, seconds: float, **how: Any) -> None:
+        assert how == {"temperature": 310.0}
+        self.rests.append(seconds)
+        super().rest(seconds, **how)
+
+
+@pytest.fixture
+def board():
+    board = ArrayBoard(PatientArray(), temperature=310.0)
+    yield board
+    board.close()
+
+
+def say(board: ArrayBoard, line: str) -> None:
+    session = board.open_session()
+    list(session.feed(line.encode() + b"\n"))
+    with board.changed:
+        board.wait_until_still()
+    session.close()
+
+
+def test_an_array_rests_for_the_board_time_since_it_was_last_used(board):
+    array = board.array
+    assert isinstance(array, PatientArray)
+    time.sleep(0.2)
+    began = time.monotonic()
+    say(board, f"{SLOW};:ACQ:COUN 10;BLOC 10;:OUTP ON;:INIT;*WAI")
+    (rest,) = array.rests
+    assert 0.2 < rest < 1
+    say(board, "OUTP ON;:ARR:RES?")
+    # A quarter of a second of pulses is no rest, however fast it was simulated.
+    assert array.rests[1] < time.monotonic() - began
+    time.sleep(0.1)
+    say(board, "OUTP ON;:ARR:RES?")
+    assert 0.1 < array.rests[2] < 1
+    assert len(array.rests) == 3
+
+
+def test_a_power_cycle_does_not_lose_the_rest(board):
+    array = board.array
+    assert isinstance(array, PatientArray)
+    say(board, "OUTP ON;:ARR:RES?")
+    for _ in range(2):
+        time.sleep(0.15)
+        board.power_cycle()
+    assert board.clock.now() < 0.15
+    say(board, f"{SLOW};:ACQ:COUN 1;BLOC 1;:OUTP ON;:INIT")
+    assert 0.3 < array.rests[1] < 1
