@@ -21,8 +21,8 @@ def macrospin(
 ) -> Any:
     """A junction of one free layer `p` that gets one pulse, `delay` seconds after its start.
 
-    `cmtj` wants fields in A/m, M_s in tesla and the anisotropy in J/m³; its pulses have vertical edges, so `p.pulse` must
-    have them too.
+    `cmtj` wants fields in A/m, M_s in tesla and the anisotropy in J/m³; its pulses have vertical edges, so `p.pulse`
+    must have them too.
     """
     layer = p.free_layer
     if p.pulse.rise or p.pulse.fall:

@@ -3,10 +3,10 @@
 `python -m benchmarks.device [--json FILE] [--rounds N]` measures, side by side in one run and as medians over rounds in
 which every part has its turn:
 
-- trajectories: cell-steps per second of the kernel on one and two threads, of the same equation in plain float64 numba, and
-  of `cmtj` where it is installed (extra `reference`);
-- the fast path on one thread with the full physics of a recording (spread, drift, wear, retention, reading errors; toggle),
-  against numpy doing the same draws, and against the operating system's random bytes;
+- trajectories: cell-steps per second of the kernel on one and two threads, of the same equation in plain float64
+  numba, and of `cmtj` where it is installed (extra `reference`);
+- the fast path on one thread with the full physics of a recording (spread, drift, wear, retention, reading errors;
+  toggle), against numpy doing the same draws, and against the operating system's random bytes;
 - the same for an array of 1,024 × 1,024 cells, with the time to build it and its memory;
 - bits that the board delivers over the wire to the driver, and through the recorder into HDF5.
 
@@ -38,7 +38,7 @@ from mock_hw.physics import DeviceParameters, equilibrium, load_device, simulate
 from mock_hw.physics._constants import BOLTZMANN, GAMMA
 from mock_hw.physics._trajectories import pulse_heights
 
-PULSE = {"voltage": 1.15, "width": 0.4e-9, "settle": 1e-9}
+VOLTAGE, WIDTH, SETTLE = 1.15, 0.4e-9, 1e-9
 CELLS = 1 << 15
 SLOW_CELLS = 256
 REFERENCE_CELLS = 8
@@ -72,21 +72,21 @@ def _plain(m, heights, k, x, per_volt, volts, alpha, kick, dt):
 
 def kernel(p: DeviceParameters, start: np.ndarray, threads: int) -> float:
     """Cell-steps per second of `mock_hw.physics.simulate`."""
-    steps = len(pulse_heights(p, PULSE["width"], PULSE["settle"], 1e-12))
+    steps = len(pulse_heights(p, WIDTH, SETTLE, 1e-12))
     begun = time.perf_counter()
-    simulate(p, start, **PULSE, threads=threads)
+    simulate(p, start, voltage=VOLTAGE, width=WIDTH, settle=SETTLE, threads=threads)
     return len(start) * steps / (time.perf_counter() - begun)
 
 
 def plain_numba(p: DeviceParameters, start: np.ndarray) -> float:
     """Cell-steps per second of the plain loop on one thread."""
-    heights = pulse_heights(p, PULSE["width"], PULSE["settle"], 1e-12).astype(np.float64)
+    heights = pulse_heights(p, WIDTH, SETTLE, 1e-12).astype(np.float64)
     alpha, dt = p.free_layer.damping, 1e-12
     kick = np.sqrt(2 * alpha * BOLTZMANN * 300 / (GAMMA * p.moment * dt))
     m = start[:SLOW_CELLS].copy()
     begun = time.perf_counter()
     _plain(
-        m, heights, p.anisotropy_field, p.field.in_plane, p.anisotropy_per_volt, PULSE["voltage"], alpha, kick,
+        m, heights, p.anisotropy_field, p.field.in_plane, p.anisotropy_per_volt, VOLTAGE, alpha, kick,
         GAMMA * dt / (1 + alpha**2),
     )  # fmt: skip
     return len(m) * len(heights) / (time.perf_counter() - begun)
@@ -100,8 +100,8 @@ def reference(p: DeviceParameters) -> float | None:
         return None
     from benchmarks._cmtj import macrospin
 
-    seconds = PULSE["width"] + PULSE["settle"]
-    junction = macrospin(cmtj, p, PULSE["voltage"], PULSE["width"], 300.0, seed=1)
+    seconds = WIDTH + SETTLE
+    junction = macrospin(cmtj, p, VOLTAGE, WIDTH, 300.0, seed=1)
     junction.runSimulation(2e-12, 1e-12, 1e-12, solverMode=cmtj.SolverMode.Heun)
     begun = time.perf_counter()
     for _ in range(REFERENCE_CELLS):
@@ -209,7 +209,8 @@ def main() -> None:
         if value is not None:
             measured.setdefault(name, []).append(value)
 
-    kernel(p, start[:1024], 1), plain_numba(p, start)
+    kernel(p, start[:1024], 1)
+    plain_numba(p, start)
     with (
         tempfile.TemporaryDirectory() as temporary,
         python("-m", "memtj", "lab", "--json", "--exit-with-parent") as ready,
@@ -223,7 +224,7 @@ def main() -> None:
             take("plain numba, float64", plain_numba(p, start))
             take("cmtj", reference(p))
             take("fast path", small.rate(48))
-            take("numpy", numpy_path(*laws, 512))
+            take("numpy", numpy_path(laws[0], laws[1], 512))
             take("operating system", system_bytes())
             take("fast path, 1,024 × 1,024", large.rate(24))
             take("HDF5 append", hdf5_append(folder))
@@ -284,7 +285,9 @@ def _print(result: dict[str, Any]) -> None:
         asked = f" (asked: at least {_ASKED[name]:g})" if _ASKED.get(name) else ""
         print(f"{name}: {value:.3g}{asked}")
     large = result["large_array"]
-    print(f"drift and wear, share of the fast path's time: {100 * result['drift_share_of_the_fast_path']:.1f} %")
+    print(
+        f"drift and wear, share of the fast path's time: {100 * result['drift_share_of_the_fast_path']:.1f} %"
+    )
     print(
         f"1,024 × 1,024 cells: built in {large['build_seconds']:.1f} s (asked: below 5), first pulse after "
         f"{large['begin_seconds']:.1f} s more, {large['bytes_per_cell']:.0f} bytes a cell"

@@ -63,6 +63,26 @@ class CellStatistics:
         return self.cell_pairs.correlation
 
     @property
+    def min_entropy(self) -> np.ndarray:
+        """Min-entropy of a bit of each cell as a two-state chain; float64, (cells,); nan where nothing was counted.
+
+        −log₂ of the likeliest of staying at 0, staying at 1, and changing to and fro, per step: what the most
+        probable long sequence of the chain leaves (SP 800-90B section 6.3.3, without its confidence bound). It is
+        a first look at bias and memory of one step, not an assessment; counting noise lowers it a little.
+        """
+        pairs = self.cell_pairs
+        n, x, y, xy = (
+            np.asarray(part, np.float64) for part in (pairs.pairs, pairs.first, pairs.second, pairs.both)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # A state that never occurred is never left: the other one decides.
+            rise = np.where(n > x, (y - xy) / (n - x), 0.0)
+            fall = np.where(x > 0, (x - xy) / x, 0.0)
+            stay = np.maximum(np.where(n > x, 1 - rise, 0.0), np.where(x > 0, 1 - fall, 0.0))
+            likeliest = np.maximum(stay, np.sqrt(rise * fall))
+            return np.where(n > 0, -np.log2(likeliest), np.nan) + 0.0
+
+    @property
     def ones_fraction(self) -> float:
         """P(1) of the whole stream."""
         return float(self.ones.sum() / self.counts.sum()) if self.bits else float("nan")

@@ -37,6 +37,7 @@ _SPOKEN = (
     ("instruments", "BenchError"),
     ("drivers", "BoardError"),
     ("mock_hw", "LabError"),
+    ("mock_hw.physics", "DeviceError"),
 )
 
 

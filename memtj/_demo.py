@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 
     from entropy import CellStatistics, Store
     from memtj._drawing import Drawn
+    from mock_hw.physics import DeviceParameters
     from sampler import Bill, Picture
 
 COLUMNS = 10
+DEFAULT_DEVICE = "C"
+# What the raw bits are called, by the least share of an ideal coin's min-entropy: our own choice of words.
+VERDICTS = (("good", 0.95), ("fair", 0.8), ("poor", 0.3), ("useless", -1.0))
 _LAB_START = 120.0  # s; the first start compiles the simulator's kernels
 _RECORDER_END = 120.0  # s after the last picture
 _BITS_WAIT = 180.0  # s that a microbatch may wait for its bits
@@ -48,11 +52,12 @@ _FROM_RECORDER = (
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What to do: `bench` None starts a simulated lab with `seed` (None: from the operating system)."""
+    """What to do: `bench` None starts a simulated lab with `seed` (None: from the operating system) and `device`."""
 
     out: Path
     images: int
     bench: Path | None
+    device: str
     conditioning: str
     seed: int | None
     steps: int
@@ -68,11 +73,12 @@ def run_demo(settings: DemoSettings) -> dict[str, Any]:
     _prepare(settings.out)
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(ProgressDisplay())
+        device = _device(settings, display) if settings.bench is None else None
         lab = stack.enter_context(_start_lab(settings, display)) if settings.bench is None else None
         artist = _Artist(settings, display)  # loads the network while the lab starts
-        bench = _bench_file(settings, lab, display)
+        bench = _bench_file(settings, lab, device, display)
         _check_bench(bench, display)
-        recorder = stack.enter_context(_start_recorder(settings, bench, artist.bill))
+        recorder = stack.enter_context(_start_recorder(settings, bench, device, artist.bill))
         store = stack.enter_context(_open_store(settings.out / "store", recorder))
         drawn = artist.draw(store, recorder)
         outcome = recorder.result(_RECORDER_END)
@@ -93,13 +99,33 @@ def _prepare(out: Path) -> None:
     (out / "logs").mkdir(parents=True, exist_ok=True)
 
 
+def _device(settings: DemoSettings, display: ProgressDisplay) -> "DeviceParameters":
+    """Load the simulated device, and make its switching table where there is none yet: here it shows its progress."""
+    from mock_hw.physics import load_device, table_of
+
+    device = load_device(settings.device)
+    task: list[Any] = []
+
+    def progress(done: int, of: int) -> None:
+        if not task:
+            display.say(f"making the switching table of {device.name}, once")
+            task.append(display.task("switching table", of, "parts"))
+        task[0].advance_to(done)
+
+    table_of(device, progress)
+    return device
+
+
 def _start_lab(settings: DemoSettings, display: ProgressDisplay) -> Child:
     display.say("starting the simulated lab in a process of its own")
     seed = [] if settings.seed is None else ["--seed", str(settings.seed)]
-    return Child(["lab", "--json", *seed], settings.out / "logs" / "lab.log")
+    device = ["--device", settings.device]
+    return Child(["lab", "--json", *device, *seed], settings.out / "logs" / "lab.log")
 
 
-def _bench_file(settings: DemoSettings, lab: Child | None, display: ProgressDisplay) -> Path:
+def _bench_file(
+    settings: DemoSettings, lab: Child | None, device: "DeviceParameters | None", display: ProgressDisplay
+) -> Path:
     """Write the bench file of this run into its folder: the given one, or the shipped one with the lab's board."""
     bench = settings.out / "bench.toml"
     if lab is None:
@@ -113,7 +139,8 @@ def _bench_file(settings: DemoSettings, lab: Child | None, display: ProgressDisp
         return bench
     ready = lab.result(_LAB_START)
     resource = ready["resources"]["board"]
-    bench.write_text(example_bench(resource), encoding="utf-8")
+    other = None if settings.device == DEFAULT_DEVICE else device
+    bench.write_text(example_bench(resource, other), encoding="utf-8")
     display.say(f"simulated lab ready: {resource}, seed {ready['seed']}")
     return bench
 
@@ -126,13 +153,33 @@ def _check_bench(bench: Path, display: ProgressDisplay) -> None:
         display.say(said)
 
 
-def _start_recorder(settings: DemoSettings, bench: Path, bill: "Bill") -> Child:
+def _working_point(settings: DemoSettings, device: "DeviceParameters | None") -> list[str]:
+    """Return the recorder's options for the pulses: those of the simulated device, the user's voltage first."""
+    point = None if device is None else device.working_point
+    values: dict[str, float | str | None] = {}
+    if point is not None:
+        values = {
+            "mode": point.mode,
+            "voltage": point.voltage,
+            "width": point.width,
+            "period": point.period,
+            "read-voltage": point.read_voltage,
+            "reset-voltage": point.reset_voltage,
+            "reset-width": point.reset_width,
+        }
+    values |= {} if settings.voltage is None else {"voltage": settings.voltage}
+    return [part for name, value in values.items() if value is not None for part in (f"--{name}", str(value))]
+
+
+def _start_recorder(
+    settings: DemoSettings, bench: Path, device: "DeviceParameters | None", bill: "Bill"
+) -> Child:
     """Start `memtj record` for exactly the bill, a little more than a microbatch ahead of the sampler."""
     ahead = _AHEAD * min(settings.microbatch, settings.images) * bill.recorded_each // 4
     logs = settings.out / "logs"
     arguments = ["--store", str(settings.out / "store"), "--bits", str(bill.recorded), "--ahead", str(ahead)]
     arguments += [] if settings.calibrate else ["--no-calibrate"]
-    arguments += [] if settings.voltage is None else ["--voltage", repr(settings.voltage)]
+    arguments += _working_point(settings, device)
     return Child(
         ["record", str(bench), *arguments, "--csv", str(logs / "record.csv"), "--json"], logs / "record.log"
     )
@@ -258,6 +305,7 @@ def _summarise(
         "lag1": lag1,
         "lag1_interval": (lag1 - reach, lag1 + reach),
         "lag1_pairs": pairs,
+        **_min_entropy(statistics),
         **{name: outcome[name] for name in _FROM_RECORDER},
         "sampling_seconds": drawn.seconds,
         "noise_fraction_of_sampling": drawn.noise_fraction,
@@ -281,6 +329,21 @@ def _pooled_lag1(statistics: "CellStatistics") -> float:
     pairs = np.asarray(statistics.cell_pairs.pairs, np.float64)
     known = np.isfinite(statistics.lag1) & (pairs > 0)
     return float(np.average(statistics.lag1[known], weights=pairs[known])) if known.any() else 0.0
+
+
+def _min_entropy(statistics: "CellStatistics") -> dict[str, Any]:
+    """Return the mean of the cells' two-state min-entropy, what ideal cells would show, and a verdict."""
+    each = statistics.min_entropy
+    known = np.isfinite(each)
+    if not known.any():
+        return {"min_entropy": 0.0, "min_entropy_ideal": 1.0, "verdict": "useless"}
+    value = float(each[known].mean())
+    # Of four probabilities of one half, each known to 1/√(2 pairs), the two of staying decide: the mean of the larger
+    # of two normal numbers is 0.564 standard deviations above theirs.
+    pairs = np.asarray(statistics.cell_pairs.pairs, np.float64)[known].mean()
+    ideal = float(-np.log2(0.5 + 0.564 / np.sqrt(2 * pairs)))
+    verdict = next(word for word, least in VERDICTS if value >= least * ideal)
+    return {"min_entropy": value, "min_entropy_ideal": ideal, "verdict": verdict}
 
 
 def _evidence(store: "Store", buffers: list[str], statistics: "CellStatistics") -> ArrayEvidence:
@@ -310,9 +373,9 @@ def _as_map(cells: np.ndarray, values: np.ndarray) -> np.ndarray:
 def _origin_note(outcome: dict[str, Any]) -> str:
     if outcome["simulated"]:
         return (
-            f"The board ({outcome['identity']}) declares that its junctions are computed, by a smooth stand-in for the "
-            "device's switching law. Bits, resistances, device rate and energy are simulated; protocol, wire, files, "
-            "accounts and pictures are real."
+            f"The board ({outcome['identity']}) declares that its junctions are computed, by a macrospin model of the "
+            "device. Bits, resistances, device rate and energy are simulated; protocol, wire, files, accounts and "
+            "pictures are real."
         )
     return f"The board ({outcome['identity']}) declares that its bits come from physical junctions."
 

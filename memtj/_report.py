@@ -21,6 +21,19 @@ _MEANINGS = {
 }
 
 
+_VERDICTS = {
+    "fair": "The raw bits are a fair source of entropy, not a good one: {min_entropy:.2f} bit of min-entropy each.",
+    "poor": (
+        "This array, at this working point, is a POOR source of entropy, whatever the pictures look like: "
+        "{min_entropy:.2f} bit of min-entropy in each raw bit. Conditioning hides it and does not cure it."
+    ),
+    "useless": (
+        "This array, at this working point, is USELESS as a source of entropy, whatever the pictures look like: "
+        "{min_entropy:.2f} bit of min-entropy in each raw bit. Conditioning hides it and does not cure it."
+    ),
+}
+
+
 @dataclass(frozen=True)
 class ArrayEvidence:
     """What the raw bits of one recording say about the array.
@@ -60,6 +73,17 @@ def _quality(summary: Mapping[str, Any], evidence: ArrayEvidence) -> list[dict[s
             "of": f"a cell's outcome and its next, {summary['lag1_pairs']:,} pairs",
         },
     ]
+    rows.append(
+        {
+            "name": "min-entropy of a raw bit",
+            "value": f"{summary['min_entropy']:.4f} bit",
+            "interval": f"ideal: {summary['min_entropy_ideal']:.4f}",
+            "of": (
+                f"{summary['verdict']}: mean over the cells, each a chain of two states. A first look at bias and "
+                "memory, not an assessment"
+            ),
+        }
+    )
     if p.size:
         sampling = 0.5 / np.sqrt(max(evidence.attempts, 1))
         true_spread = np.sqrt(max(0.0, float(p.var()) - sampling**2))
@@ -241,13 +265,13 @@ def _warnings(summary: Mapping[str, Any]) -> list[str]:
         warnings.append(
             "The cells were not trimmed: every one has the switching probability that it was made with."
         )
-    if abs(summary["ones_fraction"] - 0.5) > 0.02 or abs(summary["lag1"]) > 0.05:
-        warnings.append(
-            "The raw bits are far from fair and independent: this array, at this working point, is a poor source of "
-            "entropy whatever the pictures look like."
-        )
+    if summary["verdict"] != "good":
+        warnings.append(_VERDICTS[summary["verdict"]].format(**summary))
     if summary["quarantined_cells"] > 0.05 * summary["cells"]:
-        warnings.append(f"{summary['quarantined_cells']:,} of {summary['cells']:,} cells were quarantined.")
+        warnings.append(
+            f"{summary['quarantined_cells']:,} of {summary['cells']:,} cells were quarantined: what is said here of "
+            "the raw bits is said of the others alone."
+        )
     return warnings
 
 

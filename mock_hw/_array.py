@@ -116,6 +116,7 @@ class SimulatedArray:
         self.columns = columns
         self._seed = seed
         self._epoch = 0
+        self._rests = 0
         self._antiparallel = np.random.default_rng([seed, 0x57A7E]).random((rows, columns)) < 0.5
 
     @property
@@ -130,9 +131,8 @@ class SimulatedArray:
         if seconds <= 0:
             return
         self.device.advance(seconds)
-        self._epoch += 1
         everywhere = np.ones((self.rows, self.columns), bool)
-        self.decay(everywhere, seconds, powered, temperature, field, _draws.keys(self._seed, self._epoch))
+        self.decay(everywhere, seconds, powered, temperature, field)
 
     def decay(
         self,
@@ -141,7 +141,6 @@ class SimulatedArray:
         powered: bool,
         temperature: float,
         field: float,
-        key: tuple[np.uint64, np.uint64],
     ) -> None:
         """Let the magnetisation of the cells in `where` (rows, columns) forget for `seconds`."""
         rates = [
@@ -149,14 +148,17 @@ class SimulatedArray:
         ]
         flips = forgetting(rates[0], rates[1], seconds)
         probability = np.where(self._antiparallel.ravel(), flips[1], flips[0])
-        chosen = np.random.default_rng([int(word) for word in key]).random(len(probability)) < probability
+        # A counter of its own: what the next run draws does not depend on how often there was a rest.
+        self._rests += 1
+        draws = np.random.default_rng([self._seed, 0x4E57, self._rests]).random(len(probability))
+        chosen = draws < probability
         self._antiparallel ^= chosen.reshape(self._antiparallel.shape) & where
 
     def save(self) -> dict[str, NDArray]:
         """Everything that outlives a restart of the lab, as arrays for `numpy.savez`."""
         return {
             "antiparallel": np.packbits(self._antiparallel),
-            "epoch": np.array(self._epoch),
+            "epoch": np.array([self._epoch, self._rests]),
             "shape": np.array([self.rows, self.columns]),
             **{f"device_{name}": value for name, value in self.device.save().items()},
         }
@@ -170,7 +172,7 @@ class SimulatedArray:
         count = self.rows * self.columns
         state = np.unpackbits(saved["antiparallel"], count=count).astype(bool)
         self._antiparallel = state.reshape(self.rows, self.columns)
-        self._epoch = int(saved["epoch"])
+        self._epoch, self._rests = (int(count) for count in saved["epoch"])
 
     def begin(self, sequence: Sequence) -> "Run":
         """Start a run of pulses; the seed and how many runs and readings came before decide its draws."""
@@ -347,15 +349,28 @@ class Run:
     def end(self) -> None:
         """Give the state of the cells back to the array, and the time that has passed to the device."""
         self._tell_device()
+        self._give_back()
+        array, seq = self._array, self._sequence
+        left = np.ones((array.rows, array.columns), bool)
+        left[_rectangle(seq.selection)] = ~seq.mask[_rectangle(seq.selection)]
+        if left.any() and self._pulse:
+            seconds = self._pulse * self._seconds
+            array.decay(left, seconds, True, seq.temperature, seq.field)
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass between two pulses, as while the board stalls."""
+        self._tell_device()
+        self._give_back()
+        seq = self._sequence
+        self._array.rest(seconds, temperature=seq.temperature, field=seq.field)
+        self._state = _draws.pack_lanes(self._array.selected(self._array._antiparallel, seq.selection))
+        self._refresh()
+
+    def _give_back(self) -> None:
         array, seq = self._array, self._sequence
         where = _rectangle(seq.selection)
         shape = array._antiparallel[where].shape
         array._antiparallel[where] = _draws.unpack_lanes(self._state, self.cells).reshape(shape)
-        left = np.ones((array.rows, array.columns), bool)
-        left[where] = ~seq.mask[where]
-        if left.any() and self._pulse:
-            seconds = self._pulse * self._seconds
-            array.decay(left, seconds, True, seq.temperature, seq.field, self._key)
 
     def _pulses(
         self,

@@ -1,4 +1,4 @@
-"""What the array needs to know of its cells. Physics (`mock_hw.physics`) and faults (`_cell_faults`) stand behind it."""
+"""What the array needs to know of its cells; physics (`mock_hw.physics`) and faults (`_cell_faults`) provide it."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 class Device(Protocol):

@@ -18,7 +18,8 @@ _ALL_READINGS = 1 << 25  # of the array, so that large ones fit into memory
 _MOST_READINGS = 1 << 21  # of one block: protocol, "Commands"
 _MOST_BITS = 1 << 26
 _SCAN = np.linspace(-0.15, 0.15, 7)  # trial trims, as fractions of the pulse voltage
-_SCAN_PULSES = 512
+_SCAN_PULSES = 1024
+_FURTHEST = 0.3  # a trim is a correction: it never goes further than this fraction of the pulse voltage
 _ROUNDS, _ROUND_PULSES = 3, 2048
 _CLOSE = 0.1  # a cell that stays further from one half is left out
 _WINDOWS = 4.0  # standard deviations between each state and the threshold: 3e-5 misread
@@ -158,7 +159,8 @@ def tune(role: BoardRole, cells: Cells, voltage: float, mode: str, stop: Stop, *
 
     trim = np.zeros(rows * columns)
     if trims:
-        low, high = role.trim_range(voltage)
+        furthest = _FURTHEST * abs(voltage)
+        low, high = np.clip(role.trim_range(voltage), -furthest, furthest)
         offsets = np.unique(np.clip(_SCAN * abs(voltage), low, high))
         scan = np.stack([measured(np.full_like(trim, offset), _SCAN_PULSES) for offset in offsets])
         trim, slope = crossing(offsets, scan)

@@ -36,8 +36,8 @@ class RecordBits(BenchProcedure):
     it runs `progress` is a fresh RecordingProgress.
     """
 
-    voltage: Any = FloatParameter("Pulse voltage", units="V", default=1.15)
-    width: Any = FloatParameter("Pulse width", units="s", minimum=0, default=0.40e-9)
+    voltage: Any = FloatParameter("Pulse voltage", units="V", default=0.85)
+    width: Any = FloatParameter("Pulse width", units="s", minimum=0, default=0.30e-9)
     period: Any = FloatParameter("Pulse period", units="s", minimum=6e-9, default=6e-9)
     reset_voltage: Any = FloatParameter("Reset voltage", units="V", default=1.28)
     reset_width: Any = FloatParameter("Reset width", units="s", minimum=0, default=0.58e-9)

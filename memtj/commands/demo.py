@@ -25,6 +25,10 @@ def demo(
     bench: Annotated[
         Path | None, typer.Option(help="Bench file of a real lab; without one, a simulated lab is started.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Device of the simulated lab: A, B, C (the default), D, or a device file (TOML)."),
+    ] = None,
     conditioning: Annotated[str, typer.Option(help="Between bits and noise: none, xor2, xor3 …")] = "xor2",
     seed: Annotated[
         int | None,
@@ -46,14 +50,17 @@ def demo(
     """Record bits from an array of ME-MTJs (simulated by default), draw digits with them meanwhile, and report."""
     import json
 
-    from memtj._demo import DemoSettings, run_demo
+    from memtj._demo import DEFAULT_DEVICE, DemoSettings, run_demo
 
     if bench is not None and seed is not None:
         raise CommandError("--seed belongs to the simulated lab: leave it out with --bench.")
+    if bench is not None and device is not None:
+        raise CommandError("--device belongs to the simulated lab: leave it out with --bench.")
     settings = DemoSettings(
         out=out or _default_out(),
         images=images,
         bench=bench,
+        device=device or DEFAULT_DEVICE,
         conditioning=conditioning,
         seed=seed,
         steps=steps,
@@ -69,5 +76,7 @@ def demo(
     origin = "simulated array" if summary["simulated"] else "physical array"
     print(
         f"{summary['images']} pictures from {si(summary['bits_consumed'], 'bit')} of a {origin} in "
-        f"{duration(summary['seconds'])}: see {settings.out / 'images.png'} and {settings.out / 'report.html'}"
+        f"{duration(summary['seconds'])}, raw bits {summary['verdict']} "
+        f"({summary['min_entropy']:.3f} bit of min-entropy each): see {settings.out / 'images.png'} and "
+        f"{settings.out / 'report.html'}"
     )

@@ -77,6 +77,7 @@ class Acquisition:
         self._finished = False
         self._stalls = 0
         self._stalled = 0.0
+        self._rested = 0.0  # of those seconds, what the array has been told
         self._stalled_since: float | None = None
         pace.begin()
         threading.Thread(target=self._main, args=(array,), name="array-board-pulses", daemon=True).start()
@@ -129,7 +130,7 @@ class Acquisition:
         try:
             # Here and not in the constructor: it takes a while for a large array, and the board must stay
             # responsive.
-            array.rest(self._idle.seconds, temperature=self._plan.sequence.temperature)
+            array.rest(self._idle.take(), temperature=self._plan.sequence.temperature)
             run = array.begin(self._plan.sequence)
             try:
                 self._make_blocks(run, np.zeros(stream_words(self._block_pulses() * run.cells), np.uint64))
@@ -152,6 +153,8 @@ class Acquisition:
                 stalled = self._wait_for_room()
                 if self._aborted:
                     return
+            if stalled:
+                self._let_forget(run)
             block = self._make_block(run, valid, stalled)
             with self._changed:
                 if self._aborted or block is None:
@@ -174,6 +177,13 @@ class Acquisition:
         self._stalled += time.monotonic() - self._stalled_since
         self._stalled_since = None
         return True
+
+    def _let_forget(self, run: Run) -> None:
+        """Time goes on for the array too while the board stalls, in whole seconds as for `IdleTime`."""
+        owed = int(self._stalled - self._rested)
+        if owed:
+            self._rested += owed
+            run.rest(owed)
 
     def _block_pulses(self) -> int:
         left = self._plan.count - self._pulses_done

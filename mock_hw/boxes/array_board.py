@@ -370,7 +370,7 @@ class ArrayBoard:
         if not self.output:
             raise ScpiError(-221, "the output is off")
         try:
-            self.array.rest(self.idle.seconds, temperature=self.temperature)
+            self.array.rest(self.idle.take(), temperature=self.temperature)
             readings = self.array.read(self.sequence())
         except ValueError as error:
             raise _beyond(str(error)) from error

@@ -14,7 +14,7 @@ from mock_hw.physics._parameters import CUT, DeviceParameters, load_device
 from mock_hw.physics._retention import escape_rate
 from mock_hw.physics._table import SwitchingTable, table_of
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 _BROKEN = 300.0  # ohms of a barrier that broke down: our own choice
 

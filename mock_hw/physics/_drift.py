@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mock_hw import _draws
 from mock_hw.physics._parameters import DeviceParameters
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
-# One Ornstein-Uhlenbeck process a decade makes a spectrum that falls as 1/f, within some per cent of it, over the decades
-# between (van der Ziel 1950).
+# One Ornstein-Uhlenbeck process a decade makes a spectrum that falls as 1/f, within some per cent of it, over the
+# decades between (van der Ziel 1950).
 TIMES = 10.0 ** np.arange(-3, 6)  # s
 
 
@@ -70,8 +70,8 @@ class Drift:
     def save(self) -> dict[str, NDArray]:
         """Its state as arrays."""
         return {
-            "drift_count": np.int64(self._count),
-            "drift_temperature": np.float64(self.temperature),
+            "drift_count": np.array(self._count),
+            "drift_temperature": np.array(self.temperature),
             "drift_voltage": self._voltage,
             "drift_flicker": self._flicker,
             "drift_telegraph": self._high,
@@ -103,7 +103,9 @@ class Drift:
         state = np.zeros((len(TIMES) if amplitude else 0, self._cells), np.float32)
         if amplitude:
             key = self._key()
-            _advance(state, np.zeros(len(TIMES), np.float32), np.full(len(TIMES), amplitude, np.float32), *key)
+            _advance(
+                state, np.zeros(len(TIMES), np.float32), np.full(len(TIMES), amplitude, np.float32), *key
+            )
         return state
 
     def _key(self) -> tuple[np.uint64, np.uint64]:

@@ -5,9 +5,9 @@ The stochastic Landau-Lifshitz-Gilbert equation of `_trajectories` (Stratonovich
     A f = sum_i B_i(m) (i g' L_i f + g' alpha G_i f) + D (Laplacian f),    g' = gamma / (1 + alpha^2),
 
 with L = -i m x grad, G the tangential gradient, B the effective field (spin torque included) and
-D = g' alpha k_B T / (M_s volume) (Brown 1963). A function f evolves backwards by df/dt = A f; the moments r_lm = E[Y_lm]
-of a distribution evolve forwards by dr/dt = A' r, and E[f] = f . r. All matrices are sparse and exact up to the
-truncation at degree `degree`; G follows from G_i = (Lap m_i - m_i Lap + 2 m_i) / 2.
+D = g' alpha k_B T / (M_s volume) (Brown 1963). A function f evolves backwards by df/dt = A f; the moments
+r_lm = E[Y_lm] of a distribution evolve forwards by dr/dt = A' r, and E[f] = f . r. All matrices are sparse
+and exact up to the truncation at degree `degree`; G follows from G_i = (Lap m_i - m_i Lap + 2 m_i) / 2.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from scipy.special import sph_harm_y
 
 from mock_hw.physics._constants import BOLTZMANN, GAMMA
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,17 @@ _Two = tuple[sparse.csr_array, sparse.csr_array]
 
 
 def _index(degree: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    l = np.concatenate([np.full(2 * k + 1, k) for k in range(degree + 1)])
+    ell = np.concatenate([np.full(2 * k + 1, k) for k in range(degree + 1)])
     m = np.concatenate([np.arange(-k, k + 1) for k in range(degree + 1)])
-    return l, m
+    return ell, m
 
 
 @lru_cache(maxsize=4)
 def _operators(degree: int, axisymmetric: bool) -> _Operators:
     """Build them two degrees larger and cut, so that no product is spoilt by the truncation."""
     big = degree + 2
-    l, m = _index(big)
-    n = len(l)
+    ell, m = _index(big)
+    n = len(ell)
     at = np.arange(n)
 
     def matrix(values: NDArray, to_l: NDArray, to_m: NDArray) -> sparse.csr_array:
@@ -95,17 +95,17 @@ def _operators(degree: int, axisymmetric: bool) -> _Operators:
     def root(x: NDArray) -> NDArray:
         return np.sqrt(np.maximum(x, 0.0))
 
-    up = matrix(root((l - m) * (l + m + 1.0)), l, m + 1)
+    up = matrix(root((ell - m) * (ell + m + 1.0)), ell, m + 1)
     turn = [(up + up.T) / 2, (up - up.T) / 2j, sparse.csr_array(sparse.diags(m.astype(complex)))]
-    along = matrix(root(((l + 1.0) ** 2 - m**2) / ((2 * l + 1) * (2 * l + 3))), l + 1, m)
+    along = matrix(root(((ell + 1.0) ** 2 - m**2) / ((2 * ell + 1) * (2 * ell + 3))), ell + 1, m)
     across = matrix(
-        root((l - m) * (l - m - 1.0) / np.maximum((2 * l - 1.0) * (2 * l + 1), 1)), l - 1, m + 1
-    ) - matrix(root((l + m + 1.0) * (l + m + 2) / ((2 * l + 1) * (2 * l + 3))), l + 1, m + 1)
+        root((ell - m) * (ell - m - 1.0) / np.maximum((2 * ell - 1.0) * (2 * ell + 1), 1)), ell - 1, m + 1
+    ) - matrix(root((ell + m + 1.0) * (ell + m + 2) / ((2 * ell + 1) * (2 * ell + 3))), ell + 1, m + 1)
     times = [(across + across.T) / 2, (across - across.T) / 2j, along + along.T]
-    laplacian = sparse.csr_array(sparse.diags(-(l * (l + 1.0)).astype(complex)))
+    laplacian = sparse.csr_array(sparse.diags(-(ell * (ell + 1.0)).astype(complex)))
     slope = [(laplacian @ t - t @ laplacian + 2 * t) / 2 for t in times]
-    basis = _real_basis(l, m)
-    keep = (l <= degree) & ((m == 0) | (not axisymmetric))
+    basis = _real_basis(ell, m)
+    keep = (ell <= degree) & ((m == 0) | (not axisymmetric))
 
     def real(x: sparse.csr_array) -> sparse.csr_array:
         inside = sparse.csr_array(basis.conj().T @ x @ basis)[keep][:, keep]
@@ -129,14 +129,18 @@ def _operators(degree: int, axisymmetric: bool) -> _Operators:
     )
 
 
-def _real_basis(l: NDArray, m: NDArray) -> sparse.csr_array:
+def _real_basis(ell: NDArray, m: NDArray) -> sparse.csr_array:
     """Columns: real harmonics in terms of the complex ones; sine for m < 0, cosine for m > 0."""
-    at, minus = np.arange(len(l)), l**2 + l - m
+    at, minus = np.arange(len(ell)), ell**2 + ell - m
     sign = np.where(m % 2 == 0, 1.0, -1.0)
     half = np.sqrt(0.5)
     own = np.where(m == 0, 1.0, np.where(m > 0, sign * half, 1j * half))
     other = np.where(m == 0, 0.0, np.where(m > 0, half, -1j * sign * half))
-    values, rows, columns = np.concatenate([own, other]), np.concatenate([at, minus]), np.concatenate([at, at])
+    values, rows, columns = (
+        np.concatenate([own, other]),
+        np.concatenate([at, minus]),
+        np.concatenate([at, at]),
+    )
     return sparse.csr_array((values, (rows, columns)))
 
 
@@ -172,12 +176,12 @@ class FokkerPlanck:
         # Boltzmann weights of high barriers are narrow: more nodes than the harmonics alone would need.
         count = 2 * self.degree + 32
         z, weights = np.polynomial.legendre.leggauss(2 * count)
-        l, m = _index(self.degree)
+        ell, m = _index(self.degree)
         phi = 2 * np.pi * np.arange(count) / count
         if self.spin.axisymmetric:
-            l, m, phi = l[m == 0], m[m == 0], phi[:1]
+            ell, m, phi = ell[m == 0], m[m == 0], phi[:1]
         theta = np.arccos(z)
-        polar = sph_harm_y(l, np.abs(m), theta[:, None], 0.0).real
+        polar = sph_harm_y(ell, np.abs(m), theta[:, None], 0.0).real
         sign = np.where(m % 2 == 0, 1.0, -1.0) * np.sqrt(2.0)
         turns = np.abs(m) * phi[:, None]
         azimuth = np.where(m == 0, 1.0, sign * np.where(m > 0, np.cos(turns), np.sin(turns)))
@@ -236,12 +240,14 @@ class FokkerPlanck:
         return float(np.sort(-values.real)[1])
 
     def _scale(self, voltages: Floats) -> float:
-        """A bound on the rates of the fastest modes, 1/s."""
+        """A bound on the rates of the fastest modes at any of the voltages, 1/s."""
         spin = self.spin
-        most = float(np.abs(voltages).max(initial=0.0))
         uniaxial = spin.anisotropy - (spin.demagnetisation[2] - spin.demagnetisation[0])
-        field = abs(uniaxial) + most * (abs(spin.anisotropy_per_volt) + abs(spin.torque_per_volt))
-        field += float(np.linalg.norm(spin.applied))
+        fields = np.abs(uniaxial + spin.anisotropy_per_volt * voltages) + np.abs(
+            spin.torque_per_volt * voltages
+        )
+        field = float(fields.max()) + float(np.linalg.norm(spin.applied))
+        field += abs(spin.demagnetisation[1] - spin.demagnetisation[0])
         rate = GAMMA / (1 + spin.damping**2)
         diffusion = rate * spin.damping * BOLTZMANN * spin.temperature / spin.moment
         # Without azimuth nothing precesses.
@@ -262,7 +268,8 @@ class FokkerPlanck:
         if self.spin.axisymmetric and len(shape) == 1:
             # Steps of a plateau, many of the same length: without azimuth the propagator is small and worth having.
             return np.einsum("vij,jv->iv", self._propagators(way, voltages * shape[0], seconds), start)
-        return _evolve_sparse(self._matrices[way], start, voltages, shape, seconds, self._scale(voltages))
+        scale = self._scale(voltages[:, None] * shape)
+        return _evolve_sparse(self._matrices[way], start, voltages, shape, seconds, scale)
 
     def _propagators(self, way: int, voltages: Floats, seconds: float) -> Floats:
         """exp(A seconds) of every voltage, (voltages, n, n)."""
@@ -299,7 +306,7 @@ class _Pair:
     def of(cls, still: sparse.csr_array, per_volt: sparse.csr_array) -> "_Pair":
         pattern = sparse.csr_array(abs(still) + abs(per_volt))
         pattern.sort_indices()
-        rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+        rows = np.repeat(np.arange(len(pattern.indptr) - 1), np.diff(pattern.indptr))
         values = [np.asarray(x[rows, pattern.indices]).ravel() for x in (still, per_volt)]
         return cls(pattern.indptr.astype(np.int64), pattern.indices.astype(np.int64), *values)
 

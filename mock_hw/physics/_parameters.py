@@ -5,7 +5,7 @@ import json
 import math
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -117,15 +117,27 @@ class Drift(_Section):
 
 
 class Breakdown(_Section):
-    """`[breakdown]`: Weibull law of the barrier, F(N) = 1 − exp(−(N / N₀)^shape), N₀ = endurance (reference / V)^exponent.
+    """`[breakdown]`: Weibull law of the barrier, F(N) = 1 − exp(−(N / N₀)^shape).
 
-    `endurance` in pulses at the `reference` voltage in volts.
+    N₀ = endurance (reference / V)^exponent, `endurance` in pulses at the `reference` voltage in volts.
     """
 
     endurance: Positive = 1e12
     reference: Positive = 1.5
     exponent: Annotated[float, Field(ge=1, le=200)] = 40.0
     shape: Annotated[float, Field(ge=0.2, le=10)] = 1.5
+
+
+class WorkingPoint(_Section):
+    """`[working_point]`: pulses at which a nominal cell is a coin; volts and seconds. Advice, no more."""
+
+    mode: Literal["reset", "toggle"]
+    voltage: Finite
+    width: Positive
+    period: Annotated[float, Field(ge=6e-9, allow_inf_nan=False)] = 6e-9
+    reset_voltage: Finite = 0.0
+    reset_width: Positive | None = None
+    read_voltage: Finite = 0.1
 
 
 class TableAxes(_Section):
@@ -162,6 +174,7 @@ class DeviceParameters(_Section):
     spread: Spread = Spread()
     drift: Drift = Drift()
     breakdown: Breakdown = Breakdown()
+    working_point: WorkingPoint | None = None
     table: TableAxes
 
     @model_validator(mode="after")
@@ -299,7 +312,13 @@ class DeviceParameters(_Section):
     def digest(self) -> str:
         """SHA-256 of everything that P_sw depends on."""
         physics = self.model_dump(include={"junction", "free_layer", "field", "pulse", "table"})
-        for key in ("tmr", "tmr_half_voltage", "resistance_curvature", "resistance_per_kelvin", "tmr_per_kelvin"):
+        for key in (
+            "tmr",
+            "tmr_half_voltage",
+            "resistance_curvature",
+            "resistance_per_kelvin",
+            "tmr_per_kelvin",
+        ):
             del physics["junction"][key]
         physics["anisotropy_range"] = self.anisotropy_range
         return hashlib.sha256(json.dumps(physics, sort_keys=True).encode()).hexdigest()
@@ -312,7 +331,8 @@ class DeviceParameters(_Section):
             ("set", self.name),
             ("source", self.source),
             ("diameter", f"{self.junction.diameter * 1e9:.4g} nm"),
-            ("free layer", f"{layer.thickness * 1e9:.4g} nm, M_s {layer.magnetisation / 1e6:.4g} MA/m, α {layer.damping:g}"),
+            ("free layer", f"{layer.thickness * 1e9:.4g} nm, M_s {layer.magnetisation / 1e6:.4g} MA/m, "
+             f"α {layer.damping:g}"),
             ("thermal stability Δ at 300 K", f"{layer.thermal_stability:.4g}"),
             ("Δ in the applied field", f"{self.effective_stability:.3g}"),
             ("anisotropy field B_k", f"{self.anisotropy_field * 1e3:.4g} mT"),
@@ -326,6 +346,11 @@ class DeviceParameters(_Section):
             ("relaxation time", f"{self.relaxation_time * 1e9:.3g} ns"),
             ("largest pulse of the model", f"{volts:g} V, {width * 1e9:.3g} ns"),
         ]  # fmt: skip
+        if (point := self.working_point) is not None:
+            said = f"{point.mode}, {point.voltage:g} V, {point.width * 1e9:.4g} ns"
+            if point.mode == "reset":
+                said += f", reset {point.reset_voltage:g} V, {(point.reset_width or 0) * 1e9:.4g} ns"
+            rows.append(("a coin at", said))
         if field:
             rows.insert(9, ("half period π/(γ B_x)", f"{math.pi / (GAMMA * field) * 1e9:.4g} ns"))
         return rows

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mock_hw.physics._constants import BOLTZMANN, ELECTRON
 from mock_hw.physics._parameters import REFERENCE_TEMPERATURE, DeviceParameters
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 def resistance(

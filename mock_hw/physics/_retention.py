@@ -15,11 +15,16 @@ from scipy.special import i0e
 from mock_hw.physics._constants import BOLTZMANN, GAMMA
 from mock_hw.physics._parameters import REFERENCE_TEMPERATURE, DeviceParameters
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 
 def escape_rate(
-    anisotropy: Floats, in_plane: Floats, out_of_plane: Floats, moment: float, damping: float, temperature: float
+    anisotropy: Floats,
+    in_plane: Floats,
+    out_of_plane: Floats,
+    moment: float,
+    damping: float,
+    temperature: float,
 ) -> Floats:
     """Rate in 1/s of leaving the well m_z > 0; fields (cells,) in tesla, `moment` in A m².
 
@@ -37,7 +42,11 @@ def escape_rate(
 
 
 def hysteresis(
-    parameters: DeviceParameters, fields: Floats, seconds: float, *, temperature: float = REFERENCE_TEMPERATURE
+    parameters: DeviceParameters,
+    fields: Floats,
+    seconds: float,
+    *,
+    temperature: float = REFERENCE_TEMPERATURE,
 ) -> Floats:
     """Probability of AP after each of the out-of-plane `fields` (steps,) in tesla, held for `seconds` one by one.
 
@@ -47,9 +56,7 @@ def hysteresis(
     p = parameters
     k, x = np.full(len(fields), p.anisotropy_field), np.full(len(fields), p.field.in_plane)
     z = np.asarray(fields, np.float64) + p.field.out_of_plane
-    rates = [
-        escape_rate(k, x, sign * z, p.moment, p.free_layer.damping, temperature) for sign in (1.0, -1.0)
-    ]
+    rates = [escape_rate(k, x, sign * z, p.moment, p.free_layer.damping, temperature) for sign in (1.0, -1.0)]
     out, now = np.empty(len(fields)), rates[0][0] / (rates[0][0] + rates[1][0])
     for step, (leave, back) in enumerate(zip(*rates, strict=True)):
         settled = leave / (leave + back)

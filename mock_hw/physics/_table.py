@@ -13,7 +13,7 @@ voltage axis is that of a cell with the nominal B_k: `equivalent_voltage` says w
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from mock_hw.physics._parameters import SHIPPED, DeviceError, DeviceParameters
 
 log = logging.getLogger(__name__)
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 FORMAT = 1
 FLOOR = 1e-6  # probabilities are kept between this and 1 minus this
@@ -61,11 +61,18 @@ class SwitchingTable:
     rms_error: float
 
     def probability(
-        self, state: int, anisotropy: Floats, temperature: float, field: Floats, voltage: Floats, width: Floats
+        self,
+        state: int,
+        anisotropy: Floats,
+        temperature: float,
+        field: Floats,
+        voltage: Floats,
+        width: Floats,
     ) -> Floats:
         """P_sw of cells (n,) from `state` (0: P, 1: AP); `voltage` on a cell of nominal critical voltage.
 
-        Below the lowest voltage 0; pulses shorter than their edges are triangles of proportionally less voltage. Raises DeviceError outside the axes: nothing is extrapolated.
+        Below the lowest voltage 0; pulses shorter than their edges are triangles of proportionally less voltage.
+        Raises DeviceError outside the axes: nothing is extrapolated.
         """
         runt = width < self.shortest
         voltage = np.where(runt, voltage * (width / max(self.shortest, 1e-30)), voltage)
@@ -122,7 +129,13 @@ class SwitchingTable:
                     logits = np.concatenate([logits, logits[:, :, :, ::-1]])
                 critical, shortest = (float(value) for value in file["pulse"])
                 return cls(
-                    digest, critical, shortest, **axes, logits=logits, largest_error=errors[0], rms_error=errors[1]
+                    digest,
+                    critical,
+                    shortest,
+                    **axes,
+                    logits=logits,
+                    largest_error=errors[0],
+                    rms_error=errors[1],
                 )
         except FileNotFoundError:
             return None
@@ -227,7 +240,7 @@ def _own_voltage(p: DeviceParameters, equivalent: Floats, anisotropy: float) -> 
 def _errors(
     table: SwitchingTable,
     conditions: tuple[float, float, float],
-    axes: list[Floats],
+    axes: Sequence[Floats],
     solved: tuple[Floats, Floats],
 ) -> Floats:
     voltage, width = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
@@ -314,8 +327,8 @@ def _interpolate(
                 part = 0.0
                 for k in range(4):
                     row = 0.0
-                    for l in range(4):
-                        row += ww[l] * plane[i, j, v + k, w + l]
+                    for m in range(4):
+                        row += ww[m] * plane[i, j, v + k, w + m]
                     part += wv[k] * row
                 total += wa[i] * wf[j] * part
         out[n] = 1.0 / (1.0 + np.exp(-total))

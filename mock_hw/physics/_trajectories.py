@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from mock_hw.physics._constants import BOLTZMANN, GAMMA, MU_0
 from mock_hw.physics._parameters import REFERENCE_TEMPERATURE, DeviceError, DeviceParameters
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 Singles = NDArray[np.float32]
 
 # Cells that one inner loop runs over: whole vector registers, and small enough for the first cache.
@@ -64,11 +64,11 @@ def simulate(
     """Integrate one pulse and what follows it for many cells.
 
     `start` (cells, 3): directions before the pulse. `voltage` in volts and `out_of_plane` field in tesla (on top of the
-    device's own), `anisotropy` and `in_plane` field relative to the device's: one number, or one for each cell. The pulse
-    rises and falls linearly as `parameters.pulse` says and has `width` seconds at half maximum; `settle` seconds
-    without voltage follow. `temperature` in kelvin (0: no noise), `step` in seconds (None: `default_step`). With `every`
-    the directions after each so many steps are kept. Raises DeviceError for a pulse shorter than its edges or an
-    unusable step.
+    device's own), `anisotropy` and `in_plane` field relative to the device's: one number, or one for each cell. The
+    pulse rises and falls linearly as `parameters.pulse` says and has `width` seconds at half maximum; `settle` seconds
+    without voltage follow. `temperature` in kelvin (0: no noise), `step` in seconds (None: `default_step`). With
+    `every` the directions after each so many steps are kept. Raises DeviceError for a pulse shorter than its edges or
+    an unusable step.
     """
     step = default_step(parameters) if step is None else step
     m0 = np.ascontiguousarray(start, np.float64)

@@ -53,7 +53,7 @@ def test_a_recording_holds_what_the_board_made(bench_file: Path, tmp_path: Path,
     assert summary.failed_resets == rows["failed_resets"].sum()
     assert rows["positions"].sum() - summary.failed_resets == summary.bits  # no cell is masked here
     assert (summary.failed_resets > 0) == (mode == "reset")
-    assert rows["voltage"][0] == 1.34
+    assert rows["voltage"][0] == 0.85
     assert procedure["procedure"] == "RecordBits"
     assert procedure["mode"] == mode
     assert bench["instruments"]["board"]["identity"]
@@ -74,7 +74,9 @@ def test_the_trimmed_array_is_balanced(bench_file: Path, tmp_path: Path, mode: s
     20,480 outcomes a cell have a standard deviation of 0.0035, so a limit of 0.06 on each of 1,280 cells leaves
     0.03 (8.6 of them) to chance.
     """
-    summary = record(bench_file, tmp_path, mode=mode, bits=CELLS * 20_480, block_bits=2**22)
+    # Without a reset both directions count, and a stray field tilts them apart: least so on the plateau of one half.
+    point = {"voltage": 1.45} if mode == "toggle" else {}
+    summary = record(bench_file, tmp_path, mode=mode, bits=CELLS * 20_480, block_bits=2**22, **point)
     with Store(tmp_path / "store") as store:
         per_cell = cell_statistics(store)
         psw = store.cells(store.buffers()[0].uuid)["p_sw"]
@@ -108,7 +110,7 @@ def test_one_row_for_each_block(bench_file: Path, tmp_path: Path):
     # pymeasure itself can read it back, with the parameters.
     results = Results.load(str(path))
     assert isinstance(results.procedure, RecordBits)
-    assert results.procedure.width == pytest.approx(0.34e-9)
+    assert results.procedure.width == pytest.approx(0.3e-9)
     assert len(results.data) == summary.blocks
 
 
@@ -173,8 +175,8 @@ def test_without_bench_or_store(bench_file: Path, tmp_path: Path):
 
 
 def test_no_pulse_no_states(bench_file: Path, tmp_path: Path, wire):
-    """At a voltage far below the working point nothing switches, so there is nothing to tell apart."""
-    with pytest.raises(BenchError, match=r"no cell of the array can be used \(1280 cells: no two separate"):
+    """At a voltage far below the working point pulses switch nothing: one state a cell, unless it forgot by itself."""
+    with pytest.raises(BenchError, match=r"no cell of the array can be used \(.*\d+ cells: no two separate"):
         record(bench_file, tmp_path, voltage=0.05)
     assert not wire.output()
 

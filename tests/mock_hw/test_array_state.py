@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtr
 from scipy.stats import norm
 
-from mock_hw import Selection, Sequence, MacrospinDevice, SimulatedArray
+from mock_hw import MacrospinDevice, Selection, Sequence, SimulatedArray
 from mock_hw._array import Run, stream_words
 
 FAMILY_WISE = 1e-6

@@ -344,6 +344,17 @@ def test_over_temperature_and_interlock(serve, connect_to, fault, number):
     assert refused.errors("OUTP ON") == [number]
 
 
+def test_a_temperature_that_the_model_does_not_cover_is_an_error_and_no_dead_board(serve, connect_to):
+    client = connect_to(serve())
+    client.send("SIM:FAUL:TEMP 100")
+    start(client)
+    assert client.block("FETC?") == b""
+    assert client.ask("ACQ:STAT?") == "IDLE"
+    assert client.error() == -221
+    client.send("SIM:FAUL:CLE;:INIT")
+    assert is_whole(client.block("FETC?"))
+
+
 def test_late_answers(serve, connect_to):
     lab = serve()
     client, other = connect_to(lab), connect_to(lab)

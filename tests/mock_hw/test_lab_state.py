@@ -331,7 +331,7 @@ def test_a_terminated_lab_keeps_the_last_state(client, processes, file):
     assert process.wait(20) == 0
     board.close()
     with np.load(file) as content:
-        assert int(content["0.array.epoch"]) >= 1
+        assert content["0.array.epoch"][0] >= 1
         assert time.time() - float(content["0.taken"]) < 5
         assert str(content["saved"]).endswith("+00:00")
 

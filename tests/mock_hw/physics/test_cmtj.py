@@ -2,8 +2,8 @@
 
 Not one number is tuned. Where the two differ for a reason:
 - cmtj's constants differ in the sixth digit; its demagnetising field uses the same factors;
-- its drivers are read at the start of a step, ours averaged over it, so its edges are up to half a step late: pulses end on
-  whole steps and begin 1.5 ns after the start, in which both come to equilibrium by themselves;
+- its drivers are read at the start of a step, ours averaged over it, so its edges are up to half a step late: pulses
+  end on whole steps and begin 1.5 ns after the start, in which both come to equilibrium by themselves;
 - its pulses have vertical edges, so ours get them too;
 - its noise is normal, ours three-valued: the same in distribution over the many steps of a pulse.
 So distributions are compared, not samples.

@@ -240,7 +240,14 @@ def nominal_to_own(p: DeviceParameters, voltage: float, critical: np.ndarray) ->
     ],
 )
 def test_the_fast_path_never_extrapolates(settings: dict[str, float], said: str) -> None:
-    values = {"anisotropy": 1.0, "temperature": 300.0, "field": 0.0, "voltage": 1.3, "width": 0.4e-9, **settings}
+    values = {
+        "anisotropy": 1.0,
+        "temperature": 300.0,
+        "field": 0.0,
+        "voltage": 1.3,
+        "width": 0.4e-9,
+        **settings,
+    }
     t, one = table("C"), np.ones(3)
     with pytest.raises(DeviceError, match=said):
         t.probability(
@@ -298,5 +305,5 @@ def test_a_table_is_made_once_and_again_when_the_parameters_change(
 def test_a_table_that_begins_where_cells_switch_is_refused(tmp_path: Path) -> None:
     from mock_hw.physics import build_table
 
-    with pytest.raises(DeviceError, match="begins at 0.3 V, where cells .* switch already: begin lower"):
+    with pytest.raises(DeviceError, match=r"begins at 0.3 V, where cells .* switch already: begin lower"):
         build_table(coarse(tmp_path, voltage=(0.3, 2.0, 0.3)))

@@ -40,8 +40,10 @@ def c() -> DeviceParameters:
     return load_device("C")
 
 
-def test_temperature_is_an_ornstein_uhlenbeck_process_of_the_set_variance(c: DeviceParameters, seed: int) -> None:
-    """Variance and correlation time of 4,000 steps, whatever the step; false-alarm rate 1e-6 by the effective number."""
+def test_temperature_is_an_ornstein_uhlenbeck_process_of_the_set_variance(
+    c: DeviceParameters, seed: int
+) -> None:
+    """Variance and correlation of 4,000 steps, whatever the step; false-alarm rate 1e-6 by their effective number."""
     p = changed(c, "drift", temperature=1.5, temperature_time=100.0, critical_voltage=0.0)
     p = changed(p, "readout", flicker=0.0, telegraph_cells=0.0)
     for step in (500.0, 50.0):
@@ -137,13 +139,22 @@ def test_drift_does_not_depend_on_how_a_run_is_cut_into_blocks(c: DeviceParamete
 
 @pytest.mark.parametrize(
     ("stability", "field", "damping", "z"),
-    [(15, 0.2, 0.03, 0), (15, 0.337, 0.1, 0), (15, 0.5, 0.03, 0), (9, 0.2, 0.3, 0), (9, 0.0, 0.03, 0), (13, 0.0, 0.1, 0.02)],
-)  # fmt: skip
+    [
+        (15, 0.2, 0.03, 0),
+        (15, 0.337, 0.1, 0),
+        (15, 0.5, 0.03, 0),
+        (9, 0.2, 0.3, 0),
+        (9, 0.0, 0.03, 0),
+        (13, 0.0, 0.1, 0.02),
+    ],
+)
 def test_escape_rates_against_the_fokker_planck_eigenvalue(
     c: DeviceParameters, stability: float, field: float, damping: float, z: float
 ) -> None:
-    """An asymptotic formula for high barriers: within 15 % from 4 k_B T on with an in-plane field, from 9 on without."""
-    p = changed(changed(c, "free_layer", thermal_stability=float(stability), damping=damping), "field", in_plane=0.0)
+    """An asymptotic formula: within 15 % from 4 k_B T on with an in-plane field, from 9 on without."""
+    p = changed(
+        changed(c, "free_layer", thermal_stability=float(stability), damping=damping), "field", in_plane=0.0
+    )
     p = changed(p, "field", in_plane=field * p.anisotropy_field)
     tilt = z * p.anisotropy_field
     exact = FokkerPlanck(p.macrospin(out_of_plane=tilt), 26).slowest_rate()
@@ -160,7 +171,9 @@ def test_set_c_forgets_within_seconds_in_its_field_and_not_without(c: DevicePara
     assert (1 / off).min() > 3600 * 24 * 365
 
 
-def test_an_idle_array_forgets_by_that_law_and_remembers_without_power(c: DeviceParameters, seed: int) -> None:
+def test_an_idle_array_forgets_by_that_law_and_remembers_without_power(
+    c: DeviceParameters, seed: int
+) -> None:
     """False-alarm rate 1e-6: the number of flipped cells against the sum of their probabilities."""
     device = MacrospinDevice(changed(c, "drift", temperature=0.0), 4096, seed)
     array = SimulatedArray(device, 64, 64, seed)

@@ -79,7 +79,9 @@ def deviation(p: DeviceParameters, voltage: float, width: float, step: float) ->
 
 
 def test_the_length_of_m_stays_one(c: DeviceParameters) -> None:
-    m = simulate(c, equilibrium(c, 4000, antiparallel=False), voltage=1.3, width=1e-9, settle=2e-9, every=10).m
+    m = simulate(
+        c, equilibrium(c, 4000, antiparallel=False), voltage=1.3, width=1e-9, settle=2e-9, every=10
+    ).m
     assert np.abs(np.linalg.norm(m.astype(np.float64), axis=2) - 1).max() < 1e-6
 
 
@@ -103,7 +105,9 @@ def test_noise_keeps_the_boltzmann_distribution(name: str, seed: int) -> None:
     p = changed(load_device(name), "free_layer", thermal_stability=8.0)
     p = changed(p, "field", in_plane=min(p.field.in_plane, 0.2 * p.anisotropy_field))
     cells = 60_000
-    m = simulate(p, equilibrium(p, cells, antiparallel=None, seed=seed), settle=3e-9, seed=seed, threads=2).final
+    m = simulate(
+        p, equilibrium(p, cells, antiparallel=None, seed=seed), settle=3e-9, seed=seed, threads=2
+    ).final
     reference = equilibrium(p, 10 * cells, antiparallel=None, seed=seed + 1)
     for of in (lambda d: d[:, 2], lambda d: np.arctan2(d[:, 1], d[:, 0]), lambda d: d[:, 0]):
         edges = np.quantile(of(reference), np.linspace(0, 1, 41)[1:-1])
@@ -142,7 +146,9 @@ def test_each_cell_may_have_its_own_parameters(c: DeviceParameters) -> None:
     assert len({tuple(row) for row in together}) == 4
 
 
-@pytest.mark.parametrize(("width", "step"), [(0.3e-9, 1e-12), (0.3037e-9, 1e-12), (50e-12, 1e-12), (1e-9, 7e-12)])
+@pytest.mark.parametrize(
+    ("width", "step"), [(0.3e-9, 1e-12), (0.3037e-9, 1e-12), (50e-12, 1e-12), (1e-9, 7e-12)]
+)
 def test_the_pulse_has_its_width_at_half_maximum(c: DeviceParameters, width: float, step: float) -> None:
     heights = pulse_heights(c, width, 1e-9, step)
     assert heights.sum() * step == pytest.approx(width, rel=1e-5)
@@ -162,7 +168,9 @@ def test_mistakes_are_told(c: DeviceParameters) -> None:
 
 
 @pytest.mark.parametrize("stability", [4.0, 6.0])
-def test_retention_against_the_fokker_planck_eigenvalue(c: DeviceParameters, stability: float, seed: int) -> None:
+def test_retention_against_the_fokker_planck_eigenvalue(
+    c: DeviceParameters, stability: float, seed: int
+) -> None:
     """Without a field the mean sign of m_z decays with the slowest eigenvalue, within 7 %: 5,000 events or more.
 
     The first relaxation times are left out. Counting noise is 1.4 %, so the false-alarm rate is below 1e-6.
