@@ -141,6 +141,9 @@ class BoardRole:
                 f"{self._source}: choose a longer period"
             )
         board.voltage = self._to_box(voltage)
+        # The board keeps the period above the widths at every step.
+        if period >= max(board.width, board.reset_width):
+            board.period = period
         board.width = width
         board.period = period
 
@@ -148,6 +151,10 @@ class BoardRole:
         """Set the reset pulse: volts at the device, seconds; raises BenchError above a limit."""
         board: Any = self.board
         self.check_pulse("reset pulse", voltage, width)
+        if width > board.period:
+            raise BenchError(
+                f"a reset pulse of {width:g} s does not fit into a period of {board.period:g} s: choose a longer period"
+            )
         board.reset_voltage = self._to_box(voltage)
         board.reset_width = width
 

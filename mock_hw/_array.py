@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from mock_hw import _draws
-from mock_hw._device import Device
+from mock_hw._device import Device, Floats
 
 # Positions drawn between two looks at whether to stop: a few milliseconds.
 _CHUNK = 1 << 22
@@ -191,9 +191,7 @@ class SimulatedArray:
         return per_cell.reshape(self.rows, self.columns)[_rectangle(selection)].flatten()
 
 
-def forgetting(
-    from_parallel: NDArray[np.float64], from_antiparallel: NDArray[np.float64], seconds: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def forgetting(from_parallel: Floats, from_antiparallel: Floats, seconds: float) -> tuple[Floats, Floats]:
     """Probabilities to be found in the other state after `seconds`, from P and from AP, for escape rates in 1/s."""
     total = from_parallel + from_antiparallel
     decayed = -np.expm1(-total * seconds) / np.maximum(total, np.finfo(float).tiny)
