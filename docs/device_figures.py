@@ -82,7 +82,7 @@ def tabulated(name: str, voltage: ArrayLike, width: ArrayLike, state: int = 0) -
     """P_sw of a nominal cell at 300 K from `state` (0: P, 1: AP); volts and seconds are broadcast."""
     volts, seconds = np.broadcast_arrays(np.asarray(voltage, float), np.asarray(width, float))
     one = np.ones(volts.size)
-    found = shipped(name)[1].probability(state, one, 300.0, 0 * one, volts.ravel(), seconds.ravel())
+    found = shipped(name)[1].probability(state, one, 300 * one, 0 * one, volts.ravel(), seconds.ravel())
     return found.reshape(volts.shape)
 
 

@@ -338,12 +338,19 @@ def _min_entropy(statistics: "CellStatistics") -> dict[str, Any]:
     if not known.any():
         return {"min_entropy": 0.0, "min_entropy_ideal": 1.0, "verdict": "useless"}
     value = float(each[known].mean())
-    # Of four probabilities of one half, each known to 1/√(2 pairs), the two of staying decide: the mean of the larger
-    # of two normal numbers is 0.564 standard deviations above theirs.
-    pairs = np.asarray(statistics.cell_pairs.pairs, np.float64)[known].mean()
-    ideal = float(-np.log2(0.5 + 0.564 / np.sqrt(2 * pairs)))
+    ideal = _ideal_min_entropy(int(np.asarray(statistics.cell_pairs.pairs)[known].mean()))
     verdict = next(word for word, least in VERDICTS if value >= least * ideal)
     return {"min_entropy": value, "min_entropy_ideal": ideal, "verdict": verdict}
+
+
+def _ideal_min_entropy(pairs: int) -> float:
+    """Return what `min_entropy` is on average for fair and independent bits of which so many pairs were counted."""
+    rng = np.random.default_rng(0)
+    first = rng.binomial(pairs, 0.5, 4000)
+    rise, fall = rng.binomial(pairs - first, 0.5), rng.binomial(first, 0.5)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p, q = rise / (pairs - first), fall / first
+    return float(np.nanmean(-np.log2(np.fmax(np.fmax(1 - p, 1 - q), np.sqrt(p * q)))))
 
 
 def _evidence(store: "Store", buffers: list[str], statistics: "CellStatistics") -> ArrayEvidence:

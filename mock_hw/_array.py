@@ -198,6 +198,12 @@ def forgetting(from_parallel: Floats, from_antiparallel: Floats, seconds: float)
     return from_parallel * decayed, from_antiparallel * decayed
 
 
+def after(first: tuple[Floats, Floats], then: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """Probabilities to be found in the other state, from P and from AP, after two such steps."""
+    (a, b), (p, q) = first, then
+    return p + a * (1 - p - q), q + b * (1 - p - q)
+
+
 class _Readout:
     """What the selected cells read in P and in AP: `levels` and `noise` in ohms, two arrays (cells,) each."""
 
@@ -245,13 +251,20 @@ class Run:
         self.can_be_invalid = not (sequence.toggle and self.all_used)
         self._passed = 0  # pulses whose time and wear the device has been told of
         self._seconds = sequence.seconds_per_pulse
-        # Between two pulses of a cell it may forget by itself; with a reset there are two pulses in that time.
-        rest = self._seconds if sequence.toggle else self._seconds / 2
-        rates = [
-            array.device.retention_rate(sequence.temperature, sequence.field, state)
-            for state in (False, True)
-        ]
-        self._forget = forgetting(rates[0], rates[1], rest)
+        # Between two pulses of a cell it may forget by itself, more easily while it is read; with a reset there are
+        # two pulses, and two readings, in the time of one.
+        turn = self._seconds if sequence.toggle else self._seconds / 2
+
+        def forget(volts: float, seconds: float) -> tuple[Floats, Floats]:
+            p, q = (
+                array.device.retention_rate(sequence.temperature, sequence.field, state, voltage=volts)
+                for state in (False, True)
+            )
+            return forgetting(p, q, seconds)
+
+        rest = forget(0.0, max(turn - sequence.settle, 0.0))
+        reading = forget(sequence.read_voltage, sequence.settle)
+        self._forget = after(rest, reading)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -265,7 +278,7 @@ class Run:
                 device.switching_probability(voltage, width, seq.temperature, seq.field, antiparallel)
                 for antiparallel in (False, True)
             )
-            p, q = p + forget[0] * (1 - p - q), q + forget[1] * (1 - p - q)
+            p, q = after(forget, (p, q))
             return _draws.Law.from_probabilities(*(self._array.selected(x, seq.selection) for x in (p, q)))
 
         self._write = flip(seq.voltage.ravel(), seq.width)

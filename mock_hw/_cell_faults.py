@@ -104,10 +104,16 @@ class FaultyDevice:
         return self.device.switching_probability(voltage, width, temperature, field, antiparallel)
 
     def retention_rate(
-        self, temperature: float, field: float, antiparallel: bool, *, powered: bool = True
+        self,
+        temperature: float,
+        field: float,
+        antiparallel: bool,
+        *,
+        powered: bool = True,
+        voltage: float = 0.0,
     ) -> Floats:
         """See `Device`."""
-        return self.device.retention_rate(temperature, field, antiparallel, powered=powered)
+        return self.device.retention_rate(temperature, field, antiparallel, powered=powered, voltage=voltage)
 
     def resistances(
         self, voltage: float, temperature: float, relaxed: float, settle: float

@@ -33,9 +33,18 @@ class Device(Protocol):
         ...
 
     def retention_rate(
-        self, temperature: float, field: float, antiparallel: bool, *, powered: bool = True
+        self,
+        temperature: float,
+        field: float,
+        antiparallel: bool,
+        *,
+        powered: bool = True,
+        voltage: float = 0.0,
     ) -> Floats:
-        """Rate in 1/s at which each cell leaves that state at rest; without power there is no applied field."""
+        """Rate in 1/s at which each cell leaves that state, at rest or under a constant (read) `voltage` in volts.
+
+        Without power there is no applied field.
+        """
         ...
 
     def resistances(

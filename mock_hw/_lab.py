@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -26,7 +26,7 @@ from mock_hw._state_keeper import StateKeeper
 from mock_hw._wires import SerialWire, TcpWire
 from mock_hw.boxes._pace import PACES
 from mock_hw.boxes.array_board import ArrayBoard, Limits
-from mock_hw.physics import DeviceError, DeviceParameters, MacrospinDevice, load_device
+from mock_hw.physics import DeviceError, DeviceParameters, MacrospinDevice, load_device, table_of
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ class Lab:
     `seed` (or the file's, or the state's, or else one from the operating system) decides cells, initial
     states, draws, and what faults hit. `pace` goes before the file's, and `device` (a shipped one's name or a
     file) before that of every box. `state` names a file from which the magnetisation is taken, where it exists,
-    and to which it is written; it is locked from here on until the context is left.
+    and to which it is written; it is locked from here on until the context is left. `progress` is
+    told of what takes long.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Lab:
         pace: PaceName | None = None,
         device: str | os.PathLike[str] | None = None,
         state: str | os.PathLike[str] | None = None,
+        progress: Callable[[str], None] = lambda said: None,
     ) -> None:
         self.settings = settings
+        self._progress = progress
         self.pace: PaceName = pace or settings.lab.pace
         self.devices = _devices(settings.boxes, device)
         self.arrays: dict[str, SimulatedArray] = {}
@@ -78,7 +81,7 @@ class Lab:
         self.seed = saved.seed if saved is not None else secrets.randbits(63) if seed is None else seed
         for number, (name, box) in enumerate(self.settings.boxes.items()):
             seeds = np.random.SeedSequence([self.seed, number]).generate_state(3, np.uint64)
-            device = _device(self.devices[name], box.rows * box.columns, int(seeds[0]))
+            device = _device(self.devices[name], box.rows * box.columns, int(seeds[0]), self._progress)
             self.arrays[name] = SimulatedArray(device, box.rows, box.columns, int(seeds[1]))
             self._fault_seeds[name] = int(seeds[2])
         if saved is not None:
@@ -128,9 +131,10 @@ class Lab:
         pace: PaceName | None = None,
         device: str | os.PathLike[str] | None = None,
         state: str | os.PathLike[str] | None = None,
+        progress: Callable[[str], None] = lambda said: None,
     ) -> Self:
         """A lab from a TOML file; raises `LabError` naming the file and the key that is wrong."""
-        return cls(read_lab_file(path), seed=seed, pace=pace, device=device, state=state)
+        return cls(read_lab_file(path), seed=seed, pace=pace, device=device, state=state, progress=progress)
 
     @classmethod
     def default(
@@ -262,10 +266,19 @@ def _parameters(name: str, box: BoxSettings) -> DeviceParameters:
     return parameters
 
 
-def _device(parameters: DeviceParameters, cells: int, seed: int) -> FaultyDevice:
-    """The cells of one box; raises `LabError` where its model cannot be had."""
+def _device(
+    parameters: DeviceParameters, cells: int, seed: int, progress: Callable[[str], None]
+) -> FaultyDevice:
+    """The cells of one box; raises `LabError` where its model cannot be had.
+
+    A device whose switching table is not there yet takes minutes, of which `progress` is told.
+    """
+
+    def made(done: int, of: int) -> None:
+        progress(f"making the switching table of {parameters.name}, once: {done} of {of}")
+
     try:
-        sound = MacrospinDevice(parameters, cells, seed)
+        sound = MacrospinDevice(parameters, cells, seed, table=table_of(parameters, made))
     except DeviceError as error:
         raise LabError(f"{parameters.name}: {error}") from error
     return FaultyDevice(sound, largest_pulse=parameters.limits()[0])
@@ -294,7 +307,14 @@ def serve(
     `exit_with_stdin` the end of standard input ends it too, so that it does not outlive a parent that was
     killed.
     """
-    lab = Lab.from_toml(DEFAULT if path is None else path, seed=seed, pace=pace, device=device, state=state)
+    lab = Lab.from_toml(
+        DEFAULT if path is None else path,
+        seed=seed,
+        pace=pace,
+        device=device,
+        state=state,
+        progress=lambda said: print(said, file=sys.stderr, flush=True),
+    )
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -65,7 +65,7 @@ class FreeLayer(_Section):
 
 
 class AppliedField(_Section):
-    """`[field]`: tesla; it is there while the lab has power."""
+    """`[field]`: tesla. The in-plane field is there while the lab has power; the other one is the stack's own."""
 
     in_plane: Annotated[float, Field(ge=0, le=1)] = 0.0
     out_of_plane: Annotated[float, Field(ge=-0.1, le=0.1)] = 0.0
@@ -266,14 +266,14 @@ class DeviceParameters(_Section):
         """The free layer at `temperature` in kelvin with `out_of_plane` tesla on top of the file's own field.
 
         `anisotropy` and `in_plane` are factors on B_k (its critical voltage unchanged) and on the in-plane field;
-        without power there is no applied field.
+        without power there is no in-plane field.
         """
         layer, on = self.free_layer, 1.0 if powered else 0.0
         x, y, z = (factor * MU_0 * layer.magnetisation for factor in layer.demagnetisation)
         return Macrospin(
             anisotropy=self.anisotropy_field * anisotropy + z - (x + y) / 2,
             demagnetisation=(x, y, z),
-            applied=(on * self.field.in_plane * in_plane, 0.0, on * self.field.out_of_plane + out_of_plane),
+            applied=(on * self.field.in_plane * in_plane, 0.0, self.field.out_of_plane + out_of_plane),
             moment=self.moment,
             damping=layer.damping,
             temperature=temperature,
@@ -297,7 +297,9 @@ class DeviceParameters(_Section):
         """Lowest and highest temperature in kelvin to which an array may be set: its drift needs some room."""
         low, high = self.table.temperature
         margin = _DRIFTS * self.drift.temperature
-        return low + margin, high - margin
+        # In the frame of a cell's own in-plane field temperatures scale with it.
+        field = CUT * self.spread.in_plane_field if self.field.in_plane else 0.0
+        return low * (1 + field) + margin, high * (1 - field) - margin
 
     def limits(self) -> tuple[float, float]:
         """Largest pulse in volts and seconds for which every cell is within the table."""
@@ -393,5 +395,9 @@ def _explain(error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     said = first["msg"].removeprefix("Value error, ")
     said = "there is no such key" if first["type"] == "extra_forbidden" else said
+    bounds = first.get("ctx", {})
+    for key, word in (("ge", "at least"), ("gt", "above"), ("le", "at most")):
+        if key in bounds:
+            said = f"{first['input']:g} is wrong, it must be {word} {bounds[key]:g}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return f"{where}: {said}{more}" if where else f"{said}{more}"

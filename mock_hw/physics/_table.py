@@ -64,7 +64,7 @@ class SwitchingTable:
         self,
         state: int,
         anisotropy: Floats,
-        temperature: float,
+        temperature: Floats,
         field: Floats,
         voltage: Floats,
         width: Floats,
@@ -81,18 +81,17 @@ class SwitchingTable:
         silent = voltage < self.voltage[0] if self.critical_voltage else np.zeros(len(voltage), bool)
         for name, unit, values, axis in (
             ("anisotropy", "B_k", anisotropy, self.anisotropy),
-            ("temperature", "K", np.array([temperature]), self.temperature),
+            ("temperature", "K", temperature, self.temperature),
             ("out-of-plane field", "T", field, self.field),
             ("pulse voltage", "V on a nominal cell", voltage[~silent], self.voltage),
             ("pulse width", "s on a nominal cell", inside, self.width),
         ):
             _check(name, unit, values, axis)
         warm = np.log(temperature / self.temperature[0]) / np.log(self.temperature[1] / self.temperature[0])
-        cold_plane, warm_plane = self.logits[state, :, 0], self.logits[state, :, 1]
-        plane = cold_plane + np.float32(warm) * (warm_plane - cold_plane)
         out = np.empty(len(voltage))
         _interpolate(
-            plane, self.anisotropy, _denominators(self.anisotropy), self.field, _denominators(self.field),
+            self.logits[state, :, 0], self.logits[state, :, 1], warm,
+            self.anisotropy, _denominators(self.anisotropy), self.field, _denominators(self.field),
             self.voltage[0], self.voltage[1] - self.voltage[0], self.width[0], self.width[1] - self.width[0],
             anisotropy, field, np.maximum(voltage, self.voltage[0]), inside, out,
         )  # fmt: skip
@@ -120,7 +119,8 @@ class SwitchingTable:
     def open(cls, path: Path, digest: str) -> "SwitchingTable | None":
         """The table in a file, or None where the file is missing, damaged or of other parameters."""
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # numpy would leave a damaged file open.
+            with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
                 if int(file["format"]) != FORMAT or str(file["digest"]) != digest:
                     return None
                 axes = {key: file[key] for key in ("anisotropy", "temperature", "field", "voltage", "width")}
@@ -245,13 +245,12 @@ def _errors(
 ) -> Floats:
     voltage, width = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
     b, t, f = conditions
+    one = np.ones(len(voltage))
     if table.critical_voltage:
         voltage = table.critical_voltage * (1 - (1 - voltage / table.critical_voltage) / b)
     out = []
     for state in (0, 1):
-        found = table.probability(
-            state, np.full(len(voltage), b), t, np.full(len(voltage), f), voltage, width
-        )
+        found = table.probability(state, b * one, t * one, f * one, voltage, width)
         out.append(found - np.clip(solved[state].ravel(), FLOOR, 1 - FLOOR))
     return np.concatenate(out)
 
@@ -312,23 +311,24 @@ def _cubic(start, step, count, x, out):
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
 def _interpolate(
-    plane, anisotropies, over_anisotropies, fields, over_fields, voltage0, voltage_step, width0, width_step,
+    cold, hot, warm, anisotropies, over_anisotropies, fields, over_fields, voltage0, voltage_step, width0, width_step,
     anisotropy, field, voltage, width, out,
 ):  # fmt: skip
     wa, wf, wv, ww = np.empty(3), np.empty(5), np.empty(4), np.empty(4)
     for n in range(len(out)):
         _lagrange(anisotropies, over_anisotropies, anisotropy[n], wa)
         _lagrange(fields, over_fields, field[n], wf)
-        v = _cubic(voltage0, voltage_step, plane.shape[2], voltage[n], wv)
-        w = _cubic(width0, width_step, plane.shape[3], width[n], ww)
+        v = _cubic(voltage0, voltage_step, cold.shape[2], voltage[n], wv)
+        w = _cubic(width0, width_step, cold.shape[3], width[n], ww)
         total = 0.0
         for i in range(3):
             for j in range(5):
                 part = 0.0
                 for k in range(4):
-                    row = 0.0
+                    low, high = 0.0, 0.0
                     for m in range(4):
-                        row += ww[m] * plane[i, j, v + k, w + m]
-                    part += wv[k] * row
+                        low += ww[m] * cold[i, j, v + k, w + m]
+                        high += ww[m] * hot[i, j, v + k, w + m]
+                    part += wv[k] * (low + warm[n] * (high - low))
                 total += wa[i] * wf[j] * part
         out[n] = 1.0 / (1.0 + np.exp(-total))

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from entropy import Store
+from mock_hw.physics._parameters import SHIPPED
 
 _SMALL = ("--images", 3, "--steps", 3, "--microbatch", 2)
 
@@ -31,11 +32,12 @@ def test_demo_leaves_what_it_promises(memtj: Callable, tmp_path: Path) -> None:
     for name in (
         "images", "bits_recorded", "bits_consumed", "bits_burned", "ones_fraction", "lag1", "record_bits_per_s",
         "device_bits_per_s", "energy_per_bit", "sampling_seconds", "noise_fraction_of_sampling", "simulated", "store",
-        "seconds",
+        "seconds", "min_entropy", "min_entropy_ideal", "verdict",
     ):  # fmt: skip
         assert name in summary
     assert summary["simulated"] is True
     assert summary["images"] == 3
+    assert summary["verdict"] == "good"
     assert summary["bits_consumed"] == 3 * 784 * 3 * 32 * 2
     with Store(out / "store", create=False) as store:
         accounts = store.accounts()
@@ -50,6 +52,43 @@ def test_demo_leaves_what_it_promises(memtj: Callable, tmp_path: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:)', page), "the page must be self-contained"
     assert (out / "images.png").stat().st_size > 1000
     assert not demo_children(out)
+
+
+def test_a_poor_source_is_said_to_be_one(memtj: Callable, tmp_path: Path) -> None:
+    """Conditioning brings the pictures back; the report judges the raw bits all the same, at its top."""
+    out = tmp_path / "demo"
+    done = memtj("demo", "--out", out, "--seed", 3, "--no-calibrate", "--voltage", 0.76, *_SMALL)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["min_entropy"] < 0.8 * summary["min_entropy_ideal"]
+    assert summary["verdict"] in ("poor", "useless")
+    assert f"raw bits {summary['verdict']}" in done.stdout
+    page = (out / "report.html").read_text()
+    warning = page.index(f"{summary['verdict'].upper()} ")
+    assert warning < page.index("<h2>Pictures</h2>")
+
+
+def test_another_device_and_its_own_working_point(memtj: Callable, tmp_path: Path) -> None:
+    """Set A toggles at 1.7 V and 24 ns; its two directions differ, and the verdict says so."""
+    out = tmp_path / "demo"
+    done = memtj("demo", "--out", out, "--seed", 3, "--device", "A", *_SMALL)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["verdict"] == "fair"
+    assert 0.4 < summary["ones_fraction"] < 0.48
+    assert summary["failed_resets"] == 0
+    assert "1.7 V" in (out / "report.html").read_text()
+
+
+def test_a_device_that_cannot_be_told_apart_is_refused(memtj: Callable, tmp_path: Path) -> None:
+    """A parameter that leaves no signal: with a tunnel magnetoresistance of 0.3 % both states read the same."""
+    device = tmp_path / "flat.toml"
+    shipped = (SHIPPED / "C.toml").read_text("utf-8")
+    device.write_text(shipped.replace("tmr = 1.2 ", "tmr = 0.003 "), "utf-8")
+    done = memtj("demo", "--out", tmp_path / "demo", "--device", device, *_SMALL)
+    assert done.returncode == 1
+    assert "no cell of the array can be used" in done.stderr.strip().splitlines()[-1]
+    assert "no two separate resistances" in done.stderr
 
 
 def test_its_pictures_replay_to_the_last_bit_in_other_company(memtj: Callable, tmp_path: Path) -> None:

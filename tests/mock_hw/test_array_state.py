@@ -62,7 +62,7 @@ class CertainDevice:
 
     temperature_offset = 0.0
 
-    def retention_rate(self, temperature, field, antiparallel, *, powered=True):
+    def retention_rate(self, temperature, field, antiparallel, *, powered=True, voltage=0.0):
         return np.zeros(self.cells)
 
     def compared(self, thresholds):

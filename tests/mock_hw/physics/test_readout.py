@@ -113,7 +113,7 @@ def test_noise_is_shot_noise_at_high_bias_and_johnson_noise_at_none(c: DevicePar
 class Permanent(MacrospinDevice):
     """Cells that never forget: what is counted then are errors of reading alone."""
 
-    def retention_rate(self, temperature, field, antiparallel, *, powered=True):
+    def retention_rate(self, temperature, field, antiparallel, *, powered=True, voltage=0.0):
         return np.zeros(self.cells)
 
 

@@ -40,7 +40,9 @@ def table(name: str) -> SwitchingTable:
 def probability(name: str, voltage: object, width: object, state: int = 0, field: float = 0.0) -> np.ndarray:
     v, w = np.broadcast_arrays(np.asarray(voltage, float), np.asarray(width, float))
     one = np.ones(v.size)
-    return table(name).probability(state, one, 300.0, field * one, v.ravel(), w.ravel()).reshape(v.shape)
+    return (
+        table(name).probability(state, one, 300.0 * one, field * one, v.ravel(), w.ravel()).reshape(v.shape)
+    )
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -96,7 +98,7 @@ def test_shipped_tables_hold_the_equation_where_it_is_solved_again() -> None:
     solved = FokkerPlanck(spin, 64).switching(volts, widths, rise=50e-12, fall=50e-12, settle=p.settle)
     v, w = (axis.ravel() for axis in np.meshgrid(volts, widths, indexing="ij"))
     for state in (0, 1):
-        found = t.probability(state, np.full(12, 1.03), 306.0, np.full(12, 0.4e-3), v, w)
+        found = t.probability(state, *(np.full(12, value) for value in (1.03, 306.0, 0.4e-3)), v, w)
         assert np.abs(found - solved[state].ravel()).max() < 6 * t.rms_error
 
 
@@ -116,15 +118,15 @@ def test_first_maximum_at_the_half_period_and_minimum_at_the_period() -> None:
 
 
 def test_later_oscillations_are_damped() -> None:
-    """The first maximum is full, the one after eleven more half periods is not: damping and noise, 7 ns later."""
+    """The first maxima are full, the one after 34 more half periods is not: damping and noise, 20 ns later."""
     p = load_device("C")
     half = np.pi / (GAMMA * p.field.in_plane)
     flips = FokkerPlanck(p.macrospin(), 40).switching(
-        np.array([p.critical_voltage]), half * np.arange(1, 13, 2), rise=50e-12, fall=50e-12, settle=p.settle
+        np.array([p.critical_voltage]), half * np.arange(1, 36, 2), rise=50e-12, fall=50e-12, settle=p.settle
     )[0][0]
     assert flips[0] > 0.99
-    assert (np.diff(flips[2:]) < 0).all()
-    assert flips[-1] < 0.9
+    assert (np.diff(flips[3:]) < 1e-4).all()
+    assert flips[-1] < 0.85
 
 
 def test_plateau_of_one_half() -> None:
@@ -251,7 +253,7 @@ def test_the_fast_path_never_extrapolates(settings: dict[str, float], said: str)
     t, one = table("C"), np.ones(3)
     with pytest.raises(DeviceError, match=said):
         t.probability(
-            0, values["anisotropy"] * one, values["temperature"], values["field"] * one,
+            0, values["anisotropy"] * one, values["temperature"] * one, values["field"] * one,
             values["voltage"] * one, values["width"] * one,
         )  # fmt: skip
 
@@ -306,4 +308,4 @@ def test_a_table_that_begins_where_cells_switch_is_refused(tmp_path: Path) -> No
     from mock_hw.physics import build_table
 
     with pytest.raises(DeviceError, match=r"begins at 0.3 V, where cells .* switch already: begin lower"):
-        build_table(coarse(tmp_path, voltage=(0.3, 2.0, 0.3)))
+        build_table(coarse(tmp_path, voltage=(0.3, 2.0, 0.3), width=(0.2e-9, 60.2e-9, 10e-9)))
