@@ -101,7 +101,8 @@ def reference(p: DeviceParameters) -> float | None:
     from benchmarks._cmtj import macrospin
 
     seconds = WIDTH + SETTLE
-    junction = macrospin(cmtj, p, VOLTAGE, WIDTH, 300.0, seed=1)
+    vertical = p.model_copy(update={"pulse": p.pulse.model_copy(update={"rise": 0.0, "fall": 0.0})})
+    junction = macrospin(cmtj, vertical, VOLTAGE, WIDTH, 300.0, seed=1)
     junction.runSimulation(2e-12, 1e-12, 1e-12, solverMode=cmtj.SolverMode.Heun)
     begun = time.perf_counter()
     for _ in range(REFERENCE_CELLS):

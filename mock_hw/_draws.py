@@ -1,6 +1,6 @@
 """Bit-sliced draws: 64 cells at a time, every cell with its own probability.
 
-A *lane* is one cell; word w holds lanes 64 w … 64 w + 63, the first one in the most significant bit; eight
+A *lane* is one cell; word w holds lanes 64 w … 64 w + 63, the first one in the most significant bit; 16
 words are a group. A *law* is the pair of probabilities (from P, from AP) of every lane, as thresholds of 32
 bits stored as bit planes, most significant first: a draw compares the bits of a random number with those of
 the thresholds until every lane has decided, about ten random words for 64 lanes, and is exact for every
@@ -27,8 +27,9 @@ GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MIX_A = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_B = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
-# Words that are drawn together, one vector register of eight.
-GROUP = 8
+# Words that are drawn together. With fewer, the compiler unrolls the loop over them and makes no vectors of it: eight
+# words took twice the time.
+GROUP = 16
 # Random words set aside for a group in one pulse: five draws of at most 32 rounds. A counter is never
 # stored: what moves is its product with gamma, modulo 2^64.
 _MODULUS = 1 << 64
@@ -47,8 +48,8 @@ _LITTLE_ENDIAN = sys.byteorder == "little"
 class Law:
     """Probabilities of every lane from both states, ready for the kernels.
 
-    `planes` uint64 (groups, 32, 2, 8): bit k of the thresholds of the lanes of a word, from P and from AP;
-    `sure` uint64 (groups, 2, 8): lanes whose probability is 1; `unsure` uint64 (groups, 8): lanes that need
+    `planes` uint64 (groups, 32, 2, 16): bit k of the thresholds of the lanes of a word, from P and from AP;
+    `sure` uint64 (groups, 2, 16): lanes whose probability is 1; `unsure` uint64 (groups, 16): lanes that need
     a random number in one of the states.
     """
 
@@ -95,7 +96,7 @@ def _slice(probability, state, planes, sure, unsure):
 
 
 def pack_lanes(bits: NDArray) -> Words:
-    """Pack (lanes,) truth values into uint64 (groups, 8), first lane most significant, padded with zeros."""
+    """Pack (lanes,) truth values into uint64 (groups, 16), first lane most significant, padded with zeros."""
     packed = np.packbits(np.asarray(bits).astype(bool))
     padded = np.zeros(-(-len(bits) // (64 * GROUP)) * 8 * GROUP, np.uint8)
     padded[: len(packed)] = packed
@@ -123,7 +124,7 @@ def mix(z, key2):
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _draw(planes, sure, unsure, g, state, wanted, hit, undecided, z, key2):
-    """Into `hit`: lanes of `wanted` (all (8,)) whose random number is below their threshold."""
+    """Into `hit`: lanes of `wanted` (all (16,)) whose random number is below their threshold."""
     left = _ZERO
     for j in range(GROUP):
         s = state[j]
@@ -134,7 +135,7 @@ def _draw(planes, sure, unsure, g, state, wanted, hit, undecided, z, key2):
         if left == _ZERO:
             break
         left = _ZERO
-        # No branch in here, so that the compiler makes eight words one vector.
+        # No branch in here, so that the compiler makes vectors of the words.
         for j in range(GROUP):
             random = mix(z + np.uint64(j) * GAMMA, key2)
             plane = planes[g, k, 0, j] ^ ((planes[g, k, 0, j] ^ planes[g, k, 1, j]) & state[j])
@@ -172,7 +173,7 @@ def toggle(
 ):  # fmt: skip
     """Write pulse and reading, `pulses` times: bits into the stream `out` from bit `position`.
 
-    `state` and `used` uint64 (groups, 8) hold one bit for each of `lanes` cells; `state` moves on. One group
+    `state` and `used` uint64 (groups, 16) hold one bit for each of `lanes` cells; `state` moves on. One group
     after another does all its pulses, so that its laws stay in the first cache however large the array is.
     """
     groups = len(state)
