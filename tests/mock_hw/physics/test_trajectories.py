@@ -163,7 +163,7 @@ def test_mistakes_are_told(c: DeviceParameters) -> None:
         simulate(c, start, voltage=1, width=10e-12)
     with pytest.raises(DeviceError, match=r"\(cells, 3\) is wanted"):
         simulate(c, start[0], voltage=1, width=1e-9)
-    with pytest.raises(DeviceError, match="not between 0 and 20 ps"):
+    with pytest.raises(DeviceError, match=r"not between 0 and 1\.28e-11 s"):
         simulate(c, start, voltage=1, width=1e-9, step=1e-9)
 
 
