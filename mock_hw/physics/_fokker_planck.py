@@ -144,6 +144,10 @@ def _real_basis(ell: NDArray, m: NDArray) -> sparse.csr_array:
     return sparse.csr_array((values, (rows, columns)))
 
 
+class Interrupted(Exception):
+    """A solution that was told to stop."""
+
+
 class FokkerPlanck:
     """The generator of one `Macrospin` up to harmonics of `degree`, and what follows from it."""
 
@@ -211,12 +215,20 @@ class FokkerPlanck:
         return self._backward(start[:, None], np.zeros(1), np.ones(1), settle)[:, 0]
 
     def switching(
-        self, voltages: Floats, widths: Floats, *, rise: float, fall: float, settle: float
+        self,
+        voltages: Floats,
+        widths: Floats,
+        *,
+        rise: float,
+        fall: float,
+        settle: float,
+        go_on: Callable[[], bool] = lambda: True,
     ) -> tuple[Floats, Floats]:
         """Switching probabilities from P (m_z > 0) and from AP, each (voltages, widths).
 
         A pulse rises and falls linearly; `widths` (seconds, at half maximum) rise from (rise + fall) / 2 or more.
-        The state before is in equilibrium, the one after is the sign of m_z after `settle` seconds.
+        The state before is in equilibrium, the one after is the sign of m_z after `settle` seconds. `go_on` is asked
+        now and then; `Interrupted` is raised when it says no.
         """
         ends_antiparallel = np.repeat(self.committor(settle)[:, None], len(voltages), axis=1)
         after = self._backward(ends_antiparallel, voltages, _ramp(fall), fall)
@@ -229,6 +241,8 @@ class FokkerPlanck:
             raise ValueError(f"widths must rise from (rise + fall) / 2 = {(rise + fall) / 2:g} s or more")
         probability = np.empty((2, len(voltages), len(widths)))
         for column, step in enumerate(np.diff(flat, prepend=0.0)):
+            if not go_on():
+                raise Interrupted
             after = self._backward(after, voltages, np.ones(1), max(step, 0.0))
             for state in range(2):
                 probability[state, :, column] = np.einsum("iv,iv->v", before[state], after)

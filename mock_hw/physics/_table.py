@@ -13,6 +13,7 @@ voltage axis is that of a cell with the nominal B_k: `equivalent_voltage` says w
 import logging
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -37,6 +38,7 @@ _CHECKED_PLANES = 2
 _SILENT = 1e-3  # P of a nominal cell at the lowest voltage must be below: a lower one is taken not to switch
 
 Progress = Callable[[int, int], None]
+_Task = tuple[float, float, float, Floats, Floats]
 
 
 @dataclass(frozen=True)
@@ -177,16 +179,10 @@ def build_table(parameters: DeviceParameters, progress: Progress | None = None) 
         (rng.uniform(low, high), rng.uniform(*temperature), rng.uniform(*field[[0, -1]]))
         for _ in range(_CHECKED_PLANES)
     ]
-    tasks = [(anisotropy[i], temperature[j], field[k], voltage, width) for i, j, k in nodes]
+    tasks: list[_Task] = [(anisotropy[i], temperature[j], field[k], voltage, width) for i, j, k in nodes]
     half = [(axis[:-1] + axis[1:]) / 2 for axis in (voltage, width)]
-    tasks += [(*conditions, *half) for conditions in between]
-    planes: list[tuple[Floats, Floats]] = []
-    # One plane a processor: linear algebra with threads of its own would only get in the way.
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for solved in pool.map(lambda task: _plane(p, *task), tasks):
-            planes.append(solved)
-            if progress is not None:
-                progress(len(planes), len(tasks))
+    tasks += [(*conditions, half[0], half[1]) for conditions in between]
+    planes = _solve(p, tasks, progress)
     logits = np.empty((2, 3, 2, 5, len(voltage), len(width)), np.float32)
     for (i, j, k), plane in zip(nodes, planes, strict=False):
         for state in (0, 1):
@@ -209,6 +205,27 @@ def build_table(parameters: DeviceParameters, progress: Progress | None = None) 
     )
 
 
+def _solve(
+    p: DeviceParameters, tasks: Sequence[_Task], progress: Progress | None
+) -> list[tuple[Floats, Floats]]:
+    """Every task's plane; an interruption (Ctrl-C) ends the ones that are being solved."""
+    planes: list[tuple[Floats, Floats]] = []
+    stop = threading.Event()
+    # One plane a processor: linear algebra with threads of its own would only get in the way.
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as pool:
+        solving = [pool.submit(_plane, p, *task, lambda: not stop.is_set()) for task in tasks]
+        try:
+            for plane in solving:
+                planes.append(plane.result())
+                if progress is not None:
+                    progress(len(planes), len(tasks))
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return planes
+
+
 def equivalent_voltage(voltage: Floats, anisotropy: Floats | float, critical: float) -> Floats:
     """The voltage that leaves a cell with the nominal B_k the anisotropy field that `voltage` leaves this one."""
     return critical * (1 - anisotropy * (1 - voltage / critical)) if critical else voltage
@@ -222,13 +239,21 @@ def solver_degree(parameters: DeviceParameters) -> int:
 
 
 def _plane(
-    p: DeviceParameters, anisotropy: float, temperature: float, field: float, voltage: Floats, width: Floats
+    p: DeviceParameters,
+    anisotropy: float,
+    temperature: float,
+    field: float,
+    voltage: Floats,
+    width: Floats,
+    go_on: Callable[[], bool],
 ) -> tuple[Floats, Floats]:
     """P from both states, (equivalent voltages, widths) each."""
     spin = p.macrospin(anisotropy=anisotropy, temperature=temperature, out_of_plane=field)
     solver = FokkerPlanck(spin, solver_degree(p))
     voltage = _own_voltage(p, voltage, anisotropy)
-    return solver.switching(voltage, width, rise=p.pulse.rise, fall=p.pulse.fall, settle=p.settle)
+    return solver.switching(
+        voltage, width, rise=p.pulse.rise, fall=p.pulse.fall, settle=p.settle, go_on=go_on
+    )
 
 
 def _own_voltage(p: DeviceParameters, equivalent: Floats, anisotropy: float) -> Floats:
