@@ -33,6 +33,25 @@ class PairSums:
         with np.errstate(invalid="ignore", divide="ignore"):
             return (n * xy - x * y) / np.sqrt((n * x - x * x) * (n * y - y * y))
 
+    @property
+    def min_entropy(self) -> np.ndarray:
+        """Min-entropy of a bit as a chain of two states; float64; nan where nothing was counted.
+
+        −log₂ of the likeliest of staying at 0, staying at 1, and changing to and fro, per step: what the most
+        probable long sequence of the chain leaves (SP 800-90B section 6.3.3, without its confidence bound). It is
+        a first look at bias and memory of one step, not an assessment; counting noise lowers it a little.
+        """
+        n, x, y, xy = (
+            np.asarray(part, np.float64) for part in (self.pairs, self.first, self.second, self.both)
+        )
+        with np.errstate(invalid="ignore", divide="ignore"):
+            # A state that never occurred is never left: the other one decides.
+            rise = np.where(n > x, (y - xy) / (n - x), 0.0)
+            fall = np.where(x > 0, (x - xy) / x, 0.0)
+            stay = np.maximum(np.where(n > x, 1 - rise, 0.0), np.where(x > 0, 1 - fall, 0.0))
+            likeliest = np.maximum(stay, np.sqrt(rise * fall))
+            return np.where(n > 0, -np.log2(likeliest), np.nan) + 0.0
+
 
 @dataclass(frozen=True)
 class CellStatistics:
@@ -64,23 +83,15 @@ class CellStatistics:
 
     @property
     def min_entropy(self) -> np.ndarray:
-        """Min-entropy of a bit of each cell as a two-state chain; float64, (cells,); nan where nothing was counted.
+        """Min-entropy of a bit of each cell; float64, (cells,); nan where nothing was counted. See `PairSums`."""
+        return self.cell_pairs.min_entropy
 
-        −log₂ of the likeliest of staying at 0, staying at 1, and changing to and fro, per step: what the most
-        probable long sequence of the chain leaves (SP 800-90B section 6.3.3, without its confidence bound). It is
-        a first look at bias and memory of one step, not an assessment; counting noise lowers it a little.
-        """
+    @property
+    def pooled_min_entropy(self) -> float:
+        """Min-entropy of a bit of a cell that is all cells together: free of counting noise, blind to their spread."""
         pairs = self.cell_pairs
-        n, x, y, xy = (
-            np.asarray(part, np.float64) for part in (pairs.pairs, pairs.first, pairs.second, pairs.both)
-        )
-        with np.errstate(invalid="ignore", divide="ignore"):
-            # A state that never occurred is never left: the other one decides.
-            rise = np.where(n > x, (y - xy) / (n - x), 0.0)
-            fall = np.where(x > 0, (x - xy) / x, 0.0)
-            stay = np.maximum(np.where(n > x, 1 - rise, 0.0), np.where(x > 0, 1 - fall, 0.0))
-            likeliest = np.maximum(stay, np.sqrt(rise * fall))
-            return np.where(n > 0, -np.log2(likeliest), np.nan) + 0.0
+        sums = (np.asarray(part).sum() for part in (pairs.pairs, pairs.first, pairs.second, pairs.both))
+        return float(PairSums(*sums).min_entropy)
 
     @property
     def ones_fraction(self) -> float:

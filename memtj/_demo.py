@@ -332,14 +332,19 @@ def _pooled_lag1(statistics: "CellStatistics") -> float:
 
 
 def _min_entropy(statistics: "CellStatistics") -> dict[str, Any]:
-    """Return the mean of the cells' two-state min-entropy, what ideal cells would show, and a verdict."""
+    """Return the mean of the cells' two-state min-entropy, what ideal cells would show, and a verdict.
+
+    The verdict goes by the worse of two views: of each cell beside an ideal one that is counted as little, and of all
+    cells together, which no counting noise blurs.
+    """
     each = statistics.min_entropy
     known = np.isfinite(each)
     if not known.any():
         return {"min_entropy": 0.0, "min_entropy_ideal": 1.0, "verdict": "useless"}
     value = float(each[known].mean())
     ideal = _ideal_min_entropy(int(np.asarray(statistics.cell_pairs.pairs)[known].mean()))
-    verdict = next(word for word, least in VERDICTS if value >= least * ideal)
+    worse = min(value / ideal, statistics.pooled_min_entropy)
+    verdict = next(word for word, least in VERDICTS if worse >= least)
     return {"min_entropy": value, "min_entropy_ideal": ideal, "verdict": verdict}
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from entropy import StoreError, cell_statistics
+from entropy.statistics import PairSums
 
 
 def expected(blocks, masks, count):
@@ -53,6 +54,35 @@ def test_part_of_the_blocks_is_spread_over_all(store, made):
     found = cell_statistics(store, [store.buffers()[0].uuid], max_blocks=4)
     assert found.blocks == 4
     assert found.ones_fraction == 0.5
+
+
+@pytest.mark.parametrize(
+    ("rise", "fall", "bits"),
+    [
+        (0.5, 0.5, 1.0),
+        (0.6, 0.6, -np.log2(0.6)),
+        (0.3, 0.7, -np.log2(0.7)),
+        (0.47, 0.47, -np.log2(0.53)),
+        (0.9, 0.9, -np.log2(0.9)),
+    ],
+)
+def test_min_entropy_is_that_of_the_chain(rise, fall, bits):
+    """Exact counts of a chain with these probabilities: the likeliest step decides, or the likeliest to and fro."""
+    zeros, ones = fall / (rise + fall) * 1e9, rise / (rise + fall) * 1e9
+    sums = PairSums(
+        *(
+            np.int64(round(x))
+            for x in (zeros + ones, ones, zeros * rise + ones * (1 - fall), ones * (1 - fall))
+        )
+    )
+    assert float(sums.min_entropy) == pytest.approx(bits, abs=1e-6)
+
+
+def test_a_source_that_never_changes_has_no_entropy():
+    for ones in (0, 1000):
+        stuck = PairSums(np.int64(1000), np.int64(ones), np.int64(ones), np.int64(ones))
+        assert float(stuck.min_entropy) == 0
+    assert np.isnan(float(PairSums(*(np.int64(0),) * 4).min_entropy))
 
 
 def test_nothing_and_different_arrays_are_refused(store, made):
