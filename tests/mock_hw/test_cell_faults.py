@@ -22,7 +22,7 @@ class PlainDevice:
         self.asked.append((width, temperature, field, antiparallel))
         return np.clip(voltage / 2, 0, 1)
 
-    def retention_rate(self, temperature, field, antiparallel, *, powered=True):
+    def retention_rate(self, temperature, field, antiparallel, *, powered=True, voltage=0.0):
         self.asked.append((temperature, field, antiparallel, powered))
         return np.full(4, 7.0)
 

@@ -265,10 +265,11 @@ def test_no_pulse_and_the_wrong_sign_do_not_switch() -> None:
 
 
 def test_pulses_shorter_than_their_edges_are_weaker() -> None:
+    """Down to the floor of the table, and the solver's single precision on top of it."""
     widths = np.array([1e-12, 20e-12, 49e-12, 50e-12, 60e-12])
     flips = probability("C", 2.0, widths)
     assert (np.diff(flips) >= 0).all()
-    assert flips[0] <= FLOOR * 1.5
+    assert flips[0] < FLOOR + 4e-6
     assert flips[3] < 2e-3
 
 
