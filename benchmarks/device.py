@@ -15,6 +15,8 @@ Only the ratios mean anything.
 
 import argparse
 import contextlib
+import importlib
+import importlib.util
 import json
 import os
 import resource
@@ -29,6 +31,7 @@ import numba
 import numpy as np
 
 import mock_hw
+from benchmarks._cmtj import macrospin
 from benchmarks._python import python
 from benchmarks.acquisition import hdf5_append, whole_path
 from drivers import ArrayBoard
@@ -94,12 +97,9 @@ def plain_numba(p: DeviceParameters, start: np.ndarray) -> float:
 
 def reference(p: DeviceParameters) -> float | None:
     """Cell-steps per second of `cmtj` with its stochastic Heun solver, None where it is not installed."""
-    try:
-        import cmtj
-    except ImportError:
+    if importlib.util.find_spec("cmtj") is None:
         return None
-    from benchmarks._cmtj import macrospin
-
+    cmtj = importlib.import_module("cmtj")
     seconds = WIDTH + SETTLE
     vertical = p.model_copy(update={"pulse": p.pulse.model_copy(update={"rise": 0.0, "fall": 0.0})})
     junction = macrospin(cmtj, vertical, VOLTAGE, WIDTH, 300.0, seed=1)
