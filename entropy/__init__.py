@@ -6,10 +6,13 @@ Each usable bit of a store is free, leased, consumed, burned or withheld, and is
 from ._errors import NotEnoughBits, SharedCells, StoreError
 from ._format import BLOCK_DTYPE, CELL_DTYPE
 from ._lease import BitReader, Lease, Portion
-from ._ledger import Accounts
+from ._ledger import Accounts, OpenLease
+from ._opening import adopt
 from ._ranges import Range
 from ._recording import BlockCommit, Recording
-from ._store import BufferInfo, Store, adopt
+from ._requests import Request
+from ._reservation import Reservation
+from ._store import BufferInfo, FollowedBlock, Store
 from ._verify import VerifyReport
 from .conditioning import Conditioning, NoConditioning, Xor, conditioning_from_name
 from .statistics import CellStatistics, PairSums, cell_statistics
@@ -23,13 +26,17 @@ __all__ = [
     "BufferInfo",
     "CellStatistics",
     "Conditioning",
+    "FollowedBlock",
     "Lease",
     "NoConditioning",
     "NotEnoughBits",
+    "OpenLease",
     "PairSums",
     "Portion",
     "Range",
     "Recording",
+    "Request",
+    "Reservation",
     "SharedCells",
     "Store",
     "StoreError",

@@ -9,8 +9,7 @@ from typing import Protocol, Self
 import numpy as np
 
 from ._errors import NotEnoughBits, StoreError
-from ._ledger import Ledger
-from ._locks import FileLock
+from ._ledger import Ledger, TakenBits
 from ._ranges import Range, join_adjacent, slice_ranges
 from ._reader import LoadedBlock
 
@@ -143,19 +142,20 @@ class Lease:
         self,
         ledger: Ledger,
         load: Callable[[str, int], LoadedBlock],
-        taken: tuple[int, str, list[Range], FileLock],
+        taken: TakenBits,
         *,
         purpose: str,
         withheld: bool,
     ) -> None:
         self._ledger = ledger
         self._load = load
-        self._id, self.uuid, ranges, self._lock = taken
+        self.uuid = taken.uuid
         self.purpose = purpose
         self.withheld = withheld
-        self._ranges = ranges
+        self._id, self._lock = taken.id, taken.lock
+        self._ranges = taken.ranges
         self._starts = [0]
-        for item in ranges:
+        for item in taken.ranges:
             self._starts.append(self._starts[-1] + item.bits)
         self._pid = os.getpid()
         self._over: str | None = None

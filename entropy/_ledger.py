@@ -16,39 +16,16 @@ from typing import Any
 
 import numpy as np
 
+from . import _ledger_ranges as ranges_of
+from . import _requests as queue
 from ._errors import NotEnoughBits, StoreError
+from ._ledger_ranges import BURNED, CONSUMED, FREE, LEASED, WITHHELD, News
+from ._ledger_schema import LEDGER_VERSION, bring_up_to_date, make_tables
 from ._locks import FileLock, is_free
-from ._ranges import Range, choose, join_adjacent, subtract
+from ._ranges import Range
+from ._requests import Request, Ticket
 
-LEDGER_VERSION = 1
-FREE, LEASED, CONSUMED, BURNED, WITHHELD = "free", "leased", "consumed", "burned", "withheld"
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE buffers (
-    id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, file TEXT NOT NULL UNIQUE, recording TEXT NOT NULL,
-    segment INTEGER NOT NULL, created TEXT NOT NULL, simulated INTEGER NOT NULL, conditioning TEXT NOT NULL,
-    blocks INTEGER NOT NULL DEFAULT 0, bits INTEGER NOT NULL DEFAULT 0, ones INTEGER NOT NULL DEFAULT 0,
-    bytes INTEGER NOT NULL DEFAULT 0,
-    ended INTEGER NOT NULL DEFAULT 0, complete INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE blocks (
-    buffer INTEGER NOT NULL, idx INTEGER NOT NULL, first_bit INTEGER NOT NULL, bits INTEGER NOT NULL,
-    first_byte INTEGER NOT NULL, ones INTEGER NOT NULL, crc INTEGER NOT NULL, health INTEGER NOT NULL,
-    PRIMARY KEY (buffer, idx)) WITHOUT ROWID;
-CREATE INDEX blocks_by_bit ON blocks (buffer, first_bit);
-CREATE TABLE ranges (
-    buffer INTEGER NOT NULL, first INTEGER NOT NULL, bits INTEGER NOT NULL CHECK (bits > 0),
-    state TEXT NOT NULL, lease INTEGER, PRIMARY KEY (buffer, first)) WITHOUT ROWID;
-CREATE INDEX ranges_by_state ON ranges (state, buffer, first);
-CREATE INDEX ranges_by_lease ON ranges (lease) WHERE lease IS NOT NULL;
-CREATE TABLE leases (
-    id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, purpose TEXT NOT NULL, bits INTEGER NOT NULL,
-    withheld INTEGER NOT NULL, taken TEXT NOT NULL, settled TEXT, outcome TEXT);
-CREATE INDEX open_leases ON leases (outcome) WHERE outcome IS NULL;
-CREATE TABLE verdicts (
-    id INTEGER PRIMARY KEY, time TEXT NOT NULL, buffer INTEGER NOT NULL, first INTEGER NOT NULL,
-    bits INTEGER NOT NULL, verdict TEXT NOT NULL);
-"""
+DELETED = "deleted"
 
 
 @dataclass(frozen=True)
@@ -70,7 +47,10 @@ class Accounts:
 
 @dataclass(frozen=True)
 class BufferRecord:
-    """What the ledger knows of a buffer: a row of the table `buffers`."""
+    """What the ledger knows of a buffer: a row of the table `buffers`.
+
+    `place`: None in the store's folder, "deleted", or the absolute path of the archived file.
+    """
 
     id: int
     uuid: str
@@ -86,6 +66,34 @@ class BufferRecord:
     bytes: int
     ended: int
     complete: int
+    place: str | None
+
+
+@dataclass(frozen=True)
+class OpenLease:
+    """A lease that has not been left: its uuid, purpose and bits, and since when (ISO 8601, UTC)."""
+
+    uuid: str
+    purpose: str
+    bits: int
+    taken: str
+
+
+@dataclass(frozen=True)
+class TakenBits:
+    """What a lease was given: its number and uuid, its ranges in order, and the lock of its owner."""
+
+    id: int
+    uuid: str
+    ranges: list[Range]
+    lock: FileLock
+
+
+_BUFFER_COLUMNS = (
+    "id, uuid, file, recording, segment, created, simulated, conditioning, blocks, bits, ones, bytes, ended, "
+    "complete, place"
+)
+_NAMES_KNOWN = {"meta", "buffers", "blocks", "ranges", "leases", "verdicts", "recordings", "requests"}
 
 
 def now() -> str:
@@ -103,9 +111,10 @@ class Ledger:
         with self._errors():
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
             try:
+                self._db.execute("PRAGMA trusted_schema=OFF")
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
-            except sqlite3.Error:
+            except BaseException:
                 self._db.close()
                 raise
 
@@ -116,14 +125,27 @@ class Ledger:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
+        """Turn what SQLite raises, and what values that are none lead to, into StoreError."""
         try:
             yield
         except sqlite3.OperationalError as error:
             text = str(error)
+            if any(word in text for word in ("no such", "malformed", "syntax", "not authorized", "unsafe")):
+                raise self._damaged(error) from error
             advice = "free some space" if "full" in text or "disk I/O" in text else "try again"
             raise StoreError(f"{self.path}: {text}; {advice}") from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self.path} is no ledger or is damaged ({error}): restore it") from error
+        except (sqlite3.Error, TypeError, ValueError, OverflowError, LookupError, AttributeError) as error:
+            raise self._damaged(error) from error
+        except OSError as error:  # of a lock file
+            raise StoreError(
+                f"{self.locks}: {error.strerror or error}; check the folder and its room"
+            ) from error
+
+    def _damaged(self, error: object) -> StoreError:
+        return StoreError(
+            f"{self.path} is no ledger or is damaged ({error}): restore it, or let 'memtj store salvage' make a "
+            "new one, in which all bits count as burned"
+        )
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -150,19 +172,45 @@ class Ledger:
     # --- the store itself
 
     def prepare(self) -> None:
-        """Make the tables where there are none; raises StoreError for a ledger of another version."""
+        """Make the tables where there are none; raises StoreError for a ledger of a version that is unknown."""
         with self._writing() as db:
-            if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
-                for statement in _SCHEMA.split(";"):
-                    db.execute(statement)
-                db.execute("INSERT INTO meta VALUES ('version', ?)", (str(LEDGER_VERSION),))
-                db.execute("INSERT INTO meta VALUES ('uuid', ?)", (str(uuid.uuid4()),))
+            if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                make_tables(db)
+            self._refuse_foreign(db)
             version = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0]
+            if version == "1":
+                bring_up_to_date(db)
+                version = str(LEDGER_VERSION)
         if version != str(LEDGER_VERSION):
             raise StoreError(
                 f"{self.path} is a ledger of version {version} and this program knows {LEDGER_VERSION}: "
                 "use the memtj that wrote it"
             )
+
+    def _refuse_foreign(self, db: sqlite3.Connection) -> None:
+        """Raise StoreError where the file holds what no ledger does, such as a trigger that would rewrite it."""
+        for kind, name in db.execute("SELECT type, name FROM sqlite_master").fetchall():
+            known = kind == "index" or (kind == "table" and name in _NAMES_KNOWN)
+            if not known and not str(name).startswith("sqlite_"):
+                raise self._damaged(f"it holds the {kind} {name!r}")
+
+    def check(self) -> None:
+        """Raise StoreError where a bit has no or two owners: then nothing may be handed out."""
+        with self._reading() as db:
+            wrong = ranges_of.untiled(db)
+        if wrong is not None:
+            raise self._damaged(f"its ranges of {wrong} overlap or have gaps")
+
+    def intact(self) -> bool:
+        """Whether SQLite finds the file well-formed and every bit has exactly one owner."""
+        try:
+            with self._reading() as db:
+                sound = db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            self.check()
+            self.accounts()
+        except StoreError:
+            return False
+        return sound
 
     def meta(self, key: str) -> str | None:
         """Read a word about the store."""
@@ -175,24 +223,52 @@ class Ledger:
         with self._writing() as db:
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(words.items()))
 
-    # --- buffers and their blocks
+    # --- recordings, buffers and their blocks
+
+    def begin_recording(self, recording: str, expected: int | None) -> None:
+        """Enter a recording that will bring `expected` bits in all (None: it has no end)."""
+        with self._writing() as db:
+            db.execute(
+                "INSERT INTO recordings (uuid, started, expected) VALUES (?, ?, ?)",
+                (recording, now(), expected),
+            )
+
+    def end_recording(self, recording: str) -> None:
+        """Expect nothing more of a recording."""
+        with self._writing() as db:
+            db.execute("UPDATE recordings SET ended = 1 WHERE uuid = ?", (recording,))
+
+    def expected(self) -> float:
+        """Count the bits that recordings whose writers live will still bring; infinite where one has no end."""
+        with self._reading() as db:
+            found = db.execute(
+                "SELECT r.uuid, r.expected, (SELECT COALESCE(SUM(bits), 0) FROM buffers WHERE recording = r.uuid) "
+                "FROM recordings AS r WHERE NOT r.ended"
+            ).fetchall()
+        return sum(
+            float("inf") if wanted is None else max(wanted - there, 0)
+            for name, wanted, there in found
+            if not is_free(writer_lock(self.locks, name))
+        )
 
     def register(self, values: dict[str, Any]) -> None:
         """Enter a new buffer that followers can open by now."""
         with self._writing() as db:
-            names = ", ".join(values)
-            marks = ", ".join("?" * len(values))
-            db.execute(f"INSERT INTO buffers ({names}) VALUES ({marks})", list(values.values()))
+            _register(db, values)
+
+    def salvage(self, values: dict[str, Any], rows: np.ndarray, state: str) -> None:
+        """Enter a buffer that no ledger knows, all of its bits in one state."""
+        with self._writing() as db:
+            number = _register(db, values)
+            complete = bool(values.get("complete"))
+            ranges_of.enter(db, News(number, rows, ended=True, complete=complete), state)
 
     def buffers(self, *, following: bool = False) -> list[BufferRecord]:
         """List the buffers in the order of their making; `following` lists those that may still grow."""
         condition = "WHERE NOT ended" if following else ""
         with self._reading() as db:
-            found = db.execute(
-                "SELECT id, uuid, file, recording, segment, created, simulated, conditioning, blocks, bits, "
-                f"ones, bytes, ended, complete FROM buffers {condition} ORDER BY id"
-            ).fetchall()
-        return [BufferRecord(*row) for row in found]
+            found = db.execute(f"SELECT {_BUFFER_COLUMNS} FROM buffers {condition} ORDER BY id").fetchall()
+            return [BufferRecord(*row) for row in found]
 
     def block_copies(self, buffer: int) -> np.ndarray:
         """Give the ledger's copy of block rows: (first_byte, bits, ones, crc), int64, (blocks, 4)."""
@@ -200,35 +276,130 @@ class Ledger:
             found = db.execute(
                 "SELECT first_byte, bits, ones, crc FROM blocks WHERE buffer = ? ORDER BY idx", (buffer,)
             ).fetchall()
-        return np.asarray(found, np.int64).reshape(len(found), 4)
+            return np.asarray(found, np.int64).reshape(len(found), 4)
 
-    def enter(self, buffer: int, rows: np.ndarray, *, ended: bool, complete: bool) -> None:
-        """Enter all rows of a buffer that the ledger has not seen: as free, or withheld by their health."""
+    def first_bits(self, buffer: int) -> np.ndarray:
+        """Give the first usable bit of each block of a buffer, and the end of the last; int64, (blocks + 1,)."""
+        bits = self.block_copies(buffer)[:, 1]
+        return np.concatenate([[0], np.cumsum(bits)])
+
+    def enter(self, news: Sequence[News]) -> None:
+        """Enter all rows that the ledger has not seen: as free, or withheld by their health."""
+        if news:
+            with self._writing() as db:
+                for item in news:
+                    ranges_of.enter(db, item)
+
+    def closed_properly(self, buffer: int) -> None:
+        """Note that a buffer's file has been closed properly after all."""
         with self._writing() as db:
-            _enter(db, buffer, rows, ended, complete)
+            db.execute("UPDATE buffers SET complete = 1 WHERE id = ?", (buffer,))
+
+    def retire(self, buffer: int, place: str, *, burn: bool) -> bool:
+        """Note that a buffer's file goes to `place`; False, and nothing changes, where bits are still to be had.
+
+        With `burn` its free and withheld bits are burned; leased bits always keep a buffer.
+        """
+        with self._writing() as db:
+            states = {
+                state
+                for (state,) in db.execute(
+                    "SELECT DISTINCT state FROM ranges WHERE buffer = ?", (buffer,)
+                ).fetchall()
+            }
+            ended = db.execute("SELECT ended FROM buffers WHERE id = ?", (buffer,)).fetchone()[0]
+            if LEASED in states or not ended or (not burn and states & {FREE, WITHHELD}):
+                return False
+            db.execute(
+                "UPDATE ranges SET state = ? WHERE buffer = ? AND state IN (?, ?)",
+                (BURNED, buffer, FREE, WITHHELD),
+            )
+            db.execute("UPDATE buffers SET place = ? WHERE id = ?", (place, buffer))
+        return True
 
     # --- leases
 
-    def lease(self, bits: int, purpose: str, withheld: bool) -> tuple[int, str, list[Range], FileLock]:
-        """Take `bits` in one transaction; returns the lease's id, uuid, ranges and the lock of its owner.
+    def lease(
+        self,
+        bits: int,
+        purpose: str,
+        withheld: bool = False,
+        *,
+        news: Sequence[News] = (),
+        ticket: Ticket | None = None,
+    ) -> TakenBits:
+        """Take `bits` in one transaction, after entering the `news`.
 
-        Raises NotEnoughBits, having changed nothing.
+        Bits that those before `ticket` were promised are left to them; without a ticket one comes last. Bits
+        whose file is missing are not taken. Raises NotEnoughBits, having taken nothing.
         """
-        name = str(uuid.uuid4())
         with self._writing() as db:
-            _reap(db, self.locks)
-            chosen = _choose(db, bits, WITHHELD if withheld else FREE)
-            lock = FileLock(lease_lock(self.locks, name))
-            cursor = db.execute(
-                "INSERT INTO leases (uuid, purpose, bits, withheld, taken) VALUES (?, ?, ?, ?, ?)",
-                (name, purpose, bits, withheld, now()),
+            for item in news:
+                ranges_of.enter(db, item)
+            self._forget_dead(db)
+            if not withheld:
+                self._leave_promised(db, bits, ticket)
+            chosen = ranges_of.pick(db, bits, WITHHELD if withheld else FREE, self._is_there)
+            taken = self._take(db, chosen, purpose, withheld, ticket)
+        return taken
+
+    def lease_exactly(self, buffer: BufferRecord, first: int, bits: int, purpose: str) -> TakenBits:
+        """Take one stretch of a buffer, all of it free; raises StoreError where some of it is not."""
+        with self._writing() as db:
+            self._forget_dead(db)
+            free = db.execute(
+                "SELECT COALESCE(SUM(MIN(first + bits, ?) - MAX(first, ?)), 0) FROM ranges WHERE buffer = ? "
+                "AND state = ? AND first < ? AND first + bits > ?",
+                (first + bits, first, buffer.id, FREE, first + bits, first),
+            ).fetchone()[0]
+            if free < bits:
+                raise StoreError(
+                    f"{free:,} of the {bits:,} bits from bit {first:,} of {buffer.file} are free and all of them were "
+                    "wanted: choose other blocks, or ask for a number of bits"
+                )
+            return self._take(db, [(buffer.id, Range(buffer.uuid, first, bits))], purpose, False, None)
+
+    def _is_there(self, file: str) -> bool:
+        return (self.path.parent / file).is_file()
+
+    def _take(
+        self,
+        db: sqlite3.Connection,
+        chosen: list[tuple[int, Range]],
+        purpose: str,
+        withheld: bool,
+        ticket: Ticket | None,
+    ) -> TakenBits:
+        name = str(uuid.uuid4())
+        bits = sum(item.bits for _, item in chosen)
+        lock = FileLock(lease_lock(self.locks, name))
+        number = None if ticket is None else ticket.id
+        cursor = db.execute(
+            "INSERT INTO leases (uuid, purpose, bits, withheld, taken, request) VALUES (?, ?, ?, ?, ?, ?)",
+            (name, purpose, bits, withheld, now(), number),
+        )
+        lease = cursor.lastrowid
+        assert lease is not None
+        for buffer, item in chosen:
+            was = WITHHELD if withheld else FREE
+            ranges_of.repaint(db, buffer, item.first, item.bits, LEASED, was=was, lease=lease)
+        if ticket is not None:
+            db.execute("UPDATE requests SET taken = taken + ?, waiting = 0 WHERE id = ?", (bits, number))
+        return TakenBits(lease, name, [item for _, item in chosen], lock)
+
+    def _leave_promised(self, db: sqlite3.Connection, bits: int, ticket: Ticket | None) -> None:
+        """Raise NotEnoughBits where taking `bits` would break a promise to those who came before."""
+        before = queue.ahead(queue.alive(db, self.locks), ticket.id if ticket else None)
+        promised = sum(item.outstanding for item in before)
+        if not promised:
+            return
+        free = ranges_of.total(db, FREE)
+        if free - promised < bits:
+            raise NotEnoughBits(
+                bits,
+                max(free - promised, 0),
+                f"free in the store beside {promised:,} promised to earlier requests ({queue.describe(before)})",
             )
-            lease = cursor.lastrowid
-            assert lease is not None
-            ids = dict(db.execute("SELECT uuid, id FROM buffers").fetchall())
-            for item in chosen:
-                _repaint(db, ids[item.buffer], item.first, item.bits, LEASED, lease)
-        return lease, name, chosen, lock
 
     def settle(self, lease: int, read: Sequence[Range], *, burn: bool) -> None:
         """End a lease: what was read is consumed and the rest goes back; with `burn` all of it is burned."""
@@ -238,7 +409,15 @@ class Ledger:
                     f"{self.path}: this lease was taken for dead and burned (was its lock file in "
                     f"{self.locks} removed?); its bits stay burned"
                 )
-            _settle(db, lease, read, burn)
+            ranges_of.settle(db, lease, read, burn, now())
+
+    def open_leases(self) -> list[OpenLease]:
+        """List the leases that were not left, those of dead owners included until they are burned."""
+        with self._reading() as db:
+            found = db.execute(
+                "SELECT uuid, purpose, bits, taken FROM leases WHERE outcome IS NULL ORDER BY id"
+            ).fetchall()
+            return [OpenLease(*row) for row in found]
 
     def reap(self) -> None:
         """Burn the leases whose owners are dead."""
@@ -246,48 +425,99 @@ class Ledger:
             suspects = _open_leases(db)
         if any(is_free(lease_lock(self.locks, name)) for _, name in suspects):
             with self._writing() as db:
-                _reap(db, self.locks)
+                self._forget_dead(db)
+
+    def _forget_dead(self, db: sqlite3.Connection) -> None:
+        for lease, name in _open_leases(db):
+            path = lease_lock(self.locks, name)
+            if is_free(path):
+                ranges_of.settle(db, lease, (), True, now())
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+        queue.forget_dead(db, self.locks)
 
     def clean_locks(self) -> None:
         """Remove lock files that stand for nothing any more."""
-        with (
-            self._writing() as db
-        ):  # lease locks are made inside such a transaction, so none is in the making
+        # Such locks are made inside a writing transaction, so none is in the making.
+        with self._writing() as db:
             alive = {lease_lock(self.locks, name) for _, name in _open_leases(db)}
-            for path in self.locks.glob("lease-*"):
+            alive |= {queue.request_lock(self.locks, item.uuid) for item in queue.alive(db, self.locks)}
+            for path in [*self.locks.glob("lease-*"), *self.locks.glob("request-*")]:
                 if path not in alive and is_free(path):
                     with contextlib.suppress(OSError):
                         path.unlink()
 
+    # --- requests
+
+    def reserve(self, bits: int, purpose: str, coming: float) -> Ticket:
+        """Promise `bits` out of what is free and what is `coming`; raises NotEnoughBits where that is too little."""
+        with self._writing() as db:
+            self._forget_dead(db)
+            before = queue.alive(db, self.locks)
+            there = ranges_of.total(db, FREE) - sum(item.outstanding for item in before)
+            if there + coming < bits:
+                raise NotEnoughBits(bits, max(int(there + coming), 0), _what_is_to_be_had(coming, before))
+            return queue.ask(db, self.locks, queue.RESERVED, bits, purpose, now())
+
+    def wait_in_line(self, bits: int, purpose: str) -> Ticket:
+        """Enter a lease that waits at the end of the queue."""
+        with self._writing() as db:
+            return queue.ask(db, self.locks, queue.WAITING, bits, purpose, now())
+
+    def set_waiting(self, ticket: Ticket, bits: int) -> None:
+        """Note that the holder of a reservation waits for so many bits just now (0: for none)."""
+        with self._writing() as db:
+            db.execute("UPDATE requests SET waiting = ? WHERE id = ?", (bits, ticket.id))
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Forget a request."""
+        with self._writing() as db:
+            db.execute("DELETE FROM requests WHERE id = ?", (ticket.id,))
+
+    def requests(self) -> list[Request]:
+        """List the requests whose makers live, in the order in which they are served."""
+        with self._reading() as db:
+            return queue.alive(db, self.locks)
+
+    def might_serve(self, bits: int, ticket: Ticket) -> bool:
+        """Whether it is worth trying to lease `bits`; looks without stopping others."""
+        with self._reading() as db:
+            before = queue.ahead(queue.alive(db, self.locks), ticket.id)
+            return ranges_of.total(db, FREE) - sum(item.outstanding for item in before) >= bits
+
+    # --- verdicts
+
     def withhold(self, buffer: int, first: int, bits: int, verdict: str) -> int:
         """Withhold the free bits of a range; returns how many there were."""
+        return self._judge((buffer, first, bits), FREE, WITHHELD, verdict)
+
+    def release(self, buffer: int, first: int, bits: int, verdict: str) -> int:
+        """Make the withheld bits of a range free again; returns how many there were."""
+        return self._judge((buffer, first, bits), WITHHELD, FREE, verdict)
+
+    def _judge(self, stretch: tuple[int, int, int], was: str, state: str, verdict: str) -> int:
         with self._writing() as db:
-            inside = db.execute(
-                "SELECT MAX(first, ?), MIN(first + bits, ?) FROM ranges WHERE buffer = ? AND state = ? "
-                "AND first < ? AND first + bits > ?",
-                (first, first + bits, buffer, FREE, first + bits, first),
-            ).fetchall()
-            for low, high in inside:
-                _repaint(db, buffer, low, high - low, WITHHELD)
+            changed = ranges_of.repaint_inside(db, stretch, was, state)
             db.execute(
                 "INSERT INTO verdicts (time, buffer, first, bits, verdict) VALUES (?, ?, ?, ?, ?)",
-                (now(), buffer, first, bits, verdict),
+                (now(), *stretch, verdict),
             )
-        return sum(high - low for low, high in inside)
+        return changed
 
-    def become_a_copy(self, rows: dict[int, np.ndarray], stamp: dict[str, str]) -> None:
+    def become_a_copy(self, news: Sequence[News], stamp: dict[str, str]) -> None:
         """Burn every free and withheld bit, expect no more of any buffer, and take the place for one's own.
 
-        `rows`: all block rows of the buffers that were still followed; they are entered first. It is one
-        transaction, so that a copy whose bits are not burned never passes for a store.
+        `news`: the buffers that were still followed; they are entered first. It is one transaction, so that a copy
+        whose bits are not burned never passes for a store.
         """
         with self._writing() as db:
-            for buffer, found in rows.items():
-                _enter(db, buffer, found, ended=True, complete=False)
-            _reap(db, self.locks)
+            for item in news:
+                ranges_of.enter(db, item)
+            self._forget_dead(db)
             db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(stamp.items()))
             db.execute("UPDATE ranges SET state = ? WHERE state IN (?, ?)", (BURNED, FREE, WITHHELD))
             db.execute("UPDATE buffers SET ended = 1")
+            db.execute("UPDATE recordings SET ended = 1")
             db.execute("UPDATE meta SET value = ? WHERE key = 'uuid'", (str(uuid.uuid4()),))
 
     # --- the accounts
@@ -297,8 +527,22 @@ class Ledger:
         with self._reading() as db:
             recorded = db.execute("SELECT COALESCE(SUM(bits), 0) FROM blocks").fetchone()[0]
             sums = dict(db.execute("SELECT state, SUM(bits) FROM ranges GROUP BY state").fetchall())
-        states = (sums.get(state, 0) for state in (FREE, LEASED, CONSUMED, BURNED, WITHHELD))
-        return Accounts(recorded, *states)
+            states = (sums.get(state, 0) for state in (FREE, LEASED, CONSUMED, BURNED, WITHHELD))
+            return Accounts(int(recorded), *(int(bits) for bits in states))
+
+    def free(self) -> int:
+        """Sum the free bits alone, which costs the same however long the store is."""
+        with self._reading() as db:
+            return ranges_of.total(db, FREE)
+
+    def sums_of(self, buffer: int) -> dict[str, int]:
+        """Sum a buffer's bits by state; states without a bit are left out."""
+        with self._reading() as db:
+            return dict(
+                db.execute(
+                    "SELECT state, SUM(bits) FROM ranges WHERE buffer = ? GROUP BY state", (buffer,)
+                ).fetchall()
+            )
 
     def ranges(self, buffer: int) -> list[tuple[int, int, str]]:
         """List a buffer's (first bit, bits, state) in the order of bits."""
@@ -318,149 +562,19 @@ def writer_lock(locks: Path, recording: str) -> Path:
     return locks / f"writer-{recording}.lock"
 
 
-def _enter(db: sqlite3.Connection, buffer: int, rows: np.ndarray, ended: bool, complete: bool) -> None:
-    seen, first, ones, size = db.execute(
-        "SELECT blocks, bits, ones, bytes FROM buffers WHERE id = ?", (buffer,)
-    ).fetchone()
-    for index in range(seen, len(rows)):
-        row = rows[index]
-        bits, health = int(row["bits"]), int(row["health"])
-        db.execute(
-            "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                buffer,
-                index,
-                first,
-                bits,
-                int(row["first_byte"]),
-                int(row["ones"]),
-                int(row["crc"]),
-                health,
-            ),
-        )
-        _put(db, buffer, first, bits, WITHHELD if health else FREE)
-        first += bits
-        ones += int(row["ones"])
-        size += (bits + 7) // 8
-    db.execute(
-        "UPDATE buffers SET blocks = MAX(blocks, ?), bits = ?, ones = ?, bytes = ?, "
-        "ended = MAX(ended, ?), complete = MAX(complete, ?) WHERE id = ?",
-        (len(rows), first, ones, size, ended, complete, buffer),
-    )
-
-
 def _open_leases(db: sqlite3.Connection) -> list[tuple[int, str]]:
     return db.execute("SELECT id, uuid FROM leases WHERE outcome IS NULL").fetchall()
 
 
-def _reap(db: sqlite3.Connection, locks: Path) -> None:
-    for lease, name in _open_leases(db):
-        path = lease_lock(locks, name)
-        if is_free(path):
-            _settle(db, lease, (), burn=True)
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+def _register(db: sqlite3.Connection, values: dict[str, Any]) -> int:
+    names = ", ".join(values)
+    marks = ", ".join("?" * len(values))
+    cursor = db.execute(f"INSERT INTO buffers ({names}) VALUES ({marks})", list(values.values()))
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
 
 
-def _choose(db: sqlite3.Connection, wanted: int, state: str) -> list[Range]:
-    names = dict(db.execute("SELECT id, uuid FROM buffers").fetchall())
-    ids = {name: number for number, name in names.items()}
-
-    def to_byte(item: Range) -> int:
-        start = db.execute(
-            "SELECT first_bit FROM blocks WHERE buffer = ? AND first_bit <= ? AND bits > 0 "
-            "ORDER BY first_bit DESC LIMIT 1",
-            (ids[item.buffer], item.first),
-        ).fetchone()[0]
-        return (start - item.first) % 8
-
-    large = db.execute(
-        "SELECT buffer, first, bits FROM ranges WHERE state = ? AND bits >= ? ORDER BY buffer, first LIMIT 8",
-        (state, wanted),
-    ).fetchall()
-    free = [Range(names[buffer], first, bits) for buffer, first, bits in large]
-    single = choose(free, wanted, to_byte) if free else None
-    if single is not None and len(single) == 1:
-        return single
-    every = db.execute(
-        "SELECT buffer, first, bits FROM ranges WHERE state = ? ORDER BY buffer, first", (state,)
-    ).fetchall()
-    free = [Range(names[buffer], first, bits) for buffer, first, bits in every]
-    chosen = choose(free, wanted, to_byte)
-    if chosen is None:
-        what = "withheld in the store" if state == WITHHELD else "free in the store"
-        raise NotEnoughBits(wanted, sum(item.bits for item in free), what)
-    return chosen
-
-
-def _settle(db: sqlite3.Connection, lease: int, read: Sequence[Range], burn: bool) -> None:
-    ids = dict(db.execute("SELECT uuid, id FROM buffers").fetchall())
-    if burn:
-        db.execute("UPDATE ranges SET state = ? WHERE lease = ? AND state = ?", (BURNED, lease, LEASED))
-    else:
-        withheld = db.execute("SELECT withheld FROM leases WHERE id = ?", (lease,)).fetchone()[0]
-        back = WITHHELD if withheld else FREE
-        taken = db.execute(
-            "SELECT buffer, first, bits FROM ranges WHERE lease = ? AND state = ?", (lease, LEASED)
-        ).fetchall()
-        spent = [(ids[item.buffer], item) for item in join_adjacent(sorted(read))]
-        for buffer, first, bits in taken:
-            whole = Range("", first, bits)
-            inside = [
-                Range("", item.first, item.bits)
-                for number, item in spent
-                if number == buffer and first <= item.first < first + bits
-            ]
-            db.execute("DELETE FROM ranges WHERE buffer = ? AND first = ?", (buffer, first))
-            for item in inside:
-                db.execute(
-                    "INSERT INTO ranges VALUES (?, ?, ?, ?, ?)",
-                    (buffer, item.first, item.bits, CONSUMED, lease),
-                )
-            for item in subtract(whole, inside):
-                _put(db, buffer, item.first, item.bits, back)
-    db.execute(
-        "UPDATE leases SET outcome = ?, settled = ? WHERE id = ?",
-        ("burned" if burn else "left", now(), lease),
-    )
-
-
-def _put(db: sqlite3.Connection, buffer: int, first: int, bits: int, state: str) -> None:
-    """Insert a range that no lease owns, joined with neighbours of the same state."""
-    if bits == 0:
-        return
-    before = db.execute(
-        "SELECT first, bits, state FROM ranges WHERE buffer = ? AND first < ? ORDER BY first DESC LIMIT 1",
-        (buffer, first),
-    ).fetchone()
-    if before and before[2] == state and before[0] + before[1] == first:
-        db.execute("DELETE FROM ranges WHERE buffer = ? AND first = ?", (buffer, before[0]))
-        first, bits = before[0], before[1] + bits
-    after = db.execute(
-        "SELECT bits, state FROM ranges WHERE buffer = ? AND first = ?", (buffer, first + bits)
-    ).fetchone()
-    if after and after[1] == state:
-        db.execute("DELETE FROM ranges WHERE buffer = ? AND first = ?", (buffer, first + bits))
-        bits += after[0]
-    db.execute("INSERT INTO ranges VALUES (?, ?, ?, ?, NULL)", (buffer, first, bits, state))
-
-
-def _repaint(
-    db: sqlite3.Connection, buffer: int, first: int, bits: int, state: str, lease: int | None = None
-) -> None:
-    """Give a stretch that lies inside one range another state, leaving the rest of that range as it is."""
-    low, size, old = db.execute(
-        "SELECT first, bits, state FROM ranges WHERE buffer = ? AND first <= ? ORDER BY first DESC LIMIT 1",
-        (buffer, first),
-    ).fetchone()
-    assert first + bits <= low + size, "a range that is not there was to change its state"
-    db.execute("DELETE FROM ranges WHERE buffer = ? AND first = ?", (buffer, low))
-    if low < first:
-        db.execute("INSERT INTO ranges VALUES (?, ?, ?, ?, NULL)", (buffer, low, first - low, old))
-    if lease is None:
-        _put(db, buffer, first, bits, state)
-    else:
-        db.execute("INSERT INTO ranges VALUES (?, ?, ?, ?, ?)", (buffer, first, bits, state, lease))
-    end = first + bits
-    if end < low + size:
-        db.execute("INSERT INTO ranges VALUES (?, ?, ?, ?, NULL)", (buffer, end, low + size - end, old))
+def _what_is_to_be_had(coming: float, before: list[Request]) -> str:
+    running = " or coming from running recordings" if coming else ""
+    promised = f", beside what was promised to {queue.describe(before)}" if before else ""
+    return f"free in the store{running}{promised}"

@@ -1,6 +1,7 @@
 """The store: a folder of buffers and the ledger of their bits."""
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -8,7 +9,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,17 +18,20 @@ import numpy as np
 
 from ._errors import NotEnoughBits, StoreError
 from ._lease import Lease, Piece, gather
-from ._ledger import Accounts, BufferRecord, Ledger, writer_lock
-from ._locks import FileLock, is_free
+from ._ledger import DELETED, Accounts, BufferRecord, OpenLease, TakenBits, writer_lock
+from ._ledger_ranges import News
+from ._locks import is_free
+from ._opening import check_stamp, open_ledger
 from ._reader import BlockCache, BufferReader, LoadedBlock
 from ._recording import Recording
-from ._site import machine_id, real_path, refuse_network
+from ._requests import Request, Ticket, needed
+from ._reservation import Reservation
 from ._verify import VerifyReport, verify
 
 _log = logging.getLogger(__name__)
 
 _OPEN_FILES = 64
-_POLL = (0.01, 0.02, 0.05, 0.1)  # s between looks for new blocks, the last one for ever
+_POLL = (0.001, 0.002, 0.005, 0.01, 0.02)  # s between looks for new blocks, the last one for ever
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,21 @@ class BufferInfo:
     conditioning: str
 
 
+@dataclass(frozen=True, eq=False)
+class FollowedBlock:
+    """A committed block as `Store.follow` gives it.
+
+    `row`: its element of BLOCK_DTYPE; `bits`: packed usable bits, uint8; `valid`: packed mask over its positions,
+    uint8, or None where all are usable.
+    """
+
+    buffer: str
+    index: int
+    row: np.void
+    bits: np.ndarray
+    valid: np.ndarray | None
+
+
 class Store:
     """Opens or creates the store in the folder `path`; a context manager, safe to use from several threads.
 
@@ -70,11 +89,13 @@ class Store:
         self._records: dict[str, BufferRecord] = {}
         self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
         self._recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
+        self._reservations: weakref.WeakSet[Reservation] = weakref.WeakSet()
+        self._ledger_checked = False
         self._unreadable: set[str] = set()
         self._closed = False
         self._ledger = open_ledger(self.path, create=create)
         try:
-            _check_stamp(self.path, self._ledger)
+            check_stamp(self.path, self._ledger)
             self.uuid = self._ledger.meta("uuid") or ""
             self._ledger.reap()
             self._ledger.clean_locks()
@@ -94,6 +115,8 @@ class Store:
             recording.close()
         for lease in list(self._leases):
             lease.burn()
+        for reservation in list(self._reservations):
+            reservation.close()
         for reader in self._readers.values():
             reader.close()
         self._ledger.close()
@@ -115,12 +138,14 @@ class Store:
         device: str = "",
         rotate_bytes: int = 2**30,
         resistances: int = 0,
+        expected_bits: int | None = None,
     ) -> Recording:
         """Start a recording.
 
         `cells`: CELL_DTYPE, one for every position of one pulse; `bench` and `procedure`: JSON-able, kept as
         snapshots in every segment; `rotate_bytes`: size of `/bits` at which the next segment begins;
-        `resistances`: how many raw readings to make room for in every segment.
+        `resistances`: how many raw readings to make room for in every segment; `expected_bits`: how many bits it
+        will bring in all, on which reservations may build (None: it has no end).
         """
         self._check_open()
         recording = Recording(
@@ -129,32 +154,130 @@ class Store:
             resistances=resistances,
         )  # fmt: skip
         self._recordings.add(recording)
+        self._ledger.begin_recording(recording.uuid, expected_bits)
         return recording
 
     def lease(self, bits: int, *, purpose: str, wait: float | None = None, withheld: bool = False) -> Lease:
         """Take `bits` bits that nobody else will ever read.
 
         `purpose` is kept in the ledger; `wait`: seconds to wait for recordings (running, or yet to start) to
-        bring enough; `withheld=True` takes withheld bits and only those. Ranges begin on bytes where
-        possible. Raises NotEnoughBits, saying how many were free, once `wait` is over.
+        bring enough, in a queue with all others that wait: who asked first is served first, and who does not wait
+        gets what the queue leaves. `withheld=True` takes withheld bits and only those. Ranges begin on bytes where
+        possible. Raises NotEnoughBits, saying how many were to be had, once `wait` is over.
         """
+        self._check_open()
+        return self._take(bits, purpose, wait, withheld=withheld)
+
+    def lease_blocks(self, buffer: str, first: int, last: int, *, purpose: str) -> Lease:
+        """Take all bits of the blocks `first` to `last` (inclusive) of a buffer.
+
+        Raises StoreError where there are no such blocks or not all of their bits are free.
+        """
+        self._check_open()
+        self._follow()
+        record = self._record(buffer)
+        starts = self._ledger.first_bits(record.id)
+        if not 0 <= first <= last < len(starts) - 1:
+            raise StoreError(
+                f"{record.file} has the blocks 0 to {len(starts) - 2}, so there is no range {first} to {last}"
+            )
+        at, end = int(starts[first]), int(starts[last + 1])
+        if at == end:
+            raise StoreError(f"blocks {first} to {last} of {record.file} hold no usable bit: choose others")
+        return self._lease_of(self._ledger.lease_exactly(record, at, end - at, purpose), purpose)
+
+    def reserve(self, bits: int, *, purpose: str) -> Reservation:
+        """Have `bits` bits promised, out of what is free and what running recordings will still bring.
+
+        Says at once whether that can be met: raises NotEnoughBits where it cannot. A recording without an end
+        is taken at its word. The bits are leased from the reservation, piece by piece.
+        """
+        if bits < 1:
+            raise ValueError("a reservation has at least one bit")
+        self._check_open()
+        self._follow()
+        ticket = self._ledger.reserve(bits, purpose, self._ledger.expected())
+        reservation = Reservation(self._ledger, self._take, ticket, bits, purpose)
+        self._reservations.add(reservation)
+        return reservation
+
+    def requests(self) -> list[Request]:
+        """List who waits for bits and who was promised some, in the order in which they are served."""
+        self._check_open()
+        return self._ledger.requests()
+
+    def leases(self) -> list[OpenLease]:
+        """List the leases that their owners have not left."""
+        self._check_open()
+        self._ledger.reap()
+        return self._ledger.open_leases()
+
+    def backlog(self) -> tuple[int, int]:
+        """Give the free bits, and how many must be free for everybody who waits to be served.
+
+        What a recorder looks at that runs ahead of its consumers; costs the same however long the store is.
+        """
+        self._check_open()
+        self._ledger.reap()
+        self._follow()
+        return self._ledger.free(), needed(self._ledger.requests())
+
+    def _take(
+        self,
+        bits: int,
+        purpose: str,
+        wait: float | None,
+        ticket: Ticket | None = None,
+        *,
+        withheld: bool = False,
+    ) -> Lease:
         if bits < 1:
             raise ValueError("a lease has at least one bit")
         self._check_open()
-        deadline = time.monotonic() + (wait or 0.0)
-        turn = 0
-        taken = None
-        while taken is None:
-            self._follow()
-            try:
-                taken = self._ledger.lease(bits, purpose, withheld)
-            except NotEnoughBits:
+        if not self._ledger_checked:
+            self._ledger.check()
+            self._ledger_checked = True
+        try:
+            taken = self._ledger.lease(bits, purpose, withheld, news=self._news(), ticket=ticket)
+        except NotEnoughBits:
+            self._follow()  # what is there was rolled back with the lease
+            if not wait:
+                raise
+            taken = self._wait_for(bits, purpose, time.monotonic() + wait, ticket, withheld)
+        return self._lease_of(taken, purpose, withheld=withheld)
+
+    def _wait_for(
+        self, bits: int, purpose: str, deadline: float, ticket: Ticket | None, withheld: bool
+    ) -> TakenBits:
+        own = ticket or self._ledger.wait_in_line(bits, purpose)
+        try:
+            if ticket is not None:
+                self._ledger.set_waiting(ticket, bits)
+            _log.info(
+                "waiting for %s bits for %r: %s are free", f"{bits:,}", purpose, f"{self._ledger.free():,}"
+            )
+            for pause in itertools.chain(_POLL, itertools.repeat(_POLL[-1])):
                 left = deadline - time.monotonic()
-                if left <= 0:
-                    raise
-                time.sleep(min(left, _POLL[min(turn, len(_POLL) - 1)]))
-                turn += 1
-        lease = Lease(self._ledger, self._load_at, taken, purpose=purpose, withheld=withheld)
+                time.sleep(max(min(left, pause), 0))
+                news = self._news()
+                fresh = sum(item.fresh_bits for item in news)
+                if left <= 0 or withheld or self._ledger.might_serve(bits - fresh, own):
+                    try:
+                        return self._ledger.lease(bits, purpose, withheld, news=news, ticket=own)
+                    except NotEnoughBits:
+                        if left <= 0:
+                            raise
+                self._ledger.enter(news)
+            raise AssertionError("the loop has no end")
+        finally:
+            if ticket is None:
+                self._ledger.withdraw(own)
+                own.lock.release(remove=True)
+            else:
+                self._ledger.set_waiting(ticket, 0)
+
+    def _lease_of(self, taken: TakenBits, purpose: str, *, withheld: bool = False) -> Lease:
+        lease = Lease(self._ledger, self._load_leased, taken, purpose=purpose, withheld=withheld)
         self._leases.add(lease)
         return lease
 
@@ -241,12 +364,69 @@ class Store:
 
     # --- following the buffers
 
+    def follow(self, recording: str | None = None) -> Iterator[FollowedBlock]:
+        """Give every committed block once, in order, and wait for more as long as a writer lives.
+
+        Of one recording, or of all that the store has by now. Reads without accounting, for those who watch:
+        leases hand bits out. Raises StoreError, naming file and block, where one is damaged.
+        """
+        given: dict[str, int] = {}
+        pauses = itertools.chain(_POLL, itertools.repeat(_POLL[-1]))
+        while True:
+            self._check_open()
+            records = [
+                item
+                for item in self._ledger.buffers()
+                if recording in (None, item.recording) and not item.place
+            ]
+            if recording is not None and not records:
+                raise StoreError(f"the store {self.path} has no recording {recording}: see 'memtj store ls'")
+            live = [
+                item
+                for item in records
+                if not item.ended and not is_free(writer_lock(self._ledger.locks, item.recording))
+            ]
+            fresh = False
+            for record in records:
+                for block in self._blocks_from(record, given.get(record.uuid, 0)):
+                    given[record.uuid] = block.index + 1
+                    fresh = True
+                    yield block
+            if not live and not fresh:
+                return
+            if fresh:
+                pauses = itertools.chain(_POLL, itertools.repeat(_POLL[-1]))
+            else:
+                self._follow()
+                time.sleep(next(pauses))
+
+    def _blocks_from(self, record: BufferRecord, index: int) -> Iterator[FollowedBlock]:
+        if record.ended and index >= record.blocks:
+            return
+        with self._mutex:
+            reader = self._reader(record.uuid, fresh=True, record=record)
+            until = len(reader.rows)
+        for at in range(index, until):
+            with self._mutex:
+                reader = self._reader(record.uuid, record=record)
+                block, row = reader.load(at, record.uuid), reader.rows[at]
+            yield FollowedBlock(record.uuid, at, row, block.data, block.valid)
+
     def _follow(self) -> None:
         """Enter the blocks that were committed since the ledger last heard of their buffers."""
+        news = self._news()
+        self._ledger.enter(news)
+        for item in news:
+            if item.ended:  # a killed writer could not remove it
+                with contextlib.suppress(OSError):
+                    writer_lock(self._ledger.locks, item.recording).unlink(missing_ok=True)
+
+    def _news(self) -> list[News]:
+        """Look for blocks that were committed since the ledger last heard of their buffers."""
+        news: list[News] = []
         for record in self._ledger.buffers(following=True):
-            ended = is_free(
-                writer_lock(self._ledger.locks, record.recording)
-            )  # asked first: then no row is missed
+            # asked first: then no row is missed
+            ended = is_free(writer_lock(self._ledger.locks, record.recording))
             try:
                 with self._mutex:
                     if ended:
@@ -259,10 +439,8 @@ class Store:
                     _log.warning("new blocks cannot be seen: %s", error)
                 continue
             if len(rows) > record.blocks or ended:
-                self._ledger.enter(record.id, rows, ended=ended, complete=complete)
-            if ended:  # a killed writer could not remove it
-                with contextlib.suppress(OSError):
-                    writer_lock(self._ledger.locks, record.recording).unlink(missing_ok=True)
+                news.append(News(record.id, rows, ended, complete, record.blocks, record.recording))
+        return news
 
     def _enter_finished(self, buffer: str) -> None:
         """Enter the rows of a buffer that a recording of this store has just closed."""
@@ -271,7 +449,7 @@ class Store:
             self._forget_reader(buffer)
         reader = BufferReader(self.path / record.file)
         try:
-            self._ledger.enter(record.id, reader.rows, ended=True, complete=reader.complete)
+            self._ledger.enter([News(record.id, reader.rows, True, reader.complete)])
         finally:
             reader.close()
 
@@ -299,12 +477,7 @@ class Store:
         with self._mutex:
             reader = self._readers.get(buffer)
             if reader is None:
-                record = record or self._record(buffer)
-                if os.path.basename(record.file) != record.file:
-                    raise StoreError(
-                        f"{self._ledger.path} names {record.file!r}, outside the store: restore it"
-                    )
-                reader = BufferReader(self.path / record.file)
+                reader = self._open_reader(record or self._record(buffer))
                 self._readers[buffer] = reader
                 while len(self._readers) > _OPEN_FILES:
                     self._readers.popitem(last=False)[1].close()
@@ -314,28 +487,77 @@ class Store:
                     reader.refresh()
             return reader
 
+    def _open_reader(self, record: BufferRecord) -> BufferReader:
+        path = self._path_of(record)
+        if not path.exists():  # pruned meanwhile by another process?
+            self._records.clear()
+            path = self._path_of(self._record(record.uuid))
+        reader = BufferReader(path)
+        other = reader.text("buffer")
+        if other != record.uuid:
+            reader.close()
+            raise StoreError(
+                f"{path} is buffer {other} and the ledger takes it for {record.uuid}: restore the file"
+            )
+        return reader
+
+    def _path_of(self, record: BufferRecord) -> Path:
+        if record.place == DELETED:
+            raise StoreError(
+                f"{record.file} was deleted by 'memtj store prune' after its bits were spent: they cannot be read again"
+            )
+        if record.place is not None:
+            return Path(record.place)
+        if os.path.basename(record.file) != record.file:
+            raise StoreError(f"{self._ledger.path} names {record.file!r}, outside the store: restore it")
+        return self.path / record.file
+
     def _forget_reader(self, buffer: str) -> None:
         reader = self._readers.pop(buffer, None)
         if reader is not None:
             reader.close()
 
+    def _find(self, buffer: str, bit: int) -> tuple[BufferReader, int]:
+        """Find the block that holds a usable bit of a buffer: its reader and its index."""
+        reader = self._reader(buffer)
+        if bit >= int(reader.starts[-1]):
+            reader.refresh()
+        if not 0 <= bit < int(reader.starts[-1]):
+            raise StoreError(
+                f"{reader.path} has {int(reader.starts[-1]):,} committed bits, so bit {bit:,} is not there"
+            )
+        return reader, int(np.searchsorted(reader.starts, bit, side="right")) - 1
+
     def _load_at(self, buffer: str, bit: int) -> LoadedBlock:
         """Load the block that holds a usable bit of a buffer."""
         with self._mutex:
-            reader = self._reader(buffer)
-            if bit >= int(reader.starts[-1]):
-                reader.refresh()
-            if not 0 <= bit < int(reader.starts[-1]):
-                raise StoreError(
-                    f"{reader.path} has {int(reader.starts[-1]):,} committed bits, so bit {bit:,} is not "
-                    "there"
-                )
-            index = int(np.searchsorted(reader.starts, bit, side="right")) - 1
+            reader, index = self._find(buffer, bit)
             block = self._cache.get(buffer, index)
             if block is None:
                 block = reader.load(index, buffer)
                 self._cache.put(block)
             return block
+
+    def _load_leased(self, buffer: str, bit: int) -> LoadedBlock:
+        """Load a block for a lease; what is damaged is withheld, so that it does not spoil the next lease too."""
+        try:
+            return self._load_at(buffer, bit)
+        except StoreError as error:
+            with contextlib.suppress(StoreError):
+                self._withhold_damaged(buffer, bit, str(error))
+            raise
+
+    def _withhold_damaged(self, buffer: str, bit: int, verdict: str) -> None:
+        record = self._record(buffer)
+        with self._mutex:
+            reader = self._reader(buffer)
+            end = int(reader.starts[-1])
+            if bit < end:
+                index = int(np.searchsorted(reader.starts, bit, side="right")) - 1
+                first, end = int(reader.starts[index]), int(reader.starts[index + 1])
+            else:  # its row is damaged, so nothing after it can be found
+                first, end = end, record.bits
+        self._ledger.withhold(record.id, first, end - first, verdict)
 
     def _snapshot(self, buffer: str, name: str) -> dict[str, Any]:
         reader = self._reader(buffer)
@@ -360,78 +582,4 @@ class Store:
             ones=record.ones,
             bytes=record.bytes,
             conditioning=record.conditioning,
-        )
-
-
-def adopt(path: str | os.PathLike[str], *, moved: bool) -> None:
-    """Make a store that is found at another place than it was made for usable here.
-
-    `moved=True`: the old place is gone, so free bits stay free. `moved=False`: this is a copy, so its free
-    and withheld bits are burned here, since two copies would hand out the same ones.
-    """
-    folder = Path(path).absolute()
-    ledger = open_ledger(folder, create=False)
-    try:
-        if moved:
-            ledger.set_meta(**_stamp(folder))
-        else:
-            rows = {record.id: _all_rows(folder / record.file) for record in ledger.buffers(following=True)}
-            ledger.become_a_copy(rows, _stamp(folder))
-    finally:
-        ledger.close()
-
-
-def _all_rows(path: Path) -> np.ndarray:
-    reader = BufferReader(path)
-    try:
-        return reader.rows
-    finally:
-        reader.close()
-
-
-def open_ledger(folder: Path, *, create: bool) -> Ledger:
-    """Open the ledger of a store's folder, making both where they are missing and `create` allows it."""
-    there = (folder / "ledger.sqlite").is_file()
-    if not there and not create:
-        raise StoreError(f"{folder} is no store (it has no ledger.sqlite): give the folder of one")
-    try:
-        refuse_network(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "locks").mkdir(exist_ok=True)
-        lock = FileLock(folder / "locks" / "open.lock")
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be used as a store: {error.strerror}; check the path") from None
-    try:
-        there = (folder / "ledger.sqlite").is_file()
-        if not there and any(folder.glob("*.h5")):
-            raise StoreError(
-                f"{folder} holds buffers but no ledger.sqlite, so it is not known which bits are spent: "
-                "restore the ledger, or choose another folder"
-            )
-        ledger = Ledger(folder)
-        try:
-            ledger.prepare()
-            if not there:
-                ledger.set_meta(**_stamp(folder))
-        except BaseException:
-            ledger.close()
-            raise
-        return ledger
-    finally:
-        lock.release()
-
-
-def _stamp(folder: Path) -> dict[str, str]:
-    return {"machine": machine_id(), "path": real_path(folder)}
-
-
-def _check_stamp(folder: Path, ledger: Ledger) -> None:
-    here = _stamp(folder)
-    machine, path = ledger.meta("machine"), ledger.meta("path")
-    if {"machine": machine, "path": path} != here:
-        where = f"at {path}" if machine == here["machine"] else f"at {path} on another computer"
-        raise StoreError(
-            f"the store {folder} was made {where}: say whether it was moved or copied here, by "
-            "`memtj store adopt PATH --moved` (the old one is gone) or `--copied` (free bits are burned here), "
-            f"in Python entropy.adopt({str(folder)!r}, moved=True or False)"
         )

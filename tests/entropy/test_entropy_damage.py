@@ -111,7 +111,7 @@ def test_a_missing_buffer_is_named_and_the_accounts_still_hold(store, made):
         assert again.accounts().balanced
         (problem,) = again.verify().problems
         assert f"{info.path} is missing" in problem
-        with pytest.raises(StoreError, match="is missing"), again.lease(8, purpose="test") as lease:
+        with pytest.raises(StoreError, match="are missing"), again.lease(8, purpose="test") as lease:
             lease.read(8)
 
 

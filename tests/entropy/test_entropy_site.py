@@ -78,7 +78,7 @@ def test_a_copied_store_burns_its_free_bits_even_those_it_had_not_seen(store, ma
 
 def test_a_store_from_another_computer_is_refused(store, monkeypatch):
     store.close()
-    monkeypatch.setattr("entropy._store.machine_id", lambda: "another")
+    monkeypatch.setattr("entropy._opening.machine_id", lambda: "another")
     with pytest.raises(StoreError, match="on another computer"):
         Store(store.path)
 

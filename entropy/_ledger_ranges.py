@@ -1,0 +1,280 @@
+"""The ranges of a ledger: what changes them, always inside one transaction of the caller's."""
+
+import itertools
+import sqlite3
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._errors import NotEnoughBits, StoreError
+from ._ranges import Range, choose, join_adjacent, subtract
+
+FREE, LEASED, CONSUMED, BURNED, WITHHELD = "free", "leased", "consumed", "burned", "withheld"
+STATES = (FREE, LEASED, CONSUMED, BURNED, WITHHELD)
+
+
+@dataclass(frozen=True)
+class News:
+    """What a buffer has by now: its block rows (BLOCK_DTYPE, all of them), and whether it may still grow.
+
+    `seen`: of the rows, how many the ledger had when it was asked; `recording`: the uuid of its recording.
+    """
+
+    buffer: int
+    rows: np.ndarray
+    ended: bool
+    complete: bool
+    seen: int = 0
+    recording: str = ""
+
+    @property
+    def fresh_bits(self) -> int:
+        """Healthy bits of the rows that the ledger had not seen."""
+        fresh = self.rows[self.seen :]
+        return int(fresh["bits"][fresh["health"] == 0].sum())
+
+
+def enter(db: sqlite3.Connection, news: News, state: str | None = None) -> None:
+    """Enter the rows that the ledger has not seen; as free, or withheld by their health, or all as `state`."""
+    seen, first, ones, size = db.execute(
+        "SELECT blocks, bits, ones, bytes FROM buffers WHERE id = ?", (news.buffer,)
+    ).fetchone()
+    fresh = news.rows[seen:]
+    bits = fresh["bits"].astype(np.int64)
+    starts = first + np.concatenate([[0], np.cumsum(bits)])
+    columns = [fresh[name].tolist() for name in ("first_byte", "ones", "crc", "health")]
+    db.executemany(
+        "INSERT INTO blocks (buffer, idx, first_bit, bits, first_byte, ones, crc, health) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        zip(
+            itertools.repeat(news.buffer),
+            range(seen, seen + len(fresh)),
+            starts.tolist(),
+            bits.tolist(),
+            *columns,
+            strict=False,
+        ),
+    )
+    at = 0
+    for unhealthy, group in itertools.groupby(columns[3], bool):
+        until = at + len(list(group))
+        put(
+            db,
+            news.buffer,
+            int(starts[at]),
+            int(starts[until] - starts[at]),
+            state or (WITHHELD if unhealthy else FREE),
+        )
+        at = until
+    db.execute(
+        "UPDATE buffers SET blocks = MAX(blocks, ?), bits = ?, ones = ?, bytes = ?, "
+        "ended = MAX(ended, ?), complete = MAX(complete, ?) WHERE id = ?",
+        (
+            len(news.rows),
+            int(starts[-1]),
+            ones + sum(columns[1]),
+            size + int(((bits + 7) // 8).sum()),
+            news.ended,
+            news.complete,
+            news.buffer,
+        ),
+    )
+
+
+def total(db: sqlite3.Connection, state: str) -> int:
+    """Sum the bits of a state."""
+    return db.execute("SELECT COALESCE(SUM(bits), 0) FROM ranges WHERE state = ?", (state,)).fetchone()[0]
+
+
+def pick(
+    db: sqlite3.Connection, wanted: int, state: str, there: Callable[[str], bool]
+) -> list[tuple[int, Range]]:
+    """Choose `wanted` bits of a state, in files that are `there` (asked by name); (buffer's id, range) each.
+
+    One range that holds them all is preferred; raises NotEnoughBits where there are not so many.
+    """
+    gone: set[str] = set()
+    while True:
+        chosen = _pick_outside(db, wanted, state, gone)
+        missing = {file for _, file, _ in chosen if not there(file)}
+        if not missing:
+            return [(buffer, item) for buffer, _, item in chosen]
+        gone |= missing
+
+
+def _pick_outside(
+    db: sqlite3.Connection, wanted: int, state: str, gone: Collection[str]
+) -> list[tuple[int, str, Range]]:
+    known: dict[str, tuple[int, str]] = {}
+
+    def ranges(condition: str, *values: int) -> Iterator[Range]:
+        for buffer, name, file, first, bits in db.execute(
+            "SELECT r.buffer, b.uuid, b.file, r.first, r.bits FROM ranges AS r "
+            f"JOIN buffers AS b ON b.id = r.buffer WHERE r.state = ? {condition} ORDER BY r.buffer, r.first",
+            (state, *values),
+        ):
+            if file not in gone:
+                known[name] = (buffer, file)
+                yield Range(name, first, bits)
+
+    def to_byte(item: Range) -> int:
+        start = db.execute(
+            "SELECT first_bit FROM blocks WHERE buffer = ? AND first_bit <= ? AND bits > 0 "
+            "ORDER BY first_bit DESC LIMIT 1",
+            (known[item.buffer][0], item.first),
+        ).fetchone()
+        return (start[0] - item.first) % 8 if start else 0
+
+    large = list(itertools.islice(ranges("AND r.bits >= ?", wanted), 8))
+    chosen = choose(large, wanted, to_byte) if large else None
+    if chosen is None or len(chosen) > 1:
+        chosen = choose(_enough(ranges(""), wanted), wanted, to_byte)
+    if chosen is None:
+        lost = f" (files of further bits are missing: {', '.join(sorted(gone)[:3])})" if gone else ""
+        raise NotEnoughBits(wanted, sum(item.bits for item in ranges("")), f"{state} in the store{lost}")
+    return [(*known[item.buffer], item) for item in chosen]
+
+
+def _enough(ranges: Iterator[Range], wanted: int) -> list[Range]:
+    """Take ranges until they hold `wanted` bits even where each loses its ends to byte boundaries."""
+    found: list[Range] = []
+    for item in ranges:
+        found.append(item)
+        wanted -= max(item.bits - 15, 0)
+        if wanted <= 0:
+            break
+    return found
+
+
+def settle(db: sqlite3.Connection, lease: int, read: Sequence[Range], burn: bool, when: str) -> None:
+    """End a lease: what was read is consumed and the rest goes back; with `burn` all of it is burned."""
+    returned = 0
+    if burn:
+        db.execute("UPDATE ranges SET state = ? WHERE lease = ? AND state = ?", (BURNED, lease, LEASED))
+    else:
+        returned = _give_back(db, lease, read)
+    db.execute(
+        "UPDATE leases SET outcome = ?, settled = ? WHERE id = ?",
+        ("burned" if burn else "left", when, lease),
+    )
+    if returned:  # a reservation covers what comes back to it
+        db.execute(
+            "UPDATE requests SET taken = MAX(taken - ?, 0) WHERE id = (SELECT request FROM leases WHERE id = ?)",
+            (returned, lease),
+        )
+
+
+def _give_back(db: sqlite3.Connection, lease: int, read: Sequence[Range]) -> int:
+    withheld = db.execute("SELECT withheld FROM leases WHERE id = ?", (lease,)).fetchone()[0]
+    back = WITHHELD if withheld else FREE
+    taken = db.execute(
+        "SELECT r.buffer, b.uuid, r.first, r.bits FROM ranges AS r JOIN buffers AS b ON b.id = r.buffer "
+        "WHERE r.lease = ? AND r.state = ?",
+        (lease, LEASED),
+    ).fetchall()
+    spent = join_adjacent(sorted(read))
+    returned = 0
+    for buffer, name, first, bits in taken:
+        whole = Range(name, first, bits)
+        inside = [item for item in spent if item.buffer == name and first <= item.first < first + bits]
+        db.execute("DELETE FROM ranges WHERE buffer = ? AND first = ?", (buffer, first))
+        for item in inside:
+            db.execute(
+                "INSERT INTO ranges VALUES (?, ?, ?, ?, ?)", (buffer, item.first, item.bits, CONSUMED, lease)
+            )
+        for item in subtract(whole, inside):
+            put(db, buffer, item.first, item.bits, back)
+            returned += item.bits
+    return returned
+
+
+def put(db: sqlite3.Connection, buffer: int, first: int, bits: int, state: str) -> None:
+    """Insert a range that no lease owns, joined with neighbours of the same state that none owns either."""
+    if bits == 0:
+        return
+    before = db.execute(
+        "SELECT first, bits, state, lease FROM ranges WHERE buffer = ? AND first < ? ORDER BY first DESC LIMIT 1",
+        (buffer, first),
+    ).fetchone()
+    if before and before[2:] == (state, None) and before[0] + before[1] == first:
+        db.execute("DELETE FROM ranges WHERE buffer = ? AND first = ?", (buffer, before[0]))
+        first, bits = before[0], before[1] + bits
+    after = db.execute(
+        "SELECT bits, state, lease FROM ranges WHERE buffer = ? AND first = ?", (buffer, first + bits)
+    ).fetchone()
+    if after and after[1:] == (state, None):
+        db.execute("DELETE FROM ranges WHERE buffer = ? AND first = ?", (buffer, first + bits))
+        bits += after[0]
+    db.execute("INSERT INTO ranges VALUES (?, ?, ?, ?, NULL)", (buffer, first, bits, state))
+
+
+def repaint(
+    db: sqlite3.Connection,
+    buffer: int,
+    first: int,
+    bits: int,
+    state: str,
+    *,
+    was: str,
+    lease: int | None = None,
+) -> None:
+    """Give a stretch that lies inside one range of the state `was` another state, leaving the rest as it is.
+
+    Raises StoreError where it does not lie so: then the ledger contradicts itself.
+    """
+    low, size, old = db.execute(
+        "SELECT first, bits, state FROM ranges WHERE buffer = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+        (buffer, first),
+    ).fetchone() or (first, 0, None)
+    if first + bits > low + size or old != was:
+        raise StoreError(
+            f"the ledger says of bits {first:,} to {first + bits - 1:,} of buffer {buffer} that they are {was} and "
+            f"that they are {old or 'not there'}: it is damaged; restore it, or run 'memtj store salvage'"
+        )
+    db.execute("DELETE FROM ranges WHERE buffer = ? AND first = ?", (buffer, low))
+    if low < first:
+        db.execute("INSERT INTO ranges VALUES (?, ?, ?, ?, NULL)", (buffer, low, first - low, old))
+    if lease is None:
+        put(db, buffer, first, bits, state)
+    else:
+        db.execute("INSERT INTO ranges VALUES (?, ?, ?, ?, ?)", (buffer, first, bits, state, lease))
+    end = first + bits
+    if end < low + size:
+        db.execute("INSERT INTO ranges VALUES (?, ?, ?, ?, NULL)", (buffer, end, low + size - end, old))
+
+
+def repaint_inside(db: sqlite3.Connection, stretch: tuple[int, int, int], was: str, state: str) -> int:
+    """Give all of a stretch (buffer, first, bits) that is in state `was` another state; returns how many bits."""
+    buffer, first, bits = stretch
+    inside = db.execute(
+        "SELECT MAX(first, ?), MIN(first + bits, ?) FROM ranges WHERE buffer = ? AND state = ? "
+        "AND first < ? AND first + bits > ?",
+        (first, first + bits, buffer, was, first + bits, first),
+    ).fetchall()
+    for low, high in inside:
+        repaint(db, buffer, low, high - low, state, was=was)
+    return sum(high - low for low, high in inside)
+
+
+_UNTILED = """
+SELECT b.file FROM buffers AS b LEFT JOIN (
+    SELECT buffer, SUM(bits) AS bits, MAX(first + bits) AS last, SUM(
+        first != before OR typeof(first) != 'integer' OR typeof(bits) != 'integer' OR bits < 1
+        OR state NOT IN ('free', 'leased', 'consumed', 'burned', 'withheld')) AS wrong
+    FROM (SELECT *, LAG(first + bits, 1, 0) OVER (PARTITION BY buffer ORDER BY first) AS before FROM ranges)
+    GROUP BY buffer) AS r ON r.buffer = b.id
+WHERE typeof(b.bits) != 'integer' OR COALESCE(r.bits, 0) != b.bits OR COALESCE(r.last, 0) != b.bits
+    OR COALESCE(r.wrong, 0) != 0 LIMIT 1
+"""
+
+
+def untiled(db: sqlite3.Connection) -> str | None:
+    """Name a buffer's file whose bits do not have exactly one owner each, None where there is none."""
+    found = db.execute(_UNTILED).fetchone()
+    if found:
+        return str(found[0])
+    stray = db.execute(
+        "SELECT buffer FROM ranges WHERE buffer NOT IN (SELECT id FROM buffers) LIMIT 1"
+    ).fetchone()
+    return f"a buffer {stray[0]} that is unknown" if stray else None

@@ -1,0 +1,90 @@
+"""Opening a store's ledger: the folder, the stamp of its place, and stores that are found elsewhere."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ._errors import StoreError
+from ._ledger import Ledger
+from ._ledger_ranges import News
+from ._locks import FileLock
+from ._reader import BufferReader
+from ._site import machine_id, real_path, refuse_network
+
+
+def adopt(path: str | os.PathLike[str], *, moved: bool) -> None:
+    """Make a store that is found at another place than it was made for usable here.
+
+    `moved=True`: the old place is gone, so free bits stay free. `moved=False`: this is a copy, so its free
+    and withheld bits are burned here, since two copies would hand out the same ones.
+    """
+    folder = Path(path).absolute()
+    ledger = open_ledger(folder, create=False)
+    try:
+        if moved:
+            ledger.set_meta(**stamp_of(folder))
+        else:
+            news = [
+                News(record.id, _all_rows(folder / record.file), ended=True, complete=False)
+                for record in ledger.buffers(following=True)
+            ]
+            ledger.become_a_copy(news, stamp_of(folder))
+    finally:
+        ledger.close()
+
+
+def _all_rows(path: Path) -> np.ndarray:
+    reader = BufferReader(path)
+    try:
+        return reader.rows
+    finally:
+        reader.close()
+
+
+def open_ledger(folder: Path, *, create: bool) -> Ledger:
+    """Open the ledger of a store's folder, making both where they are missing and `create` allows it."""
+    there = (folder / "ledger.sqlite").is_file()
+    if not there and not create:
+        raise StoreError(f"{folder} is no store (it has no ledger.sqlite): give the folder of one")
+    try:
+        refuse_network(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "locks").mkdir(exist_ok=True)
+        lock = FileLock(folder / "locks" / "open.lock")
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be used as a store: {error.strerror}; check the path") from None
+    try:
+        there = (folder / "ledger.sqlite").is_file()
+        if not there and any(folder.glob("*.h5")):
+            raise StoreError(
+                f"{folder} holds buffers but no ledger.sqlite, so it is not known which bits are spent: restore the "
+                "ledger, or let 'memtj store salvage' make one in which all of these bits count as burned"
+            )
+        ledger = Ledger(folder)
+        try:
+            ledger.prepare()
+            if not there:
+                ledger.set_meta(**stamp_of(folder))
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+    finally:
+        lock.release()
+
+
+def stamp_of(folder: Path) -> dict[str, str]:
+    return {"machine": machine_id(), "path": real_path(folder)}
+
+
+def check_stamp(folder: Path, ledger: Ledger) -> None:
+    here = stamp_of(folder)
+    machine, path = ledger.meta("machine"), ledger.meta("path")
+    if {"machine": machine, "path": path} != here:
+        where = f"at {path}" if machine == here["machine"] else f"at {path} on another computer"
+        raise StoreError(
+            f"the store {folder} was made {where}: say whether it was moved or copied here, by "
+            "`memtj store adopt PATH --moved` (the old one is gone) or `--copied` (free bits are burned here), "
+            f"in Python entropy.adopt({str(folder)!r}, moved=True or False)"
+        )

@@ -1,0 +1,65 @@
+"""A reservation: bits promised to one consumer beforehand, leased piece by piece."""
+
+from collections.abc import Callable
+from typing import Self
+
+from ._errors import NotEnoughBits, StoreError
+from ._lease import Lease
+from ._ledger import Ledger
+from ._requests import Ticket
+
+
+class Reservation:
+    """Bits that this consumer was promised; made by `Store.reserve`, a context manager.
+
+    Nobody who came later gets bits that the promise needs. `lease` takes them piece by piece; what a lease
+    leaves unread the reservation covers again. Leaving it, by an exception too, or dying, ends the promise.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        take: Callable[[int, str, float | None, Ticket], Lease],
+        ticket: Ticket,
+        bits: int,
+        purpose: str,
+    ) -> None:
+        self._ledger = ledger
+        self._take = take
+        self._ticket = ticket
+        self._over = False
+        self.bits = bits
+        self.purpose = purpose
+
+    @property
+    def remaining(self) -> int:
+        """How many of its bits were not leased yet, or came back unread."""
+        own = [item for item in self._ledger.requests() if item.id == self._ticket.id]
+        return own[0].outstanding if own and not self._over else 0
+
+    def lease(self, bits: int, *, purpose: str | None = None, wait: float | None = None) -> Lease:
+        """Take `bits` of what was promised; `wait`: seconds to wait for what has not been recorded yet.
+
+        Raises NotEnoughBits where the reservation does not cover them, or where they have not come by then.
+        """
+        if self._over:
+            raise StoreError(f"the reservation for {self.purpose!r} is over: make a new one")
+        if bits > self.remaining:
+            raise NotEnoughBits(bits, self.remaining, "left of the reservation")
+        return self._take(bits, purpose or self.purpose, wait, self._ticket)
+
+    def close(self) -> None:
+        """End the promise; leases that were taken go on. Harmless when repeated."""
+        if self._over:
+            return
+        self._over = True
+        try:
+            self._ledger.withdraw(self._ticket)
+        finally:
+            self._ticket.lock.release(remove=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
