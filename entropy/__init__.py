@@ -3,15 +3,18 @@
 Each usable bit of a store is free, leased, consumed, burned or withheld, and is handed out at most once.
 """
 
-from ._errors import NotEnoughBits, SharedCells, StoreError
+from ._errors import DamagedLedger, NotEnoughBits, SharedCells, StoreError
+from ._export import EXPORT_FORMS, export_bits, move_blocks
 from ._format import BLOCK_DTYPE, CELL_DTYPE
 from ._lease import BitReader, Lease, Portion
 from ._ledger import Accounts, OpenLease
 from ._opening import adopt
+from ._prune import PrunePolicy, PruneStep
 from ._ranges import Range
 from ._recording import BlockCommit, Recording
 from ._requests import Request
 from ._reservation import Reservation
+from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
 from ._verify import VerifyReport
 from .conditioning import Conditioning, NoConditioning, Xor, conditioning_from_name
@@ -20,12 +23,14 @@ from .statistics import CellStatistics, PairSums, cell_statistics
 __all__ = [
     "BLOCK_DTYPE",
     "CELL_DTYPE",
+    "EXPORT_FORMS",
     "Accounts",
     "BitReader",
     "BlockCommit",
     "BufferInfo",
     "CellStatistics",
     "Conditioning",
+    "DamagedLedger",
     "FollowedBlock",
     "Lease",
     "NoConditioning",
@@ -33,10 +38,13 @@ __all__ = [
     "OpenLease",
     "PairSums",
     "Portion",
+    "PrunePolicy",
+    "PruneStep",
     "Range",
     "Recording",
     "Request",
     "Reservation",
+    "SalvageReport",
     "SharedCells",
     "Store",
     "StoreError",
@@ -45,4 +53,7 @@ __all__ = [
     "adopt",
     "cell_statistics",
     "conditioning_from_name",
+    "export_bits",
+    "move_blocks",
+    "salvage",
 ]

@@ -5,6 +5,10 @@ class StoreError(Exception):
     """A store, a buffer or a lease cannot do what was asked; the message names the file and the remedy."""
 
 
+class DamagedLedger(StoreError):
+    """A ledger contradicts itself or is no ledger, so nothing may be handed out by it."""
+
+
 class NotEnoughBits(StoreError):
     """Fewer bits are there than were asked for.
 

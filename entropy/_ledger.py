@@ -18,7 +18,7 @@ import numpy as np
 
 from . import _ledger_ranges as ranges_of
 from . import _requests as queue
-from ._errors import NotEnoughBits, StoreError
+from ._errors import DamagedLedger, NotEnoughBits, StoreError
 from ._ledger_ranges import BURNED, CONSUMED, FREE, LEASED, WITHHELD, News
 from ._ledger_schema import LEDGER_VERSION, bring_up_to_date, make_tables
 from ._locks import FileLock, is_free
@@ -141,8 +141,8 @@ class Ledger:
                 f"{self.locks}: {error.strerror or error}; check the folder and its room"
             ) from error
 
-    def _damaged(self, error: object) -> StoreError:
-        return StoreError(
+    def _damaged(self, error: object) -> DamagedLedger:
+        return DamagedLedger(
             f"{self.path} is no ledger or is damaged ({error}): restore it, or let 'memtj store salvage' make a "
             "new one, in which all bits count as burned"
         )

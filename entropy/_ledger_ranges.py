@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._errors import NotEnoughBits, StoreError
+from ._errors import DamagedLedger, NotEnoughBits
 from ._ranges import Range, choose, join_adjacent, subtract
 
 FREE, LEASED, CONSUMED, BURNED, WITHHELD = "free", "leased", "consumed", "burned", "withheld"
@@ -221,14 +221,14 @@ def repaint(
 ) -> None:
     """Give a stretch that lies inside one range of the state `was` another state, leaving the rest as it is.
 
-    Raises StoreError where it does not lie so: then the ledger contradicts itself.
+    Raises DamagedLedger where it does not lie so.
     """
     low, size, old = db.execute(
         "SELECT first, bits, state FROM ranges WHERE buffer = ? AND first <= ? ORDER BY first DESC LIMIT 1",
         (buffer, first),
     ).fetchone() or (first, 0, None)
     if first + bits > low + size or old != was:
-        raise StoreError(
+        raise DamagedLedger(
             f"the ledger says of bits {first:,} to {first + bits - 1:,} of buffer {buffer} that they are {was} and "
             f"that they are {old or 'not there'}: it is damaged; restore it, or run 'memtj store salvage'"
         )

@@ -42,8 +42,11 @@ def _all_rows(path: Path) -> np.ndarray:
         reader.close()
 
 
-def open_ledger(folder: Path, *, create: bool) -> Ledger:
-    """Open the ledger of a store's folder, making both where they are missing and `create` allows it."""
+def open_ledger(folder: Path, *, create: bool, orphans: bool = False) -> Ledger:
+    """Open the ledger of a store's folder, making both where they are missing and `create` allows it.
+
+    A new ledger beside buffers is made only where `orphans` says that they will be entered into it.
+    """
     there = (folder / "ledger.sqlite").is_file()
     if not there and not create:
         raise StoreError(f"{folder} is no store (it has no ledger.sqlite): give the folder of one")
@@ -56,7 +59,7 @@ def open_ledger(folder: Path, *, create: bool) -> Ledger:
         raise StoreError(f"{folder} cannot be used as a store: {error.strerror}; check the path") from None
     try:
         there = (folder / "ledger.sqlite").is_file()
-        if not there and any(folder.glob("*.h5")):
+        if not there and not orphans and any(folder.glob("*.h5")):
             raise StoreError(
                 f"{folder} holds buffers but no ledger.sqlite, so it is not known which bits are spent: restore the "
                 "ledger, or let 'memtj store salvage' make one in which all of these bits count as burned"

@@ -112,6 +112,16 @@ class BufferReader:
         with self._mutex, self._reading(name):
             return read_text(self._file, name)
 
+    def numbers(self, *names: str) -> dict[str, int]:
+        """Read whole-numbered attributes."""
+        with self._mutex, self._reading("the attributes"):
+            return {name: int(self._file.attrs[name]) for name in names}
+
+    @property
+    def file(self) -> Any:
+        """The open h5py file, for who copies it."""
+        return self._file
+
     @property
     def complete(self) -> bool:
         """Whether the writer had closed the buffer properly when this reader opened it."""

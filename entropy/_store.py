@@ -22,6 +22,7 @@ from ._ledger import DELETED, Accounts, BufferRecord, OpenLease, TakenBits, writ
 from ._ledger_ranges import News
 from ._locks import is_free
 from ._opening import check_stamp, open_ledger
+from ._prune import PrunePolicy, PruneStep, carry_out, plan
 from ._reader import BlockCache, BufferReader, LoadedBlock
 from ._recording import Recording
 from ._requests import Request, Ticket, needed
@@ -39,7 +40,8 @@ class BufferInfo:
     """One buffer of a store, as far as its committed blocks are known.
 
     `created`: ISO 8601, UTC; `complete`: its writer closed it properly; `live`: its writer is alive and may
-    add blocks; `bits`: usable bits; `ones`: of them 1; `bytes`: in `/bits`.
+    add blocks; `bits`: usable bits; `ones`: of them 1; `bytes`: in `/bits`; `place`: None in the store's folder,
+    "deleted", or the path of the archived file.
     """
 
     uuid: str
@@ -55,6 +57,7 @@ class BufferInfo:
     ones: int
     bytes: int
     conditioning: str
+    place: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,6 +313,10 @@ class Store:
         """Give the parameters of the procedure that recorded a buffer."""
         return self._snapshot(buffer, "procedure")
 
+    def device(self, buffer: str) -> str:
+        """Give the name of the device that a buffer was recorded from."""
+        return str(self._snapshot(buffer, "device"))
+
     def resistances(self, buffer: str) -> np.ndarray:
         """Give a buffer's sample of raw readings; float32, ohm; inf where one was over the scale."""
         return self._reader(buffer, fresh=True).resistances()
@@ -351,6 +358,35 @@ class Store:
         self._check_open()
         self._follow()
         return self._ledger.withhold(self._record(buffer).id, first, bits, verdict)
+
+    def release(self, buffer: str, first: int, bits: int, *, verdict: str) -> int:
+        """Make the withheld bits of a range free again, as `withhold` undone; returns how many there were."""
+        self._check_open()
+        return self._ledger.release(self._record(buffer).id, first, bits, verdict)
+
+    def prune(
+        self, policy: PrunePolicy, *, archive: str | os.PathLike[str] | None = None, dry_run: bool = True
+    ) -> list[PruneStep]:
+        """Delete the files of buffers whose bits are spent, or move them to the folder `archive`.
+
+        With `dry_run` it only says what would go. The ledger keeps the rows and accounts of what goes; archived
+        buffers can still be read for replay, as long as they stay where they are. Raises StoreError where a file
+        cannot be copied or removed.
+        """
+        self._check_open()
+        self._ledger.reap()
+        self._follow()
+        steps = plan(self.path, self._ledger, policy)
+        if dry_run:
+            return steps
+        place = None if archive is None else Path(archive)
+        for number, step in enumerate(steps):
+            if not step.keep:
+                with self._mutex:
+                    self._forget_reader(step.buffer)
+                    self._records.clear()
+                steps[number] = carry_out(self.path, self._ledger, step, policy, place)
+        return steps
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
         """Read every block and hold it against its row and the ledger.
@@ -582,4 +618,5 @@ class Store:
             ones=record.ones,
             bytes=record.bytes,
             conditioning=record.conditioning,
+            place=record.place,
         )

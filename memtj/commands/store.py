@@ -1,18 +1,23 @@
-"""`memtj store`: what a store holds, and whether it is sound."""
+"""`memtj store`: what a store holds, whether it is sound, and its care."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from memtj._errors import CommandError
+from memtj._options import bits_option, blocks_option, bytes_option, duration_option
 from memtj._progress import ProgressDisplay
+from memtj._quantities import si
 
-app = typer.Typer(help="What a store holds, and whether it is sound.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from entropy import BufferInfo, PruneStep, SalvageReport, Store
+
+app = typer.Typer(help="What a store holds, whether it is sound, and its care.", no_args_is_help=True)
 
 StorePath = Annotated[Path, typer.Argument(help="Folder of the store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -20,37 +25,57 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 @app.command("ls")
 def ls(path: StorePath, as_json: AsJson = False) -> None:
-    """List the buffers of a store and its accounts."""
+    """List the buffers of a store, its accounts, and who holds, waits for or was promised bits."""
     from entropy import Store
 
     with Store(path, create=False) as store:
         buffers, accounts = store.buffers(), store.accounts()
+        leases, requests = store.leases(), store.requests()
     if as_json:
         rows = [{**asdict(buffer), "path": str(buffer.path)} for buffer in buffers]
-        print(json.dumps({"store": str(path), "buffers": rows, "accounts": asdict(accounts)}))
+        holders = {
+            "leases": [asdict(item) for item in leases],
+            "requests": [asdict(item) for item in requests],
+        }
+        print(json.dumps({"store": str(path), "buffers": rows, "accounts": asdict(accounts), **holders}))
         return
     console = Console(soft_wrap=True)
-    table = Table(
-        "buffer", "created (UTC)", "origin", "state", "blocks", "bits", "ones", box=None, pad_edge=False
-    )
-    for buffer in buffers:
-        state = "complete" if buffer.complete else "live" if buffer.live else "interrupted"
-        table.add_row(
-            buffer.path.name,
-            buffer.created[:19],
-            "simulated" if buffer.simulated else "device",
-            state,
-            f"{buffer.blocks:,}",
-            f"{buffer.bits:,}",
-            f"{buffer.ones / buffer.bits:.5f}" if buffer.bits else "",
-        )
-    console.print(table)
+    console.print(_buffer_table(buffers))
     totals = Table("account", "bits", box=None, pad_edge=False)
     totals.columns[1].justify = "right"
     for name, bits in asdict(accounts).items():
         totals.add_row(name, f"{bits:,}")
     console.print()
     console.print(totals)
+    for lease in leases:
+        print(f"leased: {lease.bits:,} bits by '{lease.purpose}' since {lease.taken[:19]}")
+    for item in requests:
+        print(f"{item.kind}: {item.outstanding:,} bits for '{item.purpose}' (process {item.pid})")
+
+
+def _buffer_table(buffers: "list[BufferInfo]") -> Table:
+    table = Table(
+        "buffer", "created (UTC)", "origin", "state", "blocks", "bits", "ones", box=None, pad_edge=False
+    )
+    for buffer in buffers:
+        table.add_row(
+            buffer.path.name,
+            buffer.created[:19],
+            "simulated" if buffer.simulated else "device",
+            _state(buffer),
+            f"{buffer.blocks:,}",
+            f"{buffer.bits:,}",
+            f"{buffer.ones / buffer.bits:.5f}" if buffer.bits else "",
+        )
+    return table
+
+
+def _state(buffer: "BufferInfo") -> str:
+    if buffer.place is not None:
+        return "deleted" if buffer.place == "deleted" else f"archived in {Path(buffer.place).parent}"
+    if not buffer.path.exists():
+        return "missing"
+    return "complete" if buffer.complete else "live" if buffer.live else "interrupted"
 
 
 @app.command("verify")
@@ -73,6 +98,183 @@ def verify(path: StorePath, as_json: AsJson = False) -> None:
         print(f"{report.blocks:,} blocks, {report.bits:,} bits: {verdict}.")
     if not report.ok:
         raise typer.Exit(1)
+
+
+@app.command("salvage")
+def salvage(
+    path: StorePath,
+    unused: Annotated[
+        bool,
+        typer.Option(
+            "--unused",
+            help="Buffers that the ledger does not know were never used: enter their bits as free.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a store in order after a crash or a lost ledger; nothing that is in order is changed.
+
+    Files of killed recorders are closed properly, with every committed block. A lost or damaged ledger is made anew
+    and unknown buffers are entered: their bits count as burned, since nobody knows which were used. Recording and
+    sampling go on after a crash without any of this. Exit code 1 if something could not be helped.
+    """
+    import entropy
+
+    with ProgressDisplay() as display:
+        task = display.task("salvaging", None, "B")
+        report = entropy.salvage(path, unused=unused, progress=lambda done, _: task.advance_to(done))
+    if as_json:
+        print(json.dumps({"store": str(path), **asdict(report)}))
+    else:
+        _tell_salvage(report)
+    if report.problems:
+        raise typer.Exit(1)
+
+
+def _tell_salvage(report: "SalvageReport") -> None:
+    if report.ledger == "made":
+        print("there was no ledger: a new one was made.")
+    if report.ledger == "replaced":
+        print(f"the ledger was damaged: it is in {report.set_aside} now, and a new one was made.")
+    for name in report.closed:
+        print(f"closed properly: {name}")
+    for name, bits in report.entered.items():
+        print(f"entered: {name}, {bits:,} bits, {report.entered_as}")
+    for problem in report.problems:
+        print(f"problem: {problem}")
+    if not (report.closed or report.entered or report.problems or report.ledger != "kept"):
+        print("everything was in order.")
+
+
+@app.command("prune")
+def prune(
+    path: StorePath,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do it; without, it is only said what would go.")
+    ] = False,
+    archive: Annotated[
+        Path | None, typer.Option(help="Move the files to this folder instead of deleting them.")
+    ] = None,
+    older_than: Annotated[
+        float, typer.Option(parser=duration_option, help="Only buffers begun longer ago, such as 12h or 7d.")
+    ] = 0.0,
+    down_to: Annotated[
+        int | None,
+        typer.Option(parser=bytes_option, help="The oldest, until the buffers take so much, such as 100G."),
+    ] = None,
+    burn_unspent: Annotated[
+        bool,
+        typer.Option("--burn-unspent", help="Also buffers with free or withheld bits: these are burned."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete or archive buffers whose bits are all spent; without --yes only say which.
+
+    Pictures drawn with deleted bits cannot be replayed; archived ones can, while the archive stays where it is.
+    """
+    from entropy import PrunePolicy, Store
+
+    policy = PrunePolicy(older_than=older_than, down_to=down_to, burn_unspent=burn_unspent)
+    with Store(path, create=False) as store:
+        steps = store.prune(policy, archive=archive, dry_run=not yes)
+    if as_json:
+        print(
+            json.dumps({"store": str(path), "dry_run": not yes, "buffers": [asdict(step) for step in steps]})
+        )
+        return
+    for step in steps:
+        print(f"{step.file}  {si(step.bytes, 'B'):>8}  {_fate(step, archive)}")
+    going = [step for step in steps if not step.keep]
+    size = si(sum(step.bytes for step in going), "B")
+    if yes:
+        print(f"{len(going)} of {len(steps)} buffers went, {size}.")
+    else:
+        print(f"{len(going)} of {len(steps)} buffers would go, {size}; nothing was changed: --yes does it.")
+
+
+def _fate(step: "PruneStep", archive: Path | None) -> str:
+    if step.keep:
+        return f"stays: {step.keep}"
+    verb = "archived" if archive else "deleted"
+    burned = f", {step.unspent:,} bits burned" if step.unspent else ""
+    return f"{verb}{burned}" if step.done else f"would be {verb}{burned}"
+
+
+@app.command("export")
+def export(
+    path: StorePath,
+    out: Annotated[Path | None, typer.Option(help="New file for the bits.")] = None,
+    to_store: Annotated[Path | None, typer.Option(help="Move blocks into this store instead.")] = None,
+    form: Annotated[
+        str,
+        typer.Option("--as", help="packed (8 bits a byte), bytes (0 or 1 a byte) or npy (the same, numpy)."),
+    ] = "packed",
+    bits: Annotated[int | None, typer.Option(parser=bits_option, help="How many bits, such as 1e6.")] = None,
+    buffer: Annotated[str | None, typer.Option(help="Take this buffer's blocks: its uuid or file.")] = None,
+    blocks: Annotated[
+        str | None, typer.Option(help="Only these blocks of it, such as 0:99 (both included).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move bits out of a store: to a file, or into another store. They are free there and burned here."""
+    from entropy import Store
+
+    if (out is None) == (to_store is None):
+        raise CommandError("say where to: --out FILE, or --to-store FOLDER.")
+    if (bits is None) == (buffer is None) or (blocks is not None and buffer is None):
+        raise CommandError("say which bits: --bits N, or --buffer NAME and perhaps --blocks A:B.")
+    if bits == 0:
+        raise CommandError("--bits 0 exports nothing: ask for at least one bit.")
+    if to_store is not None and buffer is None:
+        raise CommandError("whole blocks go to another store: give --buffer NAME instead of --bits.")
+    with Store(path, create=False) as store, ProgressDisplay() as display:
+        task = display.task("exporting", bits, "bit")
+        which = None if buffer is None else _blocks(store, buffer, blocks)
+        if out is not None:
+            said = _to_file(store, out, form, bits, which, task.advance_to)
+        else:
+            assert to_store is not None
+            assert which is not None
+            said = _to_store(store, to_store, which, task.advance_to)
+    if as_json:
+        print(json.dumps(said))
+    else:
+        print(f"{said['bits']:,} bits are in {said['to']}; here they are burned.")
+
+
+def _blocks(store: "Store", name: str, blocks: str | None) -> tuple[str, int, int]:
+    found = [info for info in store.buffers() if name in (info.uuid, info.path.name, info.path.stem)]
+    if not found:
+        raise CommandError(f"the store has no buffer {name!r}: 'memtj store ls' lists them.")
+    first, last = blocks_option(blocks) if blocks is not None else (0, found[0].blocks - 1)
+    return found[0].uuid, first, last
+
+
+def _to_file(
+    store: "Store", out: Path, form: str, bits: int | None, which: tuple[str, int, int] | None, advance: Any
+) -> dict[str, Any]:
+    from entropy import EXPORT_FORMS, export_bits
+
+    if form not in EXPORT_FORMS:
+        raise CommandError(f"--as {form!r} is unknown: use {', '.join(EXPORT_FORMS)}.")
+    said = export_bits(store, out, bits=bits, blocks=which, form=form, progress=lambda done, _: advance(done))
+    return {"to": str(out), **said}
+
+
+def _to_store(store: "Store", folder: Path, which: tuple[str, int, int], advance: Any) -> dict[str, Any]:
+    from entropy import Store, move_blocks
+
+    buffer, first, last = which
+    with Store(folder) as into:
+        recording = move_blocks(store, buffer, (first, last), into, progress=lambda done, _: advance(done))
+        moved = sum(info.bits for info in into.buffers() if info.recording == recording)
+    return {
+        "to": str(folder),
+        "recording": recording,
+        "buffer": buffer,
+        "blocks": [first, last],
+        "bits": moved,
+    }
 
 
 @app.command("adopt")

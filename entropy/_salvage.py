@@ -1,0 +1,230 @@
+"""After a crash: files are closed properly, and a lost ledger is made anew with all bits burned."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._errors import DamagedLedger, StoreError
+from ._format import create_buffer
+from ._ledger import BufferRecord, Ledger, now, writer_lock
+from ._ledger_ranges import BURNED, FREE
+from ._locks import FileLock, is_free
+from ._opening import open_ledger, stamp_of
+from ._prune import sync_folder
+from ._reader import BufferReader
+
+_PIECE = 8 << 20
+PARTIAL = ".partial"
+
+
+@dataclass
+class SalvageReport:
+    """What `salvage` did.
+
+    `ledger`: "kept", "made" (there was none) or "replaced" (it was damaged, and is kept in the folder `set_aside`);
+    `closed`: files of killed writers that any HDF5 program opens now; `entered`: files that the ledger did not know and
+    how many bits they hold, `entered_as` burned or free; `problems`: what could not be helped.
+    """
+
+    ledger: str = "kept"
+    set_aside: str = ""
+    closed: list[str] = field(default_factory=list)
+    entered: dict[str, int] = field(default_factory=dict)
+    entered_as: str = BURNED
+    problems: list[str] = field(default_factory=list)
+
+
+def salvage(
+    path: str | os.PathLike[str],
+    *,
+    unused: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> SalvageReport:
+    """Bring a store in order after a crash or the loss of a file; what is in order stays as it is.
+
+    Buffers of killed writers are copied block by block into files that are closed properly. A ledger that is lost or
+    damaged is made anew, and buffers that the ledger does not know are entered, with all of their bits burned, because
+    nobody knows which were used; `unused=True` says that none was, so that they are free. Recordings need none of
+    this to go on. `progress(done, total)` is called in bytes of `/bits`. Raises StoreError where the store is in use
+    or stands at another place than it was made for.
+    """
+    folder = Path(path).absolute()
+    if not folder.is_dir() or not (any(folder.glob("*.h5")) or (folder / "ledger.sqlite").exists()):
+        raise StoreError(f"{folder} holds neither buffers nor a ledger: give the folder of a store")
+    report = SalvageReport(entered_as=FREE if unused else BURNED)
+    (folder / "locks").mkdir(exist_ok=True)
+    lock = FileLock(folder / "locks" / "salvage.lock", wait=False)
+    if not lock.held:
+        raise StoreError(f"{folder} is being salvaged by another program: wait for it")
+    try:
+        ledger = _open_or_make(folder, report)
+        try:
+            _enter_strays(folder, ledger, report)
+            _close_interrupted(folder, ledger, report, progress)
+        finally:
+            ledger.close()
+    finally:
+        lock.release(remove=True)
+    return report
+
+
+def _open_or_make(folder: Path, report: SalvageReport) -> Ledger:
+    if (folder / "ledger.sqlite").exists():
+        try:
+            ledger = open_ledger(folder, create=False)
+        except DamagedLedger:
+            return _replace(folder, report)
+        if ledger.intact():
+            here = stamp_of(folder)
+            if {key: ledger.meta(key) for key in here} != here:
+                ledger.close()
+                raise StoreError(f"{folder} was moved or copied here: say which by 'memtj store adopt' first")
+            return ledger
+        ledger.close()
+        return _replace(folder, report)
+    report.ledger = "made"
+    return open_ledger(folder, create=True, orphans=True)
+
+
+def _replace(folder: Path, report: SalvageReport) -> Ledger:
+    """Set a damaged ledger aside and make a new one."""
+    for path in (folder / "locks").glob("*-*.lock"):
+        if not is_free(path):
+            raise StoreError(f"{folder} is in use ({path.name} is held): end what uses it, and salvage then")
+    aside = folder / f"damaged-ledger-{now()[:19].replace(':', '')}"
+    aside.mkdir()
+    for name in ("ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.sqlite"):
+        if (folder / name).exists():
+            os.replace(folder / name, aside / name)
+    report.ledger, report.set_aside = "replaced", str(aside)
+    return open_ledger(folder, create=True, orphans=True)
+
+
+def _enter_strays(folder: Path, ledger: Ledger, report: SalvageReport) -> None:
+    records = ledger.buffers()
+    files, names = {item.file for item in records}, {item.uuid: item.file for item in records}
+    for path in sorted(folder.glob("*.h5")):
+        if path.name in files:
+            continue
+        try:
+            reader = BufferReader(path)
+        except StoreError as error:
+            report.problems.append(str(error))
+            continue
+        try:
+            values = _described(path, reader)
+            if values["uuid"] in names:
+                report.problems.append(f"{path} is a copy of {names[values['uuid']]}: take it away")
+            elif is_free(writer_lock(ledger.locks, values["recording"])):  # else it is just being begun
+                ledger.salvage(values, reader.rows, report.entered_as)
+                names[values["uuid"]] = path.name
+                report.entered[path.name] = int(reader.starts[-1])
+        finally:
+            reader.close()
+
+
+def _described(path: Path, reader: BufferReader) -> dict[str, Any]:
+    """Give the ledger's row of a buffer by what its file says of itself."""
+    texts = {name: reader.text(name) for name in ("buffer", "recording", "created", "conditioning")}
+    numbers = reader.numbers("segment", "simulated", "complete")
+    return {
+        "uuid": texts["buffer"],
+        "file": path.name,
+        "recording": texts["recording"],
+        "segment": numbers["segment"],
+        "created": texts["created"],
+        "simulated": numbers["simulated"],
+        "conditioning": texts["conditioning"],
+        "complete": numbers["complete"],
+    }
+
+
+def _close_interrupted(
+    folder: Path, ledger: Ledger, report: SalvageReport, progress: Callable[[int, int], None] | None
+) -> None:
+    records = [item for item in ledger.buffers() if _interrupted(folder, ledger, item)]
+    total, done = sum(item.bytes for item in records), 0
+    for record in records:
+        path = folder / record.file
+        try:
+            close_properly(path)
+        except StoreError as error:
+            report.problems.append(str(error))
+        else:
+            ledger.closed_properly(record.id)
+            report.closed.append(record.file)
+        done += record.bytes
+        if progress is not None:
+            progress(done, total)
+
+
+def _interrupted(folder: Path, ledger: Ledger, record: BufferRecord) -> bool:
+    here = record.place is None and (folder / record.file).is_file()
+    return here and not record.complete and is_free(writer_lock(ledger.locks, record.recording))
+
+
+def close_properly(path: Path) -> None:
+    """Put the committed blocks of a buffer into a new file in its place, closed as its writer would have.
+
+    Raises StoreError where it cannot be read; the old file stays then. A block whose CRC is wrong is copied as it is.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    partial.unlink(missing_ok=True)
+    reader = BufferReader(path)
+    try:
+        _copy(reader, partial)
+        os.replace(partial, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise StoreError(
+            f"{path} cannot be written anew: {error.strerror or error}; free some space"
+        ) from None
+    finally:
+        reader.close()
+
+
+def _copy(reader: BufferReader, target: Path) -> None:
+    source, rows = reader.file, reader.rows
+    attributes = dict(source.attrs.items())
+    attributes |= {"complete": np.uint8(1), "salvaged": np.bytes_(now())}
+    sample = source.get("resistances")
+    room = 0 if sample is None else int(sample.attrs["room"])
+    ends = {"bits": _end_of_bits(rows), "valid": _end_of_masks(rows)}
+    file = create_buffer(target, attributes, reader.cells(), room)
+    try:
+        columns: Any = file
+        for name, end in ends.items():
+            _copy_column(source[name], columns[name], end)
+        if sample is not None:
+            _copy_column(sample, columns["resistances"], sample.shape[0])
+        columns["blocks"].resize((len(rows),))
+        columns["blocks"][:] = rows
+    finally:
+        file.close()
+    with open(target, "r+b") as written:
+        os.fsync(written.fileno())
+
+
+def _end_of_bits(rows: np.ndarray) -> int:
+    return int((rows["first_byte"] + (rows["bits"] + 7) // 8)[-1]) if len(rows) else 0
+
+
+def _end_of_masks(rows: np.ndarray) -> int:
+    masked = rows[rows["valid_offset"] >= 0]
+    return (
+        int((masked["valid_offset"] + ((masked["positions"] + 7) // 8).astype(np.int64))[-1])
+        if len(masked)
+        else 0
+    )
+
+
+def _copy_column(source: Any, target: Any, end: int) -> None:
+    target.resize((end,))
+    step = _PIECE // source.dtype.itemsize
+    for at in range(0, end, step):
+        target[at : min(at + step, end)] = source[at : min(at + step, end)]
