@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ._errors import StoreError
-from ._ledger import DELETED, BufferRecord, Ledger, writer_lock
+from ._ledger import DELETED, BufferRecord, Ledger
 from ._ledger_ranges import FREE, LEASED, WITHHELD
-from ._locks import is_free
 
 _PIECE = 8 << 20
 
@@ -67,8 +66,8 @@ def _judge(ledger: Ledger, record: BufferRecord, policy: PrunePolicy) -> tuple[s
     sums = ledger.sums_of(record.id)
     unspent = sums.get(FREE, 0) + sums.get(WITHHELD, 0)
     age = datetime.datetime.now(datetime.UTC) - datetime.datetime.fromisoformat(record.created)
-    if not record.ended or not is_free(writer_lock(ledger.locks, record.recording)):
-        return "its recording still runs", unspent
+    if not record.ended:
+        return "it is still being written", unspent
     if sums.get(LEASED):
         return f"{sums[LEASED]:,} of its bits are leased", unspent
     if unspent and not policy.burn_unspent:

@@ -85,7 +85,19 @@ def test_leased_and_running_buffers_stay_whatever_is_told(store, made):
         made.append(record, made.cells()["column"] % 2)
         one, two = store.prune(EVERYTHING, dry_run=False)
     assert one.keep == "1 of its bits are leased"
-    assert two.keep == "its recording still runs"
+    assert two.keep == "it is still being written"
+
+
+def test_spent_segments_of_a_running_recording_go(store, made):
+    with made.recording(store, rotate_bytes=made.count // 8) as record:
+        for _ in range(3):
+            made.append(record, made.cells()["column"] % 2)
+        spend(store, 2 * made.count)
+        assert [step.done for step in store.prune(PrunePolicy(), dry_run=False)] == [True, True, False]
+        made.append(record, made.cells()["column"] % 2)
+        spend(store, made.count)
+    assert store.accounts().balanced
+    assert store.accounts().free == made.count
 
 
 def test_age_and_size_limit_what_goes(half_spent):

@@ -57,7 +57,9 @@ def test_small_requests_do_not_starve_a_large_one(store, made):
     with Store(store.path) as other:
         waiting = in_thread(lambda: other.lease(4 * made.count, purpose="large", wait=20))
         until(store.requests)
-        with pytest.raises(NotEnoughBits, match=r"0 are free in the store beside 1,024 promised.*'large' 1,024"):
+        with pytest.raises(
+            NotEnoughBits, match=r"0 are free in the store beside 1,024 promised.*'large' 1,024"
+        ):
             store.lease(8, purpose="small")
         made.fill(store, [2], seed=1)
         large = waiting()
@@ -124,7 +126,9 @@ def test_a_reservation_that_cannot_be_met_is_refused_at_once(store, made):
 def test_a_reservation_builds_on_what_a_running_recording_will_bring(store, made):
     with made.recording(store, expected_bits=4 * made.count) as record:
         made.append(record, made.cells()["column"] % 2)
-        with pytest.raises(NotEnoughBits, match=r"1,024 are free in the store or coming from running recordings"):
+        with pytest.raises(
+            NotEnoughBits, match=r"1,024 are free in the store or coming from running recordings"
+        ):
             store.reserve(4 * made.count + 1, purpose="too much")
         with Store(store.path) as other, other.reserve(4 * made.count, purpose="job") as job:
             waiting = in_thread(lambda: job.lease(3 * made.count, wait=20))
