@@ -189,8 +189,8 @@ class Store:
             raise StoreError(f"blocks {first} to {last} of {record.file} hold no usable bit: choose others")
         return self._lease_of(self._ledger.lease_exactly(record, at, end - at, purpose), purpose)
 
-    def reserve(self, bits: int, *, purpose: str) -> Reservation:
-        """Have `bits` bits promised, out of what is free and what running recordings will still bring.
+    def reserve(self, bits: int, *, purpose: str, live: bool = True) -> Reservation:
+        """Have `bits` bits promised, out of what is free and, if `live`, what running recordings will still bring.
 
         Says at once whether that can be met: raises NotEnoughBits where it cannot. A recording without an end
         is taken at its word. The bits are leased from the reservation, piece by piece.
@@ -199,7 +199,7 @@ class Store:
             raise ValueError("a reservation has at least one bit")
         self._check_open()
         self._follow()
-        ticket = self._ledger.reserve(bits, purpose, self._ledger.expected())
+        ticket = self._ledger.reserve(bits, purpose, self._ledger.expected() if live else 0)
         reservation = Reservation(self._ledger, self._take, ticket, bits, purpose)
         self._reservations.add(reservation)
         return reservation
@@ -606,7 +606,7 @@ class Store:
         live = not record.ended and not is_free(writer_lock(self._ledger.locks, record.recording))
         return BufferInfo(
             uuid=record.uuid,
-            path=self.path / record.file,
+            path=Path(record.place) if record.place not in (None, DELETED) else self.path / record.file,
             recording=record.recording,
             segment=record.segment,
             created=record.created,

@@ -1,8 +1,9 @@
 """`memtj sample` and `memtj replay`: pictures from recorded bits, and the same pictures again."""
 
+import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from memtj._progress import ProgressDisplay
 from memtj._quantities import si
 
 if TYPE_CHECKING:
+    from entropy import Lease, Store
     from sampler import Bill, Picture
 
 _SOURCES = ("store", "software", "os")
@@ -33,6 +35,27 @@ def _new_folder(out: Path) -> Path:
         raise CommandError(f"{out} exists and is not an empty folder: name another one with --out.")
     out.mkdir(parents=True, exist_ok=True)
     return out
+
+
+@contextlib.contextmanager
+def _promised(
+    store: "Store", bits: int, purpose: str, wait: float | None
+) -> "Iterator[Callable[[int], Lease]]":
+    """Have the whole bill promised before the first picture; gives what leases parts of it.
+
+    Where not even running recordings will bring so much, `wait` may still bring a recording that is yet to start.
+    """
+    from entropy import NotEnoughBits
+
+    try:
+        reservation = store.reserve(bits, purpose=purpose, live=wait is not None)
+    except NotEnoughBits:
+        if wait is None:
+            raise
+        yield lambda wanted: store.lease(wanted, purpose=purpose, wait=wait)
+        return
+    with reservation:
+        yield lambda wanted: reservation.lease(wanted, wait=wait)
 
 
 def sample(
@@ -70,9 +93,7 @@ def sample(
         )
     if source != "store" and store is not None:
         raise CommandError(f"--store goes with --source store, not with {source}: leave one of them out.")
-    import contextlib
-
-    from entropy import NotEnoughBits, Store, conditioning_from_name
+    from entropy import Store, conditioning_from_name
     from memtj._drawing import Drawing
     from sampler import (
         OperatingSystemSource,
@@ -93,8 +114,9 @@ def sample(
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(Store(store, create=False)) if store is not None else None
         _tell_bill(cost, source, as_json)
-        if opened is not None and wait is None and cost.recorded > opened.accounts().free:
-            raise NotEnoughBits(cost.recorded, opened.accounts().free)
+        take = None
+        if opened is not None:
+            take = stack.enter_context(_promised(opened, cost.recorded, f"sample {out}", wait))
         folder = _new_folder(out)
         display = stack.enter_context(ProgressDisplay())
         task = display.task("sampling", images, "pictures")
@@ -104,10 +126,8 @@ def sample(
 
         started = time.monotonic()
         drawing = Drawing(checkpoint, digits, settings, task.advance_to, finished=finished)
-        if opened is not None:
-            drawn = drawing.from_leases(
-                opened, lambda bits: opened.lease(bits, purpose=f"sample {out}", wait=wait), conditioner
-            )
+        if opened is not None and take is not None:
+            drawn = drawing.from_leases(opened, take, conditioner)
         else:
             drawn = drawing.from_source(
                 SoftwareSource(seed) if source == "software" else OperatingSystemSource()

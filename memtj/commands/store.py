@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What a store holds, whether it is sound, and its care.", no_args_is_help=True)
 
 StorePath = Annotated[Path, typer.Argument(help="Folder of the store.")]
+_PIPE_WIDTH = 200  # characters: a pipe shows names in full
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -40,6 +42,8 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
         print(json.dumps({"store": str(path), "buffers": rows, "accounts": asdict(accounts), **holders}))
         return
     console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
     console.print(_buffer_table(buffers))
     totals = Table("account", "bits", box=None, pad_edge=False)
     totals.columns[1].justify = "right"
@@ -47,6 +51,8 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
         totals.add_row(name, f"{bits:,}")
     console.print()
     console.print(totals)
+    for shelf in sorted({str(buffer.path.parent) for buffer in buffers if _state(buffer) == "archived"}):
+        print(f"archived buffers are in {shelf}")
     for lease in leases:
         print(f"leased: {lease.bits:,} bits by '{lease.purpose}' since {lease.taken[:19]}")
     for item in requests:
@@ -72,7 +78,7 @@ def _buffer_table(buffers: "list[BufferInfo]") -> Table:
 
 def _state(buffer: "BufferInfo") -> str:
     if buffer.place is not None:
-        return "deleted" if buffer.place == "deleted" else f"archived in {Path(buffer.place).parent}"
+        return "deleted" if buffer.place == "deleted" else "archived"
     if not buffer.path.exists():
         return "missing"
     return "complete" if buffer.complete else "live" if buffer.live else "interrupted"

@@ -86,7 +86,7 @@ def test_buffers_without_a_ledger_are_burned_unless_one_vouches_for_them(store, 
     store.close()
     for path in store.path.glob("ledger*"):
         path.unlink()
-    with pytest.raises(StoreError, match="no ledger.sqlite.*memtj store salvage"):
+    with pytest.raises(StoreError, match=r"no ledger\.sqlite.*memtj store salvage"):
         Store(store.path)
     report = salvage(store.path, unused=unused)
     assert report.ledger == "made"
@@ -126,7 +126,7 @@ def test_a_ledger_whose_ranges_overlap_hands_nothing_out_and_is_replaced(store, 
         db.execute("INSERT INTO ranges VALUES (1, 0, 1000, 'free', NULL)")
         db.execute("INSERT INTO ranges VALUES (1, 900, 124, 'free', NULL)")
     db.close()
-    with Store(store.path) as again, pytest.raises(StoreError, match="overlap or have gaps.*salvage"):
+    with Store(store.path) as again, pytest.raises(StoreError, match=r"overlap or have gaps.*salvage"):
         again.lease(8, purpose="test")
     assert salvage(store.path).ledger == "replaced"
 
