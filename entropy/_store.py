@@ -259,7 +259,7 @@ class Store:
             _log.info(
                 "waiting for %s bits for %r: %s are free", f"{bits:,}", purpose, f"{self._ledger.free():,}"
             )
-            for pause in itertools.chain(_POLL, itertools.repeat(_POLL[-1])):
+            for pause in _pauses():
                 left = deadline - time.monotonic()
                 time.sleep(max(min(left, pause), 0))
                 news = self._news()
@@ -407,34 +407,33 @@ class Store:
         leases hand bits out. Raises StoreError, naming file and block, where one is damaged.
         """
         given: dict[str, int] = {}
-        pauses = itertools.chain(_POLL, itertools.repeat(_POLL[-1]))
+        pauses = iter(_pauses())
         while True:
-            self._check_open()
-            records = [
-                item
-                for item in self._ledger.buffers()
-                if recording in (None, item.recording) and not item.place
-            ]
-            if recording is not None and not records:
-                raise StoreError(f"the store {self.path} has no recording {recording}: see 'memtj store ls'")
-            live = [
-                item
-                for item in records
-                if not item.ended and not is_free(writer_lock(self._ledger.locks, item.recording))
-            ]
+            live = self._any_writer_lives(recording)  # asked first: then no block is missed
             fresh = False
-            for record in records:
+            for record in self._recorded(recording):
                 for block in self._blocks_from(record, given.get(record.uuid, 0)):
                     given[record.uuid] = block.index + 1
                     fresh = True
                     yield block
-            if not live and not fresh:
-                return
             if fresh:
-                pauses = itertools.chain(_POLL, itertools.repeat(_POLL[-1]))
+                pauses = iter(_pauses())
+            elif not live:
+                return
             else:
                 self._follow()
                 time.sleep(next(pauses))
+
+    def _recorded(self, recording: str | None) -> list[BufferRecord]:
+        self._check_open()
+        records = [item for item in self._ledger.buffers() if recording in (None, item.recording)]
+        if recording is not None and not records:
+            raise StoreError(f"the store {self.path} has no recording {recording}: see 'memtj store ls'")
+        return [item for item in records if item.place is None]
+
+    def _any_writer_lives(self, recording: str | None) -> bool:
+        names = {item.recording for item in self._recorded(recording)}
+        return any(not is_free(writer_lock(self._ledger.locks, name)) for name in names)
 
     def _blocks_from(self, record: BufferRecord, index: int) -> Iterator[FollowedBlock]:
         if record.ended and index >= record.blocks:
@@ -620,3 +619,8 @@ class Store:
             conditioning=record.conditioning,
             place=record.place,
         )
+
+
+def _pauses() -> Iterator[float]:
+    """Give the seconds between looks for something new: short ones at first."""
+    return itertools.chain(_POLL, itertools.repeat(_POLL[-1]))

@@ -1,0 +1,87 @@
+"""The ledger as a file: an earlier version, and what no ledger holds."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from entropy import DamagedLedger, Store, adopt
+
+VERSION_1 = Path(__file__).parent / "data" / "ledger-version-1.sql"
+
+
+def rewrite(store: Store, *statements: str) -> None:
+    store.close()
+    with sqlite3.connect(store.path / "ledger.sqlite") as db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+
+
+def test_a_ledger_of_version_1_is_brought_up_to_date_with_its_accounts(tmp_path, made):
+    """The dump is of a store that version 1 wrote: leases consumed and burned, a verdict, two recordings."""
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as db:
+        db.executescript(VERSION_1.read_text(encoding="utf-8"))
+    db.close()
+    adopt(tmp_path, moved=True)
+    with Store(tmp_path) as store:
+        accounts = store.accounts()
+        assert (accounts.recorded, accounts.free, accounts.consumed) == (3328, 2664, 500)
+        assert (accounts.burned, accounts.withheld) == (100, 64)
+        assert [info.place for info in store.buffers()] == [None, None]
+        made.fill(store, [4])
+        with store.reserve(100, purpose="test") as job, job.lease(100) as lease:
+            lease.read(100)
+        assert store.accounts().balanced
+    with Store(tmp_path) as store:
+        assert store.accounts().consumed == 600
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER again AFTER UPDATE ON leases BEGIN UPDATE ranges SET state = 'free'; END",
+        "CREATE VIEW sight AS SELECT * FROM ranges",
+        "CREATE TABLE more (x)",
+    ],
+)
+def test_what_no_ledger_holds_is_refused(store, made, statement):
+    made.fill(store, [1])
+    rewrite(store, statement)
+    with pytest.raises(DamagedLedger, match=r"it holds the (trigger|view|table)"):
+        Store(store.path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE ranges SET bits = bits + 8",
+        "UPDATE ranges SET bits = 'many'",
+        "UPDATE ranges SET state = 'fre'",
+        "UPDATE ranges SET first = first + 1",
+        "UPDATE buffers SET bits = 100",
+        "INSERT INTO ranges VALUES (99, 0, 8, 'free', NULL)",
+        "DELETE FROM ranges",
+        "DROP TABLE ranges",
+    ],
+)
+def test_a_ledger_that_contradicts_itself_hands_nothing_out(store, made, statement):
+    made.fill(store, [4])
+    rewrite(store, statement)
+    with Store(store.path) as again, pytest.raises(DamagedLedger, match="salvage"):
+        again.lease(8, purpose="test")
+
+
+def test_a_buffer_whose_file_is_another_one_is_not_read(store, made):
+    made.fill(store, [4])
+    made.fill(store, [4], seed=1)
+    one, two = (info.path for info in store.buffers())
+    rewrite(
+        store,
+        "UPDATE buffers SET file = 'x' WHERE id = 1",
+        f"UPDATE buffers SET file = '{one.name}' WHERE id = 2",
+    )
+    two.rename(store.path / "x")
+    with Store(store.path) as again, pytest.raises(Exception, match="the ledger takes it for"):
+        with again.lease(8, purpose="test") as lease:
+            lease.read(8)
