@@ -38,8 +38,12 @@ class BlockCommit:
 def count_ones(packed: np.ndarray) -> int:
     """Count the bits that are 1 in a contiguous uint8 array."""
     whole = len(packed) // 8 * 8
-    ones = int(np.bitwise_count(packed[:whole].view(np.uint64)).sum(dtype=np.uint64))
-    return ones + int(np.bitwise_count(packed[whole:]).sum(dtype=np.uint64))
+    ones = int(np.bitwise_count(packed[whole:]).sum(dtype=np.uint64))
+    counts = np.bitwise_count(packed[:whole].view(np.uint64))
+    # At most 64 each, so that many fit 32 bits, in which numpy adds twice as fast as in 64.
+    for begin in range(0, len(counts), 1 << 25):
+        ones += int(np.add.reduce(counts[begin : begin + (1 << 25)], dtype=np.uint32))
+    return ones
 
 
 class Recording:

@@ -50,10 +50,10 @@ class BufferWriter:
             raise StoreError(
                 f"{path} cannot be made: {_reason(error)}; check the folder and its room"
             ) from None
-        self._data = _Column(self._file["bits"])
-        self._valid = _Column(self._file["valid"])
-        self._rows = _Column(self._file["blocks"])
-        self._sample = _Column(self._file["resistances"]) if resistances else None
+        self._data = _Column(self._file, "bits")
+        self._valid = _Column(self._file, "valid")
+        self._rows = _Rows(self._file, "blocks")
+        self._sample = _Column(self._file, "resistances") if resistances else None
         self._sample_scale = float(self._file["resistances"].attrs["scale"]) if resistances else 1.0
         self._sample_left = resistances
         self._reserver = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
@@ -187,14 +187,15 @@ class BufferWriter:
 
 
 class _Column:
-    """An extendible dataset, written by h5py's low-level calls.
+    """An extendible dataset of numbers, written by h5py's low-level calls.
 
-    `dataset[a:b] = row` works out the compound type anew every time, which costs more than writing 64 KiB.
+    It is opened without a chunk cache, so that data goes from its array to the operating system in one step:
+    through the cache it is copied once more, and a small block rewrites its whole chunk at every flush.
     """
 
-    def __init__(self, dataset: Any) -> None:
-        self._id = dataset.id
-        self._type = h5py.h5t.py_create(dataset.dtype)
+    def __init__(self, file: Any, name: str) -> None:
+        self._id = _without_cache(file, name)
+        self._type = h5py.h5t.py_create(self._id.dtype)
 
     def write(self, at: int, values: np.ndarray) -> None:
         """Make the dataset end after `values`, written from element `at` on."""
@@ -203,6 +204,34 @@ class _Column:
         place = h5py.h5s.create_simple((end,))
         place.select_hyperslab((at,), (len(values),))
         self._id.write(h5py.h5s.create_simple((len(values),)), place, values, self._type)
+
+
+class _Rows:
+    """An extendible dataset of compound rows, written by whole chunks.
+
+    h5py looks through a compound type anew at every write, which takes longer than writing 64 KiB of bits. A
+    chunk written as it is needs no type, so the chunk that is being filled is kept here.
+    """
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._id = _without_cache(file, name)
+        (size,) = self._id.get_create_plist().get_chunk()
+        self._chunk = np.zeros((size, self._id.dtype.itemsize), np.uint8)
+
+    def write(self, at: int, row: np.ndarray) -> None:
+        """Make the dataset end after `row` (1 element), which comes right after the rows before it."""
+        begin, inside = at - at % len(self._chunk), at % len(self._chunk)
+        self._chunk[inside] = row.view(np.uint8)
+        self._chunk[inside + 1 :] = 0
+        self._id.set_extent((at + 1,))
+        self._id.write_direct_chunk((begin,), self._chunk)
+
+
+def _without_cache(file: Any, name: str) -> Any:
+    """Open a dataset anew: it must not be open yet, and SWMR mode be on, which would reset its cache."""
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(1, 0, 1.0)
+    return h5py.h5d.open(file.id, name.encode(), access)
 
 
 def _allocate(descriptor: int, path: Path, size: int) -> None:
