@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ._durable import PeriodicSync
 from ._errors import StoreError
 from ._format import OVER_SCALE, crc32, create_buffer, row_crc
 
@@ -29,12 +31,18 @@ class BufferWriter:
     """Appends blocks to one buffer file; a block exists once `append` has returned.
 
     After `kill -9` at any moment every block whose row is there has its bits: they were flushed to the
-    operating system before the row. There is no fsync per block (a power cut may cost the last seconds, which
-    the CRCs show); `close` does one.
+    operating system before the row. There is no fsync per block: it is put on the disk every `durable`
+    seconds (None: when the system likes) and at `close`, and a power cut may cost what came since, which the
+    CRCs show.
     """
 
     def __init__(
-        self, path: Path, attributes: Mapping[str, Any], cells: np.ndarray, resistances: int
+        self,
+        path: Path,
+        attributes: Mapping[str, Any],
+        cells: np.ndarray,
+        resistances: int,
+        durable: float | None = None,
     ) -> None:
         self.path = path
         self.blocks = 0
@@ -57,7 +65,9 @@ class BufferWriter:
         self._sample_scale = float(self._file["resistances"].attrs["scale"]) if resistances else 1.0
         self._sample_left = resistances
         self._reserver = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        self._forgotten = weakref.finalize(self, os.close, self._reserver)
         self._reserved = 0
+        self._syncing = PeriodicSync(self._reserver, durable) if durable else None
 
     def append(self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray) -> None:
         """Commit one block; `row` (1 element of BLOCK_DTYPE) gets its places and checks filled in here."""
@@ -101,12 +111,18 @@ class BufferWriter:
         return len(kept)
 
     def close(self) -> None:
-        """Mark the buffer complete, put it on the disk and close it; harmless when repeated."""
+        """Mark the buffer complete, put it on the disk and close it; harmless when repeated.
+
+        Raises StoreError where the disk does not take it.
+        """
         if self._reserver < 0:
             return
         end = None
         try:
+            if self._syncing is not None:
+                self._syncing.stop()
             if self._failed is None and self._file:
+                self._refuse_if_not_on_disk()
                 with self._write_errors():
                     self._file.attrs.modify("complete", np.uint8(1))
                     self._file.flush()
@@ -127,7 +143,7 @@ class BufferWriter:
                 f"{self.path} could not be put on the disk: {_reason(error)}; verify it"
             ) from None
         finally:
-            os.close(descriptor)
+            self._forgotten()
 
     def _reserve(self, size: int) -> None:
         needed = self._file.id.get_filesize() + size + _METADATA_ROOM
@@ -161,6 +177,18 @@ class BufferWriter:
             raise StoreError(self._sentence("an append was interrupted"))
         if not self._file:
             raise StoreError(f"{self.path} is closed: start a new recording")
+        self._refuse_if_not_on_disk()
+
+    def _refuse_if_not_on_disk(self) -> None:
+        if self._syncing is None or self._syncing.error is None:
+            return
+        reason = _reason(self._syncing.error)
+        self._failed = (
+            f"{self.path}: the disk did not take what was written before ({reason}), so the last of its "
+            f"{self.blocks} blocks may be lost: verify the store, and record to another disk"
+        )
+        self._abandon()
+        raise StoreError(self._failed)
 
     @contextlib.contextmanager
     def _write_errors(self):
