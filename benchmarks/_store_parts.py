@@ -93,16 +93,14 @@ def append_raw(folder: Path, size: int, blocks: int) -> float:
     folder.mkdir()
     with open(folder / "raw", "wb", buffering=0) as file:
         return _rate(
-            size * blocks, lambda: [file.write(memoryview(sources[number % 4])) for number in range(blocks)]
+            size * blocks, lambda: [file.write(sources[number % 4].data) for number in range(blocks)]
         )
 
 
 def crc_alone(size: int, blocks: int) -> float:
     """Compute the CRC of blocks that are in memory."""
     sources = _sources(size)
-    return _rate(
-        size * blocks, lambda: [zlib.crc32(memoryview(sources[number % 4])) for number in range(blocks)]
-    )
+    return _rate(size * blocks, lambda: [zlib.crc32(sources[number % 4].data) for number in range(blocks)])
 
 
 # Follow: another process reads the blocks of a recording as they come
@@ -180,7 +178,7 @@ def read_plain(folder: Path, crc: bool) -> float:
             for at in range(0, size, PIECE):
                 data = bits[at : at + PIECE]
                 if crc:
-                    zlib.crc32(memoryview(data))
+                    zlib.crc32(data.data)
 
         return _rate(size, read)
 
