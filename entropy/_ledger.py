@@ -1,7 +1,7 @@
 """The ledger: which bits of which buffer are free, leased, consumed, burned or withheld.
 
-SQLite in WAL mode, every commit on the disk before it counts (`synchronous=FULL`), every change inside
-`BEGIN IMMEDIATE`. Ranges are explicit in all five states, so the sum can be checked against the block rows.
+SQLite in WAL mode, every change inside `BEGIN IMMEDIATE`; a lease is on the disk before a bit leaves
+(`synchronous=FULL`). Ranges are explicit in all five states, so the sum can be checked against the block rows.
 """
 
 import contextlib
@@ -158,16 +158,27 @@ class Ledger:
                     self._db.execute("COMMIT")
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Change the ledger in one transaction, on the disk when this is left.
+
+        With `durable=False` it reaches the disk with the next one that is durable: for changes that a power cut
+        may undo, because then bits count as burned, or are found in the buffers again.
+        """
         with self._mutex, self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
+            if not durable:
+                self._db.execute("PRAGMA synchronous=NORMAL")
             try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            finally:
+                if not durable:
+                    self._db.execute("PRAGMA synchronous=FULL")
 
     # --- the store itself
 
@@ -235,7 +246,7 @@ class Ledger:
 
     def end_recording(self, recording: str) -> None:
         """Expect nothing more of a recording."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             db.execute("UPDATE recordings SET ended = 1 WHERE uuid = ?", (recording,))
 
     def expected(self) -> float:
@@ -286,7 +297,7 @@ class Ledger:
     def enter(self, news: Sequence[News]) -> None:
         """Enter all rows that the ledger has not seen: as free, or withheld by their health."""
         if news:
-            with self._writing() as db:
+            with self._writing(durable=False) as db:
                 for item in news:
                     ranges_of.enter(db, item)
 
@@ -403,7 +414,7 @@ class Ledger:
 
     def settle(self, lease: int, read: Sequence[Range], *, burn: bool) -> None:
         """End a lease: what was read is consumed and the rest goes back; with `burn` all of it is burned."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             if db.execute("SELECT outcome FROM leases WHERE id = ?", (lease,)).fetchone()[0] is not None:
                 raise StoreError(
                     f"{self.path}: this lease was taken for dead and burned (was its lock file in "
@@ -439,7 +450,7 @@ class Ledger:
     def clean_locks(self) -> None:
         """Remove lock files that stand for nothing any more."""
         # Such locks are made inside a writing transaction, so none is in the making.
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             alive = {lease_lock(self.locks, name) for _, name in _open_leases(db)}
             alive |= {queue.request_lock(self.locks, item.uuid) for item in queue.alive(db, self.locks)}
             for path in [*self.locks.glob("lease-*"), *self.locks.glob("request-*")]:
@@ -461,17 +472,17 @@ class Ledger:
 
     def wait_in_line(self, bits: int, purpose: str) -> Ticket:
         """Enter a lease that waits at the end of the queue."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             return queue.ask(db, self.locks, queue.WAITING, bits, purpose, now())
 
     def set_waiting(self, ticket: Ticket, bits: int) -> None:
         """Note that the holder of a reservation waits for so many bits just now (0: for none)."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             db.execute("UPDATE requests SET waiting = ? WHERE id = ?", (bits, ticket.id))
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forget a request."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             db.execute("DELETE FROM requests WHERE id = ?", (ticket.id,))
 
     def requests(self) -> list[Request]:

@@ -108,6 +108,7 @@ class Recording:
         self._mutex = threading.RLock()
         self._lock = FileLock(writer_lock(ledger.locks, self.uuid))
         try:
+            ledger.begin_recording(self.uuid, expected_bits)
             self._begin_segment(0)
         except BaseException:
             self._lock.release(remove=True)
@@ -199,6 +200,8 @@ class Recording:
             self._closed = True
             try:
                 self._end_segment()
+                with contextlib.suppress(StoreError):  # a lock that is free says the same
+                    self._ledger.end_recording(self.uuid)
             finally:
                 self._lock.release(remove=True)
 

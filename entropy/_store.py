@@ -142,22 +142,23 @@ class Store:
         rotate_bytes: int = 2**30,
         resistances: int = 0,
         expected_bits: int | None = None,
+        durable: float | None = 5.0,
     ) -> Recording:
         """Start a recording.
 
         `cells`: CELL_DTYPE, one for every position of one pulse; `bench` and `procedure`: JSON-able, kept as
         snapshots in every segment; `rotate_bytes`: size of `/bits` at which the next segment begins;
         `resistances`: how many raw readings to make room for in every segment; `expected_bits`: how many bits it
-        will bring in all, on which reservations may build (None: it has no end).
+        will bring in all, on which reservations may build (None: it has no end); `durable`: at most so many seconds
+        of it can be lost by a power cut (None: it is left to the operating system when blocks reach the disk).
         """
         self._check_open()
         recording = Recording(
             self.path, self._ledger, self._enter_finished, cells=cells, cells_per_pulse=cells_per_pulse,
             bench=bench, procedure=procedure, simulated=simulated, device=device, rotate_bytes=rotate_bytes,
-            resistances=resistances,
+            resistances=resistances, expected_bits=expected_bits, durable=durable,
         )  # fmt: skip
         self._recordings.add(recording)
-        self._ledger.begin_recording(recording.uuid, expected_bits)
         return recording
 
     def lease(self, bits: int, *, purpose: str, wait: float | None = None, withheld: bool = False) -> Lease:
