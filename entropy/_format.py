@@ -4,15 +4,18 @@ docs/buffer-format.md describes the same for people who read buffers with other 
 """
 
 import json
+import time
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
+import h5py.h5o
 import numpy as np
 
 from ._errors import StoreError
+from ._view import FileView
 
 FORMAT = "memtj-buffer"
 FORMAT_VERSION = 1
@@ -55,15 +58,37 @@ CELL_DTYPE = np.dtype(
         ("quarantined", "u1"),
     ]
 )
-_ROW_BYTES_CHECKED = BLOCK_DTYPE.itemsize - 4
+ROW_BYTES_CHECKED = BLOCK_DTYPE.itemsize - 4
 
 # 256 KiB chunks without fill values: 1 MiB blocks go to disk at the speed of the plain file, and a 64 KiB
 # block does not rewrite megabytes.
 _CHUNK_BITS = 1 << 18
 _CHUNK_VALID = 1 << 14
 _CHUNK_ROWS = 32
-_DATASETS = {"bits": np.dtype("u1"), "valid": np.dtype("u1"), "blocks": BLOCK_DTYPE, "cells": CELL_DTYPE}
+# The rows come first: a live file has the bits of every row, and may have more of them a moment later.
+_DATASETS = {"blocks": BLOCK_DTYPE, "bits": np.dtype("u1"), "valid": np.dtype("u1"), "cells": CELL_DTYPE}
+_OPTIONAL = {"resistances": np.dtype("<u2")}
+_WHOLE = frozenset({"cells"})  # not chunked; all others are
+_TEXTS = (
+    "buffer",
+    "recording",
+    "created",
+    "conditioning",
+    "bit_order",
+    "bench",
+    "procedure",
+    "device",
+    "software",
+)
+_NUMBERS = ("segment", "complete", "simulated", "cells_per_pulse")
 OVER_SCALE = 65535
+
+# What a buffer may ask of its reader's memory.
+_CHUNK_BYTES = (1 << 10, 1 << 24)
+_MOST_CELLS = 1 << 24
+_LONGEST_TEXT = 1 << 24
+
+_LOOKS = (0.001, 0.002, 0.004)  # s between them: one look may come upon the middle of a write
 
 
 def crc32(data: np.ndarray) -> int:
@@ -73,15 +98,7 @@ def crc32(data: np.ndarray) -> int:
 
 def row_crc(row: np.ndarray) -> int:
     """Compute the check of one block row (a 0-d or 1-element array of BLOCK_DTYPE)."""
-    return zlib.crc32(row.tobytes()[:_ROW_BYTES_CHECKED])
-
-
-def sound_rows(rows: np.ndarray) -> np.ndarray:
-    """Say for each block row whether its own check is right; shape (rows,), bool."""
-    raw = rows.tobytes()
-    size = BLOCK_DTYPE.itemsize
-    found = [zlib.crc32(raw[at : at + _ROW_BYTES_CHECKED]) for at in range(0, len(raw), size)]
-    return np.asarray(found, np.uint32) == rows["row_crc"]
+    return zlib.crc32(row.tobytes()[:ROW_BYTES_CHECKED])
 
 
 def create_buffer(
@@ -136,59 +153,165 @@ def snapshot(name: str, value: Any) -> np.bytes_:
 def open_buffer(path: Path) -> h5py.File:
     """Open a buffer for reading, live or left behind as well, after refusing anything that is not one.
 
-    Raises StoreError where the file is missing, damaged, of another format or version, or holds links to
-    other files, Python objects or filtered data: reading such things could run or read what it should not.
+    It shows the file as it is at this moment; open it again to see more of a live one. Raises StoreError where
+    the file is missing, damaged, of another format or version, or holds links, types, layouts or sizes that no
+    buffer has: reading such things could run, read or allocate what it should not.
     """
+    return open_view(FileView(path))
+
+
+def open_view(view: FileView) -> h5py.File:
+    """Open the buffer that a view shows, as it is by now; raises as `open_buffer` does."""
+    for pause in _LOOKS:
+        try:
+            return _open_once(view)
+        except StoreError:
+            if not view.being_written:
+                raise
+            time.sleep(pause)
+    return _open_once(view)
+
+
+def _open_once(view: FileView) -> h5py.File:
+    view.look()
     try:
-        file = h5py.File(path, "r", swmr=True, libver="latest")
-    except FileNotFoundError:
-        raise StoreError(f"{path} is missing: bring it back; its bits cannot be read without it") from None
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise StoreError(f"{path} cannot be opened as a buffer: {reason}; is it an HDF5 file?") from None
+        file = h5py.File(view, "r")
+    except HDF5_ERRORS as error:
+        raise StoreError(
+            f"{view.path} cannot be opened as a buffer: {reason(error)}; restore it from a copy"
+        ) from None
     try:
-        _refuse_foreign(path, file)
+        _refuse_foreign(view, file)
     except StoreError:
         file.close()
         raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except HDF5_ERRORS as error:
         file.close()
-        raise StoreError(f"{path} is damaged: {error}; restore it from a copy") from None
+        raise StoreError(f"{view.path} is damaged: {reason(error)}; restore it from a copy") from None
+    except BaseException:
+        file.close()
+        raise
     return file
 
 
-def _refuse_foreign(path: Path, file: Any) -> None:
+# What h5py raises for damaged files, as far as it is known.
+HDF5_ERRORS = (
+    OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, NotImplementedError,
+)  # fmt: skip
+
+
+def reason(error: BaseException) -> str:
+    """Give the first line of an error's message."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _refuse_foreign(view: FileView, file: h5py.File) -> None:
+    path = view.path
     for name in file:
-        link = file.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
             raise StoreError(f"{path}: /{name} is a link to elsewhere; buffers hold none, so it is refused")
-    if read_text(file, "format") != FORMAT:
+    if "format" not in file.attrs or _text(view, file, "format") != FORMAT:
         raise StoreError(f"{path} is an HDF5 file but no memtj buffer: keep it out of the store")
-    version = int(file.attrs["format_version"])
+    version = _number(view, file, "format_version")
     if version != FORMAT_VERSION:
         raise StoreError(
             f"{path} has buffer format {version} and this program reads "
             f"{FORMAT_VERSION}: use the memtj that wrote it"
         )
-    for name, dtype in _DATASETS.items():
-        _refuse_odd(path, name, file.get(name), dtype)
-    if "resistances" in file:
-        _refuse_odd(path, "resistances", file["resistances"], np.dtype("<u2"))
+    for name in _TEXTS:
+        _text(view, file, name)
+    for name in _NUMBERS:
+        _number(view, file, name)
+    if _text(view, file, "bit_order") != BIT_ORDER:
+        raise StoreError(f"{path} has its bits in another order than format {FORMAT_VERSION}: it is refused")
+    kinds = _DATASETS | {name: dtype for name, dtype in _OPTIONAL.items() if name in file}
+    objects = set()
+    for name, dtype in kinds.items():
+        dataset = _refuse_odd(view, name, file.get(name), dtype)
+        objects.add(h5py.h5o.get_info(dataset.id).addr)
+    if len(objects) < len(kinds):
+        raise StoreError(f"{path}: two names stand for one dataset, so it is refused")
+    _refuse_odd_cells(view, file)
 
 
-def _refuse_odd(path: Path, name: str, dataset: Any, dtype: np.dtype) -> None:
+def _refuse_odd(view: FileView, name: str, dataset: Any, dtype: np.dtype) -> h5py.Dataset:
+    path = view.path
     if not isinstance(dataset, h5py.Dataset):
         raise StoreError(f"{path}: /{name} is missing; it is no complete buffer")
-    if dataset.dtype != dtype or dataset.ndim != 1:
-        raise StoreError(f"{path}: /{name} holds {dataset.dtype} where {dtype} belongs, so it is refused")
     settings = dataset.id.get_create_plist()
-    if settings.get_external_count() or dataset.is_virtual or settings.get_nfilters():
+    if settings.get_external_count() or settings.get_nfilters() or settings.get_layout() == h5py.h5d.VIRTUAL:
         raise StoreError(f"{path}: /{name} is kept outside the file or filtered, so it is refused")
+    kind = dataset.id.get_type()
+    if kind.committed() or not kind.equal(h5py.h5t.py_create(dtype, logical=True)):
+        raise StoreError(f"{path}: /{name} holds another type than {dtype}, so it is refused")
+    if dataset.id.get_space().get_simple_extent_type() != h5py.h5s.SIMPLE or dataset.ndim != 1:
+        raise StoreError(f"{path}: /{name} is no list, so it is refused")
+    size = dataset.shape[0] * dtype.itemsize
+    if size > view.size:
+        raise StoreError(
+            f"{path}: /{name} says that it has {size:,} bytes and the file has {view.size:,}, so it is damaged; "
+            "restore it from a copy"
+        )
+    if name in _WHOLE:
+        if settings.get_layout() == h5py.h5d.CHUNKED:
+            raise StoreError(f"{path}: /{name} is chunked, and in a buffer it is not, so it is refused")
+    elif settings.get_layout() != h5py.h5d.CHUNKED:
+        raise StoreError(f"{path}: /{name} is not chunked, so it is refused")
+    elif (
+        not _CHUNK_BYTES[0] <= settings.get_chunk()[0] * dtype.itemsize <= _CHUNK_BYTES[1]
+        and name not in _OPTIONAL
+    ):
+        raise StoreError(f"{path}: the chunks of /{name} are not of 1 KiB to 16 MiB, so it is refused")
+    return dataset
 
 
-def read_text(file: Any, name: str) -> str:
+def _refuse_odd_cells(view: FileView, file: Any) -> None:
+    cells = _number(view, file, "cells_per_pulse")
+    if not 1 <= cells <= _MOST_CELLS:
+        raise StoreError(
+            f"{view.path} says that a pulse has {cells:,} cells; 1 to {_MOST_CELLS:,} are possible, so it is refused"
+        )
+    if file["cells"].shape != (cells,):
+        raise StoreError(
+            f"{view.path} says that a pulse has {cells:,} cells and describes {file['cells'].shape[0]:,}, so it is "
+            "damaged; restore it from a copy"
+        )
+
+
+def _attribute(view: FileView, file: h5py.File, name: str) -> Any:
+    """Open a scalar attribute of `/` that must be there."""
+    if name not in file.attrs:
+        raise StoreError(f"{view.path} has no attribute {name}, so it is no complete buffer")
+    attribute = file.attrs.get_id(name)
+    if attribute.get_space().get_simple_extent_type() != h5py.h5s.SCALAR:
+        raise StoreError(f"{view.path}: its attribute {name} is no single value, so it is refused")
+    return attribute
+
+
+def _text(view: FileView, file: h5py.File, name: str) -> str:
+    kind = _attribute(view, file, name).get_type()
+    if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str() or kind.committed():
+        raise StoreError(f"{view.path}: its attribute {name} is no text of fixed length, so it is refused")
+    if kind.get_size() > min(view.size, _LONGEST_TEXT):
+        raise StoreError(
+            f"{view.path}: its attribute {name} is longer than any in a buffer, so it is refused"
+        )
+    return read_text(file, name)
+
+
+def _number(view: FileView, file: Any, name: str) -> int:
+    kind = _attribute(view, file, name).get_type()
+    if not isinstance(kind, h5py.h5t.TypeIntegerID) or kind.get_size() > 8 or kind.committed():
+        raise StoreError(f"{view.path}: its attribute {name} is no number, so it is refused")
+    return int(file.attrs[name])
+
+
+def read_text(file: h5py.File, name: str) -> str:
     """Read a fixed-length text attribute; '' where it is absent or something else."""
-    value = file.attrs.get(name)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""
+    if name not in file.attrs:
+        return ""
+    kind = file.attrs.get_id(name).get_type()
+    if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str():
+        return ""
+    value = file.attrs[name]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -146,7 +146,7 @@ def test_verify_reports_its_progress_in_bytes(store, made):
     made.fill(store, [4] * 5, rotate_bytes=256)
     seen = []
     assert store.verify(lambda done, total: seen.append((done, total))).ok
-    assert seen == [(128 * (n + 1), 640) for n in range(5)]
+    assert seen == [(256, 640), (512, 640), (640, 640)], "a small buffer is one step"
 
 
 # --- files that are not what they seem
@@ -203,7 +203,7 @@ def test_a_link_beside_the_datasets_is_refused_too(buffer):
 def test_python_objects_are_refused(buffer):
     strings = h5py.string_dtype()
     replace(buffer, "bits", lambda file: file.create_dataset("bits", (3,), strings))
-    with pytest.raises(StoreError, match="/bits holds object"):
+    with pytest.raises(StoreError, match="/bits holds another type than uint8"):
         open_buffer(buffer)
 
 
