@@ -25,19 +25,19 @@ class Column:
         self._offsets = np.empty(0, np.int64)  # of every chunk in the file, -1 where it is not stored
 
     def look(self, dataset: Any) -> None:
-        """See where the dataset's bytes are by now; its shape and chunks were checked against the file's size."""
-        item = dataset.dtype.itemsize
-        chunk = dataset.chunks[0]
+        """See where the bytes of the dataset (an h5py.h5d.DatasetID) are by now; `open_view` has checked its sizes."""
+        item = dataset.get_type().get_size()
+        chunk = dataset.get_create_plist().get_chunk()[0]
         length = dataset.shape[0]
         known = self._offsets if chunk * item == self._chunk else np.empty(0, np.int64)
         offsets = np.full(-(-length // chunk), -1, np.int64)
         offsets[: len(known)] = known[: len(offsets)]
         missing = np.flatnonzero(offsets < 0)
-        if len(missing) > _FEW and hasattr(dataset.id, "chunk_iter"):
+        if len(missing) > _FEW and hasattr(dataset, "chunk_iter"):
             _list(dataset, chunk, chunk * item, offsets)
         else:
             for index in missing:
-                info = dataset.id.get_chunk_info_by_coord((int(index) * chunk,))
+                info = dataset.get_chunk_info_by_coord((int(index) * chunk,))
                 if info.byte_offset is not None and info.size == chunk * item:
                     offsets[index] = info.byte_offset
         self.length, self._chunk, self._offsets = length * item, chunk * item, offsets
@@ -100,4 +100,4 @@ def _list(dataset: Any, chunk: int, size: int, offsets: np.ndarray) -> None:
             offsets[index] = info.byte_offset
         return None
 
-    dataset.id.chunk_iter(note)
+    dataset.chunk_iter(note)

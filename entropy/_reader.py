@@ -9,12 +9,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import h5py.h5d
 import h5py.h5o
 import numpy as np
 
 from ._chunks import Column
 from ._errors import StoreError
-from ._format import BLOCK_DTYPE, CELL_DTYPE, HDF5_ERRORS, OVER_SCALE, crc32, open_view, read_text, reason
+from ._format import BLOCK_DTYPE, CELL_DTYPE, HDF5_ERRORS, OVER_SCALE, Attributes, crc32, open_view, reason
 from ._rows import Room, packed_bytes, sound_rows
 from ._view import FileView
 
@@ -117,7 +118,6 @@ class BufferReader:
         self._blocks = Column(self._view, "blocks")
         self._closed_by_writer = False
         self._place, self._header = 0, b""  # of the header of /blocks, whose bytes change with every row
-        self._texts: dict[str, str] = {}
         try:
             self.refresh()
             if buffer is not None and self.text("buffer") != buffer:
@@ -135,22 +135,18 @@ class BufferReader:
             self._view.close()
 
     def text(self, name: str) -> str:
-        """Read a text attribute; '' where there is none."""
-        with self._mutex:
-            if name not in self._texts:
-                with self._opened(f"attribute {name}") as file:
-                    self._texts[name] = read_text(file, name)
-            return self._texts[name]
+        """Give a text attribute; '' where there is none."""
+        return self._attributes.texts.get(name, "")
 
     @property
     def complete(self) -> bool:
         """Whether the writer had closed the buffer properly when this reader last looked."""
-        return self._complete
+        return self._attributes.numbers["complete"] != 0
 
     @property
     def cells_per_pulse(self) -> int:
         """How many cells one pulse reads."""
-        return self._cells_per_pulse
+        return self._attributes.numbers["cells_per_pulse"]
 
     def refresh(self) -> None:
         """See the blocks that were committed by now; a row that is not whole yet waits for the next time."""
@@ -159,13 +155,10 @@ class BufferReader:
                 return
             place = self._place
             header = self._view.bytes_at(place, _HEADER_BYTES) if place else b""  # before the look, not after
-            with self._opened("the block rows") as file:
-                self._complete = bool(file.attrs["complete"])
-                self._cells_per_pulse = int(file.attrs["cells_per_pulse"])
-                self._texts["buffer"] = read_text(file, "buffer")
+            with self._opened("the block rows") as (file, self._attributes):
                 for column in (self._blocks, self._bits, self._valid):
-                    column.look(file[column.name])
-                self._place = h5py.h5o.get_info(file["blocks"].id).addr
+                    column.look(h5py.h5d.open(file.id, column.name.encode()))
+                self._place = h5py.h5o.get_info(file.id, b"blocks").addr
             self._read_rows()
             self._header = header if place == self._place and not self.fault else b""
             self._closed_by_writer = not self._view.being_written
@@ -178,7 +171,7 @@ class BufferReader:
 
     def _read_rows(self) -> None:
         there = self._blocks.length // BLOCK_DTYPE.itemsize
-        room = Room(self._bits.length, self._valid.length, self._cells_per_pulse)
+        room = Room(self._bits.length, self._valid.length, self.cells_per_pulse)
         parts, self.fault = [self.rows], ""
         seen = len(self.rows)
         first_byte = int(packed_bytes(self.rows["bits"]).sum())
@@ -203,7 +196,7 @@ class BufferReader:
         """Give one block row."""
         if not 0 <= index < len(self.rows):
             raise StoreError(
-                f"{self.path} has {len(self.rows)} committed blocks, so there is no block {index}"
+                f"{self.path} has {len(self.rows)} committed blocks, so there is no block {index}: verify the store"
             )
         return self.rows[index]
 
@@ -248,12 +241,12 @@ class BufferReader:
 
     def cells(self) -> np.ndarray:
         """Read what is known of each cell; CELL_DTYPE, (cells per pulse,)."""
-        with self._opened("the cells") as file:
+        with self._opened("the cells") as (file, _):
             return np.asarray(file["cells"][:], CELL_DTYPE)
 
     def resistances(self) -> np.ndarray:
         """Read the sample of raw readings; float32, ohm; inf where a reading was over the scale."""
-        with self._opened("the resistances") as file:
+        with self._opened("the resistances") as (file, _):
             if "resistances" not in file:
                 return np.empty(0, np.float32)
             sample = file["resistances"]
@@ -265,12 +258,13 @@ class BufferReader:
         return ohms
 
     @contextlib.contextmanager
-    def _opened(self, what: str) -> Iterator[Any]:
+    def _opened(self, what: str) -> Iterator[tuple[Any, Attributes]]:
         """Open the file as it is by now, for as long as something is asked of HDF5."""
         with self._mutex:
             try:
-                with open_view(self._view) as file:
-                    yield file
+                file, attributes = open_view(self._view)
+                with file:
+                    yield file, attributes
             except HDF5_ERRORS as error:
                 raise StoreError(
                     f"{self.path}: {what} cannot be read ({reason(error)}); restore the file from a copy"
