@@ -18,6 +18,7 @@ import h5py.h5o
 import numpy as np
 
 from ._errors import StoreError
+from ._metadata import refuse_odd_metadata
 from ._view import FileView
 
 FORMAT = "memtj-buffer"
@@ -191,6 +192,7 @@ def open_view(view: FileView) -> tuple[h5py.File, Attributes]:
 
 def _open_once(view: FileView) -> tuple[h5py.File, Attributes]:
     view.look()
+    indexed = refuse_odd_metadata(view, frozenset(_KINDS))
     try:
         file = h5py.File(view, "r")
     except HDF5_ERRORS as error:
@@ -198,7 +200,7 @@ def _open_once(view: FileView) -> tuple[h5py.File, Attributes]:
             f"{view.path} cannot be opened as a buffer: {reason(error)}; restore it from a copy"
         ) from None
     try:
-        return file, _refuse_foreign(view, file)
+        return file, _refuse_foreign(view, file, indexed)
     except BaseException as error:
         file.close()
         if not isinstance(error, HDF5_ERRORS):
@@ -217,7 +219,7 @@ def reason(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _refuse_foreign(view: FileView, file: Any) -> Attributes:
+def _refuse_foreign(view: FileView, file: Any, indexed: frozenset[str]) -> Attributes:
     """Raise StoreError for what is no buffer; by h5py's low-level calls, which are ten times as fast here."""
     path, root = view.path, file.id
     names = set(file)
@@ -251,6 +253,10 @@ def _refuse_foreign(view: FileView, file: Any) -> Attributes:
             )
         found = h5py.h5o.open(root, name.encode())
         sizes[name] = _refuse_odd(view, name, found)
+        if name not in _WHOLE and name not in indexed:
+            raise StoreError(
+                f"{path}: the chunks of /{name} are listed otherwise than in a buffer, so it is refused"
+            )
         objects.add(h5py.h5o.get_info(found).addr)
     if len(objects) < len(kinds):
         raise StoreError(f"{path}: two names stand for one dataset; buffers have none such, so it is refused")

@@ -229,6 +229,22 @@ def metadata_changed_and_checksum_right(folder, truth, dice):
     path.write_bytes(data)
 
 
+@kind(forged=True)
+def attributes_changed_and_checksum_right(folder, truth, dice):
+    """The block of the heap that holds the attributes; its checksum is that of the block with none in it."""
+    path = a_buffer(folder, dice)
+    data = bytearray(path.read_bytes())
+    heap = data.find(b"FRHP")
+    (size,) = struct.unpack_from("<Q", data, heap + 46)
+    (begin,) = struct.unpack_from("<Q", data, heap + 132)
+    for _ in range(dice.choice([1, 1, 2, 4])):
+        at = begin + dice.randrange(22, 700)
+        data[at] = dice.choice([data[at] ^ 1 << dice.randrange(8), 0, 1, 3, 9, 255])
+    data[begin + 18 : begin + 22] = bytes(4)
+    data[begin + 18 : begin + 22] = struct.pack("<I", checksum(bytes(data[begin : begin + size])))
+    path.write_bytes(data)
+
+
 # --- structures that h5py makes
 
 

@@ -161,7 +161,7 @@ def buffer(store, made):
 
 
 def replace(path, name, make):
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", libver="latest") as file:
         del file[name]
         make(file)
 
