@@ -1,5 +1,6 @@
 """Checking a store against itself: every byte of bits, every row, every range of the ledger."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ def verify(
     Of a live buffer those blocks are read that the ledger knows when this begins.
     """
     found = _Findings()
-    records = ledger.buffers()
+    records = [record for record in ledger.buffers() if _sane(ledger, record, found)]
     paths = {record.uuid: _place(folder, record, found) for record in records}
     total = sum(record.bytes for record in records if paths[record.uuid] is not None)
     done = 0
@@ -101,6 +102,24 @@ def verify(
         found.problems.append(f"{ledger.path}: the accounts do not add up: {ledger.accounts()}")
     found.bad.sort(key=lambda bad: (bad.file, bad.block))
     return VerifyReport(found.problems, found.notes, found.blocks, found.bits, found.bad)
+
+
+def _sane(ledger: Ledger, record: BufferRecord, found: _Findings) -> bool:
+    """Say whether the ledger's record of a buffer can be used, and note it as a problem where not."""
+    numbers = (record.id, record.blocks, record.bits, record.ones, record.bytes, record.ended)
+    texts = (record.uuid, record.file)
+    sane = (
+        all(isinstance(number, int) and number >= 0 for number in numbers)
+        and all(isinstance(text, str) for text in texts)
+        and os.path.basename(record.file) == record.file
+        and "\0" not in record.file
+    )
+    if not sane:
+        found.problems.append(
+            f"{ledger.path}: its record of the buffer {record.file!r} holds what it cannot hold; "
+            "restore the ledger from a copy"
+        )
+    return sane
 
 
 def _place(folder: Path, record: BufferRecord, found: _Findings) -> Path | None:

@@ -19,7 +19,7 @@ from entropy._view import checksum
 
 Damage = Callable[[Path, Truth, random.Random], object]
 
-# Of these kinds the ledger or the file was rewritten to say something else, with every check right.
+# Of these kinds a file was rewritten to say something else, with every check right.
 FORGED: set[str] = set()
 # Of these the ledger itself was rewritten (or its log lost), so that it may say of a spent bit that it is free.
 REOPENED: set[str] = set()
@@ -91,7 +91,7 @@ def superblock_flipped(folder, truth, dice):
 def bits_flipped(folder, truth, dice):
     path = a_buffer(folder, dice)
     at = place(path, "bits")
-    flip(path, dice, at, at + sum(map(len, truth.blocks[path.name])), dice.choice([1, 1, 3]))
+    flip(path, dice, at, at + sum(map(len, block_bytes(path, truth))), dice.choice([1, 1, 3]))
 
 
 @kind()
@@ -169,6 +169,10 @@ def marked_open_and_flipped(folder, truth, dice):
     path.write_bytes(data)
 
 
+def block_bytes(path: Path, truth: Truth) -> list[bytes]:
+    return next(truth.blocks[uuid] for uuid, name in truth.names.items() if name == path.name)
+
+
 def place(path: Path, name: str) -> int:
     with open_buffer(path) as file:
         return file[name].id.get_chunk_info(0).byte_offset
@@ -208,7 +212,7 @@ def checked_parts(name: str, data: bytes) -> list[tuple[int, int]]:
     return _CHECKED[name]
 
 
-@kind(forged=True, needs_core=True)
+@kind(forged=True)
 def metadata_changed_and_checksum_right(folder, truth, dice):
     path = a_buffer(folder, dice)
     data = bytearray(path.read_bytes())
@@ -467,7 +471,7 @@ def rewritten(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-@kind(forged=True, needs_core=True)
+@kind(forged=True)
 def rows_forged(folder, truth, dice):
     """Wrong numbers in rows whose own check is right."""
     numbers = [0, 1, 2, 7, 8, 9, 63, 64, 100, 1 << 20, 1 << 32, 1 << 45, (1 << 61) + 5, (1 << 63) - 1]
@@ -485,7 +489,7 @@ def rows_forged(folder, truth, dice):
         file["blocks"][:] = rewritten(rows)
 
 
-@kind(forged=True, needs_core=True)
+@kind(forged=True)
 def rows_added_or_moved(folder, truth, dice):
     with changing(the_complete_one(folder)) as file:
         rows = file["blocks"][:]
@@ -617,7 +621,7 @@ def loosen(db: sqlite3.Connection, table: str) -> None:
     db.execute(f"ALTER TABLE loose RENAME TO {table}")
 
 
-@kind(forged=True, reopened=True, needs_core=True)
+@kind(reopened=True, needs_core=True)
 def ledger_value_changed(folder, truth, dice):
     with sql(folder) as db:
         table = dice.choice(list(TABLES))
@@ -630,7 +634,7 @@ def ledger_value_changed(folder, truth, dice):
                 db.execute(f"UPDATE OR IGNORE {table} SET {column} = ? {where}", (dice.choice(VALUES),))
 
 
-@kind(forged=True, reopened=True, needs_core=True)
+@kind(reopened=True, needs_core=True)
 def ledger_numbers_moved(folder, truth, dice):
     """Numbers a little off: overlapping ranges, ranges beyond the buffer, sums that do not hold."""
     columns = [
@@ -650,7 +654,7 @@ def ledger_numbers_moved(folder, truth, dice):
                 )
 
 
-@kind(forged=True, reopened=True, needs_core=True)
+@kind(reopened=True, needs_core=True)
 def ledger_rows_gone_or_doubled(folder, truth, dice):
     with sql(folder) as db:
         table = dice.choice(list(TABLES))
@@ -661,7 +665,7 @@ def ledger_rows_gone_or_doubled(folder, truth, dice):
             db.execute(f"INSERT INTO {table} SELECT * FROM {table}")
 
 
-@kind(forged=True, reopened=True, needs_core=True)
+@kind(reopened=True, needs_core=True)
 def ledger_tables_changed(folder, truth, dice):
     table = dice.choice(list(TABLES))
     column = dice.choice(TABLES[table])

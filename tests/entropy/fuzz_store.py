@@ -10,7 +10,7 @@ import random
 import shutil
 import uuid
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +34,8 @@ class Truth:
     files: dict[str, bytes]
     names: dict[str, str]  # file name by uuid
     bits: dict[str, np.ndarray]  # 0 and 1, by uuid
-    blocks: dict[str, list[bytes]]  # packed bits of each block, by file name
+    blocks: dict[str, list[bytes]]  # packed bits of each block, by uuid
     spent: dict[str, np.ndarray]  # bool for each bit: consumed, burned or withheld
-    kinds: list[str] = field(default_factory=list)
 
 
 def make(folder: Path) -> Truth:
@@ -118,7 +117,7 @@ def _look(folder: Path, files: dict[str, bytes]) -> Truth:
             pairs = zip(blocks, bits, strict=True)
             truth.names[info.uuid] = info.path.name
             truth.bits[info.uuid] = np.concatenate([np.unpackbits(data, count=n) for data, n in pairs])
-            truth.blocks[info.path.name] = [data.tobytes() for data in blocks]
+            truth.blocks[info.uuid] = [data.tobytes() for data in blocks]
             spent = np.ones(info.bits, bool)
             for first, count, state in store._ledger.ranges(record.id):
                 spent[first : first + count] = state != "free"
@@ -147,13 +146,14 @@ class Wrong(Exception):
 def observe(folder: Path, truth: Truth, *, forged: bool, reopened: bool) -> str:
     """Use the damaged store in every way; raises Wrong where it is neither right nor a clear sentence.
 
-    `forged`: the file or ledger was rewritten to say something else with every check right, so it may be
-    taken at its word; `reopened`: the ledger was rewritten, so that spent bits may be said to be free.
+    `forged`: a file was rewritten to say something else with every check right, so that by itself it may be
+    taken at its word, though not by the ledger; `reopened`: the ledger was rewritten, so that it may say of
+    spent bits that they are free.
     """
     said = []
     for path in changed(folder, truth):
         said.append(_sentence(folder, lambda path=path: _read_buffer(path, truth, forged)))
-    said.append(_sentence(folder, lambda: _use_store(folder, truth, forged, reopened)))
+    said.append(_sentence(folder, lambda: _use_store(folder, truth, reopened)))
     return " | ".join(said)
 
 
@@ -184,7 +184,7 @@ def _sentence(folder: Path, use) -> str:
 def _read_buffer(path: Path, truth: Truth, forged: bool) -> str:
     reader = BufferReader(path)
     try:
-        known = truth.blocks.get(path.name, [])
+        known = truth.blocks.get(reader.text("buffer"))
         for index in range(len(reader.rows)):
             _sentence(path.parent, lambda index=index: _read_block(reader, index, known, forged))
         if reader.complete:  # each of these opens the file anew
@@ -195,9 +195,9 @@ def _read_buffer(path: Path, truth: Truth, forged: bool) -> str:
         reader.close()
 
 
-def _read_block(reader: BufferReader, index: int, known: list[bytes], forged: bool) -> str:
+def _read_block(reader: BufferReader, index: int, known: list[bytes] | None, forged: bool) -> str:
     block = reader.load(index, "x")
-    if not forged and (index >= len(known) or block.data.tobytes() != known[index]):
+    if known is not None and not forged and (index >= len(known) or block.data.tobytes() != known[index]):
         raise Wrong(f"block {index} of {reader.path.name} is not what was recorded")
     if block.bits:
         block.positions_of(0, block.bits)
@@ -205,7 +205,7 @@ def _read_block(reader: BufferReader, index: int, known: list[bytes], forged: bo
     return ""
 
 
-def _use_store(folder: Path, truth: Truth, forged: bool, reopened: bool) -> str:
+def _use_store(folder: Path, truth: Truth, reopened: bool) -> str:
     with Store(folder, create=False) as store:
         said = [
             _sentence(folder, lambda: str(store.accounts())),
@@ -213,16 +213,16 @@ def _use_store(folder: Path, truth: Truth, forged: bool, reopened: bool) -> str:
         ]
         seen = {uuid: np.zeros(len(bits), bool) for uuid, bits in truth.bits.items()}
         for bits in (128, 1000, 7):
-            said.append(_sentence(folder, lambda bits=bits: _lease(store, bits, truth, seen, forged)))
+            said.append(_sentence(folder, lambda bits=bits: _lease(store, bits, truth, seen)))
         if not reopened:
             for uuid, twice in seen.items():
                 if (twice & truth.spent[uuid]).any():
                     raise Wrong(f"spent bits of {truth.names[uuid]} were handed out again")
-        said.append(_sentence(folder, lambda: _verify(store, folder, truth, forged)))
+        said.append(_sentence(folder, lambda: _verify(store, folder, truth)))
         return " / ".join(said)
 
 
-def _lease(store: Store, bits: int, truth: Truth, seen: dict[str, np.ndarray], forged: bool) -> str:
+def _lease(store: Store, bits: int, truth: Truth, seen: dict[str, np.ndarray]) -> str:
     with store.lease(bits, purpose="fuzz") as lease:
         read = np.unpackbits(lease.read(bits), count=bits)
         at = 0
@@ -232,7 +232,7 @@ def _lease(store: Store, bits: int, truth: Truth, seen: dict[str, np.ndarray], f
             known = truth.bits[buffer]
             if first < 0 or first + count > len(known):
                 raise Wrong(f"bits {first} to {first + count - 1} of {buffer} were never recorded")
-            if not forged and not np.array_equal(read[at : at + count], known[first : first + count]):
+            if not np.array_equal(read[at : at + count], known[first : first + count]):
                 raise Wrong("other bits than were recorded were handed out")
             if seen[buffer][first : first + count].any():
                 raise Wrong("the same bits were handed out twice")
@@ -241,7 +241,7 @@ def _lease(store: Store, bits: int, truth: Truth, seen: dict[str, np.ndarray], f
     return "read"
 
 
-def _verify(store: Store, folder: Path, truth: Truth, forged: bool) -> str:
+def _verify(store: Store, folder: Path, truth: Truth) -> str:
     steps: list[int] = []
     report = store.verify(lambda done, total: steps.append(done))
     if steps != sorted(steps):
@@ -249,14 +249,16 @@ def _verify(store: Store, folder: Path, truth: Truth, forged: bool) -> str:
     for problem in report.problems:
         if str(folder) not in problem:
             raise Wrong(f"a problem without a file: {problem}")
-    if report.ok and not forged:
+    if report.ok:
         for path in changed(folder, truth):
-            _found_right(path, truth.blocks.get(path.name, []))
+            _found_right(path, truth)
     return f"{len(report.problems)} problems"
 
 
-def _found_right(path: Path, known: list[bytes]) -> None:
-    reader = BufferReader(path)
+def _found_right(path: Path, truth: Truth) -> None:
+    uuid = next((uuid for uuid, name in truth.names.items() if name == path.name), "")
+    reader = BufferReader(path, uuid)
+    known = truth.blocks[uuid]
     try:
         if [reader.load(index).data.tobytes() for index in range(len(reader.rows))] != known:
             raise Wrong(f"verify found nothing wrong with {path.name}, and its bits are others")
