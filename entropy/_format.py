@@ -239,10 +239,10 @@ def _refuse_foreign(view: FileView, file: Any, indexed: frozenset[str]) -> Attri
         {name: _text(view, root, name) for name in (*_TEXTS, *optional)},
         {name: _number(view, root, name) for name in _NUMBERS},
     )
-    if attributes.texts["bit_order"] != BIT_ORDER:
+    if (attributes.texts["bit_order"], attributes.texts["conditioning"]) != (BIT_ORDER, "none"):
         raise StoreError(
-            f"{path} has its bits in another order than format {FORMAT_VERSION}, so it is refused: use the memtj "
-            "that wrote it"
+            f"{path} holds other than raw bits in the order of format {FORMAT_VERSION}, so it is refused: use the "
+            "memtj that wrote it"
         )
     kinds = {name: dtype for name, dtype in _KINDS.items() if name in names or name not in _OPTIONAL}
     objects, sizes = set(), {}

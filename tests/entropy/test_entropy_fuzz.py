@@ -1,4 +1,4 @@
-"""Thousands of ways to damage a store: right bits or a clear sentence, and never a crash, a hang or a flood of memory."""
+"""Thousands of ways to damage a store: right bits or a clear sentence; no crash, no hang, no flood of memory."""
 
 import shutil
 import subprocess
