@@ -55,7 +55,7 @@ class Column:
 
     def extents(self, first: int, size: int) -> list[tuple[int, int]]:
         """Give the (offset in the file, bytes) of a stretch of the dataset. Raises StoreError where it is not there."""
-        if first < 0 or size < 0 or first + size > self.length:
+        if first < 0 or size < 0 or first + size > self.length or size > self._view.size:
             raise StoreError(f"{self._view.path}: /{self.name} ends before byte {first + size:,}")
         found: list[tuple[int, int]] = []
         end = first + size
@@ -73,6 +73,13 @@ class Column:
                 found.append((offset, part))
             first += part
         return found
+
+    def there(self) -> int:
+        """Say how many bytes from the first on are stored in the file, without a gap."""
+        ends = np.minimum(np.arange(1, len(self._offsets) + 1) * self._chunk, self.length)
+        sizes = np.diff(ends, prepend=0)
+        missing = np.flatnonzero((self._offsets < 0) | (self._offsets + sizes > self._view.size))
+        return int(missing[0]) * self._chunk if len(missing) else self.length
 
     def shared(self) -> int | None:
         """Find the first byte whose chunk lies over another one in the file; None where none does."""

@@ -78,6 +78,10 @@ _KINDS = {
 }  # fmt: skip
 _OPTIONAL = frozenset({"resistances"})
 _WHOLE = frozenset({"cells"})  # not chunked; all others are
+_READ_IN_BLOCKS = frozenset(
+    {"blocks", "bits", "valid"}
+)  # so that part of a file that was cut short can be read
+_ADDRESS = 8  # bytes that the index of a dataset needs for each chunk
 _TEXTS = (
     "buffer",
     "recording",
@@ -282,19 +286,22 @@ def _refuse_odd(view: FileView, name: str, dataset: Any) -> int:
         raise StoreError(f"{path}: /{name} is no list, and in a buffer it is, so it is refused")
     (length,) = space.get_simple_extent_dims()
     size, item = length * kind.get_size(), kind.get_size()
-    if size > view.size:
-        raise StoreError(
-            f"{path}: /{name} says that it has {size:,} bytes and the file has {view.size:,}, so it is damaged; "
-            "restore it from a copy"
-        )
     if (layout == h5py.h5d.CHUNKED) == (name in _WHOLE):
         raise StoreError(
             f"{path}: /{name} is laid out otherwise than in a buffer (chunked, /cells not), so it is refused"
         )
-    if name not in _WHOLE:
+    if name in _READ_IN_BLOCKS:
         chunk = settings.get_chunk()[0] * item
-        if chunk > _CHUNK_BYTES[1] or (chunk < _CHUNK_BYTES[0] and name not in _OPTIONAL):
+        if not _CHUNK_BYTES[0] <= chunk <= _CHUNK_BYTES[1]:
             raise StoreError(f"{path}: the chunks of /{name} are not of 1 KiB to 16 MiB, so it is refused")
+        needed = -(-size // chunk) * _ADDRESS
+    else:
+        needed = size
+    if needed > view.size:
+        raise StoreError(
+            f"{path}: /{name} says that it has {size:,} bytes, for which a file of {view.size:,} has no room, so it "
+            "is damaged; restore it from a copy"
+        )
     return length
 
 

@@ -170,8 +170,9 @@ class BufferReader:
         return bool(self._header) and self._view.bytes_at(self._place, _HEADER_BYTES) == self._header
 
     def _read_rows(self) -> None:
-        there = self._blocks.length // BLOCK_DTYPE.itemsize
-        room = Room(self._bits.length, self._valid.length, self.cells_per_pulse)
+        there = self._blocks.there() // BLOCK_DTYPE.itemsize
+        most = self._view.size  # a dataset of a file that was cut short says more than is there
+        room = Room(min(self._bits.length, most), min(self._valid.length, most), self.cells_per_pulse)
         parts, self.fault = [self.rows], ""
         seen = len(self.rows)
         first_byte = int(packed_bytes(self.rows["bits"]).sum())
@@ -185,6 +186,8 @@ class BufferReader:
             seen += good
             first_byte += int(packed_bytes(new["bits"][:good]).sum())
             first_valid += int(packed_bytes(new["positions"][:good])[new["valid_offset"][:good] >= 0].sum())
+        if not self.fault and there < self._blocks.length // BLOCK_DTYPE.itemsize:
+            self.fault = "it is not in the file"
         self.rows = np.concatenate(parts)
         self.starts = np.concatenate([[0], np.cumsum(self.rows["bits"].astype(np.int64))])
 

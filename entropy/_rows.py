@@ -40,13 +40,13 @@ def sound_rows(rows: np.ndarray, room: Room, first_byte: int, first_valid: int) 
         (_crc_right(rows), "its check is wrong"),
         (possible, "it has more bits than the file has room for"),
         (rows["first_byte"] == (ends - size).astype(np.uint64), "it does not begin where the block before it ends"),
-        (ends <= room.bits, "it ends beyond /bits"),
+        (ends <= room.bits, "it ends beyond /bits or the file"),
         (rows["ones"] <= bits, "it has more ones than bits"),
         (positions % np.uint64(room.cells) == 0, "its positions are not whole pulses"),
         (masked | (offset == -1) & (bits == positions), "it has no mask and other bits than positions"),
         (~masked | (bits <= positions), "it has more bits than positions"),
         (~masked | (offset == mask_ends - mask), "its mask does not begin where the mask before it ends"),
-        (~masked | (mask_ends <= room.valid), "its mask ends beyond /valid"),
+        (~masked | (mask_ends <= room.valid), "its mask ends beyond /valid or the file"),
     )  # fmt: skip
     good = np.logical_and.reduce([check for check, _ in checks])
     if good.all():
