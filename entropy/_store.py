@@ -528,14 +528,7 @@ class Store:
         if not path.exists():  # pruned meanwhile by another process?
             self._records.clear()
             path = self._path_of(self._record(record.uuid))
-        reader = BufferReader(path)
-        other = reader.text("buffer")
-        if other != record.uuid:
-            reader.close()
-            raise StoreError(
-                f"{path} is buffer {other} and the ledger takes it for {record.uuid}: restore the file"
-            )
-        return reader
+        return BufferReader(path, record.uuid)
 
     def _path_of(self, record: BufferRecord) -> Path:
         if record.place == DELETED:

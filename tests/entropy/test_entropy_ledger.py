@@ -82,6 +82,6 @@ def test_a_buffer_whose_file_is_another_one_is_not_read(store, made):
         f"UPDATE buffers SET file = '{one.name}' WHERE id = 2",
     )
     two.rename(store.path / "x")
-    with Store(store.path) as again, pytest.raises(Exception, match="the ledger takes it for"):
+    with Store(store.path) as again, pytest.raises(Exception, match="under this name"):
         with again.lease(8, purpose="test") as lease:
             lease.read(8)
