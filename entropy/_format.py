@@ -342,7 +342,7 @@ def _text(view: FileView, root: Any, name: str) -> str:
             f"{view.path}: its attribute {name} is longer than any in a buffer, so it is refused"
         )
     value = np.empty((), f"S{size}")
-    attribute.read(value)
+    attribute.read(value, kind)  # h5py takes longer to work out the type than to read
     return bytes(value[()]).decode("utf-8", "replace")
 
 
@@ -354,5 +354,5 @@ def _number(view: FileView, root: Any, name: str) -> int:
             f"{view.path}: its attribute {name} is no number, and in a buffer it is, so it is refused"
         )
     value = np.empty((), np.int64)
-    attribute.read(value)
+    attribute.read(value, h5py.h5t.NATIVE_INT64)
     return int(value)

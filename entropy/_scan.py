@@ -120,7 +120,7 @@ def _check(reader: BufferReader, low: int, high: int, stop: threading.Event) -> 
     for index in np.flatnonzero(rows["valid_offset"] >= 0):
         if stop.is_set():
             break
-        found += _check_mask(reader, low + int(index), rows[index], memory)
+        found += _check_mask(reader, low + int(index), rows[index], memory, stop)
     return sorted(found, key=lambda fault: fault.block)
 
 
@@ -197,13 +197,17 @@ def _check_alone(
     return []
 
 
-def _check_mask(reader: BufferReader, index: int, row: np.void, memory: np.ndarray) -> list[Fault]:
+def _check_mask(
+    reader: BufferReader, index: int, row: np.void, memory: np.ndarray, stop: threading.Event
+) -> list[Fault]:
     begin = int(row["valid_offset"])
     end = begin + (int(row["positions"]) + 7) // 8
-    found = _sums(reader, "valid", index, begin, end, memory, threading.Event())
+    found = _sums(reader, "valid", index, begin, end, memory, stop)
     if isinstance(found, Fault):
         return [found]
     crc, usable, last = found
+    if stop.is_set():
+        return []
     if crc != int(row["valid_crc"]):
         return [_crc_fault(reader, index, "valid")]
     if usable != int(row["bits"]):

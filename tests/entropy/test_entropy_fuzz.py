@@ -41,10 +41,10 @@ def fuzz(folder: Path, first: int, count: int, seconds: float) -> None:
 
 
 def test_damaged_stores_give_right_bits_or_a_sentence(folder):
-    fuzz(folder, 0, 300, 60)
+    fuzz(folder, 0, 250, 60)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_ten_thousand_damaged_stores_give_right_bits_or_a_sentence(folder):
-    fuzz(folder, 300, 10_000, 1100)
+    fuzz(folder, 250, 10_000, 1100)
