@@ -7,6 +7,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from pyvisa.constants import StatusCode
 from pyvisa.resources import MessageBasedResource
 
 from ._array_block import ArrayBlock, parse_block
-from ._errors import BoardError, LostBlocks
+from ._errors import BoardError, CorruptBlock, LostBlocks
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -27,11 +28,16 @@ log.addHandler(logging.NullHandler())
 TIMEOUT = 2.0  # s; a board answers within 0.5 s, and a stuck one must not hold up a safe shutdown
 _CHUNK = 1 << 16
 _QUIET = 0.6  # s of silence after which nothing more is on its way: FETCh? waits 0.5 s
+_LONGEST_REST = 5.0  # s for which the rest of an answer is thrown away; a wire slower than that is of no use
 _ERROR = re.compile(r'\s*([+-]?\d+)\s*,\s*"(.*)"\s*')
 
 
 class _NoAnswer(BoardError):
     """Nothing, or only a part of an answer, came within the time-out."""
+
+
+class _BadFrame(BoardError):
+    """What arrived is not framed as the answer that was asked for."""
 
 
 def _within(quantity: str, unit: str) -> Callable[[float, Sequence[float]], float]:
@@ -100,11 +106,15 @@ class ArrayBoard(Instrument):
         self.lock = threading.RLock()
         self.resource = adapter if isinstance(adapter, str) else _resource_of(adapter)
         self.lost = False  # whether this connection was found dead: only another one can help
+        self.duplicates = 0  # blocks of this connection that came again and were dropped
         self._last_command = ""
         self._out_of_step = False
         self._expected: int | None = None  # sequence number of the next block
+        self._owed = False  # whether the block fetched last was damaged, so that nobody has it
         self._shape: tuple[int, int] | None = None
         super().__init__(_open(adapter, name, kwargs), name, includeSCPI=False)
+        # A serial line has no beginning: a program that ended before may have left half a block on it.
+        self._out_of_step = isinstance(self.adapter, SerialAdapter)
 
     # Common commands
 
@@ -480,22 +490,29 @@ class ArrayBoard(Instrument):
     def fetch(self) -> ArrayBlock | None:
         """Take the oldest block out of the FIFO; None where none came within the board's 0.5 s.
 
-        A block that comes a second time is dropped. Raises CorruptBlock (then `fetch_again` has it once more)
-        and LostBlocks where the sequence has a gap.
+        A block that comes a second time is dropped and counted (`duplicates`). Raises CorruptBlock (then
+        `fetch_again` has it once more) and LostBlocks, which holds the block, where the sequence has a gap.
         """
         while True:
             block = self._fetch("FETC?")
             if block is None:
                 return None
-            if self._expected is not None and block.sequence < self._expected:
-                log.warning("%s sent block %d again; it is dropped", self._who(), block.sequence)
-                continue
-            return self._in_sequence(block)
+            if not self._is_duplicate(block):
+                return self._in_sequence(block)
 
     def fetch_again(self) -> ArrayBlock | None:
-        """Ask for the block of the last `fetch` once more; what is raised is the same."""
+        """Ask for the block of the last `fetch` once more; what is raised is the same.
+
+        After a damaged block, what comes is dropped like any other where it was handed out before, and the
+        next one is fetched: else a repetition that was damaged on its way would be recorded twice.
+        """
+        owed = self._owed
         block = self._fetch("FETC:AGA?")
-        return None if block is None else self._in_sequence(block)
+        if block is None:
+            return None
+        if owed and self._is_duplicate(block):
+            return self.fetch()
+        return self._in_sequence(block)
 
     # Housekeeping
 
@@ -594,7 +611,7 @@ class ArrayBoard(Instrument):
     def ask(self, command: str, query_delay: float | None = None) -> str:
         """Write a query and read its answer; raises BoardError, with the board's reason where it has one."""
         with self.lock:
-            self._resynchronise()
+            self._be_in_step()
             try:
                 with self._in_step():
                     return super().ask(command, query_delay)
@@ -602,11 +619,30 @@ class ArrayBoard(Instrument):
                 raise self._explained(command, silence) from silence
 
     def _fetch(self, command: str) -> ArrayBlock | None:
-        payload = self._ask_block(command)
-        return parse_block(payload, self._who()) if len(payload) else None
+        self._owed = True
+        try:
+            payload = self._ask_block(command)
+        except _BadFrame as error:
+            raise CorruptBlock(str(error)) from error
+        block = parse_block(payload, self._who()) if len(payload) else None
+        self._owed = False
+        return block
+
+    def _is_duplicate(self, block: ArrayBlock) -> bool:
+        """Say whether a block was handed out before, by its number; counts it, and warns of the first."""
+        if self._expected is None or block.sequence >= self._expected:
+            return False
+        self.duplicates += 1
+        log.log(
+            logging.WARNING if self.duplicates == 1 else logging.DEBUG,
+            "%s sent block %d again; repeated blocks are dropped",
+            self._who(),
+            block.sequence,
+        )
+        return True
 
     def _in_sequence(self, block: ArrayBlock) -> ArrayBlock:
-        expected, self._expected = self._expected, block.sequence + 1
+        expected, self._expected = self._expected, max(self._expected or 0, block.sequence + 1)
         if expected is not None and block.sequence > expected:
             missing = block.sequence - expected
             raise LostBlocks(
@@ -620,7 +656,7 @@ class ArrayBoard(Instrument):
     def _ask_block(self, command: str) -> memoryview:
         """Send a query that answers a definite-length block; returns its content."""
         with self.lock:
-            self._resynchronise()
+            self._be_in_step()
             try:
                 with self._in_step(), self._watched(command), _without_termination(_visa(self.adapter)):
                     super().write(command)
@@ -691,29 +727,33 @@ class ArrayBoard(Instrument):
     def _silent(self, *, partial: bool) -> _NoAnswer:
         self._out_of_step = self._out_of_step or partial
         how = "stopped in the middle of its answer" if partial else "did not answer"
-        return _NoAnswer(f"{self._who()} {how} to {self._last_command!r} within {TIMEOUT:g} s")
-
-    def _lost_step(self, what: str) -> BoardError:
-        self._out_of_step = True
-        return BoardError(
-            f"{self._who()} {what}: is it a board of this protocol, and is nobody else reading?"
+        return _NoAnswer(
+            f"{self._who()} {how} to {self._last_command!r} within {_patience(self.adapter):g} s",
+            partial=partial,
         )
 
+    def _lost_step(self, what: str) -> _BadFrame:
+        self._out_of_step = True
+        return _BadFrame(f"{self._who()} {what}: is it a board of this protocol, and is nobody else reading?")
+
     def _explained(self, command: str, silence: _NoAnswer) -> BoardError:
-        """Ask the error queue why an answer failed to come."""
-        if self._out_of_step:
-            return BoardError(f"{silence}; check the wire")
+        """Find out why an answer failed to come, or its rest: from the error queue, where there is an answer."""
+        partial = self._out_of_step
+        if partial and not self._resynchronise():
+            return BoardError(f"{silence}; its rest still arrives: the wire is too slow")
         match = None
         try:
             with self._in_step():
                 match = _ERROR.fullmatch(super().ask("SYST:ERR?"))
-        except _NoAnswer as error:
+        except _NoAnswer:
             self.lost = True
-            return BoardError(f"{error}; check its power and the wire", lost=True)
+            return BoardError(f"{silence}; check its power and the wire", lost=True, partial=partial)
         except BoardError as error:
             if error.lost:
                 return error
             # Something did answer: what was asked for before, too late.
+        if partial and match is not None and int(match[1]) == 0:
+            return _BadFrame(f"{silence}, and goes on answering: check the wire")
         if match is None or int(match[1]) == 0:
             self._out_of_step = True
             return BoardError(f"{self._who()} did not answer {command!r} in time, and reports no error")
@@ -755,17 +795,24 @@ class ArrayBoard(Instrument):
     def _gone(self, error: Exception) -> BoardError:
         self.lost = True
         return BoardError(
-            f"the connection to {self._who()} is lost ({error}): check its power and the wire", lost=True
+            f"the connection to {self._who()} is lost ({error}): check its power and the wire",
+            lost=True,
+            partial=self._out_of_step,
         )
 
-    def _resynchronise(self) -> None:
-        """Throw away what is left of an answer that was not read to its end."""
+    def _be_in_step(self) -> None:
+        if not self._resynchronise():
+            raise BoardError(f"the rest of an answer of {self._who()} still arrives: the wire is too slow")
+
+    def _resynchronise(self) -> bool:
+        """Throw away what is left of an answer that was not read to its end; returns whether it ended."""
         if not self._out_of_step:
-            return
-        log.warning("%s: discarding what is left of an interrupted answer", self._who())
+            return True
+        if self._last_command:
+            log.warning("%s: discarding what is left of an interrupted answer", self._who())
         with self._watched(None):
-            _drain(self.adapter)
-        self._out_of_step = False
+            self._out_of_step = not _drain(self.adapter)
+        return not self._out_of_step
 
 
 def _open(adapter: Adapter | str, name: str, kwargs: dict[str, Any]) -> Adapter:
@@ -858,27 +905,52 @@ def _without_termination(connection: MessageBasedResource | None) -> Iterator[No
         connection.read_termination = before
 
 
-def _drain(adapter: Adapter) -> None:
-    """Read until the wire has been quiet."""
+def _patience(adapter: Adapter) -> float:
+    """Return the seconds for which an answer is waited for."""
     connection = _visa(adapter)
     if connection is not None:
-        before, connection.timeout = connection.timeout, 1000 * _QUIET
+        return connection.timeout / 1000
+    return (adapter.connection.timeout or TIMEOUT) if isinstance(adapter, SerialAdapter) else TIMEOUT
+
+
+def _drain(adapter: Adapter) -> bool:
+    """Read until the wire has been quiet; returns whether it was within `_LONGEST_REST`."""
+    deadline = time.monotonic() + _LONGEST_REST
+    connection = _visa(adapter)
+    if connection is not None:
+        before = connection.timeout
         try:
             with _without_termination(connection):
-                while True:
-                    connection.read_bytes(_CHUNK)
-        except pyvisa.errors.VisaIOError as error:
-            if error.error_code != StatusCode.error_timeout:
-                raise
+                while _read_some(connection):
+                    if time.monotonic() > deadline:
+                        return False
         finally:
             connection.timeout = before
-    elif isinstance(adapter, SerialAdapter):
+    if isinstance(adapter, SerialAdapter):
         before, adapter.connection.timeout = adapter.connection.timeout, _QUIET
         try:
             while adapter.connection.read(_CHUNK):
-                pass
+                if time.monotonic() > deadline:
+                    return False
         finally:
             adapter.connection.timeout = before
+    return True
+
+
+def _read_some(connection: MessageBasedResource) -> bool:
+    """Throw away what has arrived; returns whether there was anything.
+
+    A read that times out does not say how much it got, so on a slow wire a few bytes are asked for after many.
+    """
+    for count, seconds in ((_CHUNK, _QUIET), (64, 0.1)):
+        connection.timeout = 1000 * seconds
+        try:
+            connection.read_bytes(count)
+            return True
+        except pyvisa.errors.VisaIOError as error:
+            if error.error_code != StatusCode.error_timeout:
+                raise
+    return False
 
 
 def _resource_of(adapter: Adapter) -> str:
