@@ -16,7 +16,7 @@ import pyvisa
 from pymeasure.adapters import Adapter, SerialAdapter, VISAAdapter
 from pymeasure.instruments import Instrument
 from pymeasure.instruments.validators import strict_discrete_set, strict_range
-from pyvisa.constants import StatusCode
+from pyvisa.constants import ResourceAttribute, StatusCode
 from pyvisa.resources import MessageBasedResource
 
 from ._array_block import ArrayBlock, parse_block
@@ -602,6 +602,7 @@ class ArrayBoard(Instrument):
         """Read one line; see `Instrument.read`."""
         with self.lock, self._watched(None):
             if not isinstance(self.adapter, SerialAdapter):
+                self._await_input()
                 return super().read(**kwargs)
             line = self.adapter.read_bytes(-1, break_on_termchar=True)  # pyserial tells no time-out apart
             if not line.endswith(b"\n"):
@@ -658,7 +659,7 @@ class ArrayBoard(Instrument):
         with self.lock:
             self._be_in_step()
             try:
-                with self._in_step(), self._watched(command), _without_termination(_visa(self.adapter)):
+                with self._in_step(), self._watched(command), _as_bytes(_visa(self.adapter)):
                     super().write(command)
                     return self._read_block()
             except _NoAnswer as silence:
@@ -682,7 +683,7 @@ class ArrayBoard(Instrument):
     def _read_exactly(self, count: int) -> bytes | bytearray:
         connection = _visa(self.adapter)
         if connection is not None:
-            return connection.read_bytes(count, chunk_size=_CHUNK)
+            return self._read_visa(connection, count)
         content = bytearray()
         while len(content) < count:
             part = self.adapter.read_bytes(min(count - len(content), _CHUNK))
@@ -690,6 +691,29 @@ class ArrayBoard(Instrument):
                 raise self._silent(partial=self._out_of_step or bool(content))
             content += part
         return content
+
+    def _read_visa(self, connection: MessageBasedResource, count: int) -> bytes:
+        content = b""
+        while len(content) < count:
+            self._await_input()
+            # With no termination character, breaking means to return what there is where no more comes.
+            part = connection.read_bytes(count - len(content), chunk_size=_CHUNK, break_on_termchar=True)
+            content = content + part if content else part
+        return content
+
+    def _await_input(self) -> None:
+        """Wait until something arrives; raises BoardError where nothing does, and at once where the wire is closed.
+
+        pyvisa-py takes a close for silence, and asks for more without a pause until the time-out is over.
+        """
+        connection = _visa(self.adapter)
+        wire = _socket(connection)
+        if connection is None or wire is None or getattr(_python_session(connection), "_pending_buffer", b""):
+            return
+        if not select.select([wire], [], [], _patience(self.adapter))[0]:
+            raise self._silent(partial=self._out_of_step)
+        if _hung_up(connection):
+            raise self._gone(ConnectionResetError("the other end closed it"))
 
     def _ask_cells(self, command: str) -> np.ndarray:
         rows, columns = self._array_shape()
@@ -868,8 +892,8 @@ def _quicken(connection: MessageBasedResource) -> None:
     session = _python_session(connection)
     if session is not None and hasattr(session, "max_recv_size"):
         session.max_recv_size = max(session.max_recv_size, _CHUNK)
-    wire = getattr(session, "interface", None)
-    if isinstance(wire, socket.socket):
+    wire = _socket(connection)
+    if wire is not None:
         with contextlib.suppress(OSError):
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -880,10 +904,16 @@ def _python_session(connection: MessageBasedResource) -> Any:
     return sessions.get(connection.session) if isinstance(sessions, dict) else None
 
 
+def _socket(connection: MessageBasedResource | None) -> socket.socket | None:
+    """Return the socket below a connection of pyvisa-py's, or None where there is none to be seen."""
+    wire = None if connection is None else getattr(_python_session(connection), "interface", None)
+    return wire if isinstance(wire, socket.socket) else None
+
+
 def _hung_up(connection: MessageBasedResource | None) -> bool:
     """Say whether the other end closed the connection, which pyvisa-py reports as a time-out."""
-    wire = None if connection is None else getattr(_python_session(connection), "interface", None)
-    if not isinstance(wire, socket.socket):
+    wire = _socket(connection)
+    if wire is None:
         return False
     try:
         return bool(select.select([wire], [], [], 0)[0]) and not wire.recv(1, socket.MSG_PEEK)
@@ -892,24 +922,32 @@ def _hung_up(connection: MessageBasedResource | None) -> bool:
 
 
 @contextlib.contextmanager
-def _without_termination(connection: MessageBasedResource | None) -> Iterator[None]:
-    """Switch the termination character off while a block is read: it may occur in it, and looking is slow."""
+def _as_bytes(connection: MessageBasedResource | None) -> Iterator[None]:
+    """Switch the termination character off while a block is read: it may occur in it, and looking is slow.
+
+    pyvisa-py gives what it has where the wire is closed only with its ends not suppressed.
+    """
     if connection is None:
         yield
         return
+    ends = _socket(connection) is not None
     before = connection.read_termination
     connection.read_termination = None
     try:
+        if ends:
+            connection.set_visa_attribute(ResourceAttribute.suppress_end_enabled, False)
         yield
     finally:
+        if ends:
+            connection.set_visa_attribute(ResourceAttribute.suppress_end_enabled, True)
         connection.read_termination = before
 
 
 def _patience(adapter: Adapter) -> float:
-    """Return the seconds for which an answer is waited for."""
+    """Return the seconds for which an answer is waited for, a day at most."""
     connection = _visa(adapter)
     if connection is not None:
-        return connection.timeout / 1000
+        return min(connection.timeout / 1000, 86400.0)
     return (adapter.connection.timeout or TIMEOUT) if isinstance(adapter, SerialAdapter) else TIMEOUT
 
 
@@ -920,7 +958,7 @@ def _drain(adapter: Adapter) -> bool:
     if connection is not None:
         before = connection.timeout
         try:
-            with _without_termination(connection):
+            with _as_bytes(connection):
                 while _read_some(connection):
                     if time.monotonic() > deadline:
                         return False
