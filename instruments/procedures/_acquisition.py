@@ -90,7 +90,7 @@ class Acquisition:
     the rows shows where. Bits whose CRC-32 was wrong are never handed out. What an output that went off (watchdog,
     interlock, temperature, by hand) has left in the FIFO is handed out before the error is raised: those blocks are
     complete, and were made before, at the settings that their rows say; the board discards the one that it
-    was making.
+    was making. (A recorder that meets the error while it waits for the store does not come back for them.)
     """
 
     def __init__(self, board: ArrayBoard, pulses: int, pulses_per_block: int, mishaps: Mishaps) -> None:

@@ -311,7 +311,7 @@ class RecordBits(BenchProcedure):
         """Note a block that is in the store; called by the writer's thread."""
         tally, block, delivered = self._tally, written.block, written.delivered
         tally.add(written, self._pulse_seconds())
-        self._at(self.progress.stage)
+        self._show()
         self.emit(
             "results",
             {
@@ -460,9 +460,13 @@ class RecordBits(BenchProcedure):
         return self.open_bench().board
 
     def _at(self, stage: str, waiting: bool = False) -> None:
+        self._stage = stage  # by this thread alone: the writer's would bring an old one back
+        self._show(waiting)
+
+    def _show(self, waiting: bool = False) -> None:
         tally = self._tally
         self.progress = RecordingProgress(
-            stage=stage,
+            stage=self._stage,
             bits=tally.written,
             wanted=self.bits,
             blocks=tally.blocks,
@@ -472,6 +476,7 @@ class RecordBits(BenchProcedure):
         )
 
     _simulated = False
+    _stage = "preparing"
 
 
 def _usable(block: ArrayBlock) -> int:

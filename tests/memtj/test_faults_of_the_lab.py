@@ -129,8 +129,8 @@ def test_bench_check_finds_the_wrong_identity_and_what_is_queued(
     assert "Queue overflow; simulated fault" in done.stdout
     assert "WRONG board: interlock: open" in done.stdout
     _, host, port, _ = ready["resources"]["board"].split("::")
-    with socket.create_connection((host, int(port))) as wire:
-        wire.sendall(b"SIM:FAUL:CLE;IDEN MODEL2400;:*OPC?\n")
+    with socket.create_connection((host, int(port)), timeout=5) as wire:
+        wire.sendall(b"SIM:FAUL:CLE;IDEN MODEL2400;*OPC?\n")
         assert wire.recv(10) == b"1\n"
     done = memtj("bench", "check", tmp_path / "bench.toml")
     assert done.returncode == 1
