@@ -439,6 +439,7 @@ class RecordBits(BenchProcedure):
             "procedure": self.parameters_plain(),
             "simulated": self._simulated,
             "device": bench.array.device,
+            "expected_bits": self.bits or None,
         }
 
     def parameters_plain(self) -> dict[str, Any]:

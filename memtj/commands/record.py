@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memtj._errors import CommandError
+from memtj._options import bits_option
 from memtj._processes import end_with_parent
 from memtj._progress import ProgressDisplay
 from memtj._quantities import duration, si
@@ -26,27 +27,14 @@ _STAGES = {
 }
 
 
-def _whole(text: str | int) -> int:
-    """Read a number of bits such as 200000000 or 2e8; typer passes defaults through here too."""
-    if isinstance(text, int):
-        return text
-    try:
-        value = float(text)
-        if value != int(value) or value < 0:
-            raise ValueError
-        return int(text) if text.isdigit() else int(value)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(
-            f"{text!r} is no number of bits from 0 up, such as 200000000 or 2e8"
-        ) from None
-
-
 def record(
     bench_file: Annotated[Path, typer.Argument(metavar="BENCH", help="Bench file (TOML).")],
     store: Annotated[Path, typer.Option(help="Folder of the store; made where it does not exist.")],
     bits: Annotated[
         int,
-        typer.Option(parser=_whole, help="Usable bits wanted, such as 2e8; 0 = until Ctrl-C, with --ahead."),
+        typer.Option(
+            parser=bits_option, help="Usable bits wanted, such as 2e8; 0 = until Ctrl-C, with --ahead."
+        ),
     ],
     mode: Annotated[
         str, typer.Option(help="reset (reset, check, write, read) or toggle (write, read).")
@@ -58,10 +46,10 @@ def record(
     reset_width: Annotated[float | None, typer.Option(help="Reset pulse, seconds.")] = None,
     read_voltage: Annotated[float | None, typer.Option(help="Read voltage, volts.")] = None,
     settle: Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")] = None,
-    block_bits: Annotated[int | None, typer.Option(parser=_whole, help="Bits of a block.")] = None,
+    block_bits: Annotated[int | None, typer.Option(parser=bits_option, help="Bits of a block.")] = None,
     calibrate: Annotated[bool, typer.Option(help="Trim each cell to P = ½ first.")] = True,
     ahead: Annotated[
-        int, typer.Option(parser=_whole, help="Pause while this many bits are free; 0 = never pause.")
+        int, typer.Option(parser=bits_option, help="Pause while this many bits are free; 0 = never pause.")
     ] = 0,
     retries: Annotated[
         int,

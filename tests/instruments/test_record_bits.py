@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from pymeasure.experiment import Procedure, Results
 
 from drivers import BoardError, CorruptBlock
-from entropy import Store, cell_statistics
+from entropy import Lease, Store, cell_statistics
 from instruments import Bench, BenchError, run
 from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
 
@@ -279,6 +280,31 @@ def test_ahead_keeps_the_board_waiting_for_consumers(bench_file: Path, tmp_path:
         assert procedure.failure is None
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     assert not wire.output()
+
+
+def test_who_waits_for_more_than_ahead_gets_it(bench_file: Path, tmp_path: Path):
+    block, most = CELLS * 64, CELLS * 64 * 4
+    with (
+        Bench.from_toml(bench_file) as bench,
+        Store(tmp_path / "store") as store,
+        Store(tmp_path / "store") as other,
+        ThreadPoolExecutor(1) as consumer,
+    ):
+        procedure = RecordBits(
+            bench=bench, store=store, mode="toggle", bits=0, block_bits=block, ahead=most, calibrate=False
+        )
+        leases: list[Future[Lease]] = []
+
+        def look(progress: RecordingProgress) -> None:
+            if progress.waiting and not leases:
+                leases.append(consumer.submit(other.lease, 3 * most, purpose="large", wait=30))
+            if leases and leases[0].done():
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(procedure, tmp_path / "rows.csv", look)
+        assert leases[0].result().bits == 3 * most
+        assert store.accounts().free <= most + block
 
 
 def test_ctrl_c_sums_up_what_there_is(bench_file: Path, tmp_path: Path, wire):
