@@ -483,7 +483,7 @@ class Store:
         record = self._record(buffer)
         with self._mutex:
             self._forget_reader(buffer)
-        reader = BufferReader(self.path / record.file)
+        reader = BufferReader(self.path / record.file, buffer)
         try:
             self._ledger.enter([News(record.id, reader.rows, True, reader.complete)])
         finally:
@@ -553,7 +553,8 @@ class Store:
             reader.refresh()
         if not 0 <= bit < int(reader.starts[-1]):
             raise StoreError(
-                f"{reader.path} has {int(reader.starts[-1]):,} committed bits, so bit {bit:,} is not there"
+                f"{reader.path} has {int(reader.starts[-1]):,} committed bits, so bit {bit:,} is not there: "
+                "verify the store"
             )
         return reader, int(np.searchsorted(reader.starts, bit, side="right")) - 1
 
@@ -570,11 +571,24 @@ class Store:
     def _load_leased(self, buffer: str, bit: int) -> LoadedBlock:
         """Load a block for a lease; what is damaged is withheld, so that it does not spoil the next lease too."""
         try:
-            return self._load_at(buffer, bit)
+            block = self._load_at(buffer, bit)
+            self._check_copy(block)
         except StoreError as error:
             with contextlib.suppress(StoreError):
                 self._withhold_damaged(buffer, bit, str(error))
             raise
+        return block
+
+    def _check_copy(self, block: LoadedBlock) -> None:
+        """Raise StoreError where a block is not the one that the ledger has entered under its number."""
+        reader, record = self._reader(block.buffer), self._record(block.buffer)
+        row = reader.rows[block.index]
+        copy = self._ledger.block_copy(record.id, block.index)
+        if copy != tuple(int(row[name]) for name in ("first_byte", "bits", "ones", "crc")):
+            raise StoreError(
+                f"{reader.path}: block {block.index} is another one than the ledger has entered; restore the file from "
+                "a copy"
+            )
 
     def _withhold_damaged(self, buffer: str, bit: int, verdict: str) -> None:
         record = self._record(buffer)

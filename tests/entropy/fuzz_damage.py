@@ -26,17 +26,15 @@ Damage = Callable[[Path, Truth, random.Random], object]
 FORGED: set[str] = set()
 # Of these the ledger itself was rewritten (or its log lost), so that it may say of a spent bit that it is free.
 REOPENED: set[str] = set()
-# Kinds that the ledger, the store or the lease does not guard against yet.
-NEEDS_CORE: set[str] = set()
 
 KINDS: dict[str, Damage] = {}
 
 
-def kind(*, forged: bool = False, reopened: bool = False, needs_core: bool = False):
+def kind(*, forged: bool = False, reopened: bool = False):
     def enter(function: Damage) -> Damage:
         name = function.__name__
         KINDS[name] = function
-        for chosen, names in ((forged, FORGED), (reopened, REOPENED), (needs_core, NEEDS_CORE)):
+        for chosen, names in ((forged, FORGED), (reopened, REOPENED)):
             if chosen:
                 names.add(name)
         return function
@@ -509,7 +507,7 @@ def rows_added_or_moved(folder, truth, dice):
         file["blocks"][:] = rewritten(rows)
 
 
-@kind(forged=True, needs_core=True)
+@kind(forged=True)
 def content_forged(folder, truth, dice):
     """Other bits with the CRC that belongs to them: only the ledger's copy of the CRC can tell."""
     with changing(the_complete_one(folder)) as file:
@@ -526,7 +524,7 @@ def content_forged(folder, truth, dice):
         file["blocks"][:] = rewritten(rows)
 
 
-@kind(needs_core=True)
+@kind()
 def files_exchanged(folder, truth, dice):
     first, second = sorted(folder.glob("*.h5"))
     if dice.random() < 0.5:
@@ -623,7 +621,7 @@ def loosen(db: sqlite3.Connection, table: str) -> None:
     db.execute(f"ALTER TABLE loose RENAME TO {table}")
 
 
-@kind(reopened=True, needs_core=True)
+@kind(reopened=True)
 def ledger_value_changed(folder, truth, dice):
     with sql(folder) as db:
         table = dice.choice(list(TABLES))
@@ -636,7 +634,7 @@ def ledger_value_changed(folder, truth, dice):
                 db.execute(f"UPDATE OR IGNORE {table} SET {column} = ? {where}", (dice.choice(VALUES),))
 
 
-@kind(reopened=True, needs_core=True)
+@kind(reopened=True)
 def ledger_numbers_moved(folder, truth, dice):
     """Numbers a little off: overlapping ranges, ranges beyond the buffer, sums that do not hold."""
     columns = [
@@ -656,7 +654,7 @@ def ledger_numbers_moved(folder, truth, dice):
                 )
 
 
-@kind(reopened=True, needs_core=True)
+@kind(reopened=True)
 def ledger_rows_gone_or_doubled(folder, truth, dice):
     with sql(folder) as db:
         table = dice.choice(list(TABLES))
@@ -667,7 +665,7 @@ def ledger_rows_gone_or_doubled(folder, truth, dice):
             db.execute(f"INSERT INTO {table} SELECT * FROM {table}")
 
 
-@kind(reopened=True, needs_core=True)
+@kind(reopened=True)
 def ledger_tables_changed(folder, truth, dice):
     table = dice.choice(list(TABLES))
     column = dice.choice(TABLES[table])

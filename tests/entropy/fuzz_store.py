@@ -22,8 +22,6 @@ from entropy._format import open_buffer
 from entropy._reader import BufferReader
 
 CELLS = 16
-# Sentences of the store, the lease and the ledger that do not name a file or a remedy yet.
-CORE_SENTENCES = ("committed bits, so bit",)
 PULSES = (4, 40, 1, 0, 25, 130, 64, 3)
 
 
@@ -173,8 +171,6 @@ def _sentence(folder: Path, use) -> str:
             return use()
     except StoreError as error:
         text = str(error)
-        if any(part in text for part in CORE_SENTENCES):
-            return text
         named = str(folder) in text or "bits were wanted" in text or "lease " in text
         if not named or not (";" in text or ":" in text):
             raise Wrong(f"a sentence without a file or a remedy: {text}") from error
