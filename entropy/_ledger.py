@@ -6,9 +6,11 @@ SQLite in WAL mode, every change inside `BEGIN IMMEDIATE`; a lease is on the dis
 
 import contextlib
 import datetime
+import os
 import sqlite3
 import threading
 import uuid
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +105,20 @@ _BUFFER_COLUMNS = (
 _NONSENSE = (TypeError, ValueError, OverflowError, LookupError, AttributeError, AssertionError)
 
 
+_OPEN: "weakref.WeakSet[Ledger]" = weakref.WeakSet()
+_inherited = False
+
+
+def _note_what_is_inherited() -> None:
+    # SQLite knows of the files that a process has open, and takes the parent's locks for the child's own.
+    global _inherited
+    _inherited = _inherited or bool(_OPEN)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_what_is_inherited)
+
+
 def now() -> str:
     """Give the time as ISO 8601 in UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
@@ -115,6 +131,12 @@ class Ledger:
         self.path = folder / "ledger.sqlite"
         self.locks = folder / "locks"
         self._mutex = threading.RLock()
+        if _inherited:
+            raise StoreError(
+                f"{self.path} cannot be opened in a process that was forked while a store was open, because SQLite's "
+                "locks do not hold there: close the store before forking, or start the process anew (the start "
+                "method 'spawn' of multiprocessing)"
+            )
         with self._errors():
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
             try:
@@ -124,9 +146,11 @@ class Ledger:
             except BaseException:
                 self._db.close()
                 raise
+        _OPEN.add(self)
 
     def close(self) -> None:
         """Close the connection."""
+        _OPEN.discard(self)
         with self._mutex:
             self._db.close()
 

@@ -494,7 +494,8 @@ class Store:
             raise StoreError(f"the store {self.path} is closed: open it again")
         if self._pid != os.getpid():
             raise StoreError(
-                f"the store {self.path} was opened by the parent process: open it again in this one"
+                f"the store {self.path} was opened by the parent process: close it before forking, or start this "
+                "process anew (the start method 'spawn') and open it here"
             )
 
     def _record(self, buffer: str) -> BufferRecord:

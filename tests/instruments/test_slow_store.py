@@ -101,12 +101,12 @@ def test_stalls_add_up_over_acquisitions(recorder, tmp_path: Path, wire, monkeyp
 
 def test_a_ledger_that_is_slow_to_answer_starves_no_watchdog(recorder, tmp_path: Path, wire, monkeypatch):
     """Whether consumers have fallen behind is asked of the ledger, which may wait for the disk or for others."""
-    accounts, asked = Store.accounts, []
+    backlog, asked = Store.backlog, []
 
     def slow(store: Store) -> Any:
         asked.append(store)
         time.sleep(2.0 if len(asked) == 1 else 0.0)
-        return accounts(store)
+        return backlog(store)
 
     def look(procedure: RecordBits) -> None:
         progress: RecordingProgress = procedure.progress
@@ -114,7 +114,7 @@ def test_a_ledger_that_is_slow_to_answer_starves_no_watchdog(recorder, tmp_path:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "accounts", slow)
+        patch.setattr(Store, "backlog", slow)
         with pytest.raises(KeyboardInterrupt):
             recorder(look, bits=0, ahead=10 * BLOCK)
     np.testing.assert_array_equal(rows_of(tmp_path, wire)["sequence"], np.arange(10))
