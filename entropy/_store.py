@@ -32,7 +32,7 @@ from ._verify import VerifyReport, verify
 _log = logging.getLogger(__name__)
 
 _OPEN_FILES = 64
-_POLL = (0.001, 0.002, 0.005)  # s between looks for new blocks, the last one for ever
+_POLL = (0.001, 0.002, 0.005, 0.01)  # s between looks for new blocks, the last one for ever
 
 
 @dataclass(frozen=True)
