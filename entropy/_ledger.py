@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import uuid
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -213,11 +213,15 @@ class Ledger:
 
     # --- the store itself
 
-    def prepare(self) -> None:
-        """Make the tables where there are none; raises StoreError for a ledger of a version that is unknown."""
+    def prepare(self, stamp: Mapping[str, str]) -> None:
+        """Make the tables, and note the place of the store, where there are none.
+
+        Raises StoreError for a ledger of a version that is unknown, or that holds what no ledger does.
+        """
         with self._writing() as db:
             if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
                 make_tables(db)
+                db.executemany("INSERT INTO meta VALUES (?, ?)", list(stamp.items()))
             version = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0]
             if version == "1":
                 bring_up_to_date(db)

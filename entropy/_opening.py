@@ -66,9 +66,7 @@ def open_ledger(folder: Path, *, create: bool, orphans: bool = False) -> Ledger:
             )
         ledger = Ledger(folder)
         try:
-            ledger.prepare()
-            if not there:
-                ledger.set_meta(**stamp_of(folder))
+            ledger.prepare(stamp_of(folder))
         except BaseException:
             ledger.close()
             raise
