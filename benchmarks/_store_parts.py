@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks._canned_board import CELLS
 from drivers import ArrayBoard
 from entropy import CELL_DTYPE, Recording, Store
-from instruments.procedures._block_writer import BlockWriter, Settings
+from instruments.procedures._block_writer import BlockWriter, Delivered, Settings
 
 PIECE = 1 << 20  # bytes of one read
 CHUNK = 1 << 18  # bytes of a chunk of `/bits`, as the format has it
@@ -237,14 +237,15 @@ def latency_from_wire(folder: Path, port: int, bits: int, blocks: int, rate: flo
     board = ArrayBoard(f"TCPIP::127.0.0.1::{port}::SOCKET", visa_library="@py")
     with contextlib.closing(board), Store(folder) as store:
         writer = BlockWriter(store, _RECORDING, Settings(1.0, 1e-9, 0.1), np.empty(0), lambda _: None)
-        writer.open()
+        writer.open(lambda: None)
         with other("wait", folder, bits, blocks) as process:
             for _ in _paced(blocks, rate):
                 requests.append(time.monotonic_ns())
                 block = board.fetch()
                 fetched.append(time.monotonic_ns())
                 assert block is not None
-                writer.put(block, time.time(), 300.0, lambda: None)
+                delivered = Delivered(block, time.time(), 300.0, acquisition=0, stalls=0, lost=0, corrupt=0)
+                writer.put(delivered, lambda: None)
             taken = _said(process)
         writer.finish()
     return Latencies(_steps(requests, taken), _steps(fetched, taken))

@@ -217,7 +217,8 @@ class Recording:
         # asked first: in a forked child a thread that is not there may hold the lock for ever
         if self._pid != os.getpid():
             raise StoreError(
-                f"recording {self.uuid} belongs to the parent process: start one in this process"
+                f"recording {self.uuid} belongs to the parent process: start this one anew (the start method "
+                "'spawn') and record there"
             )
         with self._mutex:
             if self._closed:

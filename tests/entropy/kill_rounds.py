@@ -1,6 +1,6 @@
 """Kill recorders and takers of one store at random moments, round after round, and check everything each time.
 
-FOLDER ROUNDS [--seed N] [--families] [--mutation NAME]; prints one line of JSON, exits 1 where something was found.
+FOLDER ROUNDS [--seed N] [--mutation NAME]; prints one line of JSON, exits 1 where something was found.
 A server that has imported `entropy` and opened nothing forks the recorders and takers, so that a round takes
 milliseconds and each of them opens the store anew. It forks from a single thread: run it with
 OPENBLAS_NUM_THREADS=1.
@@ -40,7 +40,6 @@ STAGES = (
 AIMS = {  # a commit is short, so most recorders die in one
     "record": ("starting", "recording", *["appending"] * 4, "rotating"),
     "take": ("starting", "leasing", "holding", "settling"),
-    "family": ("leasing", "holding", "settling"),
 }
 
 
@@ -103,30 +102,10 @@ def _take_one(child: Child, store: Store, wait: float | None) -> None:
             child.stage(stage)
 
 
-def family(child: Child) -> None:
-    """Take leases, and fork a child of one's own that must not read from them and takes its own."""
-    with Store(child.folder) as store:
-        child.stage("leasing")
-        with contextlib.suppress(NotEnoughBits), store.lease(1, purpose="family", wait=0.05) as lease:
-            if os.fork() == 0:
-                _run(_of_the_family, child, lease)
-        while child.running():
-            _take_one(child, store, wait=0.02)
-
-
-def _of_the_family(child: Child, lease: Any) -> None:
-    child.say = Said(child.path.with_suffix(".grandchild"))
-    child.stage = lambda name: None
-    with contextlib.suppress(StoreError):
-        lease.read(1)
-        raise Found("a forked child read from its parent's lease")
-    take(child)
-
-
-def _run(role: Callable[..., None], child: Child, *more: object) -> None:
+def _run(role: Callable[[Child], None], child: Child) -> None:
     code = 1
     try:
-        role(child, *more)
+        role(child)
         child.stage("ended")
         code = 0
     except BaseException:
@@ -135,7 +114,7 @@ def _run(role: Callable[..., None], child: Child, *more: object) -> None:
         os._exit(code)
 
 
-ROLES = {"record": record, "take": take, "family": family, "look": look}
+ROLES = {"record": record, "take": take, "look": look}
 
 
 def serve(requests: Any, answers: Any, folder: Path, mutation: str) -> None:
@@ -166,18 +145,14 @@ def _serve_round(folder: Path, plan: dict[str, Any]) -> dict[str, Any]:
     time.sleep(plan["linger"])
     shared[0] = 1
     codes = [_end(pid) for pid in children]
-    for pid in children:  # who was forked by a victim is still there
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
     os.read(alive, 1)  # nobody holds the other end any more
     os.close(alive)
     return {"codes": codes, "stages": [STAGES[shared[1 + number]] for number in range(len(children))]}
 
 
-def _start(role: Callable[..., None], child: Child) -> int:
+def _start(role: Callable[[Child], None], child: Child) -> int:
     pid = os.fork()
     if pid == 0:
-        os.setpgid(0, 0)
         _run(role, child)
     return pid
 
@@ -226,9 +201,9 @@ def _errors(plan: dict[str, Any]) -> str:
 class Rounds:
     """The rounds on one store, and what must hold after each of them."""
 
-    def __init__(self, folder: Path, seed: int, families: bool, mutation: str) -> None:
+    def __init__(self, folder: Path, seed: int, mutation: str) -> None:
         self.check = StoreCheck(folder / "store", LARGEST_BLOCK, LARGEST_LEASE)
-        self._takers = [["take"], ["take"], ["take", "take"], *([["family"]] if families else [])]
+        self._takers = [["take"], ["take"], ["take", "take"]]
         self.stages: collections.Counter[str] = collections.Counter()
         self._said = folder / "said"
         self._said.mkdir(parents=True)
@@ -272,8 +247,7 @@ class Rounds:
 
 def _killed_takers(plan: dict[str, Any]) -> int:
     roles = [role for role, _ in plan["children"]]
-    grandchildren = roles.count("family")  # killed at the end of the round, if not before
-    return sum(roles[victim] != "record" for victim in plan["victims"]) + grandchildren
+    return sum(roles[victim] != "record" for victim in plan["victims"])
 
 
 def main() -> int:
@@ -281,11 +255,10 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("rounds", type=int)
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
-    parser.add_argument("--families", action="store_true", help="some takers fork takers")
     parser.add_argument("--mutation", choices=sorted(mutations.ALL), default="")
     asked = parser.parse_args()
     began = time.monotonic()
-    rounds = Rounds(asked.folder, asked.seed, asked.families, asked.mutation)
+    rounds = Rounds(asked.folder, asked.seed, asked.mutation)
     number, found = 0, ""
     try:
         for number in range(1, asked.rounds + 1):

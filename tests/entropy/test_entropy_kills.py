@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from entropy import Store
-
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="fork and kill -9 are POSIX's")
 
 HERE = Path(__file__).parent
@@ -50,28 +48,6 @@ def test_kill_9_three_hundred_times(tmp_path):
     assert stages <= said["stages"].keys()
 
 
-FORKS = "a child that opens the store anew shares SQLite's locks with its parent, and its commits get lost"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-@pytest.mark.xfail(reason=FORKS)
-def test_kill_9_of_takers_that_forked_takers(tmp_path):
-    assert not run("kill_rounds.py", tmp_path / "rounds", 100, "--families")["found"]
-
-
-@pytest.mark.xfail(strict=True, reason=FORKS)
-def test_a_forked_child_that_opens_the_store_anew_shares_no_bit_with_others(tmp_path, made, start):
-    with Store(tmp_path / "store") as store:  # and closed again: who keeps it open would keep SQLite's log
-        made.fill(store, [4])
-    said, _ = start("forked_taker.py", tmp_path / "store").communicate(timeout=60)
-    bits = [first + bit for line in said.splitlines() for _, first, n in json.loads(line) for bit in range(n)]
-    assert len(bits) == 6 * 8
-    assert len(set(bits)) == len(bits)
-    with Store(tmp_path / "store") as store:
-        assert store.accounts().consumed == len(bits)
-
-
 # Measured detection per round: row-before-bits 10 %, lease-before-commit 10 %, dead-leases-free 7 % (50, 40 and 40
 # runs until it was found). With half of the lowest of them 600 rounds miss it with a probability below 1e-9.
 @pytest.mark.slow
@@ -90,9 +66,6 @@ def test_kill_9_before_any_statement_of_recording_and_leasing(tmp_path):
     assert said["points"] > 100
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a store whose maker was killed before its stamp was written is not opened"
-)
 def test_kill_9_before_any_statement_of_making_a_store(tmp_path):
     said = run("kill_points.py", tmp_path / "points", "make")
     assert not said["found"]
