@@ -28,7 +28,7 @@ from checking import StoreCheck
 from known_bits import Found, append_known, known_block, record_known
 from taking import Said, lines_of, use
 
-from entropy import NotEnoughBits, Store, StoreError
+from entropy import Lease, NotEnoughBits, Store, StoreError
 
 LARGEST_BLOCK = 600  # bits
 LARGEST_LEASE = 6000
@@ -40,6 +40,7 @@ STAGES = (
 AIMS = {  # a commit is short, so most recorders die in one
     "record": ("starting", "recording", *["appending"] * 4, "rotating"),
     "take": ("starting", "leasing", "holding", "settling"),
+    "family": ("leasing", "holding", "settling"),
 }
 
 
@@ -102,6 +103,35 @@ def _take_one(child: Child, store: Store, wait: float | None) -> None:
             child.stage(stage)
 
 
+def family(child: Child) -> None:
+    """Take leases beside a forked child that is refused everything and outlives its parent."""
+    with Store(child.folder) as store:
+        child.stage("leasing")
+        with contextlib.suppress(NotEnoughBits), store.lease(1, purpose="family", wait=0.05) as lease:
+            if os.fork() == 0:
+                child.say = Said(child.path.with_suffix(".grandchild"))
+                child.stage = lambda name: None  # the parent's alone
+                _run(lambda heir: _inherit(heir, store, lease), child)
+        while child.running():
+            _take_one(child, store, wait=0.02)
+
+
+def _inherit(child: Child, store: Store, lease: Lease) -> None:
+    forbidden = {
+        "reads its parent's lease": lambda: lease.read(1),
+        "leases from its parent's store": lambda: store.lease(1, purpose="heir"),
+        "opens the store under its parent's locks": lambda: Store(child.folder),
+    }
+    for what, attempt in forbidden.items():
+        try:
+            attempt()
+        except StoreError:
+            continue
+        raise Found(f"a forked child {what}")
+    while child.running():
+        time.sleep(0.002)
+
+
 def _run(role: Callable[[Child], None], child: Child) -> None:
     code = 1
     try:
@@ -114,7 +144,7 @@ def _run(role: Callable[[Child], None], child: Child) -> None:
         os._exit(code)
 
 
-ROLES = {"record": record, "take": take, "look": look}
+ROLES = {"record": record, "take": take, "family": family, "look": look}
 
 
 def serve(requests: Any, answers: Any, folder: Path, mutation: str) -> None:
@@ -203,7 +233,7 @@ class Rounds:
 
     def __init__(self, folder: Path, seed: int, mutation: str) -> None:
         self.check = StoreCheck(folder / "store", LARGEST_BLOCK, LARGEST_LEASE)
-        self._takers = [["take"], ["take"], ["take", "take"]]
+        self._takers = [["take"], ["take"], ["take", "take"], ["family", "take"]]
         self.stages: collections.Counter[str] = collections.Counter()
         self._said = folder / "said"
         self._said.mkdir(parents=True)

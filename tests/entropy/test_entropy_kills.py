@@ -44,7 +44,8 @@ def test_kill_9_three_hundred_times(tmp_path):
     said = run("kill_rounds.py", tmp_path / "rounds", 300)
     assert not said["found"]
     # Each of these comes 30 times or more in 300 rounds, so that one is missed with a probability of e^-30.
-    stages = {"record appending", "record recording", "record rotating", "take leasing", "take holding"}
+    stages = {f"record {stage}" for stage in ("appending", "recording", "rotating")}
+    stages |= {f"take {stage}" for stage in ("starting", "leasing", "holding")} | {"family leasing"}
     assert stages <= said["stages"].keys()
 
 
