@@ -55,7 +55,7 @@ class Column:
 
     def extents(self, first: int, size: int) -> list[tuple[int, int]]:
         """Give the (offset in the file, bytes) of a stretch of the dataset. Raises StoreError where it is not there."""
-        if first < 0 or size < 0 or first + size > self.length or size > self._view.size:
+        if first < 0 or size < 0 or first + size > self.length or not self._view.reaches(size):
             raise StoreError(f"{self._view.path}: /{self.name} ends before byte {first + size:,}")
         found: list[tuple[int, int]] = []
         end = first + size
@@ -63,7 +63,7 @@ class Column:
             index, inside = divmod(first, self._chunk)
             part = min(self._chunk - inside, end - first)
             offset = int(self._offsets[index]) + inside
-            if self._offsets[index] < 0 or offset + part > self._view.size:
+            if self._offsets[index] < 0 or not self._view.reaches(offset + part):
                 raise StoreError(
                     f"{self._view.path}: bytes {first:,} to {first + part - 1:,} of /{self.name} are not in the file"
                 )
@@ -78,6 +78,7 @@ class Column:
         """Say how many bytes from the first on are stored in the file, without a gap."""
         ends = np.minimum(np.arange(1, len(self._offsets) + 1) * self._chunk, self.length)
         sizes = np.diff(ends, prepend=0)
+        self._view.reaches(int((self._offsets + sizes).max(initial=0)))
         missing = np.flatnonzero((self._offsets < 0) | (self._offsets + sizes > self._view.size))
         return int(missing[0]) * self._chunk if len(missing) else self.length
 

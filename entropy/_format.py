@@ -102,7 +102,7 @@ _CHUNK_BYTES = (1 << 10, 1 << 24)
 _MOST_CELLS = 1 << 24
 _LONGEST_TEXT = 1 << 24
 
-_LOOKS = (0.001, 0.002, 0.004)  # s between them: one look may come upon the middle of a write
+LOOKS = (0.001, 0.002, 0.004)  # s between them: one look may come upon the middle of a write
 
 
 def crc32(data: np.ndarray) -> int:
@@ -184,7 +184,7 @@ def open_buffer(path: Path) -> h5py.File:
 
 def open_view(view: FileView) -> tuple[h5py.File, Attributes]:
     """Open the buffer that a view shows, as it is by now; raises as `open_buffer` does."""
-    for pause in _LOOKS:
+    for pause in LOOKS:
         try:
             return _open_once(view)
         except StoreError:

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -15,7 +16,17 @@ import numpy as np
 
 from ._chunks import Column
 from ._errors import StoreError
-from ._format import BLOCK_DTYPE, CELL_DTYPE, HDF5_ERRORS, OVER_SCALE, Attributes, crc32, open_view, reason
+from ._format import (
+    BLOCK_DTYPE,
+    CELL_DTYPE,
+    HDF5_ERRORS,
+    LOOKS,
+    OVER_SCALE,
+    Attributes,
+    crc32,
+    open_view,
+    reason,
+)
 from ._rows import Room, packed_bytes, sound_rows
 from ._view import FileView
 
@@ -155,17 +166,28 @@ class BufferReader:
     def refresh(self) -> None:
         """See the blocks that were committed by now; a row that is not whole yet waits for the next time."""
         with self._mutex:
-            if self._unchanged():
-                return
-            place = self._place
-            header = self._view.bytes_at(place, _HEADER_BYTES) if place else b""  # before the look, not after
-            with self._opened("the block rows") as (file, self._attributes):
-                for column in (self._blocks, self._bits, self._valid):
-                    column.look(h5py.h5d.open(file.id, column.name.encode()))
-                self._place = h5py.h5o.get_info(file.id, b"blocks").addr
-            self._read_rows()
-            self._header = header if place == self._place and not self.fault else b""
-            self._closed_by_writer = not self._view.being_written
+            for pause in LOOKS:
+                try:
+                    self._look()
+                    return
+                except StoreError:
+                    if not self._view.being_written:
+                        raise
+                    time.sleep(pause)  # the look came upon the middle of a write
+            self._look()
+
+    def _look(self) -> None:
+        if self._unchanged():
+            return
+        place = self._place
+        header = self._view.bytes_at(place, _HEADER_BYTES) if place else b""  # before the look, not after
+        with self._opened("the block rows") as (file, self._attributes):
+            for column in (self._blocks, self._bits, self._valid):
+                column.look(h5py.h5d.open(file.id, column.name.encode()))
+            self._place = h5py.h5o.get_info(file.id, b"blocks").addr
+        self._read_rows()
+        self._header = header if place == self._place and not self.fault else b""
+        self._closed_by_writer = not self._view.being_written
 
     def _unchanged(self) -> bool:
         """Whether a look would show nothing new: the writer had closed the file, or no row was added to it."""

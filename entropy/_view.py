@@ -66,6 +66,12 @@ class FileView(io.RawIOBase):
         shown[_END] = self.size.to_bytes(8, "little")
         self._head = bytes(shown) + checksum(bytes(shown)).to_bytes(4, "little")
 
+    def reaches(self, end: int) -> bool:
+        """Say whether the file has so many bytes by now: a live one grows after the look."""
+        if end > self.size:
+            self.size = max(self.size, os.fstat(self._descriptor).st_size)
+        return end <= self.size
+
     def read_at(self, offset: int, into: memoryview) -> None:
         """Fill a writable buffer with the file's bytes from `offset` on; raises OSError where it ends before."""
         done = 0

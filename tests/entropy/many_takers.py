@@ -34,7 +34,7 @@ def record(folder: Path, over: Any) -> None:
     with Store(folder) as store, record_known(store, ROTATE_BYTES) as recording:
         sequence = 0
         while not over.is_set():
-            if store.accounts().free > AHEAD:
+            if store.backlog()[0] > AHEAD:
                 time.sleep(0.002)
                 continue
             append_known(recording, sequence, *known_block(recording.uuid, sequence, LARGEST_BLOCK))
