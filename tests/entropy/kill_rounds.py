@@ -257,7 +257,7 @@ class Rounds:
         dice = self._dice
         roles = ["record", *dice.choice(self._takers)]
         takers = range(1, len(roles))
-        first = dice.choice([0, 0, dice.choice(takers)])
+        first = dice.choice([0, dice.choice(takers)])
         others = dice.sample([*{0, *takers} - {first}], dice.randrange(len(roles)))
         victims = [first, *others]
         return self._plan_of(number, roles) | {
