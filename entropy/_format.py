@@ -182,19 +182,23 @@ def open_buffer(path: Path) -> h5py.File:
     return open_view(FileView(path))[0]
 
 
-def open_view(view: FileView) -> tuple[h5py.File, Attributes]:
-    """Open the buffer that a view shows, as it is by now; raises as `open_buffer` does."""
+def open_view(view: FileView, texts: dict[str, str] | None = None) -> tuple[h5py.File, Attributes]:
+    """Open the buffer that a view shows, as it is by now; raises as `open_buffer` does.
+
+    `texts`: of the attributes, as an earlier opening of the same view gave them; nothing changes them, so they are
+    not read again.
+    """
     for pause in LOOKS:
         try:
-            return _open_once(view)
+            return _open_once(view, texts)
         except StoreError:
             if not view.being_written:
                 raise
             time.sleep(pause)
-    return _open_once(view)
+    return _open_once(view, texts)
 
 
-def _open_once(view: FileView) -> tuple[h5py.File, Attributes]:
+def _open_once(view: FileView, texts: dict[str, str] | None) -> tuple[h5py.File, Attributes]:
     view.look()
     indexed = refuse_odd_metadata(view, frozenset(_KINDS))
     try:
@@ -204,7 +208,7 @@ def _open_once(view: FileView) -> tuple[h5py.File, Attributes]:
             f"{view.path} cannot be opened as a buffer: {reason(error)}; restore it from a copy"
         ) from None
     try:
-        return file, _refuse_foreign(view, file, indexed)
+        return file, _refuse_foreign(view, file, indexed, texts)
     except BaseException as error:
         file.close()
         if not isinstance(error, HDF5_ERRORS):
@@ -223,7 +227,9 @@ def reason(error: BaseException) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _refuse_foreign(view: FileView, file: Any, indexed: frozenset[str]) -> Attributes:
+def _refuse_foreign(
+    view: FileView, file: Any, indexed: frozenset[str], texts: dict[str, str] | None
+) -> Attributes:
     """Raise StoreError for what is no buffer; by h5py's low-level calls, which are ten times as fast here."""
     path, root = view.path, file.id
     names = set(file)
@@ -238,9 +244,8 @@ def _refuse_foreign(view: FileView, file: Any, indexed: frozenset[str]) -> Attri
             f"{path} has buffer format {version} and this program reads "
             f"{FORMAT_VERSION}: use the memtj that wrote it"
         )
-    optional = [name for name in _OPTIONAL_TEXTS if h5py.h5a.exists(root, name.encode())]
     attributes = Attributes(
-        {name: _text(view, root, name) for name in (*_TEXTS, *optional)},
+        texts or _texts(view, root),
         {name: _number(view, root, name) for name in _NUMBERS},
     )
     if (attributes.texts["bit_order"], attributes.texts["conditioning"]) != (BIT_ORDER, "none"):
@@ -266,6 +271,11 @@ def _refuse_foreign(view: FileView, file: Any, indexed: frozenset[str]) -> Attri
         raise StoreError(f"{path}: two names stand for one dataset; buffers have none such, so it is refused")
     _refuse_odd_cells(view, attributes.numbers["cells_per_pulse"], sizes["cells"])
     return attributes
+
+
+def _texts(view: FileView, root: Any) -> dict[str, str]:
+    optional = [name for name in _OPTIONAL_TEXTS if h5py.h5a.exists(root, name.encode())]
+    return {name: _text(view, root, name) for name in (*_TEXTS, *optional)}
 
 
 def _refuse_odd(view: FileView, name: str, dataset: Any) -> int:

@@ -29,7 +29,7 @@ from ._ledger_schema import (
     expected_definitions,
     make_tables,
 )
-from ._locks import FileLock, is_free
+from ._locks import FileLock, is_free, remove_if_free
 from ._ranges import Range
 from ._requests import Request, Ticket
 
@@ -500,6 +500,9 @@ class Ledger:
                 if path not in alive and is_free(path):
                     with contextlib.suppress(OSError):
                         path.unlink()
+        for path in self.locks.glob("writer-*"):
+            with contextlib.suppress(OSError):
+                remove_if_free(path)
 
     # --- requests
 

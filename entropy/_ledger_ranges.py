@@ -18,7 +18,7 @@ STATES = (FREE, LEASED, CONSUMED, BURNED, WITHHELD)
 class News:
     """What a buffer has by now: its block rows (BLOCK_DTYPE, all of them), and whether it may still grow.
 
-    `seen`: of the rows, how many the ledger had when it was asked; `recording`: the uuid of its recording.
+    `seen`: of the rows, how many the ledger had when it was asked.
     """
 
     buffer: int
@@ -26,7 +26,6 @@ class News:
     ended: bool
     complete: bool
     seen: int = 0
-    recording: str = ""
 
     @property
     def fresh_bits(self) -> int:

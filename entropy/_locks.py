@@ -38,14 +38,19 @@ class FileLock:
 
     def __init__(self, path: Path, *, wait: bool = True) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
         self._pid = os.getpid()
-        self.held = _take(self._descriptor, wait)
-        if not self.held:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        else:
-            _HELD.add(self)
+        self._descriptor, self.held = -1, False
+        while not self.held:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            self.held = _take(descriptor, wait)
+            if self.held and _is_at(descriptor, path):
+                self._descriptor = descriptor
+                _HELD.add(self)
+                return
+            os.close(descriptor)
+            if not self.held:
+                return
+            self.held = False  # somebody removed the file between the two steps: take the lock of a new one
 
     def release(self, *, remove: bool = False) -> None:
         """Free the lock; `remove` deletes the file as well."""
@@ -65,6 +70,21 @@ class FileLock:
 
     def __del__(self) -> None:
         self.forget()
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Say whether the open file is the one that the path leads to."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def remove_if_free(path: Path) -> None:
+    """Remove a lock file that nobody alive holds; who is about to take it makes another."""
+    lock = FileLock(path, wait=False)
+    if lock.held:
+        lock.release(remove=True)
 
 
 def is_free(path: Path) -> bool:

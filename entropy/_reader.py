@@ -128,6 +128,7 @@ class BufferReader:
         self._bits, self._valid = Column(self._view, "bits"), Column(self._view, "valid")
         self._blocks = Column(self._view, "blocks")
         self._closed_by_writer = False
+        self._attributes = Attributes({}, {})
         self._place, self._header = 0, b""  # of the header of /blocks, whose bytes change with every row
         try:
             self.refresh()
@@ -291,7 +292,7 @@ class BufferReader:
         """Open the file as it is by now, for as long as something is asked of HDF5."""
         with self._mutex:
             try:
-                file, attributes = open_view(self._view)
+                file, attributes = open_view(self._view, self._attributes.texts)
                 with file:
                     yield file, attributes
             except HDF5_ERRORS as error:

@@ -19,6 +19,7 @@ from ._errors import StoreError
 from ._format import BIT_ORDER, BLOCK_DTYPE, CELL_DTYPE, FORMAT, FORMAT_VERSION, snapshot
 from ._ledger import Ledger, now, writer_lock
 from ._locks import FileLock
+from ._ones import count_ones
 from ._writer import BufferWriter
 
 _log = logging.getLogger(__name__)
@@ -34,17 +35,6 @@ class BlockCommit:
     bits: int
     ones: int
     crc: int
-
-
-def count_ones(packed: np.ndarray) -> int:
-    """Count the bits that are 1 in a contiguous uint8 array."""
-    whole = len(packed) // 8 * 8
-    ones = int(np.bitwise_count(packed[whole:]).sum(dtype=np.uint64))
-    counts = np.bitwise_count(packed[:whole].view(np.uint64))
-    # At most 64 each, so that many fit 32 bits, in which numpy adds twice as fast as in 64.
-    for begin in range(0, len(counts), 1 << 25):
-        ones += int(np.add.reduce(counts[begin : begin + (1 << 25)], dtype=np.uint32))
-    return ones
 
 
 class Recording:

@@ -7,12 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from ._errors import StoreError
+from ._ones import count_ones, ones_between
 from ._reader import BufferReader, padding_used
 
 _PIECE = 1 << 20  # read at once: stays in a core's cache between the read, the CRC and the count of ones
@@ -137,7 +138,7 @@ def _check_together(reader: BufferReader, number: int, rows: np.ndarray, data: n
     found: list[Fault] = []
     starts = (rows["first_byte"] - rows["first_byte"][0]).tolist()
     view = data.data
-    ones = _ones_between(data, [*starts, len(data)])
+    ones = ones_between(data, [*starts, len(data)])
     fields = zip(
         starts, rows["bits"].tolist(), rows["crc"].tolist(), rows["ones"].tolist(), ones, strict=True
     )
@@ -150,31 +151,6 @@ def _check_together(reader: BufferReader, number: int, rows: np.ndarray, data: n
         elif bits % 8 and padding_used(data[start:end], bits):
             found.append(Fault(index, f"{reader.path}: the padding of block {index} is not zero"))
     return found
-
-
-def _ones_between(data: np.ndarray, places: list[int]) -> list[int]:
-    """Count the ones of each stretch of `data` between two places, in order."""
-    size = places[1] - places[0]
-    if size % 8 or any(high - low != size for low, high in pairwise(places)):
-        return [count_ones(data[low:high]) for low, high in pairwise(places)]
-    counts = np.bitwise_count(data.view(np.uint64))
-    return _totals(counts.reshape(len(places) - 1, size // 8)).tolist()
-
-
-def _totals(counts: np.ndarray) -> np.ndarray:
-    """Sum each row of counts of at most 64; first three by three, which still fit a byte, since casting costs."""
-    third = counts.shape[1] // 3
-    threes = counts[:, :third] + counts[:, third : 2 * third]
-    threes += counts[:, 2 * third : 3 * third]
-    # uint32 is faster than uint64, and enough: a piece has fewer bits
-    return threes.sum(axis=1, dtype=np.uint32) + counts[:, 3 * third :].sum(axis=1, dtype=np.uint32)
-
-
-def count_ones(packed: np.ndarray) -> int:
-    """Count the bits that are 1 in a contiguous uint8 array."""
-    whole = len(packed) // 8 * 8
-    ones = int(_totals(np.bitwise_count(packed[:whole].view(np.uint64))[np.newaxis])[0])
-    return ones + int(np.bitwise_count(packed[whole:]).sum(dtype=np.uint64))
 
 
 def _check_alone(

@@ -241,8 +241,9 @@ class Store:
         if not self._ledger_checked:
             self._ledger.check()
             self._ledger_checked = True
+        news = self._news()
         try:
-            taken = self._ledger.lease(bits, purpose, withheld, news=self._news(), ticket=ticket)
+            taken = self._ledger.lease(bits, purpose, withheld, news=news, ticket=ticket)
         except NotEnoughBits:
             self._follow()  # what is there was rolled back with the lease
             if not wait:
@@ -450,12 +451,7 @@ class Store:
 
     def _follow(self) -> None:
         """Enter the blocks that were committed since the ledger last heard of their buffers."""
-        news = self._news()
-        self._ledger.enter(news)
-        for item in news:
-            if item.ended:  # a killed writer could not remove it
-                with contextlib.suppress(OSError):
-                    writer_lock(self._ledger.locks, item.recording).unlink(missing_ok=True)
+        self._ledger.enter(self._news())
 
     def _news(self) -> list[News]:
         """Look for blocks that were committed since the ledger last heard of their buffers."""
@@ -475,7 +471,7 @@ class Store:
                     _log.warning("new blocks cannot be seen: %s", error)
                 continue
             if len(rows) > record.blocks or ended:
-                news.append(News(record.id, rows, ended, complete, record.blocks, record.recording))
+                news.append(News(record.id, rows, ended, complete, record.blocks))
         return news
 
     def _enter_finished(self, buffer: str) -> None:
@@ -594,13 +590,11 @@ class Store:
     def _withhold_damaged(self, buffer: str, bit: int, verdict: str) -> None:
         record = self._record(buffer)
         with self._mutex:
-            reader = self._reader(buffer)
-            end = int(reader.starts[-1])
-            if bit < end:
-                index = int(np.searchsorted(reader.starts, bit, side="right")) - 1
+            try:
+                reader, index = self._find(buffer, bit)
                 first, end = int(reader.starts[index]), int(reader.starts[index + 1])
-            else:  # its row is damaged, so nothing after it can be found
-                first, end = end, record.bits
+            except StoreError:  # its row is damaged, so nothing after it can be found
+                first, end = int(self._reader(buffer).starts[-1]), record.bits
         self._ledger.withhold(record.id, first, end - first, verdict)
 
     def _snapshot(self, buffer: str, name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._errors import StoreError
-from ._recording import count_ones
+from ._ones import count_ones
 
 if TYPE_CHECKING:
     from ._store import Store
