@@ -9,11 +9,13 @@ import argparse
 import json
 import statistics
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 
 from benchmarks import _store_parts as parts
 from benchmarks._python import python
@@ -38,7 +40,8 @@ RATIOS = {
     "follow over plain h5py": ("follow", "plain h5py follow", None),
     "lease read over plain h5py read": ("lease read", "plain h5py read", None),
     "lease read over plain h5py read + crc32": ("lease read", "plain h5py read + crc32", None),
-    "verify over raw read + crc32": ("verify", "raw read + crc32", 0.8),
+    "verify over raw read + zlib.crc32": ("verify", "raw read + zlib.crc32", 0.8),
+    "verify over raw read + the same CRC": ("verify", "raw read + isal crc32", None),
     "lease over two SQLite commits": ("leases", "pairs of SQLite commits", None),
     f"leases in {PROCESSES} processes over one": (f"leases in {PROCESSES} processes", "leases", None),
 }  # fmt: skip
@@ -110,7 +113,8 @@ def _of_a_filled_store(folder: Path, found: Measured) -> None:
     found.rate("plain h5py read", parts.read_plain(folder, crc=False))
     found.rate("plain h5py read + crc32", parts.read_plain(folder, crc=True))
     found.rate("verify", parts.verify(folder))
-    found.rate("raw read + crc32", parts.read_raw_crc(folder))
+    found.rate("raw read + zlib.crc32", parts.read_raw_crc(folder, zlib.crc32))
+    found.rate("raw read + isal crc32", parts.read_raw_crc(folder, isal_zlib.crc32))
 
 
 def _of_following(folder: Path, plain: bool, found: Measured) -> None:

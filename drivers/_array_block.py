@@ -1,10 +1,10 @@
 """The block that an acquisition of the array board delivers: see docs/array-board-protocol.md."""
 
 import struct
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from isal import isal_zlib
 
 from ._errors import CorruptBlock
 
@@ -57,7 +57,7 @@ def parse_block(payload: bytes | memoryview, source: str) -> ArrayBlock:
             "this driver reads b'MTJB', version 1, 64 bytes"
         )
     view = memoryview(payload)
-    if zlib.crc32(view[HEADER_BYTES:], zlib.crc32(view[: HEADER_BYTES - 4])) != crc:
+    if isal_zlib.crc32(view[HEADER_BYTES:], isal_zlib.crc32(view[: HEADER_BYTES - 4])) != crc:
         raise CorruptBlock(f"block {sequence} of {source} arrived damaged: its CRC-32 does not fit its bytes")
     packed = (positions + 7) // 8
     data = 4 * positions if flags & _RESISTANCES else packed

@@ -2,9 +2,10 @@
 
 import datetime
 import os
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from isal import isal_zlib
 
 from ._errors import StoreError
 from ._ledger import DELETED, BufferRecord, Ledger
@@ -133,7 +134,7 @@ def _crc(path: Path) -> int:
     crc = 0
     with open(path, "rb") as file:
         while piece := file.read(_PIECE):
-            crc = zlib.crc32(piece, crc)
+            crc = isal_zlib.crc32(piece, crc)
     return crc
 
 

@@ -1,9 +1,9 @@
 """Which block rows of a buffer may be believed: a row is only as good as all rows before it."""
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
+from isal import isal_zlib
 
 from ._format import BLOCK_DTYPE, ROW_BYTES_CHECKED
 
@@ -58,5 +58,5 @@ def sound_rows(rows: np.ndarray, room: Room, first_byte: int, first_valid: int) 
 def _crc_right(rows: np.ndarray) -> np.ndarray:
     raw = rows.tobytes()
     size = BLOCK_DTYPE.itemsize
-    found = [zlib.crc32(raw[at : at + ROW_BYTES_CHECKED]) for at in range(0, len(raw), size)]
+    found = [isal_zlib.crc32(raw[at : at + ROW_BYTES_CHECKED]) for at in range(0, len(raw), size)]
     return np.asarray(found, np.uint32) == rows["row_crc"]

@@ -2,7 +2,6 @@
 
 import os
 import threading
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -11,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+from isal import isal_zlib
 
 from ._errors import StoreError
 from ._ones import count_ones, ones_between
@@ -144,7 +144,7 @@ def _check_together(reader: BufferReader, number: int, rows: np.ndarray, data: n
     )
     for index, (start, bits, crc, expected, counted) in enumerate(fields, number):
         end = start + (bits + 7) // 8
-        if zlib.crc32(view[start:end]) != crc:
+        if isal_zlib.crc32(view[start:end]) != crc:
             found.append(_crc_fault(reader, index, "bits"))
         elif counted != expected:
             found.append(_ones_fault(reader, index, counted, expected))
@@ -214,7 +214,7 @@ def _sums(
             reader.read_into(name, at, piece.data)
         except StoreError as error:
             return Fault(index, f"{error}, so block {index} is lost; restore the file from a copy")
-        crc = zlib.crc32(piece, crc)
+        crc = isal_zlib.crc32(piece, crc)
         ones += count_ones(piece)
     return crc, ones, piece[-1:].copy()
 

@@ -3,12 +3,12 @@
 import struct
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from mock_hw._array import Run, Sequence, SimulatedArray, stream_words
@@ -246,7 +246,7 @@ class Acquisition:
         )
         whole = buffer.data.cast("B")
         HEADER.pack_into(whole, _HEADER_AT, *fields, 0)
-        crc = zlib.crc32(whole[_DATA_AT:end], zlib.crc32(whole[_HEADER_AT : _DATA_AT - 4]))
+        crc = isal_zlib.crc32(whole[_DATA_AT:end], isal_zlib.crc32(whole[_HEADER_AT : _DATA_AT - 4]))
         HEADER.pack_into(whole, _HEADER_AT, *fields, crc)
         size = str(end - _HEADER_AT).encode()
         prefix = b"#%d%s" % (len(size), size)
