@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import instruments
+from entropy import Store
 from mock_hw import Lab, LabSettings
 
 EXAMPLE = Path(instruments.__file__).with_name("example_bench.toml")
@@ -85,6 +87,23 @@ def write_bench(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def bench_file(resource: str, write_bench: Callable[..., Path]) -> Path:
     return write_bench(resource)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Callable[[], np.ndarray]:
+    """Give the block rows of the only buffer of `store`, every block checked and every account added up."""
+
+    def rows_of() -> np.ndarray:
+        with Store(tmp_path / "store") as store:
+            (buffer,) = store.buffers()
+            report, accounts = store.verify(), store.accounts()
+            rows = store.rows(buffer.uuid)
+        assert report.ok, report.problems
+        assert accounts.balanced
+        assert accounts.recorded == accounts.free == rows["bits"].sum() == report.bits
+        return rows
+
+    return rows_of
 
 
 Hook = Callable[[int, bytes], list[bytes]]

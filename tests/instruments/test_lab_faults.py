@@ -53,18 +53,6 @@ def break_while_recording(impatient: Path, tmp_path: Path, wire) -> Callable[...
     return record_until
 
 
-def what_was_recorded(folder: Path) -> np.ndarray:
-    """The rows of the blocks, after every block has been checked and every account added up."""
-    with Store(folder / "store") as store:
-        (buffer,) = store.buffers()
-        report, accounts = store.verify(), store.accounts()
-        rows = store.rows(buffer.uuid)
-    assert report.ok, report.problems
-    assert accounts.balanced
-    assert accounts.recorded == accounts.free == rows["bits"].sum() == report.bits
-    return rows
-
-
 def missing(rows: np.ndarray) -> int:
     """How many blocks the sequence lacks; another acquisition begins it anew."""
     begins = rows["sequence"] == 0
@@ -76,7 +64,7 @@ def missing(rows: np.ndarray) -> int:
 # Cells
 
 
-def test_broken_cells_are_left_out_with_their_reason(bench_file: Path, tmp_path: Path, wire):
+def test_broken_cells_are_left_out_with_their_reason(bench_file: Path, tmp_path: Path, wire, recorded):
     wire.send("SIM:FAUL:SHOR 3,4;OPEN 5,6;STUC 7,8,P;STUC 9,10,AP")
     summary = record(bench_file, tmp_path, calibrate=True)
     reasons = {(row, column): reason for row, column, reason in summary.quarantined}
@@ -92,13 +80,15 @@ def test_broken_cells_are_left_out_with_their_reason(bench_file: Path, tmp_path:
     assert set(others) <= {"its switching probability cannot be brought near one half"}
     assert len(others) < CELLS / 100
     assert summary.cells_used == CELLS - len(reasons)
-    what_was_recorded(tmp_path)
+    recorded()
     with Store(tmp_path / "store") as store:
         counts = cell_statistics(store).counts.reshape(32, 40)
     assert {(int(row), int(column)) for row, column in np.argwhere(counts == 0)} == set(reasons)
 
 
-def test_drift_shows_in_the_blocks_and_the_recording_goes_on(bench_file: Path, tmp_path: Path, wire):
+def test_drift_shows_in_the_blocks_and_the_recording_goes_on(
+    bench_file: Path, tmp_path: Path, wire, recorded
+):
     """A pulse that loses its voltage writes no ones any more; a million outcomes of a block leave 0.003 to chance.
 
     The simulated cells follow the drift in steps of 65,536 pulses at most, which is a third of this recording.
@@ -124,7 +114,7 @@ def test_drift_shows_in_the_blocks_and_the_recording_goes_on(bench_file: Path, t
 
         summary = run(procedure, tmp_path / "rows.csv", look)
     assert summary.bits >= blocks * pulses * CELLS
-    rows = what_was_recorded(tmp_path)
+    rows = recorded()
     ones = rows["ones"] / rows["bits"]
     assert ones[:5].min() > 0.3
     assert ones[-50:].max() < 0.05
@@ -133,25 +123,25 @@ def test_drift_shows_in_the_blocks_and_the_recording_goes_on(bench_file: Path, t
 # The wire
 
 
-def test_dropped_connection_without_another_try(break_while_recording, tmp_path: Path, wire):
+def test_dropped_connection_without_another_try(break_while_recording, wire, recorded):
     error = break_while_recording("SIM:FAUL:DROP 5", retries=0)
     assert error.lost
     assert "is lost" in str(error)
     assert "check its power and the wire" in str(error)
     assert not wire.output()
-    assert missing(what_was_recorded(tmp_path)) == 0
+    assert missing(recorded()) == 0
     assert wire.ask("SIM:FAUL?") == '""'
 
 
 @pytest.mark.parametrize(("fault", "blocks"), [("RATE 12e6", 400), ("FIFO 2", 40), ("RATE 4e6;FIFO 2", 40)])
 def test_slow_wire_and_small_fifo_stall_the_board_and_lose_nothing(
-    bench_file: Path, tmp_path: Path, wire, fault: str, blocks: int
+    bench_file: Path, tmp_path: Path, wire, fault: str, blocks: int, recorded
 ):
     wire.send(f"SIM:FAUL:{fault}")
     summary = record(bench_file, tmp_path, bits=blocks * BLOCK)
     assert summary.stalls > 0
     assert summary.bits == blocks * BLOCK
-    rows = what_was_recorded(tmp_path)
+    rows = recorded()
     assert missing(rows) == 0
     assert rows["stalled"].sum() == summary.stalls
     # A stall costs board time and no bits: the rate by the board's clock leaves it out.
@@ -161,14 +151,14 @@ def test_slow_wire_and_small_fifo_stall_the_board_and_lose_nothing(
 # Blocks
 
 
-def test_a_corrupted_block_is_fetched_again(bench_file: Path, tmp_path: Path, wire, caplog):
+def test_a_corrupted_block_is_fetched_again(bench_file: Path, tmp_path: Path, wire, caplog, recorded):
     wire.send("SIM:FAUL:CORR 4,1;CORR 6,1")
     with caplog.at_level(logging.WARNING):
         summary = record(bench_file, tmp_path)
     assert summary.fetched_again == 2
     assert caplog.text.count("asking for it again") == 2
     assert summary.bits == 20 * BLOCK
-    assert missing(what_was_recorded(tmp_path)) == 0
+    assert missing(recorded()) == 0
 
 
 def test_a_block_corrupted_while_cells_are_measured_is_fetched_again(bench_file: Path, tmp_path: Path, wire):
@@ -196,7 +186,7 @@ def test_a_block_corrupted_while_cells_are_measured_is_fetched_again(bench_file:
     ],
 )
 def test_what_went_wrong_on_the_way_is_counted_and_the_recording_goes_on(
-    bench_file: Path, tmp_path: Path, wire, caplog, faults: str, steps: int, counts: dict[str, int]
+    bench_file: Path, tmp_path: Path, wire, caplog, faults: str, steps: int, counts: dict[str, int], recorded
 ):
     wire.send(f"SIM:FAUL:{faults}")
     with caplog.at_level(logging.WARNING):
@@ -204,7 +194,7 @@ def test_what_went_wrong_on_the_way_is_counted_and_the_recording_goes_on(
     expected = {"corrupt_blocks": 0, "fetched_again": 0, "lost_blocks": 0, "duplicates": 0, "acquisitions": 1}
     assert {name: getattr(summary, name) for name in expected} == expected | counts
     assert summary.reconnections == 0
-    rows = what_was_recorded(tmp_path)
+    rows = recorded()
     assert (summary.bits, summary.blocks, len(rows)) == (20 * BLOCK, 20, 20)
     assert missing(rows) == steps
     assert caplog.text.count("later losses are counted only") == (summary.lost_blocks > 0)
@@ -213,23 +203,23 @@ def test_what_went_wrong_on_the_way_is_counted_and_the_recording_goes_on(
     assert not wire.output()
 
 
-def test_blocks_that_all_stay_damaged_end_it(break_while_recording, tmp_path: Path, wire):
+def test_blocks_that_all_stay_damaged_end_it(break_while_recording, wire, recorded):
     error = break_while_recording("SIM:FAUL:CORR 3,1000000")
     assert isinstance(error, CorruptBlock)
     assert "5 blocks in a row cannot be read; the last one: " in str(error)
     assert not wire.output()
-    assert missing(what_was_recorded(tmp_path)) == 0
+    assert missing(recorded()) == 0
 
 
 # The board
 
 
-def test_an_entry_in_the_error_queue_ends_it_with_its_text(break_while_recording, tmp_path: Path, wire):
+def test_an_entry_in_the_error_queue_ends_it_with_its_text(break_while_recording, wire, recorded):
     error = break_while_recording("SIM:FAUL:ERR -222", ahead=30 * BLOCK)
     assert error.number == -222
     assert "Data out of range; simulated fault" in str(error)
     assert not wire.output()
-    what_was_recorded(tmp_path)
+    recorded()
 
 
 @pytest.mark.parametrize(
@@ -237,13 +227,20 @@ def test_an_entry_in_the_error_queue_ends_it_with_its_text(break_while_recording
     [("SIM:FAUL:TEMP 370", 103, "Over-temperature"), ("SIM:FAUL:INT 0", 102, "Interlock open")],
 )
 def test_over_temperature_and_interlock(
-    break_while_recording, bench_file: Path, tmp_path: Path, wire, fault: str, number: int, text: str
+    break_while_recording,
+    bench_file: Path,
+    tmp_path: Path,
+    wire,
+    fault: str,
+    number: int,
+    text: str,
+    recorded,
 ):
     error = break_while_recording(fault)
     assert error.number == number
     assert text in str(error)
     assert not wire.output()
-    what_was_recorded(tmp_path)
+    recorded()
     # It stays so, and the next recording is refused with the reason.
     with pytest.raises((BoardError, BenchError), match=rf"(?i){text}|interlock .* is open"):
         record(bench_file, tmp_path / "next")
@@ -251,21 +248,21 @@ def test_over_temperature_and_interlock(
     assert record(bench_file, tmp_path / "last").bits == 20 * BLOCK
 
 
-def test_answers_late_but_within_the_time_out(bench_file: Path, tmp_path: Path, wire):
+def test_answers_late_but_within_the_time_out(bench_file: Path, tmp_path: Path, wire, recorded):
     wire.send("SIM:FAUL:DEL 0.02")
     assert record(bench_file, tmp_path, bits=2 * BLOCK).bits == 2 * BLOCK
-    what_was_recorded(tmp_path)
+    recorded()
 
 
-def test_answers_later_than_the_time_out(break_while_recording, tmp_path: Path, wire):
+def test_answers_later_than_the_time_out(break_while_recording, wire, recorded):
     error = break_while_recording("SIM:FAUL:DEL 0.8")
     assert "did not answer 'FETC?' in time" in str(error)
     wire.send("SIM:FAUL:CLE")
     assert not wire.output()
-    what_was_recorded(tmp_path)
+    recorded()
 
 
-def test_no_answers_and_the_watchdog_switches_off(break_while_recording, tmp_path: Path, wire):
+def test_no_answers_and_the_watchdog_switches_off(break_while_recording, wire, recorded):
     began = time.monotonic()
     error = break_while_recording("SIM:FAUL:MUTE 1000000", watchdog=1.0, retries=0)
     assert time.monotonic() - began < 8  # it does not ask a dead connection again and again
@@ -275,7 +272,7 @@ def test_no_answers_and_the_watchdog_switches_off(break_while_recording, tmp_pat
     wire.send("SIM:FAUL:CLE")
     assert not wire.output()
     assert wire.ask("SYST:WATC:TRIP?") == "1"
-    what_was_recorded(tmp_path)
+    recorded()
 
 
 def test_the_wrong_identity(bench_file: Path, wire):

@@ -79,23 +79,12 @@ def reconnections(procedure: RecordBits) -> int:
     return 0 if procedure._reconnection is None else procedure._reconnection.made
 
 
-def rows_of(folder: Path) -> np.ndarray:
-    with Store(folder / "store") as store:
-        (buffer,) = store.buffers()
-        report, accounts = store.verify(), store.accounts()
-        rows = store.rows(buffer.uuid)
-    assert report.ok, report.problems
-    assert accounts.balanced
-    assert accounts.recorded == accounts.free == rows["bits"].sum() == report.bits
-    return rows
-
-
 def table(folder: Path) -> list[dict[str, str]]:
     lines = (folder / "rows.csv").read_text().splitlines()
     return list(csv.DictReader(line for line in lines if not line.startswith("#")))
 
 
-def test_it_goes_on_with_another_acquisition(record, tmp_path: Path, resource: str, wire, caplog):
+def test_it_goes_on_with_another_acquisition(record, tmp_path: Path, resource: str, wire, caplog, recorded):
     wire.send("SIM:FAUL:SHOR 3,4")
     seen: list[list[Any]] = []
     left: dict[int, int] = {}
@@ -119,7 +108,7 @@ def test_it_goes_on_with_another_acquisition(record, tmp_path: Path, resource: s
     assert np.ptp(seen[0][2]) > 0.01  # the trims
     assert not wire.output()
     assert wire.ask("SYST:WATC:TRIP?") == "0"
-    rows = rows_of(tmp_path)
+    rows = recorded()
     assert summary.bits == rows["bits"].sum()
     assert (summary.reconnections, summary.acquisitions) == (2, 3)
     begins = np.flatnonzero(rows["sequence"] == 0)
@@ -135,7 +124,7 @@ def test_it_goes_on_with_another_acquisition(record, tmp_path: Path, resource: s
     assert caplog.text.count("connected again") == 2
 
 
-def test_limits_hold_after_the_power_was_cycled(record, tmp_path: Path, lab: Lab, wire, resource: str):
+def test_limits_hold_after_the_power_was_cycled(record, lab: Lab, wire, resource: str, recorded):
     """The board has forgotten its limits; they are there again before the output is on."""
     before = [wire.ask("LIM:VOLT?;WIDT?;READ?")]
     held: list[str] = []
@@ -151,10 +140,10 @@ def test_limits_hold_after_the_power_was_cycled(record, tmp_path: Path, lab: Lab
     assert summary.reconnections == 1
     assert held[0] == held[-1] != before[0]
     assert len(held) == 2
-    rows_of(tmp_path)
+    recorded()
 
 
-def test_after_some_tries_it_ends_and_says_so(record, tmp_path: Path, wire, monkeypatch):
+def test_after_some_tries_it_ends_and_says_so(record, wire, monkeypatch, recorded):
     monkeypatch.setattr("instruments.procedures._reconnection._FIRST", 0.1)
 
     def refuse() -> None:
@@ -167,19 +156,19 @@ def test_after_some_tries_it_ends_and_says_so(record, tmp_path: Path, wire, monk
         record(once(refuse), retries=2)
     assert time.monotonic() - began < 15
     assert not wire.output()
-    assert len(rows_of(tmp_path)) >= 4
+    assert len(recorded()) >= 4
 
 
-def test_a_connection_that_drops_before_every_block_uses_the_tries_up(record, tmp_path: Path, wire):
+def test_a_connection_that_drops_before_every_block_uses_the_tries_up(record, wire, recorded):
     with pytest.raises(BoardError, match="1 try to connect again and go on failed") as caught:
         record(once(lambda: wire.send("SIM:FAUL:DROP 5;DROP 5")), retries=1)
     assert caught.value.lost
     assert not wire.output()
     assert wire.ask("SIM:FAUL?") == '""'
-    rows_of(tmp_path)
+    recorded()
 
 
-def test_ctrl_c_while_it_tries(record, tmp_path: Path, wire):
+def test_ctrl_c_while_it_tries(record, wire, recorded):
     began: list[float] = []
 
     def look(procedure: RecordBits, progress: RecordingProgress) -> None:
@@ -194,7 +183,7 @@ def test_ctrl_c_while_it_tries(record, tmp_path: Path, wire):
         record(look, retries=1000)
     assert time.monotonic() - began[0] < 5
     assert not wire.output()
-    rows_of(tmp_path)
+    recorded()
 
 
 @pytest.mark.parametrize(
@@ -210,7 +199,7 @@ def test_ctrl_c_while_it_tries(record, tmp_path: Path, wire):
     ids=["another board", "interlock", "temperature", "few cells astray", "many cells astray"],
 )  # fmt: skip
 def test_only_a_lost_connection_is_tried_again(
-    record, tmp_path: Path, wire, fault: str, error: type[Exception] | None, said: str
+    record, wire, fault: str, error: type[Exception] | None, said: str, recorded
 ):
     def act() -> None:
         # The cut first: an interlock that opens while it is connected is another matter.
@@ -226,7 +215,7 @@ def test_only_a_lost_connection_is_tried_again(
         with pytest.raises(error, match=said):
             record(once(act))
     assert not wire.output()
-    rows_of(tmp_path)
+    recorded()
 
 
 class Cable:
@@ -279,7 +268,7 @@ def cable(resource: str) -> Iterator[Cable]:
 
 
 def test_a_cut_cable_leaves_the_output_to_the_new_connection(
-    record, cable: Cable, write_bench, tmp_path: Path, wire
+    record, cable: Cable, write_bench, wire, recorded
 ):
     """No close arrives, so the board is still on: the new connection switches it off before anything else."""
     driver = 'driver = "ArrayBoard"'
@@ -296,4 +285,4 @@ def test_a_cut_cable_leaves_the_output_to_the_new_connection(
     assert summary.reconnections == 1
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     assert not wire.output()
-    rows_of(tmp_path)
+    recorded()

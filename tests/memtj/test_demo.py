@@ -102,7 +102,13 @@ def test_its_pictures_replay_to_the_last_bit_in_other_company(memtj: Callable, t
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="SIGINT"),
+        *(pytest.param(n, id=n.name, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGKILL)),
+    ],
+)
 def test_an_ended_demo_leaves_no_process_and_exact_accounts(
     start: Callable, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -167,7 +167,7 @@ def test_mistakes_are_told(c: DeviceParameters) -> None:
         simulate(c, start, voltage=1, width=1e-9, step=1e-9)
 
 
-@pytest.mark.parametrize("stability", [4.0, 6.0])
+@pytest.mark.parametrize("stability", [4.0, pytest.param(6.0, marks=pytest.mark.slow)])
 def test_retention_against_the_fokker_planck_eigenvalue(
     c: DeviceParameters, stability: float, seed: int
 ) -> None:
