@@ -17,12 +17,24 @@ from ._reservation import Reservation
 from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
 from ._verify import BadBlock, VerifyReport
-from .conditioning import Conditioning, NoConditioning, Xor, conditioning_from_name
+from .conditioning import (
+    CONDITIONING_NAMES,
+    Conditioning,
+    NoConditioning,
+    Peres,
+    PublicMask,
+    Sha256,
+    Toeplitz,
+    VonNeumann,
+    Xor,
+    conditioning_from_name,
+)
 from .statistics import CellStatistics, PairSums, cell_statistics
 
 __all__ = [
     "BLOCK_DTYPE",
     "CELL_DTYPE",
+    "CONDITIONING_NAMES",
     "EXPORT_FORMS",
     "Accounts",
     "BadBlock",
@@ -38,18 +50,23 @@ __all__ = [
     "NotEnoughBits",
     "OpenLease",
     "PairSums",
+    "Peres",
     "Portion",
     "PrunePolicy",
     "PruneStep",
+    "PublicMask",
     "Range",
     "Recording",
     "Request",
     "Reservation",
     "SalvageReport",
+    "Sha256",
     "SharedCells",
     "Store",
     "StoreError",
+    "Toeplitz",
     "VerifyReport",
+    "VonNeumann",
     "Xor",
     "adopt",
     "cell_statistics",

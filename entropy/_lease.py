@@ -63,7 +63,7 @@ class Portion:
     One portion belongs to one thread at a time; different portions may be read by different threads.
     """
 
-    def __init__(self, lease: "Lease", first: int, bits: int) -> None:
+    def __init__(self, lease: "Places", first: int, bits: int) -> None:
         self._lease = lease
         self._first = first
         self._at = first
@@ -131,7 +131,40 @@ class Portion:
         self._block_left -= bits
 
 
-class Lease:
+class Places:
+    """Where bits are, in order: ranges, and the blocks that hold them."""
+
+    def __init__(self, ranges: Sequence[Range], load: Callable[[str, int], LoadedBlock]) -> None:
+        self._load = load
+        self._ranges = list(ranges)
+        self._starts = [0]
+        for item in ranges:
+            self._starts.append(self._starts[-1] + item.bits)
+
+    @property
+    def bits(self) -> int:
+        """How many bits there are."""
+        return self._starts[-1]
+
+    @property
+    def ranges(self) -> list[Range]:
+        """Where they are, in order: (buffer uuid, first usable bit, bits)."""
+        return list(self._ranges)
+
+    def check_usable(self) -> None:
+        """Raise StoreError where nothing may be read any more."""
+
+    def locate(self, at: int) -> tuple[LoadedBlock, int, int]:
+        """Find the block of bit `at`: (block, bit in it, bits left in block and range)."""
+        index = bisect_right(self._starts, at) - 1
+        item = self._ranges[index]
+        inside = at - self._starts[index]
+        block = self._load(item.buffer, item.first + inside)
+        bit = item.first + inside - block.first_bit
+        return block, bit, min(block.bits - bit, item.bits - inside)
+
+
+class Lease(Places):
     """Bits taken from a store; made by `Store.lease`, a context manager.
 
     Leaving it normally, what was read is consumed and the rest is free again; by any exception, or by never
@@ -147,36 +180,22 @@ class Lease:
         purpose: str,
         withheld: bool,
     ) -> None:
+        super().__init__(taken.ranges, load)
         self._ledger = ledger
-        self._load = load
         self.uuid = taken.uuid
         self.purpose = purpose
         self.withheld = withheld
         self._id, self._lock = taken.id, taken.lock
-        self._ranges = taken.ranges
-        self._starts = [0]
-        for item in taken.ranges:
-            self._starts.append(self._starts[-1] + item.bits)
         self._pid = os.getpid()
         self._over: str | None = None
         self._mutex = threading.Lock()
-        self._main = Portion(self, 0, self._starts[-1])
+        self._main = Portion(self, 0, self.bits)
         self._portions = [self._main]
 
     @property
-    def bits(self) -> int:
-        """How many bits the lease has."""
-        return self._starts[-1]
-
-    @property
     def remaining(self) -> int:
-        """How many of them were neither read nor split off."""
+        """How many of its bits were neither read nor split off."""
         return self._main.remaining
-
-    @property
-    def ranges(self) -> list[Range]:
-        """Where its bits are, in lease order: (buffer uuid, first usable bit, bits)."""
-        return list(self._ranges)
 
     @property
     def read_ranges(self) -> list[Range]:
@@ -239,15 +258,6 @@ class Lease:
                 f"lease {self.uuid} belongs to process {self._pid} and this is a forked child: "
                 "start it anew (the start method 'spawn') and take a lease of its own there"
             )
-
-    def locate(self, at: int) -> tuple[LoadedBlock, int, int]:
-        """Find the block of the lease's bit `at`: (block, bit in it, bits left in block and range)."""
-        index = bisect_right(self._starts, at) - 1
-        item = self._ranges[index]
-        inside = at - self._starts[index]
-        block = self._load(item.buffer, item.first + inside)
-        bit = item.first + inside - block.first_bit
-        return block, bit, min(block.bits - bit, item.bits - inside)
 
     def _end(self, *, burn: bool) -> None:
         if self._pid != os.getpid():

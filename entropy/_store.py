@@ -17,12 +17,13 @@ from typing import Any, Self
 import numpy as np
 
 from ._errors import NotEnoughBits, StoreError
-from ._lease import Lease, Piece, gather
+from ._lease import Lease, Places, Portion
 from ._ledger import DELETED, Accounts, BufferRecord, OpenLease, TakenBits, writer_lock
 from ._ledger_ranges import News
 from ._locks import is_free
 from ._opening import check_stamp, open_ledger
 from ._prune import PrunePolicy, PruneStep, carry_out, plan
+from ._ranges import Range
 from ._reader import BlockCache, BufferReader, LoadedBlock
 from ._recording import Recording
 from ._requests import Request, Ticket, needed
@@ -339,17 +340,16 @@ class Store:
 
         Returns packed uint8, padded with zeros. Raises StoreError where a range is not there or is damaged.
         """
-        pieces: list[Piece] = []
-        total = 0
-        for buffer, first, bits in ranges:
-            total += bits
-            while bits:
-                block = self._load_at(buffer, first)
-                inside = first - block.first_bit
-                count = min(bits, block.bits - inside)
-                pieces.append((block, inside, count))
-                first, bits = first + count, bits - count
-        return gather(pieces, total)
+        recorded = self.recorded(ranges)
+        return recorded.read(recorded.bits)
+
+    def recorded(self, ranges: Iterable[tuple[str, int, int]]) -> Portion:
+        """Give a reader of the bits of (buffer uuid, first usable bit, bits), for replay; does no accounting.
+
+        It reads as a lease of those bits does, through a conditioning too.
+        """
+        places = Places([Range(*item) for item in ranges], self._load_at)
+        return Portion(places, 0, places.bits)
 
     def withhold(self, buffer: str, first: int, bits: int, *, verdict: str) -> int:
         """Withhold the free bits of a range from ordinary leases; returns how many there were.
