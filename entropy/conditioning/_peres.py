@@ -6,7 +6,6 @@ from functools import cache
 
 import numba
 import numpy as np
-from numba.typed import List
 
 from .._errors import NotEnoughBits
 from .._lease import BitReader, Piece, gather
@@ -116,10 +115,12 @@ def extract(pieces: Sequence[Piece], depth: int) -> tuple[np.ndarray, int]:
     """
     nodes = 2**depth - 1
     total = sum(bits for _, _, bits in pieces)
-    out = [np.empty(total // 2 ** (_level(node) + 4) + 16, np.uint8) for node in range(nodes)]
-    # of each node: bytes written, and the bits that fill no byte yet: how many and which
+    room = [total // 2 ** (_level(node) + 4) + 16 for node in range(nodes)]  # bytes
+    starts = np.concatenate([[0], np.cumsum(room)])
+    out = np.empty(starts[-1], np.uint8)
+    # of each node: its next byte, and the bits that fill no byte yet: how many and which
     at = np.zeros((nodes, 3), np.int64)
-    outputs = List(out)
+    at[:, 0] = starts[:-1]
     state = np.zeros(
         (0, 0, 2), np.uint64
     )  # of each 64 cells and node: which wait for a partner, and their outcomes
@@ -130,8 +131,8 @@ def extract(pieces: Sequence[Piece], depth: int) -> tuple[np.ndarray, int]:
         end = (block.buffer, block.cells, block.first_bit + first + bits)
         if bits:
             outcomes, usable, position, positions = _in_place((block, first, bits))
-            _feed(outcomes, usable, position, positions, block.cells, state, outputs, at, *_compression())
-    return _gather_nodes(out, at)
+            _feed(outcomes, usable, position, positions, block.cells, state, out, at, *_compression())
+    return _gather_nodes(out, starts, at)
 
 
 def _level(node: int) -> int:
@@ -181,9 +182,8 @@ def _load(words, offset):  # pragma: no cover
 
 
 @numba.njit(cache=True, nogil=True)
-def _emit(bits, mask, node, outputs, at, counts, kept):  # pragma: no cover
+def _emit(bits, mask, node, out, at, counts, kept):  # pragma: no cover
     """Append those bits of a word that the mask names to the output of a node."""
-    out = outputs[node]
     size, pending, rest = at[node, 0], at[node, 1], at[node, 2]
     for shift in range(56, -1, -8):
         chosen = (mask >> np.uint64(shift)) & np.uint64(255)
@@ -200,7 +200,7 @@ def _emit(bits, mask, node, outputs, at, counts, kept):  # pragma: no cover
 
 
 @numba.njit(cache=True, nogil=True)
-def _feed(outcomes, usable, position, positions, cells, state, outputs, at, counts, kept):  # pragma: no cover
+def _feed(outcomes, usable, position, positions, cells, state, out, at, counts, kept):  # pragma: no cover
     """Feed outcomes at `positions` positions from `position` on to the extractor of every cell, 64 cells at a time."""
     nodes = state.shape[1]
     ones = ~np.uint64(0)
@@ -235,7 +235,7 @@ def _feed(outcomes, usable, position, positions, cells, state, outputs, at, coun
                     continue
                 differ = (old ^ x) & paired
                 if differ:
-                    _emit(old, differ, node, outputs, at, counts, kept)
+                    _emit(old, differ, node, out, at, counts, kept)
                 if 2 * node + 2 < nodes:
                     alike = paired & ~differ
                     if alike:
@@ -245,13 +245,13 @@ def _feed(outcomes, usable, position, positions, cells, state, outputs, at, coun
                     top += 1
 
 
-def _gather_nodes(out: list[np.ndarray], at: np.ndarray) -> tuple[np.ndarray, int]:
+def _gather_nodes(out: np.ndarray, starts: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, int]:
     parts: list[tuple[np.ndarray, int]] = []
-    for node in _order(len(out)):
-        size, pending, rest = (int(x) for x in at[node])
+    for node in _order(len(at)):
+        start, (end, pending, rest) = int(starts[node]), (int(x) for x in at[node])
         if pending:
-            out[node][size] = (rest << (8 - pending)) & 0xFF
-        parts.append((out[node][: size + (pending > 0)], 8 * size + pending))
+            out[end] = (rest << (8 - pending)) & 0xFF
+        parts.append((out[start : end + (pending > 0)], 8 * (end - start) + pending))
     return _join(parts), sum(bits for _, bits in parts)
 
 
