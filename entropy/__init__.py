@@ -3,7 +3,8 @@
 Each usable bit of a store is free, leased, consumed, burned or withheld, and is handed out at most once.
 """
 
-from ._errors import DamagedLedger, NotEnoughBits, SharedCells, StoreError
+from ._assessments import Assessment
+from ._errors import DamagedLedger, NotAssessed, NotEnoughBits, SharedCells, StoreError
 from ._export import EXPORT_FORMS, export_bits, move_blocks
 from ._format import BLOCK_DTYPE, CELL_DTYPE
 from ._lease import BitReader, Lease, Portion
@@ -37,6 +38,7 @@ __all__ = [
     "CONDITIONING_NAMES",
     "EXPORT_FORMS",
     "Accounts",
+    "Assessment",
     "BadBlock",
     "BitReader",
     "BlockCommit",
@@ -47,6 +49,7 @@ __all__ = [
     "FollowedBlock",
     "Lease",
     "NoConditioning",
+    "NotAssessed",
     "NotEnoughBits",
     "OpenLease",
     "PairSums",

@@ -4,7 +4,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from ._errors import NotEnoughBits, StoreError
 from ._ledger import Ledger, TakenBits
 from ._ranges import Range, join_adjacent, slice_ranges
 from ._reader import LoadedBlock
+
+if TYPE_CHECKING:
+    from .conditioning import Conditioning
 
 Piece = tuple[LoadedBlock, int, int]  # block, first bit in it, bits
 
@@ -83,6 +86,11 @@ class Portion:
         return self._end - self._at
 
     @property
+    def min_entropy(self) -> float | None:
+        """What its lease claims of a raw bit; None: nothing."""
+        return self._lease.min_entropy
+
+    @property
     def ranges(self) -> list[Range]:
         """Where its bits are: (buffer uuid, first usable bit, bits)."""
         return slice_ranges(self._lease.ranges, self._first, self._end - self._first)
@@ -134,6 +142,8 @@ class Portion:
 class Places:
     """Where bits are, in order: ranges, and the blocks that hold them."""
 
+    min_entropy: float | None = None
+
     def __init__(self, ranges: Sequence[Range], load: Callable[[str, int], LoadedBlock]) -> None:
         self._load = load
         self._ranges = list(ranges)
@@ -169,6 +179,9 @@ class Lease(Places):
 
     Leaving it normally, what was read is consumed and the rest is free again; by any exception, or by never
     leaving it (collected, killed), all of it is burned. A forked child cannot read from it.
+
+    `min_entropy`: what it claims of a raw bit, supported by assessments; None: nothing. `conditioning`: what
+    `read_conditioned` reads through; None: nobody chose one.
     """
 
     def __init__(
@@ -186,6 +199,8 @@ class Lease(Places):
         self.purpose = purpose
         self.withheld = withheld
         self._id, self._lock = taken.id, taken.lock
+        self.min_entropy: float | None = None
+        self.conditioning: Conditioning | None = None
         self._pid = os.getpid()
         self._over: str | None = None
         self._mutex = threading.Lock()
@@ -214,6 +229,18 @@ class Lease(Places):
     def read_pieces(self, bits: int) -> list[Piece]:
         """Read the next `bits` bits as (block, first bit in it, bits); raises as `read` does."""
         return self._main.read_pieces(bits)
+
+    def read_conditioned(self, bits: int) -> np.ndarray:
+        """Read raw bits through the lease's conditioning, to `bits` conditioned ones; packed uint8.
+
+        Raises StoreError where none was chosen for the lease or its store, and as the conditioning does.
+        """
+        if self.conditioning is None:
+            raise StoreError(
+                "no conditioning was chosen: name one when the lease is taken, or set the store's by "
+                "'memtj store conditioning'"
+            )
+        return self.conditioning.read(self, bits)
 
     def split(self, parts: int, bits_each: int) -> list[Portion]:
         """Split off `parts` portions of `bits_each` bits, one after the other in lease order.

@@ -49,7 +49,7 @@ class Source(Protocol):
 
 
 class LeaseSource:
-    """The bits of a lease, through a conditioning (XOR of two by default).
+    """The bits of a lease, through a conditioning (the lease's own, or the XOR of two, by default).
 
     `simulated` says whether they come from a simulated array, for the provenance; None where that is not
     known.
@@ -60,7 +60,7 @@ class LeaseSource:
     ) -> None:
         self._lease = lease
         self._simulated = simulated
-        self._conditioning = conditioning if conditioning is not None else _default_conditioning()
+        self._conditioning = conditioning or lease.conditioning or _default_conditioning()
         self._ahead = np.empty(0, np.uint8)
         self.name = f"lease, {self._conditioning.name}"
 
@@ -358,10 +358,21 @@ def _lease_provenance(
     lease: Lease | Portion, conditioning: Conditioning, simulated: bool | None
 ) -> dict[str, Any]:
     ranges = [[str(buffer), int(first), int(bits)] for buffer, first, bits in lease.read_ranges]
+    claim = {} if lease.min_entropy is None else {"min_entropy": _credit(lease.min_entropy, conditioning)}
     return {
+        **claim,
         "source": "lease",
         "conditioning": conditioning.name,
         "simulated": simulated,
         "ranges": ranges,
         "bits": sum(r[2] for r in ranges),
+    }
+
+
+def _credit(claimed: float, conditioning: Conditioning) -> dict[str, float]:
+    """Say what a claim of raw bits is worth after conditioning, without and with independence; per bit."""
+    return {
+        "raw": claimed,
+        "noise": conditioning.output_min_entropy(claimed),
+        "noise_if_independent": conditioning.output_min_entropy(claimed, independent=True),
     }
