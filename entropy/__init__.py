@@ -3,7 +3,8 @@
 Each usable bit of a store is free, leased, consumed, burned or withheld, and is handed out at most once.
 """
 
-from ._errors import DamagedLedger, NotEnoughBits, SharedCells, StoreError
+from ._assessments import Assessment
+from ._errors import DamagedLedger, NotAssessed, NotEnoughBits, SharedCells, StoreError
 from ._export import EXPORT_FORMS, export_bits, move_blocks
 from ._format import BLOCK_DTYPE, CELL_DTYPE
 from ._lease import BitReader, Lease, Portion
@@ -17,14 +18,27 @@ from ._reservation import Reservation
 from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
 from ._verify import BadBlock, VerifyReport
-from .conditioning import Conditioning, NoConditioning, Xor, conditioning_from_name
+from .conditioning import (
+    CONDITIONING_NAMES,
+    Conditioning,
+    NoConditioning,
+    Peres,
+    PublicMask,
+    Sha256,
+    Toeplitz,
+    VonNeumann,
+    Xor,
+    conditioning_from_name,
+)
 from .statistics import CellStatistics, PairSums, cell_statistics
 
 __all__ = [
     "BLOCK_DTYPE",
     "CELL_DTYPE",
+    "CONDITIONING_NAMES",
     "EXPORT_FORMS",
     "Accounts",
+    "Assessment",
     "BadBlock",
     "BitReader",
     "BlockCommit",
@@ -35,21 +49,27 @@ __all__ = [
     "FollowedBlock",
     "Lease",
     "NoConditioning",
+    "NotAssessed",
     "NotEnoughBits",
     "OpenLease",
     "PairSums",
+    "Peres",
     "Portion",
     "PrunePolicy",
     "PruneStep",
+    "PublicMask",
     "Range",
     "Recording",
     "Request",
     "Reservation",
     "SalvageReport",
+    "Sha256",
     "SharedCells",
     "Store",
     "StoreError",
+    "Toeplitz",
     "VerifyReport",
+    "VonNeumann",
     "Xor",
     "adopt",
     "cell_statistics",

@@ -23,8 +23,26 @@ class NotEnoughBits(StoreError):
         self.available = available
         self.what = what
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         return type(self), (self.wanted, self.available, self.what)
+
+
+class NotAssessed(NotEnoughBits):
+    """Too few bits are in buffers whose assessment supports the min-entropy that was claimed.
+
+    `min_entropy`: the claim, bits a raw bit.
+    """
+
+    def __init__(self, wanted: int, available: int, min_entropy: float, assessed: str) -> None:
+        super().__init__(wanted, available, assessed)
+        self.args = (
+            f"{wanted:,} bits of min-entropy {min_entropy:g} were wanted and {available:,} are free in buffers that "
+            f"were assessed so high ({assessed}); run 'memtj assess', record more, or claim less",
+        )
+        self.min_entropy = min_entropy
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.wanted, self.available, self.min_entropy, self.what)
 
 
 class SharedCells(StoreError):

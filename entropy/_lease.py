@@ -4,7 +4,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from ._errors import NotEnoughBits, StoreError
 from ._ledger import Ledger, TakenBits
 from ._ranges import Range, join_adjacent, slice_ranges
 from ._reader import LoadedBlock
+
+if TYPE_CHECKING:
+    from .conditioning import Conditioning
 
 Piece = tuple[LoadedBlock, int, int]  # block, first bit in it, bits
 
@@ -63,7 +66,7 @@ class Portion:
     One portion belongs to one thread at a time; different portions may be read by different threads.
     """
 
-    def __init__(self, lease: "Lease", first: int, bits: int) -> None:
+    def __init__(self, lease: "Places", first: int, bits: int) -> None:
         self._lease = lease
         self._first = first
         self._at = first
@@ -81,6 +84,11 @@ class Portion:
     def remaining(self) -> int:
         """How many of them were not read yet."""
         return self._end - self._at
+
+    @property
+    def min_entropy(self) -> float | None:
+        """What its lease claims of a raw bit; None: nothing."""
+        return self._lease.min_entropy
 
     @property
     def ranges(self) -> list[Range]:
@@ -131,11 +139,49 @@ class Portion:
         self._block_left -= bits
 
 
-class Lease:
+class Places:
+    """Where bits are, in order: ranges, and the blocks that hold them."""
+
+    min_entropy: float | None = None
+
+    def __init__(self, ranges: Sequence[Range], load: Callable[[str, int], LoadedBlock]) -> None:
+        self._load = load
+        self._ranges = list(ranges)
+        self._starts = [0]
+        for item in ranges:
+            self._starts.append(self._starts[-1] + item.bits)
+
+    @property
+    def bits(self) -> int:
+        """How many bits there are."""
+        return self._starts[-1]
+
+    @property
+    def ranges(self) -> list[Range]:
+        """Where they are, in order: (buffer uuid, first usable bit, bits)."""
+        return list(self._ranges)
+
+    def check_usable(self) -> None:
+        """Raise StoreError where nothing may be read any more."""
+
+    def locate(self, at: int) -> tuple[LoadedBlock, int, int]:
+        """Find the block of bit `at`: (block, bit in it, bits left in block and range)."""
+        index = bisect_right(self._starts, at) - 1
+        item = self._ranges[index]
+        inside = at - self._starts[index]
+        block = self._load(item.buffer, item.first + inside)
+        bit = item.first + inside - block.first_bit
+        return block, bit, min(block.bits - bit, item.bits - inside)
+
+
+class Lease(Places):
     """Bits taken from a store; made by `Store.lease`, a context manager.
 
     Leaving it normally, what was read is consumed and the rest is free again; by any exception, or by never
     leaving it (collected, killed), all of it is burned. A forked child cannot read from it.
+
+    `min_entropy`: what it claims of a raw bit, supported by assessments; None: nothing. `conditioning`: what
+    `read_conditioned` reads through; None: nobody chose one.
     """
 
     def __init__(
@@ -147,36 +193,24 @@ class Lease:
         purpose: str,
         withheld: bool,
     ) -> None:
+        super().__init__(taken.ranges, load)
         self._ledger = ledger
-        self._load = load
         self.uuid = taken.uuid
         self.purpose = purpose
         self.withheld = withheld
         self._id, self._lock = taken.id, taken.lock
-        self._ranges = taken.ranges
-        self._starts = [0]
-        for item in taken.ranges:
-            self._starts.append(self._starts[-1] + item.bits)
+        self.min_entropy: float | None = None
+        self.conditioning: Conditioning | None = None
         self._pid = os.getpid()
         self._over: str | None = None
         self._mutex = threading.Lock()
-        self._main = Portion(self, 0, self._starts[-1])
+        self._main = Portion(self, 0, self.bits)
         self._portions = [self._main]
 
     @property
-    def bits(self) -> int:
-        """How many bits the lease has."""
-        return self._starts[-1]
-
-    @property
     def remaining(self) -> int:
-        """How many of them were neither read nor split off."""
+        """How many of its bits were neither read nor split off."""
         return self._main.remaining
-
-    @property
-    def ranges(self) -> list[Range]:
-        """Where its bits are, in lease order: (buffer uuid, first usable bit, bits)."""
-        return list(self._ranges)
 
     @property
     def read_ranges(self) -> list[Range]:
@@ -195,6 +229,18 @@ class Lease:
     def read_pieces(self, bits: int) -> list[Piece]:
         """Read the next `bits` bits as (block, first bit in it, bits); raises as `read` does."""
         return self._main.read_pieces(bits)
+
+    def read_conditioned(self, bits: int) -> np.ndarray:
+        """Read raw bits through the lease's conditioning, to `bits` conditioned ones; packed uint8.
+
+        Raises StoreError where none was chosen for the lease or its store, and as the conditioning does.
+        """
+        if self.conditioning is None:
+            raise StoreError(
+                "no conditioning was chosen: name one when the lease is taken, or set the store's by "
+                "'memtj store conditioning'"
+            )
+        return self.conditioning.read(self, bits)
 
     def split(self, parts: int, bits_each: int) -> list[Portion]:
         """Split off `parts` portions of `bits_each` bits, one after the other in lease order.
@@ -239,15 +285,6 @@ class Lease:
                 f"lease {self.uuid} belongs to process {self._pid} and this is a forked child: "
                 "start it anew (the start method 'spawn') and take a lease of its own there"
             )
-
-    def locate(self, at: int) -> tuple[LoadedBlock, int, int]:
-        """Find the block of the lease's bit `at`: (block, bit in it, bits left in block and range)."""
-        index = bisect_right(self._starts, at) - 1
-        item = self._ranges[index]
-        inside = at - self._starts[index]
-        block = self._load(item.buffer, item.first + inside)
-        bit = item.first + inside - block.first_bit
-        return block, bit, min(block.bits - bit, item.bits - inside)
 
     def _end(self, *, burn: bool) -> None:
         if self._pid != os.getpid():

@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from . import _assessments as assessments
 from . import _ledger_ranges as ranges_of
 from . import _requests as queue
+from ._assessments import Assessment
 from ._errors import DamagedLedger, NotEnoughBits, StoreError
 from ._ledger_ranges import BURNED, CONSUMED, FREE, LEASED, WITHHELD, News
 from ._ledger_schema import (
@@ -223,9 +225,7 @@ class Ledger:
                 make_tables(db)
                 db.executemany("INSERT INTO meta VALUES (?, ?)", list(stamp.items()))
             version = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0]
-            if version == "1":
-                bring_up_to_date(db)
-                version = str(LEDGER_VERSION)
+            version = bring_up_to_date(db, version)
             if version == str(LEDGER_VERSION):
                 self._refuse_foreign(db)
         if version != str(LEDGER_VERSION):
@@ -381,11 +381,13 @@ class Ledger:
         *,
         news: Sequence[News] = (),
         ticket: Ticket | None = None,
+        min_entropy: float | None = None,
     ) -> TakenBits:
         """Take `bits` in one transaction, after entering the `news`.
 
         Bits that those before `ticket` were promised are left to them; without a ticket one comes last. Bits
-        whose file is missing are not taken. Raises NotEnoughBits, having taken nothing.
+        whose file is missing are not taken; with `min_entropy`, only those of buffers that were assessed so high.
+        Raises NotEnoughBits, having taken nothing.
         """
         with self._writing() as db:
             for item in news:
@@ -393,8 +395,10 @@ class Ledger:
             self._forget_dead(db)
             if not withheld:
                 self._leave_promised(db, bits, ticket)
-            chosen = ranges_of.pick(db, bits, WITHHELD if withheld else FREE, self._is_there)
+            chosen = ranges_of.pick(db, bits, WITHHELD if withheld else FREE, self._is_there, min_entropy)
             taken = self._take(db, chosen, purpose, withheld, ticket)
+            if min_entropy is not None:
+                db.execute("UPDATE leases SET min_entropy = ? WHERE id = ?", (min_entropy, taken.id))
         return taken
 
     def lease_exactly(self, buffer: BufferRecord, first: int, bits: int, purpose: str) -> TakenBits:
@@ -506,10 +510,14 @@ class Ledger:
 
     # --- requests
 
-    def reserve(self, bits: int, purpose: str, coming: float) -> Ticket:
-        """Promise `bits` out of what is free and what is `coming`; raises NotEnoughBits where that is too little."""
+    def reserve(self, bits: int, purpose: str, coming: float, min_entropy: float | None = None) -> Ticket:
+        """Promise `bits` out of what is free and what is `coming`; raises NotEnoughBits where that is too little.
+
+        With `min_entropy` so many must be free in buffers that were assessed so high.
+        """
         with self._writing() as db:
             self._forget_dead(db)
+            ranges_of.refuse_unsupported(db, bits, FREE, min_entropy)
             before = queue.alive(db, self.locks)
             there = ranges_of.total(db, FREE) - sum(item.outstanding for item in before)
             if there + coming < bits:
@@ -536,13 +544,30 @@ class Ledger:
         with self._reading() as db:
             return queue.alive(db, self.locks)
 
-    def might_serve(self, bits: int, ticket: Ticket) -> bool:
+    def might_serve(self, bits: int, ticket: Ticket, min_entropy: float | None = None) -> bool:
         """Whether it is worth trying to lease `bits`; looks without stopping others."""
         with self._reading() as db:
+            if min_entropy is not None and ranges_of.supported(db, FREE, min_entropy) < bits:
+                return False
             before = queue.ahead(queue.alive(db, self.locks), ticket.id)
             return ranges_of.total(db, FREE) - sum(item.outstanding for item in before) >= bits
 
-    # --- verdicts
+    # --- assessments and verdicts
+
+    def assess(self, buffer: int, min_entropy: float, bits: int, basis: str) -> None:
+        """Append an assessment of a buffer's raw bits."""
+        with self._writing() as db:
+            assessments.record(db, buffer, min_entropy, bits, basis, now())
+
+    def assessments(self) -> list[Assessment]:
+        """List all assessments in the order of their making."""
+        with self._reading() as db:
+            return assessments.every(db)
+
+    def assessed(self) -> dict[int, float]:
+        """Give the min-entropy that counts of each buffer that was assessed, by the buffer's number."""
+        with self._reading() as db:
+            return assessments.lowest(db)
 
     def withhold(self, buffer: int, first: int, bits: int, verdict: str) -> int:
         """Withhold the free bits of a range; returns how many there were."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._errors import DamagedLedger, NotEnoughBits
+from ._assessments import SUPPORTED, describe
+from ._errors import DamagedLedger, NotAssessed, NotEnoughBits
 from ._ranges import Range, choose, join_adjacent, subtract
 
 FREE, LEASED, CONSUMED, BURNED, WITHHELD = "free", "leased", "consumed", "burned", "withheld"
@@ -86,16 +87,38 @@ def total(db: sqlite3.Connection, state: str) -> int:
     return db.execute("SELECT COALESCE(SUM(bits), 0) FROM ranges WHERE state = ?", (state,)).fetchone()[0]
 
 
+def supported(db: sqlite3.Connection, state: str, min_entropy: float) -> int:
+    """Sum the bits of a state in buffers that were assessed at `min_entropy` or more."""
+    return db.execute(
+        f"SELECT COALESCE(SUM(bits), 0) FROM ranges WHERE state = ? AND buffer IN ({SUPPORTED})",
+        (state, min_entropy),
+    ).fetchone()[0]
+
+
+def refuse_unsupported(db: sqlite3.Connection, wanted: int, state: str, min_entropy: float | None) -> None:
+    """Raise NotAssessed where a claim of `min_entropy` is not supported for `wanted` bits of a state."""
+    if min_entropy is not None:
+        there = supported(db, state, min_entropy)
+        if there < wanted:
+            raise NotAssessed(wanted, there, min_entropy, describe(db, state))
+
+
 def pick(
-    db: sqlite3.Connection, wanted: int, state: str, there: Callable[[str], bool]
+    db: sqlite3.Connection,
+    wanted: int,
+    state: str,
+    there: Callable[[str], bool],
+    min_entropy: float | None = None,
 ) -> list[tuple[int, Range]]:
     """Choose `wanted` bits of a state, in files that are `there` (asked by name); (buffer's id, range) each.
 
-    One range that holds them all is preferred; raises NotEnoughBits where there are not so many.
+    One range that holds them all is preferred; raises NotEnoughBits where there are not so many, NotAssessed
+    where they are not in buffers that were assessed at `min_entropy` or more.
     """
+    refuse_unsupported(db, wanted, state, min_entropy)
     gone: set[str] = set()
     while True:
-        chosen = _pick_outside(db, wanted, state, gone)
+        chosen = _pick_outside(db, wanted, state, gone, min_entropy)
         missing = {file for _, file, _ in chosen if not there(file)}
         if not missing:
             return [(buffer, item) for buffer, _, item in chosen]
@@ -103,15 +126,17 @@ def pick(
 
 
 def _pick_outside(
-    db: sqlite3.Connection, wanted: int, state: str, gone: Collection[str]
+    db: sqlite3.Connection, wanted: int, state: str, gone: Collection[str], min_entropy: float | None
 ) -> list[tuple[int, str, Range]]:
     known: dict[str, tuple[int, str]] = {}
+    claim = "" if min_entropy is None else f"AND r.buffer IN ({SUPPORTED})"
+    claimed = () if min_entropy is None else (min_entropy,)
 
     def ranges(condition: str, *values: int) -> Iterator[Range]:
         for buffer, name, file, first, bits in db.execute(
             "SELECT r.buffer, b.uuid, b.file, r.first, r.bits FROM ranges AS r "
-            f"JOIN buffers AS b ON b.id = r.buffer WHERE r.state = ? {condition} ORDER BY r.buffer, r.first",
-            (state, *values),
+            f"JOIN buffers AS b ON b.id = r.buffer WHERE r.state = ? {claim} {condition} ORDER BY r.buffer, r.first",
+            (state, *claimed, *values),
         ):
             if file not in gone:
                 known[name] = (buffer, file)

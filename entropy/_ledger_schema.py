@@ -4,7 +4,7 @@ import functools
 import sqlite3
 import uuid
 
-LEDGER_VERSION = 2
+LEDGER_VERSION = 3
 
 _VERSION_1 = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -50,19 +50,34 @@ DROP INDEX ranges_by_state;
 CREATE INDEX ranges_by_state ON ranges (state, buffer, first, bits);
 """
 
+# What was found of a buffer's raw bits. `leases.min_entropy`: what the lease claims, NULL where it claims nothing.
+_VERSION_3 = """
+ALTER TABLE leases ADD COLUMN min_entropy REAL;
+CREATE TABLE assessments (
+    id INTEGER PRIMARY KEY, time TEXT NOT NULL, buffer INTEGER NOT NULL, min_entropy REAL NOT NULL,
+    bits INTEGER NOT NULL, basis TEXT NOT NULL);
+CREATE INDEX assessments_by_buffer ON assessments (buffer);
+"""
+_UPGRADES = {"1": (_VERSION_2, _VERSION_3), "2": (_VERSION_3,)}
+
 
 def make_tables(db: sqlite3.Connection) -> None:
     """Make the tables of a new ledger; inside a transaction."""
     _run(db, _VERSION_1)
     _run(db, _VERSION_2)
+    _run(db, _VERSION_3)
     db.execute("INSERT INTO meta VALUES ('version', ?)", (str(LEDGER_VERSION),))
     db.execute("INSERT INTO meta VALUES ('uuid', ?)", (str(uuid.uuid4()),))
 
 
-def bring_up_to_date(db: sqlite3.Connection) -> None:
-    """Turn a ledger of version 1 into one of this version; inside a transaction."""
-    _run(db, _VERSION_2)
+def bring_up_to_date(db: sqlite3.Connection, version: str) -> str:
+    """Turn a ledger of an earlier version into one of this version; inside a transaction. Gives the version it has."""
+    if version not in _UPGRADES:
+        return version
+    for statements in _UPGRADES[version]:
+        _run(db, statements)
     db.execute("UPDATE meta SET value = ? WHERE key = 'version'", (str(LEDGER_VERSION),))
+    return str(LEDGER_VERSION)
 
 
 def definitions(db: sqlite3.Connection) -> set[tuple[str, str, str]]:

@@ -1,6 +1,7 @@
 """The store: a folder of buffers and the ledger of their bits."""
 
 import contextlib
+import functools
 import itertools
 import json
 import logging
@@ -16,18 +17,21 @@ from typing import Any, Self
 
 import numpy as np
 
+from ._assessments import Assessment
 from ._errors import NotEnoughBits, StoreError
-from ._lease import Lease, Piece, gather
+from ._lease import Lease, Places, Portion
 from ._ledger import DELETED, Accounts, BufferRecord, OpenLease, TakenBits, writer_lock
 from ._ledger_ranges import News
 from ._locks import is_free
 from ._opening import check_stamp, open_ledger
 from ._prune import PrunePolicy, PruneStep, carry_out, plan
+from ._ranges import Range
 from ._reader import BlockCache, BufferReader, LoadedBlock
 from ._recording import Recording
 from ._requests import Request, Ticket, needed
 from ._reservation import Reservation
 from ._verify import VerifyReport, verify
+from .conditioning import Conditioning, conditioning_from_name
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +45,8 @@ class BufferInfo:
 
     `created`: ISO 8601, UTC; `complete`: its writer closed it properly; `live`: its writer is alive and may
     add blocks; `bits`: usable bits; `ones`: of them 1; `bytes`: in `/bits`; `place`: None in the store's folder,
-    "deleted", or the path of the archived file.
+    "deleted", or the path of the archived file; `min_entropy`: of a raw bit, by the lowest assessment, None where
+    there was none.
     """
 
     uuid: str
@@ -58,6 +63,7 @@ class BufferInfo:
     bytes: int
     conditioning: str
     place: str | None
+    min_entropy: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,16 +167,35 @@ class Store:
         self._recordings.add(recording)
         return recording
 
-    def lease(self, bits: int, *, purpose: str, wait: float | None = None, withheld: bool = False) -> Lease:
-        """Take `bits` bits that nobody else will ever read.
+    def lease(
+        self,
+        bits: int,
+        *,
+        purpose: str,
+        wait: float | None = None,
+        withheld: bool = False,
+        min_entropy: float | None = None,
+        conditioning: Conditioning | str | None = None,
+    ) -> Lease:
+        """Take `bits` recorded bits that nobody else will ever read.
 
         `purpose` is kept in the ledger; `wait`: seconds to wait for recordings (running, or yet to start) to
         bring enough, in a queue with all others that wait: who asked first is served first, and who does not wait
         gets what the queue leaves. `withheld=True` takes withheld bits and only those. Ranges begin on bytes where
         possible. Raises NotEnoughBits, saying how many were to be had, once `wait` is over.
+
+        `min_entropy` claims so much of every raw bit, and only bits of buffers whose assessments (`credit`) support
+        that are taken; raises NotAssessed where there are too few. `conditioning`, or its name: what
+        `Lease.read_conditioned` reads through, the store's own (`set_conditioning`) by default.
         """
         self._check_open()
-        return self._take(bits, purpose, wait, withheld=withheld)
+        chosen = conditioning_from_name(conditioning) if isinstance(conditioning, str) else conditioning
+        if withheld and min_entropy is not None:
+            raise StoreError("withheld bits support no claim of min-entropy: leave one of the two out")
+        lease = self._take(bits, purpose, wait, withheld=withheld, min_entropy=min_entropy)
+        if chosen is not None:
+            lease.conditioning = chosen
+        return lease
 
     def lease_blocks(self, buffer: str, first: int, last: int, *, purpose: str) -> Lease:
         """Take all bits of the blocks `first` to `last` (inclusive) of a buffer.
@@ -190,18 +215,23 @@ class Store:
             raise StoreError(f"blocks {first} to {last} of {record.file} hold no usable bit: choose others")
         return self._lease_of(self._ledger.lease_exactly(record, at, end - at, purpose), purpose)
 
-    def reserve(self, bits: int, *, purpose: str, live: bool = True) -> Reservation:
+    def reserve(
+        self, bits: int, *, purpose: str, live: bool = True, min_entropy: float | None = None
+    ) -> Reservation:
         """Have `bits` bits promised, out of what is free and, if `live`, what running recordings will still bring.
 
         Says at once whether that can be met: raises NotEnoughBits where it cannot. A recording without an end
-        is taken at its word. The bits are leased from the reservation, piece by piece.
+        is taken at its word. The bits are leased from the reservation, piece by piece. With `min_entropy` they must
+        be free by now in buffers that were assessed so high (raises NotAssessed), and its leases claim it.
         """
         if bits < 1:
             raise ValueError("a reservation has at least one bit")
         self._check_open()
         self._follow()
-        ticket = self._ledger.reserve(bits, purpose, self._ledger.expected() if live else 0)
-        reservation = Reservation(self._ledger, self._take, ticket, bits, purpose)
+        _check_claim(min_entropy)
+        ticket = self._ledger.reserve(bits, purpose, self._ledger.expected() if live else 0, min_entropy)
+        take = functools.partial(self._take, min_entropy=min_entropy)
+        reservation = Reservation(self._ledger, take, ticket, bits, purpose)
         self._reservations.add(reservation)
         return reservation
 
@@ -234,25 +264,34 @@ class Store:
         ticket: Ticket | None = None,
         *,
         withheld: bool = False,
+        min_entropy: float | None = None,
     ) -> Lease:
         if bits < 1:
             raise ValueError("a lease has at least one bit")
+        _check_claim(min_entropy)
         self._check_open()
         if not self._ledger_checked:
             self._ledger.check()
             self._ledger_checked = True
-        news = self._news()
         try:
-            taken = self._ledger.lease(bits, purpose, withheld, news=news, ticket=ticket)
+            taken = self._ledger.lease(
+                bits, purpose, withheld, news=self._news(), ticket=ticket, min_entropy=min_entropy
+            )
         except NotEnoughBits:
             self._follow()  # what is there was rolled back with the lease
             if not wait:
                 raise
-            taken = self._wait_for(bits, purpose, time.monotonic() + wait, ticket, withheld)
-        return self._lease_of(taken, purpose, withheld=withheld)
+            taken = self._wait_for(bits, purpose, time.monotonic() + wait, ticket, withheld, min_entropy)
+        return self._lease_of(taken, purpose, withheld=withheld, min_entropy=min_entropy)
 
     def _wait_for(
-        self, bits: int, purpose: str, deadline: float, ticket: Ticket | None, withheld: bool
+        self,
+        bits: int,
+        purpose: str,
+        deadline: float,
+        ticket: Ticket | None,
+        withheld: bool,
+        min_entropy: float | None,
     ) -> TakenBits:
         own = ticket or self._ledger.wait_in_line(bits, purpose)
         try:
@@ -266,9 +305,11 @@ class Store:
                 time.sleep(max(min(left, pause), 0))
                 news = self._news()
                 fresh = sum(item.fresh_bits for item in news)
-                if left <= 0 or withheld or self._ledger.might_serve(bits - fresh, own):
+                if left <= 0 or withheld or self._ledger.might_serve(bits - fresh, own, min_entropy):
                     try:
-                        return self._ledger.lease(bits, purpose, withheld, news=news, ticket=own)
+                        return self._ledger.lease(
+                            bits, purpose, withheld, news=news, ticket=own, min_entropy=min_entropy
+                        )
                     except NotEnoughBits:
                         if left <= 0:
                             raise
@@ -281,8 +322,11 @@ class Store:
             else:
                 self._ledger.set_waiting(ticket, 0)
 
-    def _lease_of(self, taken: TakenBits, purpose: str, *, withheld: bool = False) -> Lease:
+    def _lease_of(
+        self, taken: TakenBits, purpose: str, *, withheld: bool = False, min_entropy: float | None = None
+    ) -> Lease:
         lease = Lease(self._ledger, self._load_leased, taken, purpose=purpose, withheld=withheld)
+        lease.min_entropy, lease.conditioning = min_entropy, self.conditioning
         self._leases.add(lease)
         return lease
 
@@ -297,7 +341,8 @@ class Store:
         """List the buffers in the order in which they were begun, live ones as they are by now."""
         self._check_open()
         self._follow()
-        return [self._info(record) for record in self._ledger.buffers()]
+        assessed = self._ledger.assessed()
+        return [self._info(record, assessed.get(record.id)) for record in self._ledger.buffers()]
 
     def rows(self, buffer: str) -> np.ndarray:
         """Give the committed block rows of a buffer; BLOCK_DTYPE, (blocks,)."""
@@ -340,17 +385,43 @@ class Store:
 
         Returns packed uint8, padded with zeros. Raises StoreError where a range is not there or is damaged.
         """
-        pieces: list[Piece] = []
-        total = 0
-        for buffer, first, bits in ranges:
-            total += bits
-            while bits:
-                block = self._load_at(buffer, first)
-                inside = first - block.first_bit
-                count = min(bits, block.bits - inside)
-                pieces.append((block, inside, count))
-                first, bits = first + count, bits - count
-        return gather(pieces, total)
+        recorded = self.recorded(ranges)
+        return recorded.read(recorded.bits)
+
+    def recorded(self, ranges: Iterable[tuple[str, int, int]]) -> Portion:
+        """Give a reader of the bits of (buffer uuid, first usable bit, bits), for replay; does no accounting.
+
+        It reads as a lease of those bits does, through a conditioning too.
+        """
+        places = Places([Range(*item) for item in ranges], self._load_at)
+        return Portion(places, 0, places.bits)
+
+    def credit(self, buffer: str, min_entropy: float, *, bits: int, basis: str) -> None:
+        """Note in the ledger that an assessment found `min_entropy` (0 to 1) in a raw bit of a buffer.
+
+        `bits`: over how many; `basis`: by what, in a sentence. It speaks for the whole buffer, until a lower one.
+        """
+        self._check_open()
+        if not 0 <= min_entropy <= 1 or bits < 1:
+            raise ValueError("an assessment is of one bit at least, and a bit's min-entropy is from 0 to 1")
+        self._ledger.assess(self._record(buffer).id, min_entropy, bits, basis)
+
+    def assessments(self) -> list[Assessment]:
+        """List all assessments in the order of their making; the lowest of a buffer is what counts."""
+        self._check_open()
+        return self._ledger.assessments()
+
+    @property
+    def conditioning(self) -> Conditioning | None:
+        """What leases are read through where they do not say; None where nobody has chosen for this store."""
+        name = self._ledger.meta("conditioning")
+        return None if not name else conditioning_from_name(name)
+
+    def set_conditioning(self, conditioning: Conditioning | str | None) -> None:
+        """Choose what leases are read through where they do not say, by its name too; None: nothing is chosen."""
+        self._check_open()
+        chosen = conditioning_from_name(conditioning) if isinstance(conditioning, str) else conditioning
+        self._ledger.set_meta(conditioning="" if chosen is None else chosen.name)
 
     def withhold(self, buffer: str, first: int, bits: int, *, verdict: str) -> int:
         """Withhold the free bits of a range from ordinary leases; returns how many there were.
@@ -604,7 +675,7 @@ class Store:
         except ValueError:
             raise StoreError(f"{reader.path}: its {name} snapshot cannot be read; restore the file") from None
 
-    def _info(self, record: BufferRecord) -> BufferInfo:
+    def _info(self, record: BufferRecord, min_entropy: float | None) -> BufferInfo:
         live = not record.ended and not is_free(writer_lock(self._ledger.locks, record.recording))
         return BufferInfo(
             uuid=record.uuid,
@@ -621,7 +692,13 @@ class Store:
             bytes=record.bytes,
             conditioning=record.conditioning,
             place=record.place,
+            min_entropy=min_entropy,
         )
+
+
+def _check_claim(min_entropy: float | None) -> None:
+    if min_entropy is not None and not 0 <= min_entropy <= 1:
+        raise ValueError(f"the min-entropy of a bit is a number from 0 to 1, not {min_entropy}")
 
 
 def _pauses() -> Iterator[float]:

@@ -26,7 +26,8 @@ class Bill:
     """What a run reads: pictures × pixels × draws × 32 bits of noise, and so many recorded bits each for
     those.
 
-    `draws` counts the noise tensors of one picture: the first and the random steps.
+    `draws` counts the noise tensors of one picture: the first and the random steps. Where a conditioning's rate
+    varies, `recorded_each` is what must be at hand and not `exact`: what a picture does not read is free again.
     """
 
     pictures: int
@@ -34,6 +35,7 @@ class Bill:
     draws: int
     bits_each: int
     recorded_each: int
+    exact: bool = True
 
     @property
     def bits(self) -> int:
@@ -49,8 +51,11 @@ class Bill:
         k = self.recorded_each / self.bits_each
         return (
             f"{self.pictures} pictures × {self.pixels} pixels × {self.draws} draws × {NORMAL_BITS} bits × "
-            f"{k:g} = "
-            f"{self.recorded:,} recorded bits"
+            + (
+                f"{k:g} = {self.recorded:,} recorded bits"
+                if self.exact
+                else f"about {k:.3g} = at most {self.recorded:,} recorded bits"
+            )
         )
 
 
@@ -67,7 +72,8 @@ def bill(
     draws = count_draws(settings, checkpoint)
     bits_each = pixels * draws * NORMAL_BITS
     recorded_each = bits_each if conditioning is None else conditioning.bits_in(bits_each)
-    return Bill(pictures, pixels, draws, bits_each, recorded_each)
+    exact = conditioning is None or conditioning.fixed_rate
+    return Bill(pictures, pixels, draws, bits_each, recorded_each, exact)
 
 
 def count_draws(settings: SampleSettings, checkpoint: Checkpoint) -> int:

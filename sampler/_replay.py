@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from sampler._checkpoint import Checkpoint, load_checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import NOISE_MAP
 from sampler._sample import Picture, SampleSettings, sample
-from sampler._sources import LeaseSource, Packed, Source, entropy_errors, software_source
+from sampler._sources import Packed, PortionSource, Source, entropy_errors, software_source
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -86,46 +84,16 @@ def _source_again(told: Mapping[str, Any], store: Store | None) -> Source:
         raise SamplerError(f"picture {told['picture']} needs the store that its bits were recorded in")
     from entropy import conditioning_from_name
 
+    bits_each = told["noise_bits"]
     with entropy_errors():
         conditioning = conditioning_from_name(bits["conditioning"])
-        raw = store.read([(buffer, first, count) for buffer, first, count in bits["ranges"]])
-    reader: Any = _Reader(raw, [tuple(r) for r in bits["ranges"]])
-    return LeaseSource(reader, conditioning, simulated=bits.get("simulated"))
-
-
-class _Reader:
-    """The same bits in the place of the lease; that no two of one XOR share a cell was checked when it was
-    made.
-    """
-
-    def __init__(self, raw: Packed, ranges: list[tuple[Any, ...]]) -> None:
-        self._block = SimpleNamespace(buffer="replay", first_bit=0, data=raw, valid=None, cells=1 << 62)
-        self._raw, self._at, self.ranges = raw, 0, ranges
-        self._bits = sum(r[2] for r in ranges)
-
-    @property
-    def remaining(self) -> int:
-        return self._bits - self._at
-
-    @property
-    def read_ranges(self) -> list[tuple[Any, ...]]:
-        return self.ranges if not self.remaining else []
-
-    def read(self, bits: int) -> Packed:
-        packed = np.unpackbits(self._raw)[self._at : self._at + bits] if self._at % 8 else None
-        first, self._at = self._at, self._at + bits
-        return np.packbits(packed) if packed is not None else self._raw[first // 8 : (first + bits) // 8]
-
-    def read_pieces(self, bits: int) -> list[tuple[Any, int, int]]:
-        first, self._at = self._at, self._at + bits
-        return [(self._block, first, bits)]
-
-    def split(self, parts: int, bits_each: int) -> list[_Reader]:
-        if parts != 1 or bits_each != self.remaining:
-            raise SamplerError(
-                f"the picture's {self.remaining:,} recorded bits are not the {bits_each:,} of its bill"
-            )
-        return [self]
+        recorded = store.recorded([(buffer, first, count) for buffer, first, count in bits["ranges"]])
+    if conditioning.fixed_rate and recorded.bits != conditioning.bits_in(bits_each):
+        raise SamplerError(
+            f"the picture's {recorded.bits:,} recorded bits are not the {conditioning.bits_in(bits_each):,} of "
+            "its bill"
+        )
+    return _OnePicture(PortionSource(recorded, conditioning, bits_each, bits.get("simulated")))
 
 
 class _OnePicture:

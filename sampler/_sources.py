@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Packed = npt.NDArray[np.uint8]
 
 _READ_AHEAD_BITS = 1 << 23
+_AHEAD_OF_DRAWS = 1 << 20
 
 
 class Source(Protocol):
@@ -48,7 +49,7 @@ class Source(Protocol):
 
 
 class LeaseSource:
-    """The bits of a lease, through a conditioning (XOR of two by default).
+    """The bits of a lease, through a conditioning (the lease's own, or the XOR of two, by default).
 
     `simulated` says whether they come from a simulated array, for the provenance; None where that is not
     known.
@@ -59,7 +60,8 @@ class LeaseSource:
     ) -> None:
         self._lease = lease
         self._simulated = simulated
-        self._conditioning = conditioning if conditioning is not None else _default_conditioning()
+        self._conditioning = conditioning or lease.conditioning or _default_conditioning()
+        self._ahead = np.empty(0, np.uint8)
         self.name = f"lease, {self._conditioning.name}"
 
     @property
@@ -68,11 +70,24 @@ class LeaseSource:
         return self._conditioning
 
     def read(self, bits: int) -> Packed:
-        """Read `bits` conditioned bits, packed; raises SamplerError where the lease holds too few."""
-        return _read_conditioned(self._conditioning, self._lease, bits)
+        """Read `bits` conditioned bits, packed; raises SamplerError where the lease holds too few.
+
+        A conditioning whose rate varies drops what a read does not need, so it is read ahead of small draws.
+        """
+        if self._conditioning.fixed_rate:
+            return _read_conditioned(self._conditioning, self._lease, bits)
+        size = bits // 8
+        if len(self._ahead) < size:
+            more = bits - 8 * len(self._ahead)
+            if self._conditioning.bits_in(_AHEAD_OF_DRAWS) <= self._lease.remaining:
+                more = max(more, _AHEAD_OF_DRAWS)
+            fresh = _read_conditioned(self._conditioning, self._lease, more)
+            self._ahead = np.concatenate([self._ahead, fresh])
+        taken, self._ahead = self._ahead[:size], self._ahead[size:]
+        return taken
 
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
-        """Split the lease: each picture has a contiguous stretch of its own.
+        """Split the lease: each picture has a contiguous stretch of its own, of which the rest is free again.
 
         With `bits_each` the streams read ahead within their stretch, so that a small draw costs no file
         access.
@@ -331,7 +346,7 @@ def _default_conditioning() -> Conditioning:
 
 def _read_conditioned(conditioning: Conditioning, lease: Lease | Portion, bits: int) -> Packed:
     needed = conditioning.bits_in(bits)
-    if needed > lease.remaining:
+    if conditioning.fixed_rate and needed > lease.remaining:
         raise SamplerError(
             f"the noise wants {needed:,} more recorded bits and the lease holds {lease.remaining:,}"
         )
@@ -343,10 +358,21 @@ def _lease_provenance(
     lease: Lease | Portion, conditioning: Conditioning, simulated: bool | None
 ) -> dict[str, Any]:
     ranges = [[str(buffer), int(first), int(bits)] for buffer, first, bits in lease.read_ranges]
+    claim = {} if lease.min_entropy is None else {"min_entropy": _credit(lease.min_entropy, conditioning)}
     return {
+        **claim,
         "source": "lease",
         "conditioning": conditioning.name,
         "simulated": simulated,
         "ranges": ranges,
         "bits": sum(r[2] for r in ranges),
+    }
+
+
+def _credit(claimed: float, conditioning: Conditioning) -> dict[str, float]:
+    """Say what a claim of raw bits is worth after conditioning, without and with independence; per bit."""
+    return {
+        "raw": claimed,
+        "noise": conditioning.output_min_entropy(claimed),
+        "noise_if_independent": conditioning.output_min_entropy(claimed, independent=True),
     }

@@ -29,7 +29,9 @@ def demo(
         str | None,
         typer.Option(help="Device of the simulated lab: A, B, C (the default), D, or a device file (TOML)."),
     ] = None,
-    conditioning: Annotated[str, typer.Option(help="Between bits and noise: none, xor2, xor3 …")] = "xor2",
+    conditioning: Annotated[
+        str, typer.Option(help="Between bits and noise: none, xor2, mask, toeplitz …")
+    ] = "xor2",
     seed: Annotated[
         int | None,
         typer.Option(min=0, help="Seed of the simulated lab; from the operating system by default."),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memtj._conditioning import CONDITIONING_HELP, conditioning_of
 from memtj._errors import CommandError
 from memtj._progress import ProgressDisplay
 from memtj._quantities import si
 
 if TYPE_CHECKING:
-    from entropy import Lease, Store
+    from entropy import Conditioning, Lease, Store
     from sampler import Bill, Picture
 
 _SOURCES = ("store", "software", "os")
@@ -39,7 +40,7 @@ def _new_folder(out: Path) -> Path:
 
 @contextlib.contextmanager
 def _promised(
-    store: "Store", bits: int, purpose: str, wait: float | None
+    store: "Store", bits: int, purpose: str, wait: float | None, min_entropy: float | None
 ) -> "Iterator[Callable[[int], Lease]]":
     """Have the whole bill promised before the first picture; gives what leases parts of it.
 
@@ -48,11 +49,11 @@ def _promised(
     from entropy import NotEnoughBits
 
     try:
-        reservation = store.reserve(bits, purpose=purpose, live=wait is not None)
+        reservation = store.reserve(bits, purpose=purpose, live=wait is not None, min_entropy=min_entropy)
     except NotEnoughBits:
         if wait is None:
             raise
-        yield lambda wanted: store.lease(wanted, purpose=purpose, wait=wait)
+        yield lambda wanted: store.lease(wanted, purpose=purpose, wait=wait, min_entropy=min_entropy)
         return
     with reservation:
         yield lambda wanted: reservation.lease(wanted, wait=wait)
@@ -71,7 +72,15 @@ def sample(
     scheduler: Annotated[str, typer.Option(help="ddpm, ddim or dpm-sde.")] = "ddpm",
     steps: Annotated[int, typer.Option(min=1, help="Steps of the reverse process.")] = 125,
     eta: Annotated[float, typer.Option(help="DDIM's η: 0 draws only the first noise, 1 one a step.")] = 0.0,
-    conditioning: Annotated[str, typer.Option(help="Between bits and noise: none, xor2, xor3 …")] = "xor2",
+    conditioning: Annotated[str | None, typer.Option(help=CONDITIONING_HELP)] = None,
+    min_entropy: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Claim so much min-entropy in every raw bit: use only bits that were assessed so high.",
+        ),
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Checkpoint folder; without one, the shipped digits.")
     ] = None,
@@ -91,9 +100,11 @@ def sample(
         raise CommandError(
             "--store is missing: name the store whose bits are the noise, or another --source."
         )
+    if source != "store" and min_entropy is not None:
+        raise CommandError(f"--min-entropy goes with --source store, not with {source}: leave it out.")
     if source != "store" and store is not None:
         raise CommandError(f"--store goes with --source store, not with {source}: leave one of them out.")
-    from entropy import Store, conditioning_from_name
+    from entropy import Store
     from memtj._drawing import Drawing
     from sampler import (
         OperatingSystemSource,
@@ -108,15 +119,16 @@ def sample(
 
     settings = SampleSettings(scheduler=scheduler, steps=steps, eta=eta, microbatch=microbatch)
     digits = _labels(images, labels)
-    conditioner = conditioning_from_name(conditioning)
     checkpoint = load_checkpoint(model or shipped_checkpoint())
-    cost = bill(checkpoint, settings, images, conditioner if store else None)
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(Store(store, create=False)) if store is not None else None
+        conditioner = conditioning_of(opened, conditioning)
+        cost = bill(checkpoint, settings, images, conditioner if opened is not None else None)
         _tell_bill(cost, source, as_json)
         take = None
         if opened is not None:
-            take = stack.enter_context(_promised(opened, cost.recorded, f"sample {out}", wait))
+            take = stack.enter_context(_promised(opened, cost.recorded, f"sample {out}", wait, min_entropy))
+            _tell_credit(conditioner, min_entropy, as_json)
         folder = _new_folder(out)
         display = stack.enter_context(ProgressDisplay())
         task = display.task("sampling", images, "pictures")
@@ -153,6 +165,16 @@ def sample(
 def _tell_bill(cost: "Bill", source: str, as_json: bool) -> None:
     if not as_json:
         print(f"bill: {cost} ({si(cost.recorded, 'bit')} from {source})")
+
+
+def _tell_credit(conditioning: "Conditioning", claimed: float | None, as_json: bool) -> None:
+    if claimed is not None and not as_json:
+        sure = conditioning.output_min_entropy(claimed)
+        likely = conditioning.output_min_entropy(claimed, independent=True)
+        print(
+            f"claim: {claimed:g} bit of min-entropy in every raw bit; {conditioning.name} leaves at least {sure:.4g} "
+            f"in every bit of noise, {likely:.4g} if outcomes are independent"
+        )
 
 
 def replay(

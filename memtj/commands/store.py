@@ -61,7 +61,16 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
 
 def _buffer_table(buffers: "list[BufferInfo]") -> Table:
     table = Table(
-        "buffer", "created (UTC)", "origin", "state", "blocks", "bits", "ones", box=None, pad_edge=False
+        "buffer",
+        "created (UTC)",
+        "origin",
+        "state",
+        "blocks",
+        "bits",
+        "ones",
+        "min-entropy",
+        box=None,
+        pad_edge=False,
     )
     for buffer in buffers:
         table.add_row(
@@ -72,6 +81,7 @@ def _buffer_table(buffers: "list[BufferInfo]") -> Table:
             f"{buffer.blocks:,}",
             f"{buffer.bits:,}",
             f"{buffer.ones / buffer.bits:.5f}" if buffer.bits else "",
+            "not assessed" if buffer.min_entropy is None else f"{buffer.min_entropy:.4f}",
         )
     return table
 
@@ -82,6 +92,50 @@ def _state(buffer: "BufferInfo") -> str:
     if not buffer.path.exists():
         return "missing"
     return "complete" if buffer.complete else "live" if buffer.live else "interrupted"
+
+
+@app.command("conditioning")
+def conditioning(
+    path: StorePath,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="none, xor2, xor3 …, mask[:KEY], von-neumann, peres, toeplitz[:OUT/IN[:SEED]], sha256[:IN]."
+        ),
+    ] = None,
+    own_seed: Annotated[
+        bool,
+        typer.Option(
+            "--own-seed", help="Of toeplitz: draw the seed from the store's own bits, which it spends."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say, or choose, what stands between this store's bits and the noise where a command names no other.
+
+    Conditioning takes bias away. It makes no entropy: health, assessments and claims are about the raw bits.
+    """
+    from entropy import Store, Toeplitz, conditioning_from_name
+    from entropy.conditioning import own_seed as draw_seed
+
+    with Store(path, create=False) as store:
+        if name is not None:
+            chosen = conditioning_from_name(name)
+            if own_seed:
+                if not isinstance(chosen, Toeplitz):
+                    raise CommandError(
+                        f"--own-seed goes with toeplitz, not with {name}: leave one of them out."
+                    )
+                with store.lease(640, purpose="seed of a Toeplitz matrix") as lease:
+                    chosen = Toeplitz(chosen.n_out, chosen.n_in, draw_seed(lease))
+            store.set_conditioning(chosen)
+        elif own_seed:
+            raise CommandError("--own-seed needs a name: memtj store conditioning STORE toeplitz --own-seed.")
+        found = store.conditioning
+    if as_json:
+        print(json.dumps({"store": str(path), "conditioning": None if found is None else found.name}))
+    else:
+        print("no conditioning was chosen: commands use xor2." if found is None else found.name)
 
 
 @app.command("verify")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memtj._conditioning import CONDITIONING_HELP, conditioning_of
 from memtj._errors import CommandError
 from memtj._progress import ProgressDisplay
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def _source(entropy: str, settings: "TrainSettings", conditioning: str) -> Iterator["Source | None"]:
-    from entropy import Store, conditioning_from_name
+def _source(entropy: str, settings: "TrainSettings", conditioning: str | None) -> Iterator["Source | None"]:
+    from entropy import Store
     from sampler import LeaseSource, OperatingSystemSource, training_bill
 
     if entropy == "software":
@@ -25,9 +26,9 @@ def _source(entropy: str, settings: "TrainSettings", conditioning: str) -> Itera
     elif entropy == "os":
         yield OperatingSystemSource()
     else:
-        conditioner = conditioning_from_name(conditioning)
-        bits = training_bill(settings, conditioner)
         with Store(Path(entropy), create=False) as store:
+            conditioner = conditioning_of(store, conditioning)
+            bits = training_bill(settings, conditioner)
             with store.lease(bits, purpose=f"train {settings.out}") as lease:
                 yield LeaseSource(lease, conditioner)
 
@@ -42,9 +43,7 @@ def train(
     entropy: Annotated[
         str, typer.Option(help="Where the randomness comes from: software, os, or the folder of a store.")
     ] = "software",
-    conditioning: Annotated[
-        str, typer.Option(help="Conditioning of a store's bits: none, xor2, xor3 …")
-    ] = "xor2",
+    conditioning: Annotated[str | None, typer.Option(help=CONDITIONING_HELP)] = None,
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16 (faster where the processor has it).")
     ] = "float32",

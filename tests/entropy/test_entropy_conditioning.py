@@ -7,6 +7,9 @@ from hypothesis import HealthCheck, given, settings
 
 from entropy import NoConditioning, NotEnoughBits, SharedCells, Store, StoreError, Xor, conditioning_from_name
 
+NAMES = ("none", "xor2", "xor7", "mask:memtj", "mask:other.key-2", "von-neumann", "peres:1", "peres:5", "sha256:512",
+         "sha256:1024", "toeplitz:1920/4096", "toeplitz:8/16:" + 32 * "a5")  # fmt: skip
+
 
 def xor_of(bits: np.ndarray, k: int) -> np.ndarray:
     return np.bitwise_xor.reduce(bits.reshape(-1, k, 32), axis=1).ravel()
@@ -51,11 +54,29 @@ def test_too_few_bits_are_not_spent(store, made):
 
 
 def test_names_go_there_and_back():
-    for name in ("none", "xor2", "xor7"):
+    for name in NAMES:
         assert conditioning_from_name(name).name == name
-    for name in ("xor1", "xor", "mask", "xor-2", "xor99999"):
-        with pytest.raises(StoreError, match="there is no conditioning"):
-            conditioning_from_name(name)
+    short = {
+        "mask": "mask:memtj",
+        "peres": "peres:5",
+        "sha256": "sha256:512",
+        "toeplitz": "toeplitz:1920/4096",
+        "xor:3": "xor3",
+    }
+    assert {name: conditioning_from_name(name).name for name in short} == short
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["xor1", "xor", "xor-2", "xor99999", "masks", "none:1", "von-neumann:2", "peres:x", "peres:9", "sha256:12",
+     "sha256:-8", "toeplitz:8", "toeplitz:16/8", "toeplitz:8/16:zz", "toeplitz:8/16:00", "", "mask:a b"],
+)  # fmt: skip
+def test_names_of_nothing_are_refused_in_one_sentence(name):
+    with pytest.raises(StoreError, match=r"^(there is no conditioning|the mask key).*: "):
+        conditioning_from_name(name)
+
+
+def test_xor_needs_two_words():
     with pytest.raises(ValueError, match="at least two"):
         Xor(1)
 
@@ -112,3 +133,71 @@ def test_shared_cells_are_refused_exactly_when_there_are_some(
                     Xor(k).read(lease, 32 * groups)
             else:
                 Xor(k).read(lease, 32 * groups)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_conditioning_costs_what_it_says_and_the_same_bits_give_the_same_again(store, made, name):
+    """Read by a lease and again from its ranges, at an odd place, in reads that fill no byte."""
+    made.fill(store, [120, 130])
+    conditioning = conditioning_from_name(name)
+    sizes = (96, 13, 1024)
+    with store.lease(50_000, purpose="test") as lease:
+        lease.read(5)
+        portion = lease.split(1, 49_900)[0]
+        before = [conditioning.read(portion, size) for size in sizes]
+        spent = portion.bits - portion.remaining
+        ranges = portion.read_ranges
+    again = store.recorded(ranges)
+    for size, bits in zip(sizes, before, strict=True):
+        assert bits.dtype == np.uint8
+        assert len(bits) == -(-size // 8)
+        assert not np.unpackbits(bits)[size:].any()
+        np.testing.assert_array_equal(conditioning.read(again, size), bits)
+    assert again.remaining == 0
+    if conditioning.fixed_rate:
+        assert spent == sum(conditioning.bits_in(size) for size in sizes)
+    assert len(conditioning.read(store.recorded([]), 0)) == 0
+
+
+@given(h=st.floats(0, 1), independent=st.booleans(), name=st.sampled_from(NAMES))
+def test_no_output_is_credited_with_more_than_went_in(h, independent, name):
+    conditioning = conditioning_from_name(name)
+    bits = 1920 * 256
+    cost = conditioning.bits_in(bits) / bits if conditioning.fixed_rate else 1 / conditioning.rate(0.5)
+    credit = conditioning.output_min_entropy(h, independent=independent)
+    assert 0 <= credit <= min(1, cost * h * (1 + 1e-12))
+    assert credit >= conditioning.output_min_entropy(0.9 * h, independent=independent)
+
+
+@pytest.mark.parametrize("h", [-0.1, 1.1, float("nan")])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_min_entropy_is_refused(name, h):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        conditioning_from_name(name).output_min_entropy(h)
+
+
+@given(weights=st.lists(st.floats(0, 1), min_size=8, max_size=8).filter(lambda w: sum(w) > 0.1))
+def test_the_credit_of_an_xor_holds_for_any_joint_law_of_its_bits(weights):
+    """Three bits of an arbitrary joint law, of min-entropy 3 h: their XOR against the credit."""
+    law = np.asarray(weights) / sum(weights)
+    h = min(1.0, -np.log2(law.max()) / 3)
+    parity = np.array([bin(i).count("1") % 2 for i in range(8)])
+    odd = law[parity == 1].sum()
+    assert -np.log2(max(odd, 1 - odd)) >= Xor(3).output_min_entropy(h) - 1e-9
+
+
+def test_the_credit_of_an_xor_is_reached_by_a_source_with_memory():
+    """Of two equal words of fair bits the XOR is 0: half a bit in, nothing out."""
+    assert Xor(2).output_min_entropy(0.5) == 0
+    assert Xor(2).output_min_entropy(0.75) == pytest.approx(0.5)
+    assert Xor(5).output_min_entropy(1) == 1
+
+
+@given(ps=st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_the_credit_of_an_xor_of_independent_bits_is_the_piling_up_lemma(ps):
+    h = -np.log2(max(max(p, 1 - p) for p in ps))
+    odd = (1 - np.prod([1 - 2 * p for p in ps])) / 2
+    credit = Xor(4).output_min_entropy(max(h, 0), independent=True)
+    assert -np.log2(max(odd, 1 - odd)) >= credit - 1e-9
+    p = max(max(p, 1 - p) for p in ps)
+    assert credit == pytest.approx(-np.log2((1 + (2 * p - 1) ** 4) / 2), abs=1e-9)

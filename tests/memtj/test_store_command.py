@@ -162,3 +162,47 @@ def test_a_folder_that_is_no_store(memtj, tmp_path: Path, command: str) -> None:
     assert status == 1
     assert str(tmp_path / "empty") in err
     assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_conditioning_says_and_chooses_what_the_stores_bits_go_through(memtj, store: Path) -> None:
+    assert memtj("store", "conditioning", store) == (
+        0,
+        "no conditioning was chosen: commands use xor2.\n",
+        "",
+    )
+    assert memtj("store", "conditioning", store, "peres") == (0, "peres:5\n", "")
+    status, out, _ = memtj("store", "conditioning", store, "--json")
+    assert (status, json.loads(out)["conditioning"]) == (0, "peres:5")
+    status, _, error = memtj("store", "conditioning", store, "coin")
+    assert status == 1
+    assert error.startswith("memtj: there is no conditioning 'coin': use one of none, xor2")
+    status, _, error = memtj("store", "conditioning", store, "mask", "--own-seed")
+    assert (status, error) == (
+        1,
+        "memtj: --own-seed goes with toeplitz, not with mask: leave one of them out.\n",
+    )
+    assert memtj("store", "conditioning", store, "--own-seed")[0] == 1
+    assert memtj("store", "conditioning", store)[1] == "peres:5\n"
+
+
+def test_a_toeplitz_seed_of_the_stores_own_is_spent_and_named(memtj, store: Path) -> None:
+    status, _, error = memtj("store", "conditioning", store, "toeplitz", "--own-seed")
+    assert status == 1
+    assert "640 bits were wanted and 512 are free" in error
+    with Store(store) as opened:
+        fill(opened, 4)
+    status, out, _ = memtj("store", "conditioning", store, "toeplitz", "--own-seed")
+    assert status == 0
+    assert out.startswith("toeplitz:1920/4096:")
+    assert len(bytes.fromhex(out.strip().rpartition(":")[2])) == 32
+    with Store(store) as opened:
+        assert opened.accounts().consumed == 512 + 640
+
+
+def test_ls_says_what_was_assessed(memtj, store: Path) -> None:
+    with Store(store) as opened:
+        opened.credit(opened.buffers()[0].uuid, 0.875, bits=512, basis="test")
+    out = memtj("store", "ls", store)[1]
+    assert out.count("0.8750") == out.count("not assessed") == 1
+    said = json.loads(memtj("store", "ls", store, "--json")[1])
+    assert [buffer["min_entropy"] for buffer in said["buffers"]] == [0.875, None]

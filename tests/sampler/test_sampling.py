@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from entropy import Store, Xor
+from entropy import Store, Xor, conditioning_from_name
 from sampler import (
     Checkpoint,
     LeaseSource,
@@ -99,6 +99,27 @@ def test_a_picture_of_recorded_bits_replays_to_the_last_bit(
         assert torch.equal(again.picture.image, picture.image)
         assert again.picture.provenance["bits"] == picture.provenance["bits"]
     assert replay(pictures[5], store, tiny).equal
+    assert store.accounts() == before
+
+
+@pytest.mark.parametrize("name", ["mask:a", "von-neumann", "peres:3", "toeplitz:64/256", "sha256:320"])
+def test_a_picture_of_any_conditioning_is_replayed_to_the_last_bit(
+    name: str, tiny: Checkpoint, recorded: Callable[[int], Store]
+) -> None:
+    conditioning = conditioning_from_name(name)
+    cost = bill(tiny, FEW, 3, conditioning)
+    assert ("at most" in str(cost)) is not conditioning.fixed_rate
+    store = recorded(cost.recorded + 4096)
+    with store.lease(cost.recorded + 5, purpose="test") as lease:
+        lease.read(5)
+        pictures = sample(tiny, [5, 4, 3], LeaseSource(lease, conditioning), FEW).pictures
+    before = store.accounts()
+    read = sum(picture.provenance["bits"]["bits"] for picture in pictures)
+    assert before.consumed == read + 5
+    assert read == cost.recorded if conditioning.fixed_rate else read < cost.recorded
+    for picture in pictures:
+        assert picture.provenance["bits"]["conditioning"] == name
+        assert replay(picture, store, tiny).equal
     assert store.accounts() == before
 
 

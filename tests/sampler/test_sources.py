@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from entropy import NoConditioning, Store, Xor
+from entropy import NoConditioning, Store, VonNeumann, Xor
 from sampler import (
     BiasedSource,
     CorrelatedSource,
@@ -138,3 +138,16 @@ def test_too_small_a_lease_is_one_sentence(recorded: Callable[[int], Store]) -> 
             source.pictures(2, 320)
         with pytest.raises(SamplerError, match="wants 704 more recorded bits and the lease holds 640"):
             source.read(352)
+
+
+def test_small_draws_through_a_varying_rate_are_read_ahead_of(recorded: Callable[[int], Store]) -> None:
+    """Each draw alone would cost thousands of raw bits, and what it did not need would be dropped."""
+    store = recorded(6_000_000)
+    with store.lease(6_000_000, purpose="test") as lease:
+        source = LeaseSource(lease, VonNeumann())
+        got = np.concatenate([source.read(320) for _ in range(100)])
+        assert lease.bits - lease.remaining < 5_000_000
+        assert len(got) == 100 * 40
+        assert len(np.unique(got)) > 200
+        with pytest.raises(SamplerError, match="what von-neumann makes of"):
+            source.read(8_000_000)

@@ -1,0 +1,91 @@
+"""A public mask: the raw bits XORed with a fixed pseudo-random string that everybody knows."""
+
+import hashlib
+import re
+
+import numpy as np
+
+from .._errors import StoreError
+from .._lease import BitReader, Piece, gather
+from ._protocol import check_min_entropy
+
+MASK_VERSION = 1
+DEFAULT_KEY = "memtj"
+_COUNTER_BITS = 256  # of one step of Philox 4×64
+
+
+class PublicMask:
+    """XORs every raw bit with the bit of a public string that stands at its place in its buffer.
+
+    The string is fixed and written down, so the mask adds no entropy and takes none: it is a bijection that anybody
+    can undo. It hides a bias that all cells share from whoever looks at the output, *a dead array's too*, and that
+    is its danger: health tests, assessments and claims are about the raw bits always.
+
+    Version 1: Philox 4×64-10 (Salmon et al. 2011) with the first 16 bytes of SHA-256("memtj mask 1 KEY BUFFER") as
+    its key (two little-endian 64-bit words; BUFFER is the buffer's uuid) and its counter from 1 up; each of its
+    64-bit words in turn, most significant bit first, is the next 64 bits of the string; usable bit i of the buffer
+    meets bit i. So the mask does not depend on who reads a bit, or when, and no two buffers share one.
+    """
+
+    fixed_rate = True
+
+    def __init__(self, key: str = DEFAULT_KEY) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", key):
+            raise StoreError(
+                f"the mask key {key!r} is not 1 to 64 letters, digits, dots and dashes: use another"
+            )
+        self.key = key
+
+    @property
+    def name(self) -> str:
+        """The name that the provenance of a picture carries: mask:KEY."""
+        return f"mask:{self.key}"
+
+    def __repr__(self) -> str:
+        return f"PublicMask({self.key!r})"
+
+    def bits_in(self, bits_out: int) -> int:
+        """Say how many raw bits `bits_out` bits cost: as many."""
+        return bits_out
+
+    def read(self, source: BitReader, bits_out: int) -> np.ndarray:
+        """Read `bits_out` raw bits and mask them; packed uint8, padded with zeros."""
+        pieces = source.read_pieces(bits_out)
+        out = gather(pieces, bits_out)
+        masks = [self._of_piece(piece) for piece in pieces]
+        out ^= masks[0] if len(masks) == 1 else _join(masks, [bits for _, _, bits in pieces])
+        return out
+
+    def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
+        """Give the min-entropy of an output bit: that of a raw bit, because a known bijection changes none."""
+        return check_min_entropy(h_in)
+
+    def mask(self, buffer: str, first: int, bits: int) -> np.ndarray:
+        """Give the mask of `bits` usable bits of a buffer from bit `first` on; packed uint8, padded with zeros."""
+        digest = hashlib.sha256(f"memtj mask {MASK_VERSION} {self.key} {buffer}".encode()).digest()
+        start, skip = divmod(first, _COUNTER_BITS)
+        philox = np.random.Philox(key=np.frombuffer(digest[:16], "<u8"), counter=start)
+        words = np.atleast_1d(philox.random_raw(-(-(skip + bits) // 64)))
+        packed = words.astype(">u8").view(np.uint8)
+        at, shift = skip >> 3, skip & 7
+        size = (bits + 7) >> 3
+        out = packed[at : at + size]
+        if shift:
+            after = np.append(packed, np.uint8(0))[at + 1 : at + 1 + size]
+            out = (out << np.uint8(shift)) | (after >> np.uint8(8 - shift))
+        if bits & 7:
+            out = out.copy()
+            out[-1] &= 0xFF00 >> (bits & 7) & 0xFF
+        return out
+
+    def _of_piece(self, piece: Piece) -> np.ndarray:
+        block, first, bits = piece
+        return self.mask(block.buffer, block.first_bit + first, bits)
+
+
+def _join(parts: list[np.ndarray], bits: list[int]) -> np.ndarray:
+    if all(count % 8 == 0 for count in bits[:-1]):
+        return np.concatenate(parts) if parts else np.empty(0, np.uint8)
+    return np.packbits(
+        np.concatenate([np.unpackbits(part, count=count) for part, count in zip(parts, bits, strict=True)])
+    )

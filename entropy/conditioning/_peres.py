@@ -1,0 +1,270 @@
+"""Peres's iterated von Neumann extractor, cell by cell."""
+
+import math
+from collections.abc import Sequence
+from functools import cache
+
+import numba
+import numpy as np
+
+from .._errors import NotEnoughBits
+from .._lease import BitReader, Piece, gather
+from ._protocol import check_min_entropy, cut
+
+# What a reservation reckons with; see `Peres.bits_in`.
+_WORST_P = 0.4
+_MOST_CELLS = 1 << 14
+_JOINTS = 2
+_SIGMAS = 6.5  # a normal deviate is lower with probability 4e-11
+_AIM = 1.02  # a read tries to have enough at once
+_LEAST_READ = 1 << 13
+
+
+class Peres:
+    """Peres's extractor (Ann. Statist. 20, 590, 1992) of depth `depth`, on the outcomes of each cell by itself.
+
+    Von Neumann takes the usable outcomes of a cell in pairs, and 10 gives a 1, 01 a 0. Peres does the same again,
+    one level deeper, to two sequences of the same cell: whether the pairs differed, and the value of those that did
+    not. From independent outcomes of equal P(1) come exactly fair and independent bits, whatever P(1) is and however it
+    differs from cell to cell. Neighbouring bits of the stream belong to different cells, so they are never paired.
+
+    The number of bits out depends on the bits. A read takes raw bits in stretches, until it has enough; pairs do not
+    reach from one stretch, or one buffer, into the next, and what a read does not need is dropped. Written down: the
+    outputs of a stretch stand level by level (pairs, then the whole of "differed", then the whole of "value"), each
+    pulse by pulse in the order of cells.
+    """
+
+    fixed_rate = False
+
+    def __init__(self, depth: int = 5) -> None:
+        if not 1 <= depth <= 8:
+            raise ValueError("the depth is from 1 (von Neumann) to 8")
+        self.depth = depth
+
+    @property
+    def name(self) -> str:
+        """The name that the provenance of a picture carries: peres:5 …"""
+        return f"peres:{self.depth}"
+
+    def __repr__(self) -> str:
+        return f"Peres({self.depth})"
+
+    def rate(self, p: float) -> float:
+        """Give the expected bits out of a raw bit, for long sequences of outcomes that are 1 with probability `p`."""
+        return _rate(self.depth, p)
+
+    def bits_in(self, bits_out: int) -> int:
+        """Say how many raw bits to have at hand for a read of `bits_out` bits; most of the time fewer are read.
+
+        They do not suffice with a probability below 1e-9 where each cell's P(1) is between 0.4 and 0.6, the array has
+        at most 16,384 cells, and the bits lie in at most two stretches.
+        """
+        if bits_out == 0:
+            return 0
+        begun = 0.25 * (
+            2**self.depth - 1
+        )  # bits, at most, that a cell's unfinished pairs would have given on average
+        wanted = bits_out + _SIGMAS * math.sqrt(bits_out) + _JOINTS * _MOST_CELLS * begun
+        return math.ceil(_AIM * wanted / self.rate(_WORST_P)) + _LEAST_READ
+
+    def read(self, source: BitReader, bits_out: int) -> np.ndarray:
+        """Read raw bits until there are `bits_out` bits; packed uint8, padded with zeros.
+
+        Raises NotEnoughBits where the source has not enough (its bits are spent then).
+        """
+        parts: list[tuple[np.ndarray, int]] = []
+        have = cells = spent = 0
+        while have < bits_out:
+            aim = math.ceil(_AIM * (bits_out - have) / self.rate(0.5)) + max(_LEAST_READ, 4 * cells)
+            wanted = min(aim, source.remaining)
+            if not wanted:
+                raise NotEnoughBits(
+                    bits_out, have, f"what {self.name} makes of the {spent:,} recorded bits there"
+                )
+            pieces = source.read_pieces(wanted)
+            spent += wanted
+            cells = pieces[0][0].cells
+            parts.append(extract(pieces, self.depth))
+            have += parts[-1][1]
+        return cut(_join(parts), bits_out)
+
+    def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
+        """Give a lower bound of the min-entropy of an output bit.
+
+        With `independent` the output is exactly fair (Peres's theorem): 1, or less where the input is not credited
+        with so much, `h_in` over the bits out of a raw bit at P(1) = 1/2. Without, 0: a source with memory can
+        say the same in every unequal pair.
+        """
+        h = check_min_entropy(h_in)
+        return min(1.0, h / self.rate(0.5)) if independent else 0.0
+
+
+@cache
+def _rate(depth: int, p: float) -> float:
+    if depth == 0 or p in (0.0, 1.0):
+        return 0.0
+    q = 1 - p
+    same = p * p + q * q
+    return p * q + (_rate(depth - 1, 2 * p * q) + same * _rate(depth - 1, p * p / same)) / 2
+
+
+def extract(pieces: Sequence[Piece], depth: int) -> tuple[np.ndarray, int]:
+    """Extract from one stretch of raw bits: packed uint8 (fresh, padded with zeros), and how many bits.
+
+    Outcomes of a cell are paired through the pieces of a buffer that follow one another.
+    """
+    nodes = 2**depth - 1
+    total = sum(bits for _, _, bits in pieces)
+    room = [total // 2 ** (_level(node) + 4) + 16 for node in range(nodes)]  # bytes
+    starts = np.concatenate([[0], np.cumsum(room)])
+    out = np.empty(starts[-1], np.uint8)
+    # of each node: its next byte, and the bits that fill no byte yet: how many and which
+    at = np.zeros((nodes, 3), np.int64)
+    at[:, 0] = starts[:-1]
+    state = np.zeros(
+        (0, 0, 2), np.uint64
+    )  # of each 64 cells and node: which wait for a partner, and their outcomes
+    end = None
+    for block, first, bits in pieces:
+        if end != (block.buffer, block.cells, block.first_bit + first):
+            state = np.zeros((-(-block.cells // 64), nodes, 2), np.uint64)
+        end = (block.buffer, block.cells, block.first_bit + first + bits)
+        if bits:
+            outcomes, usable, position, positions = _in_place((block, first, bits))
+            _feed(outcomes, usable, position, positions, block.cells, state, out, at, *_compression())
+    return _gather_nodes(out, starts, at)
+
+
+def _level(node: int) -> int:
+    return (node + 1).bit_length() - 1
+
+
+def _in_place(piece: Piece) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Put a piece's outcomes at their positions: (outcomes, usable, first position, positions).
+
+    Both uint64 words, the first position most significant; `usable` is empty where all are.
+    """
+    block, first, bits = piece
+    packed = gather([piece], bits)
+    if block.valid is None:
+        return _words(packed), np.empty(0, np.uint64), first, bits
+    low, high = block.position(first), block.position(first + bits - 1) + 1
+    usable = np.unpackbits(block.valid[low // 8 : (high + 7) // 8])[low % 8 :][: high - low]
+    outcomes = np.zeros(high - low, np.uint8)
+    outcomes[usable.view(bool)] = np.unpackbits(packed, count=bits)
+    return _words(np.packbits(outcomes)), _words(np.packbits(usable)), low, high - low
+
+
+def _words(packed: np.ndarray) -> np.ndarray:
+    padded = np.zeros(len(packed) // 8 * 8 + 16, np.uint8)
+    padded[: len(packed)] = packed
+    return padded.view(">u8").astype(np.uint64)
+
+
+@cache
+def _compression() -> tuple[np.ndarray, np.ndarray]:
+    """Tables of how many bits a mask keeps, (256,), and of the byte's bits that it keeps, (masks, bytes); uint8."""
+    value = np.arange(256, dtype=np.uint8)
+    kept = np.zeros((256, 256), np.uint8)
+    for mask in range(256):
+        for bit in range(7, -1, -1):
+            if mask >> bit & 1:
+                kept[mask] = kept[mask] << 1 | (value >> bit & 1)
+    return np.bitwise_count(value), kept
+
+
+@numba.njit(cache=True, nogil=True)
+def _load(words, offset):  # pragma: no cover
+    i, s = offset >> 6, np.uint64(offset & 63)
+    if s == np.uint64(0):
+        return words[i]
+    return (words[i] << s) | (words[i + 1] >> (np.uint64(64) - s))
+
+
+@numba.njit(cache=True, nogil=True)
+def _emit(bits, mask, node, out, at, counts, kept):  # pragma: no cover
+    """Append those bits of a word that the mask names to the output of a node."""
+    size, pending, rest = at[node, 0], at[node, 1], at[node, 2]
+    for shift in range(56, -1, -8):
+        chosen = (mask >> np.uint64(shift)) & np.uint64(255)
+        if chosen:
+            count = np.int64(counts[chosen])
+            value = np.int64(kept[chosen, (bits >> np.uint64(shift)) & np.uint64(255)])
+            rest = ((rest << count) | value) & 0xFFFF
+            pending += count
+            if pending >= 8:
+                pending -= 8
+                out[size] = (rest >> pending) & 0xFF
+                size += 1
+    at[node, 0], at[node, 1], at[node, 2] = size, pending, rest
+
+
+@numba.njit(cache=True, nogil=True)
+def _feed(outcomes, usable, position, positions, cells, state, out, at, counts, kept):  # pragma: no cover
+    """Feed outcomes at `positions` positions from `position` on to the extractor of every cell, 64 cells at a time."""
+    nodes = state.shape[1]
+    ones = ~np.uint64(0)
+    todo = np.empty(nodes + 1, np.int64)
+    arriving = np.empty((nodes + 1, 2), np.uint64)
+    for pulse in range(position // cells, (position + positions - 1) // cells + 1):
+        for word in range(state.shape[0]):
+            base = pulse * cells + 64 * word - position  # of the word's first cell, in the outcomes
+            low, high = max(-base, 0), min(min(64, cells - 64 * word), positions - base)
+            if low >= high:
+                continue
+            mask = (ones >> np.uint64(low)) & (ones << np.uint64(64 - high))
+            if low:
+                x = outcomes[0] >> np.uint64(low)
+                if len(usable):
+                    mask &= usable[0] >> np.uint64(low)
+            else:
+                x = _load(outcomes, base)
+                if len(usable):
+                    mask &= _load(usable, base)
+            todo[0], arriving[0, 0], arriving[0, 1] = 0, x, mask
+            top = 1
+            while top:
+                top -= 1
+                node, x, mask = todo[top], arriving[top, 0], arriving[top, 1]
+                waiting, old = state[word, node, 0], state[word, node, 1]
+                fresh = mask & ~waiting
+                state[word, node, 0] = waiting ^ mask
+                state[word, node, 1] = (old & ~fresh) | (x & fresh)
+                paired = waiting & mask
+                if paired == np.uint64(0):
+                    continue
+                differ = (old ^ x) & paired
+                if differ:
+                    _emit(old, differ, node, out, at, counts, kept)
+                if 2 * node + 2 < nodes:
+                    alike = paired & ~differ
+                    if alike:
+                        todo[top], arriving[top, 0], arriving[top, 1] = 2 * node + 2, old, alike
+                        top += 1
+                    todo[top], arriving[top, 0], arriving[top, 1] = 2 * node + 1, differ, paired
+                    top += 1
+
+
+def _gather_nodes(out: np.ndarray, starts: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, int]:
+    parts: list[tuple[np.ndarray, int]] = []
+    for node in _order(len(at)):
+        start, (end, pending, rest) = int(starts[node]), (int(x) for x in at[node])
+        if pending:
+            out[end] = (rest << (8 - pending)) & 0xFF
+        parts.append((out[start : end + (pending > 0)], 8 * (end - start) + pending))
+    return _join(parts), sum(bits for _, bits in parts)
+
+
+def _order(nodes: int, node: int = 0) -> list[int]:
+    """List a node, then all of its "differed", then all of its "value"."""
+    if node >= nodes:
+        return []
+    return [node, *_order(nodes, 2 * node + 1), *_order(nodes, 2 * node + 2)]
+
+
+def _join(parts: Sequence[tuple[np.ndarray, int]]) -> np.ndarray:
+    if len(parts) == 1:
+        return parts[0][0]
+    if not parts:
+        return np.empty(0, np.uint8)
+    return np.packbits(np.concatenate([np.unpackbits(packed, count=bits) for packed, bits in parts]))

@@ -1,0 +1,53 @@
+"""What a conditioning is."""
+
+from typing import Protocol
+
+import numpy as np
+
+from .._lease import BitReader
+
+
+class Conditioning(Protocol):
+    """Turns raw bits into fewer, better ones."""
+
+    @property
+    def name(self) -> str:
+        """The name that the provenance of a picture carries; `conditioning_from_name` makes the same from it."""
+        ...
+
+    @property
+    def fixed_rate(self) -> bool:
+        """Whether `bits_in` is exact; else it is a reservation, of which what is not needed is not read."""
+        ...
+
+    def bits_in(self, bits_out: int) -> int:
+        """Say how many raw bits `bits_out` bits cost."""
+        ...
+
+    def read(self, source: BitReader, bits_out: int) -> np.ndarray:
+        """Read raw bits and return `bits_out` conditioned ones, packed uint8, padded with zeros."""
+        ...
+
+    def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
+        """Give a lower bound of the min-entropy of an output bit, for raw bits of min-entropy `h_in` each.
+
+        Both in bits, from 0 to 1. Any n raw bits are taken to have min-entropy n·`h_in` together, and nothing more
+        is known of them; with `independent`, outcomes are independent of one another, and a cell's P(1) is the same
+        from one pulse to the next. What comes out is never credited with more than went in.
+        """
+        ...
+
+
+def check_min_entropy(h: float) -> float:
+    """Give `h` back, or raise ValueError where it is no min-entropy of a bit."""
+    if not 0 <= h <= 1:
+        raise ValueError(f"the min-entropy of a bit is a number from 0 to 1, not {h}")
+    return h
+
+
+def cut(packed: np.ndarray, bits: int) -> np.ndarray:
+    """Cut packed bits (a fresh array) to `bits`, and zero the padding."""
+    packed = packed[: (bits + 7) // 8]
+    if bits % 8:
+        packed[-1] &= 0xFF00 >> bits % 8 & 0xFF
+    return packed

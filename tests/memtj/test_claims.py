@@ -1,0 +1,64 @@
+"""`memtj sample` with a claim, through the conditioning that was chosen for the store."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from entropy import CELL_DTYPE, Store
+
+BITS = 1 << 21
+FACTS = {
+    "host_time": 0.0,
+    "board_time": 0.0,
+    "voltage": 1.0,
+    "width": 1e-9,
+    "read_voltage": 0.1,
+    "field": 0.0,
+    "temperature": 300.0,
+}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """Two buffers of 2^20 bits, the second assessed at 0.9; Peres's extractor is the store's own."""
+    cells = np.zeros(4096, CELL_DTYPE)
+    with Store(tmp_path / "bits") as made:
+        for seed in range(2):
+            bits = np.random.default_rng(seed).integers(0, 256, BITS // 16, np.uint8)
+            with made.record(
+                cells=cells, cells_per_pulse=4096, bench={}, procedure={}, simulated=True
+            ) as recording:
+                recording.append(
+                    bits, BITS // 2, positions=BITS // 2, sequence=0, pulses=256, failed_resets=0, **FACTS
+                )
+        made.credit(made.buffers()[1].uuid, 0.9, bits=BITS // 2, basis="test")
+        made.set_conditioning("peres:2")
+    return tmp_path / "bits"
+
+
+def test_pictures_with_a_claim_use_assessed_bits_and_say_what_it_is_worth(
+    memtj_here: Callable, store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    common = ("sample", "--store", store, "--images", 1, "--steps", 2, "--min-entropy", 0.9)
+    done = memtj_here(*common, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "at most" in done.stdout
+    assert (
+        "claim: 0.9 bit of min-entropy in every raw bit; peres:2 leaves at least 0 in every bit"
+        in done.stdout
+    )
+    told = json.loads(next((out / "pictures").glob("*.json")).read_text())["bits"]
+    assert told["conditioning"] == "peres:2"
+    assert told["min_entropy"] == {"raw": 0.9, "noise": 0.0, "noise_if_independent": 1.0}
+    with Store(store) as opened:
+        assert {buffer for buffer, _, _ in told["ranges"]} == {opened.buffers()[1].uuid}
+        assert opened.accounts().consumed == told["bits"] > 0
+    assert memtj_here("replay", next((out / "pictures").glob("*.png")), "--store", store).returncode == 0
+    done = memtj_here(*common, "--out", tmp_path / "more", "--conditioning", "sha256:8192")
+    assert done.returncode == 1
+    assert "1 assessed at 0.9, 1 not assessed" in done.stderr
+    assert "record more, or claim less" in done.stderr
