@@ -1,31 +1,40 @@
 """What can go wrong with a board; every message names the board and says what to do."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._array_block import ArrayBlock
+
 
 class BoardError(Exception):
     """A board refused a command, stopped answering, or cannot be reached.
 
     `number`: error number of the board's queue (0 where the board said nothing); `text`: its text;
-    `lost`: the connection is gone, so nothing more can be said over it.
+    `lost`: the connection is gone, so nothing more can be said over it; `partial`: a part of the answer had
+    arrived.
     """
 
-    def __init__(self, message: str, *, number: int = 0, text: str = "", lost: bool = False) -> None:
+    def __init__(
+        self, message: str, *, number: int = 0, text: str = "", lost: bool = False, partial: bool = False
+    ) -> None:
         super().__init__(message)
         self.number = number
         self.text = text
         self.lost = lost
+        self.partial = partial
 
 
 class CorruptBlock(BoardError):
-    """A block arrived damaged (CRC, header or length); the board can be asked for it again."""
+    """A block arrived damaged (CRC, header, length or frame); the board can be asked for it again."""
 
 
 class LostBlocks(BoardError):
     """Blocks are missing before one that arrived well.
 
-    `missing`: how many; `block`: the ArrayBlock that did arrive.
+    `missing`: how many; `block`: the one that did arrive.
     """
 
-    def __init__(self, message: str, *, missing: int, block: object) -> None:
+    def __init__(self, message: str, *, missing: int, block: "ArrayBlock") -> None:
         super().__init__(message)
         self.missing = missing
         self.block = block

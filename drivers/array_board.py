@@ -7,6 +7,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,11 +16,11 @@ import pyvisa
 from pymeasure.adapters import Adapter, SerialAdapter, VISAAdapter
 from pymeasure.instruments import Instrument
 from pymeasure.instruments.validators import strict_discrete_set, strict_range
-from pyvisa.constants import StatusCode
+from pyvisa.constants import ResourceAttribute, StatusCode
 from pyvisa.resources import MessageBasedResource
 
 from ._array_block import ArrayBlock, parse_block
-from ._errors import BoardError, LostBlocks
+from ._errors import BoardError, CorruptBlock, LostBlocks
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -27,11 +28,16 @@ log.addHandler(logging.NullHandler())
 TIMEOUT = 2.0  # s; a board answers within 0.5 s, and a stuck one must not hold up a safe shutdown
 _CHUNK = 1 << 16
 _QUIET = 0.6  # s of silence after which nothing more is on its way: FETCh? waits 0.5 s
+_LONGEST_REST = 5.0  # s for which the rest of an answer is thrown away; a wire slower than that is of no use
 _ERROR = re.compile(r'\s*([+-]?\d+)\s*,\s*"(.*)"\s*')
 
 
 class _NoAnswer(BoardError):
     """Nothing, or only a part of an answer, came within the time-out."""
+
+
+class _BadFrame(BoardError):
+    """What arrived is not framed as the answer that was asked for."""
 
 
 def _within(quantity: str, unit: str) -> Callable[[float, Sequence[float]], float]:
@@ -100,11 +106,15 @@ class ArrayBoard(Instrument):
         self.lock = threading.RLock()
         self.resource = adapter if isinstance(adapter, str) else _resource_of(adapter)
         self.lost = False  # whether this connection was found dead: only another one can help
+        self.duplicates = 0  # blocks of this connection that came again and were dropped
         self._last_command = ""
         self._out_of_step = False
         self._expected: int | None = None  # sequence number of the next block
+        self._owed = False  # whether the block fetched last was damaged, so that nobody has it
         self._shape: tuple[int, int] | None = None
         super().__init__(_open(adapter, name, kwargs), name, includeSCPI=False)
+        # A serial line has no beginning: a program that ended before may have left half a block on it.
+        self._out_of_step = isinstance(self.adapter, SerialAdapter)
 
     # Common commands
 
@@ -480,22 +490,29 @@ class ArrayBoard(Instrument):
     def fetch(self) -> ArrayBlock | None:
         """Take the oldest block out of the FIFO; None where none came within the board's 0.5 s.
 
-        A block that comes a second time is dropped. Raises CorruptBlock (then `fetch_again` has it once more)
-        and LostBlocks where the sequence has a gap.
+        A block that comes a second time is dropped and counted (`duplicates`). Raises CorruptBlock (then
+        `fetch_again` has it once more) and LostBlocks, which holds the block, where the sequence has a gap.
         """
         while True:
             block = self._fetch("FETC?")
             if block is None:
                 return None
-            if self._expected is not None and block.sequence < self._expected:
-                log.warning("%s sent block %d again; it is dropped", self._who(), block.sequence)
-                continue
-            return self._in_sequence(block)
+            if not self._is_duplicate(block):
+                return self._in_sequence(block)
 
     def fetch_again(self) -> ArrayBlock | None:
-        """Ask for the block of the last `fetch` once more; what is raised is the same."""
+        """Ask for the block of the last `fetch` once more; what is raised is the same.
+
+        After a damaged block, what comes is dropped like any other where it was handed out before, and the
+        next one is fetched: else a repetition that was damaged on its way would be recorded twice.
+        """
+        owed = self._owed
         block = self._fetch("FETC:AGA?")
-        return None if block is None else self._in_sequence(block)
+        if block is None:
+            return None
+        if owed and self._is_duplicate(block):
+            return self.fetch()
+        return self._in_sequence(block)
 
     # Housekeeping
 
@@ -585,6 +602,7 @@ class ArrayBoard(Instrument):
         """Read one line; see `Instrument.read`."""
         with self.lock, self._watched(None):
             if not isinstance(self.adapter, SerialAdapter):
+                self._await_input()
                 return super().read(**kwargs)
             line = self.adapter.read_bytes(-1, break_on_termchar=True)  # pyserial tells no time-out apart
             if not line.endswith(b"\n"):
@@ -594,7 +612,7 @@ class ArrayBoard(Instrument):
     def ask(self, command: str, query_delay: float | None = None) -> str:
         """Write a query and read its answer; raises BoardError, with the board's reason where it has one."""
         with self.lock:
-            self._resynchronise()
+            self._be_in_step()
             try:
                 with self._in_step():
                     return super().ask(command, query_delay)
@@ -602,11 +620,30 @@ class ArrayBoard(Instrument):
                 raise self._explained(command, silence) from silence
 
     def _fetch(self, command: str) -> ArrayBlock | None:
-        payload = self._ask_block(command)
-        return parse_block(payload, self._who()) if len(payload) else None
+        self._owed = True
+        try:
+            payload = self._ask_block(command)
+        except _BadFrame as error:
+            raise CorruptBlock(str(error)) from error
+        block = parse_block(payload, self._who()) if len(payload) else None
+        self._owed = False
+        return block
+
+    def _is_duplicate(self, block: ArrayBlock) -> bool:
+        """Say whether a block was handed out before, by its number; counts it, and warns of the first."""
+        if self._expected is None or block.sequence >= self._expected:
+            return False
+        self.duplicates += 1
+        log.log(
+            logging.WARNING if self.duplicates == 1 else logging.DEBUG,
+            "%s sent block %d again; repeated blocks are dropped",
+            self._who(),
+            block.sequence,
+        )
+        return True
 
     def _in_sequence(self, block: ArrayBlock) -> ArrayBlock:
-        expected, self._expected = self._expected, block.sequence + 1
+        expected, self._expected = self._expected, max(self._expected or 0, block.sequence + 1)
         if expected is not None and block.sequence > expected:
             missing = block.sequence - expected
             raise LostBlocks(
@@ -620,9 +657,9 @@ class ArrayBoard(Instrument):
     def _ask_block(self, command: str) -> memoryview:
         """Send a query that answers a definite-length block; returns its content."""
         with self.lock:
-            self._resynchronise()
+            self._be_in_step()
             try:
-                with self._in_step(), self._watched(command), _without_termination(_visa(self.adapter)):
+                with self._in_step(), self._watched(command), _as_bytes(_visa(self.adapter)):
                     super().write(command)
                     return self._read_block()
             except _NoAnswer as silence:
@@ -646,7 +683,7 @@ class ArrayBoard(Instrument):
     def _read_exactly(self, count: int) -> bytes | bytearray:
         connection = _visa(self.adapter)
         if connection is not None:
-            return connection.read_bytes(count, chunk_size=_CHUNK)
+            return self._read_visa(connection, count)
         content = bytearray()
         while len(content) < count:
             part = self.adapter.read_bytes(min(count - len(content), _CHUNK))
@@ -654,6 +691,29 @@ class ArrayBoard(Instrument):
                 raise self._silent(partial=self._out_of_step or bool(content))
             content += part
         return content
+
+    def _read_visa(self, connection: MessageBasedResource, count: int) -> bytes:
+        content = b""
+        while len(content) < count:
+            self._await_input()
+            # With no termination character, breaking means to return what there is where no more comes.
+            part = connection.read_bytes(count - len(content), chunk_size=_CHUNK, break_on_termchar=True)
+            content = content + part if content else part
+        return content
+
+    def _await_input(self) -> None:
+        """Wait until something arrives; raises BoardError where nothing does, and at once where the wire is closed.
+
+        pyvisa-py takes a close for silence, and asks for more without a pause until the time-out is over.
+        """
+        connection = _visa(self.adapter)
+        wire = _socket(connection)
+        if connection is None or wire is None or getattr(_python_session(connection), "_pending_buffer", b""):
+            return
+        if not select.select([wire], [], [], _patience(self.adapter))[0]:
+            raise self._silent(partial=self._out_of_step)
+        if _hung_up(connection):
+            raise self._gone(ConnectionResetError("the other end closed it"))
 
     def _ask_cells(self, command: str) -> np.ndarray:
         rows, columns = self._array_shape()
@@ -691,29 +751,33 @@ class ArrayBoard(Instrument):
     def _silent(self, *, partial: bool) -> _NoAnswer:
         self._out_of_step = self._out_of_step or partial
         how = "stopped in the middle of its answer" if partial else "did not answer"
-        return _NoAnswer(f"{self._who()} {how} to {self._last_command!r} within {TIMEOUT:g} s")
-
-    def _lost_step(self, what: str) -> BoardError:
-        self._out_of_step = True
-        return BoardError(
-            f"{self._who()} {what}: is it a board of this protocol, and is nobody else reading?"
+        return _NoAnswer(
+            f"{self._who()} {how} to {self._last_command!r} within {_patience(self.adapter):g} s",
+            partial=partial,
         )
 
+    def _lost_step(self, what: str) -> _BadFrame:
+        self._out_of_step = True
+        return _BadFrame(f"{self._who()} {what}: is it a board of this protocol, and is nobody else reading?")
+
     def _explained(self, command: str, silence: _NoAnswer) -> BoardError:
-        """Ask the error queue why an answer failed to come."""
-        if self._out_of_step:
-            return BoardError(f"{silence}; check the wire")
+        """Find out why an answer failed to come, or its rest: from the error queue, where there is an answer."""
+        partial = self._out_of_step
+        if partial and not self._resynchronise():
+            return BoardError(f"{silence}; its rest still arrives: the wire is too slow")
         match = None
         try:
             with self._in_step():
                 match = _ERROR.fullmatch(super().ask("SYST:ERR?"))
-        except _NoAnswer as error:
+        except _NoAnswer:
             self.lost = True
-            return BoardError(f"{error}; check its power and the wire", lost=True)
+            return BoardError(f"{silence}; check its power and the wire", lost=True, partial=partial)
         except BoardError as error:
             if error.lost:
                 return error
             # Something did answer: what was asked for before, too late.
+        if partial and match is not None and int(match[1]) == 0:
+            return _BadFrame(f"{silence}, and goes on answering: check the wire")
         if match is None or int(match[1]) == 0:
             self._out_of_step = True
             return BoardError(f"{self._who()} did not answer {command!r} in time, and reports no error")
@@ -755,17 +819,24 @@ class ArrayBoard(Instrument):
     def _gone(self, error: Exception) -> BoardError:
         self.lost = True
         return BoardError(
-            f"the connection to {self._who()} is lost ({error}): check its power and the wire", lost=True
+            f"the connection to {self._who()} is lost ({error}): check its power and the wire",
+            lost=True,
+            partial=self._out_of_step,
         )
 
-    def _resynchronise(self) -> None:
-        """Throw away what is left of an answer that was not read to its end."""
+    def _be_in_step(self) -> None:
+        if not self._resynchronise():
+            raise BoardError(f"the rest of an answer of {self._who()} still arrives: the wire is too slow")
+
+    def _resynchronise(self) -> bool:
+        """Throw away what is left of an answer that was not read to its end; returns whether it ended."""
         if not self._out_of_step:
-            return
-        log.warning("%s: discarding what is left of an interrupted answer", self._who())
+            return True
+        if self._last_command:
+            log.warning("%s: discarding what is left of an interrupted answer", self._who())
         with self._watched(None):
-            _drain(self.adapter)
-        self._out_of_step = False
+            self._out_of_step = not _drain(self.adapter)
+        return not self._out_of_step
 
 
 def _open(adapter: Adapter | str, name: str, kwargs: dict[str, Any]) -> Adapter:
@@ -821,8 +892,8 @@ def _quicken(connection: MessageBasedResource) -> None:
     session = _python_session(connection)
     if session is not None and hasattr(session, "max_recv_size"):
         session.max_recv_size = max(session.max_recv_size, _CHUNK)
-    wire = getattr(session, "interface", None)
-    if isinstance(wire, socket.socket):
+    wire = _socket(connection)
+    if wire is not None:
         with contextlib.suppress(OSError):
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -833,10 +904,16 @@ def _python_session(connection: MessageBasedResource) -> Any:
     return sessions.get(connection.session) if isinstance(sessions, dict) else None
 
 
+def _socket(connection: MessageBasedResource | None) -> socket.socket | None:
+    """Return the socket below a connection of pyvisa-py's, or None where there is none to be seen."""
+    wire = None if connection is None else getattr(_python_session(connection), "interface", None)
+    return wire if isinstance(wire, socket.socket) else None
+
+
 def _hung_up(connection: MessageBasedResource | None) -> bool:
     """Say whether the other end closed the connection, which pyvisa-py reports as a time-out."""
-    wire = None if connection is None else getattr(_python_session(connection), "interface", None)
-    if not isinstance(wire, socket.socket):
+    wire = _socket(connection)
+    if wire is None:
         return False
     try:
         return bool(select.select([wire], [], [], 0)[0]) and not wire.recv(1, socket.MSG_PEEK)
@@ -845,40 +922,73 @@ def _hung_up(connection: MessageBasedResource | None) -> bool:
 
 
 @contextlib.contextmanager
-def _without_termination(connection: MessageBasedResource | None) -> Iterator[None]:
-    """Switch the termination character off while a block is read: it may occur in it, and looking is slow."""
+def _as_bytes(connection: MessageBasedResource | None) -> Iterator[None]:
+    """Switch the termination character off while a block is read: it may occur in it, and looking is slow.
+
+    pyvisa-py gives what it has where the wire is closed only with its ends not suppressed.
+    """
     if connection is None:
         yield
         return
+    ends = _socket(connection) is not None
     before = connection.read_termination
     connection.read_termination = None
     try:
+        if ends:
+            connection.set_visa_attribute(ResourceAttribute.suppress_end_enabled, False)
         yield
     finally:
+        if ends:
+            connection.set_visa_attribute(ResourceAttribute.suppress_end_enabled, True)
         connection.read_termination = before
 
 
-def _drain(adapter: Adapter) -> None:
-    """Read until the wire has been quiet."""
+def _patience(adapter: Adapter) -> float:
+    """Return the seconds for which an answer is waited for, a day at most."""
     connection = _visa(adapter)
     if connection is not None:
-        before, connection.timeout = connection.timeout, 1000 * _QUIET
+        return min(connection.timeout / 1000, 86400.0)
+    return (adapter.connection.timeout or TIMEOUT) if isinstance(adapter, SerialAdapter) else TIMEOUT
+
+
+def _drain(adapter: Adapter) -> bool:
+    """Read until the wire has been quiet; returns whether it was within `_LONGEST_REST`."""
+    deadline = time.monotonic() + _LONGEST_REST
+    connection = _visa(adapter)
+    if connection is not None:
+        before = connection.timeout
         try:
-            with _without_termination(connection):
-                while True:
-                    connection.read_bytes(_CHUNK)
-        except pyvisa.errors.VisaIOError as error:
-            if error.error_code != StatusCode.error_timeout:
-                raise
+            with _as_bytes(connection):
+                while _read_some(connection):
+                    if time.monotonic() > deadline:
+                        return False
         finally:
             connection.timeout = before
-    elif isinstance(adapter, SerialAdapter):
+    if isinstance(adapter, SerialAdapter):
         before, adapter.connection.timeout = adapter.connection.timeout, _QUIET
         try:
             while adapter.connection.read(_CHUNK):
-                pass
+                if time.monotonic() > deadline:
+                    return False
         finally:
             adapter.connection.timeout = before
+    return True
+
+
+def _read_some(connection: MessageBasedResource) -> bool:
+    """Throw away what has arrived; returns whether there was anything.
+
+    A read that times out does not say how much it got, so on a slow wire a few bytes are asked for after many.
+    """
+    for count, seconds in ((_CHUNK, _QUIET), (64, 0.1)):
+        connection.timeout = 1000 * seconds
+        try:
+            connection.read_bytes(count)
+            return True
+        except pyvisa.errors.VisaIOError as error:
+            if error.error_code != StatusCode.error_timeout:
+                raise
+    return False
 
 
 def _resource_of(adapter: Adapter) -> str:

@@ -16,7 +16,7 @@ from ._requests import Request
 from ._reservation import Reservation
 from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
-from ._verify import VerifyReport
+from ._verify import BadBlock, VerifyReport
 from .conditioning import Conditioning, NoConditioning, Xor, conditioning_from_name
 from .statistics import CellStatistics, PairSums, cell_statistics
 
@@ -25,6 +25,7 @@ __all__ = [
     "CELL_DTYPE",
     "EXPORT_FORMS",
     "Accounts",
+    "BadBlock",
     "BitReader",
     "BlockCommit",
     "BufferInfo",

@@ -83,7 +83,7 @@ def _export(store: Store, lease: Lease, path: Path, form: str, progress: Progres
         "simulated": any(buffers[item.buffer].simulated for item in lease.ranges),
         "exported": now(),
     }
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     try:
         description["sha256"] = _write(lease, partial, form, progress)
         _write_text(_beside(path), json.dumps(description, indent=1) + "\n")
@@ -102,10 +102,19 @@ def _beside(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
 def _refuse_existing(path: Path) -> None:
     for item in (path, _beside(path)):
         if item.exists():
             raise StoreError(f"{item} exists already: name a new file, bits are never written over")
+    if _partial(path).exists():
+        raise StoreError(
+            f"{_partial(path)} was left by an export that did not end, whose bits are burned: delete it, or name "
+            "a new file"
+        )
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent} is no folder: make it first")
 

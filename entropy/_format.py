@@ -4,15 +4,22 @@ docs/buffer-format.md describes the same for people who read buffers with other 
 """
 
 import json
+import time
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
+import h5py.h5a
+import h5py.h5l
+import h5py.h5o
 import numpy as np
 
 from ._errors import StoreError
+from ._metadata import refuse_odd_metadata
+from ._view import FileView
 
 FORMAT = "memtj-buffer"
 FORMAT_VERSION = 1
@@ -55,15 +62,47 @@ CELL_DTYPE = np.dtype(
         ("quarantined", "u1"),
     ]
 )
-_ROW_BYTES_CHECKED = BLOCK_DTYPE.itemsize - 4
+ROW_BYTES_CHECKED = BLOCK_DTYPE.itemsize - 4
 
 # 256 KiB chunks without fill values: 1 MiB blocks go to disk at the speed of the plain file, and a 64 KiB
 # block does not rewrite megabytes.
 _CHUNK_BITS = 1 << 18
 _CHUNK_VALID = 1 << 14
 _CHUNK_ROWS = 32
-_DATASETS = {"bits": np.dtype("u1"), "valid": np.dtype("u1"), "blocks": BLOCK_DTYPE, "cells": CELL_DTYPE}
+# The rows come first: a live file has the bits of every row, and may have more of them a moment later.
+_KINDS = {
+    name: h5py.h5t.py_create(np.dtype(kind), logical=True)
+    for name, kind in {
+        "blocks": BLOCK_DTYPE, "bits": "u1", "valid": "u1", "cells": CELL_DTYPE, "resistances": "<u2",
+    }.items()
+}  # fmt: skip
+_OPTIONAL = frozenset({"resistances"})
+_WHOLE = frozenset({"cells"})  # not chunked; all others are
+_READ_IN_BLOCKS = frozenset(
+    {"blocks", "bits", "valid"}
+)  # so that part of a file that was cut short can be read
+_ADDRESS = 8  # bytes that the index of a dataset needs for each chunk
+_TEXTS = (
+    "buffer",
+    "recording",
+    "created",
+    "conditioning",
+    "bit_order",
+    "bench",
+    "procedure",
+    "device",
+    "software",
+)
+_OPTIONAL_TEXTS = ("salvaged",)
+_NUMBERS = ("segment", "complete", "simulated", "cells_per_pulse")
 OVER_SCALE = 65535
+
+# What a buffer may ask of its reader's memory.
+_CHUNK_BYTES = (1 << 10, 1 << 24)
+_MOST_CELLS = 1 << 24
+_LONGEST_TEXT = 1 << 24
+
+LOOKS = (0.001, 0.002, 0.004)  # s between them: one look may come upon the middle of a write
 
 
 def crc32(data: np.ndarray) -> int:
@@ -73,15 +112,7 @@ def crc32(data: np.ndarray) -> int:
 
 def row_crc(row: np.ndarray) -> int:
     """Compute the check of one block row (a 0-d or 1-element array of BLOCK_DTYPE)."""
-    return zlib.crc32(row.tobytes()[:_ROW_BYTES_CHECKED])
-
-
-def sound_rows(rows: np.ndarray) -> np.ndarray:
-    """Say for each block row whether its own check is right; shape (rows,), bool."""
-    raw = rows.tobytes()
-    size = BLOCK_DTYPE.itemsize
-    found = [zlib.crc32(raw[at : at + _ROW_BYTES_CHECKED]) for at in range(0, len(raw), size)]
-    return np.asarray(found, np.uint32) == rows["row_crc"]
+    return zlib.crc32(row.tobytes()[:ROW_BYTES_CHECKED])
 
 
 def create_buffer(
@@ -133,62 +164,195 @@ def snapshot(name: str, value: Any) -> np.bytes_:
         raise StoreError(f"the {name} snapshot is not plain JSON data: {error}") from None
 
 
+@dataclass(frozen=True)
+class Attributes:
+    """The attributes of a buffer that this program knows, checked: `texts` and `numbers` by their names."""
+
+    texts: dict[str, str]
+    numbers: dict[str, int]
+
+
 def open_buffer(path: Path) -> h5py.File:
     """Open a buffer for reading, live or left behind as well, after refusing anything that is not one.
 
-    Raises StoreError where the file is missing, damaged, of another format or version, or holds links to
-    other files, Python objects or filtered data: reading such things could run or read what it should not.
+    It shows the file as it is at this moment; open it again to see more of a live one. Raises StoreError where
+    the file is missing, damaged, of another format or version, or holds links, types, layouts or sizes that no
+    buffer has: reading such things could run, read or allocate what it should not.
     """
-    try:
-        file = h5py.File(path, "r", swmr=True, libver="latest")
-    except FileNotFoundError:
-        raise StoreError(f"{path} is missing: bring it back; its bits cannot be read without it") from None
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise StoreError(f"{path} cannot be opened as a buffer: {reason}; is it an HDF5 file?") from None
-    try:
-        _refuse_foreign(path, file)
-    except StoreError:
-        file.close()
-        raise
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        file.close()
-        raise StoreError(f"{path} is damaged: {error}; restore it from a copy") from None
-    return file
+    return open_view(FileView(path))[0]
 
 
-def _refuse_foreign(path: Path, file: Any) -> None:
-    for name in file:
-        link = file.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
+def open_view(view: FileView) -> tuple[h5py.File, Attributes]:
+    """Open the buffer that a view shows, as it is by now; raises as `open_buffer` does."""
+    for pause in LOOKS:
+        try:
+            return _open_once(view)
+        except StoreError:
+            if not view.being_written:
+                raise
+            time.sleep(pause)
+    return _open_once(view)
+
+
+def _open_once(view: FileView) -> tuple[h5py.File, Attributes]:
+    view.look()
+    indexed = refuse_odd_metadata(view, frozenset(_KINDS))
+    try:
+        file = h5py.File(view, "r")
+    except HDF5_ERRORS as error:
+        raise StoreError(
+            f"{view.path} cannot be opened as a buffer: {reason(error)}; restore it from a copy"
+        ) from None
+    try:
+        return file, _refuse_foreign(view, file, indexed)
+    except BaseException as error:
+        file.close()
+        if not isinstance(error, HDF5_ERRORS):
+            raise
+        raise StoreError(f"{view.path} is damaged: {reason(error)}; restore it from a copy") from None
+
+
+# What h5py raises for damaged files, as far as it is known.
+HDF5_ERRORS = (
+    OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, NotImplementedError,
+)  # fmt: skip
+
+
+def reason(error: BaseException) -> str:
+    """Give the first line of an error's message."""
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _refuse_foreign(view: FileView, file: Any, indexed: frozenset[str]) -> Attributes:
+    """Raise StoreError for what is no buffer; by h5py's low-level calls, which are ten times as fast here."""
+    path, root = view.path, file.id
+    names = set(file)
+    for name in names:
+        if root.links.get_info(name.encode("utf-8", "surrogateescape")).type != h5py.h5l.TYPE_HARD:
             raise StoreError(f"{path}: /{name} is a link to elsewhere; buffers hold none, so it is refused")
-    if read_text(file, "format") != FORMAT:
+    if not h5py.h5a.exists(root, b"format") or _text(view, root, "format") != FORMAT:
         raise StoreError(f"{path} is an HDF5 file but no memtj buffer: keep it out of the store")
-    version = int(file.attrs["format_version"])
+    version = _number(view, root, "format_version")
     if version != FORMAT_VERSION:
         raise StoreError(
             f"{path} has buffer format {version} and this program reads "
             f"{FORMAT_VERSION}: use the memtj that wrote it"
         )
-    for name, dtype in _DATASETS.items():
-        _refuse_odd(path, name, file.get(name), dtype)
-    if "resistances" in file:
-        _refuse_odd(path, "resistances", file["resistances"], np.dtype("<u2"))
+    optional = [name for name in _OPTIONAL_TEXTS if h5py.h5a.exists(root, name.encode())]
+    attributes = Attributes(
+        {name: _text(view, root, name) for name in (*_TEXTS, *optional)},
+        {name: _number(view, root, name) for name in _NUMBERS},
+    )
+    if (attributes.texts["bit_order"], attributes.texts["conditioning"]) != (BIT_ORDER, "none"):
+        raise StoreError(
+            f"{path} holds other than raw bits in the order of format {FORMAT_VERSION}, so it is refused: use the "
+            "memtj that wrote it"
+        )
+    kinds = {name: dtype for name, dtype in _KINDS.items() if name in names or name not in _OPTIONAL}
+    objects, sizes = set(), {}
+    for name in kinds:
+        if name not in names:
+            raise StoreError(
+                f"{path}: /{name} is missing, so it is no complete buffer; restore it from a copy"
+            )
+        found = h5py.h5o.open(root, name.encode())
+        sizes[name] = _refuse_odd(view, name, found)
+        if name not in _WHOLE and name not in indexed:
+            raise StoreError(
+                f"{path}: the chunks of /{name} are listed otherwise than in a buffer, so it is refused"
+            )
+        objects.add(h5py.h5o.get_info(found).addr)
+    if len(objects) < len(kinds):
+        raise StoreError(f"{path}: two names stand for one dataset; buffers have none such, so it is refused")
+    _refuse_odd_cells(view, attributes.numbers["cells_per_pulse"], sizes["cells"])
+    return attributes
 
 
-def _refuse_odd(path: Path, name: str, dataset: Any, dtype: np.dtype) -> None:
-    if not isinstance(dataset, h5py.Dataset):
-        raise StoreError(f"{path}: /{name} is missing; it is no complete buffer")
-    if dataset.dtype != dtype or dataset.ndim != 1:
-        raise StoreError(f"{path}: /{name} holds {dataset.dtype} where {dtype} belongs, so it is refused")
-    settings = dataset.id.get_create_plist()
-    if settings.get_external_count() or dataset.is_virtual or settings.get_nfilters():
-        raise StoreError(f"{path}: /{name} is kept outside the file or filtered, so it is refused")
+def _refuse_odd(view: FileView, name: str, dataset: Any) -> int:
+    """Raise StoreError for a dataset that is not as the format says; gives its length."""
+    path = view.path
+    if not isinstance(dataset, h5py.h5d.DatasetID):
+        raise StoreError(f"{path}: /{name} is missing, so it is no complete buffer; restore it from a copy")
+    settings = dataset.get_create_plist()
+    layout = settings.get_layout()
+    if settings.get_external_count() or settings.get_nfilters() or layout == h5py.h5d.VIRTUAL:
+        raise StoreError(
+            f"{path}: /{name} is kept outside the file or filtered; no buffer is, so it is refused"
+        )
+    kind, space = dataset.get_type(), dataset.get_space()
+    if kind.committed() or not kind.equal(_KINDS[name]):
+        raise StoreError(f"{path}: /{name} holds another type than in a buffer, so it is refused")
+    if space.get_simple_extent_type() != h5py.h5s.SIMPLE or space.get_simple_extent_ndims() != 1:
+        raise StoreError(f"{path}: /{name} is no list, and in a buffer it is, so it is refused")
+    (length,) = space.get_simple_extent_dims()
+    size, item = length * kind.get_size(), kind.get_size()
+    if (layout == h5py.h5d.CHUNKED) == (name in _WHOLE):
+        raise StoreError(
+            f"{path}: /{name} is laid out otherwise than in a buffer (chunked, /cells not), so it is refused"
+        )
+    if name in _READ_IN_BLOCKS:
+        chunk = settings.get_chunk()[0] * item
+        if not _CHUNK_BYTES[0] <= chunk <= _CHUNK_BYTES[1]:
+            raise StoreError(f"{path}: the chunks of /{name} are not of 1 KiB to 16 MiB, so it is refused")
+        needed = -(-size // chunk) * _ADDRESS
+    else:
+        needed = size
+    if needed > view.size:
+        raise StoreError(
+            f"{path}: /{name} says that it has {size:,} bytes, for which a file of {view.size:,} has no room, so it "
+            "is damaged; restore it from a copy"
+        )
+    return length
 
 
-def read_text(file: Any, name: str) -> str:
-    """Read a fixed-length text attribute; '' where it is absent or something else."""
-    value = file.attrs.get(name)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return value if isinstance(value, str) else ""
+def _refuse_odd_cells(view: FileView, cells: int, described: int) -> None:
+    if not 1 <= cells <= _MOST_CELLS:
+        raise StoreError(
+            f"{view.path} says that a pulse has {cells:,} cells; 1 to {_MOST_CELLS:,} are possible, so it is refused"
+        )
+    if described != cells:
+        raise StoreError(
+            f"{view.path} says that a pulse has {cells:,} cells and describes {described:,}, so it is "
+            "damaged; restore it from a copy"
+        )
+
+
+def _attribute(view: FileView, root: Any, name: str) -> Any:
+    """Open a scalar attribute of `/` that must be there."""
+    if not h5py.h5a.exists(root, name.encode()):
+        raise StoreError(
+            f"{view.path} has no attribute {name}, so it is no complete buffer; restore it from a copy"
+        )
+    attribute = h5py.h5a.open(root, name.encode())
+    if attribute.get_space().get_simple_extent_type() != h5py.h5s.SCALAR:
+        raise StoreError(
+            f"{view.path}: its attribute {name} is no single value; in a buffer it is, so it is refused"
+        )
+    return attribute
+
+
+def _text(view: FileView, root: Any, name: str) -> str:
+    attribute = _attribute(view, root, name)
+    kind = attribute.get_type()
+    if not isinstance(kind, h5py.h5t.TypeStringID) or kind.is_variable_str() or kind.committed():
+        raise StoreError(f"{view.path}: its attribute {name} is no text of fixed length, so it is refused")
+    size = kind.get_size()
+    if size > min(view.size, _LONGEST_TEXT):
+        raise StoreError(
+            f"{view.path}: its attribute {name} is longer than any in a buffer, so it is refused"
+        )
+    value = np.empty((), f"S{size}")
+    attribute.read(value, kind)  # h5py takes longer to work out the type than to read
+    return bytes(value[()]).decode("utf-8", "replace")
+
+
+def _number(view: FileView, root: Any, name: str) -> int:
+    attribute = _attribute(view, root, name)
+    kind = attribute.get_type()
+    if not isinstance(kind, h5py.h5t.TypeIntegerID) or kind.get_size() > 8 or kind.committed():
+        raise StoreError(
+            f"{view.path}: its attribute {name} is no number, and in a buffer it is, so it is refused"
+        )
+    value = np.empty((), np.int64)
+    attribute.read(value, h5py.h5t.NATIVE_INT64)
+    return int(value)

@@ -237,7 +237,7 @@ class Lease:
         if self._pid != os.getpid():
             raise StoreError(
                 f"lease {self.uuid} belongs to process {self._pid} and this is a forked child: "
-                "take a lease of its own here"
+                "start it anew (the start method 'spawn') and take a lease of its own there"
             )
 
     def locate(self, at: int) -> tuple[LoadedBlock, int, int]:

@@ -1,15 +1,17 @@
 """The ledger: which bits of which buffer are free, leased, consumed, burned or withheld.
 
-SQLite in WAL mode, every commit on the disk before it counts (`synchronous=FULL`), every change inside
-`BEGIN IMMEDIATE`. Ranges are explicit in all five states, so the sum can be checked against the block rows.
+SQLite in WAL mode, every change inside `BEGIN IMMEDIATE`; a lease is on the disk before a bit leaves
+(`synchronous=FULL`). Ranges are explicit in all five states, so the sum can be checked against the block rows.
 """
 
 import contextlib
 import datetime
+import os
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,13 @@ from . import _ledger_ranges as ranges_of
 from . import _requests as queue
 from ._errors import DamagedLedger, NotEnoughBits, StoreError
 from ._ledger_ranges import BURNED, CONSUMED, FREE, LEASED, WITHHELD, News
-from ._ledger_schema import LEDGER_VERSION, bring_up_to_date, make_tables
+from ._ledger_schema import (
+    LEDGER_VERSION,
+    bring_up_to_date,
+    definitions,
+    expected_definitions,
+    make_tables,
+)
 from ._locks import FileLock, is_free
 from ._ranges import Range
 from ._requests import Request, Ticket
@@ -93,7 +101,22 @@ _BUFFER_COLUMNS = (
     "id, uuid, file, recording, segment, created, simulated, conditioning, blocks, bits, ones, bytes, ended, "
     "complete, place"
 )
-_NAMES_KNOWN = {"meta", "buffers", "blocks", "ranges", "leases", "verdicts", "recordings", "requests"}
+# What values lead to that no ledger holds, such as a text in the place of a number.
+_NONSENSE = (TypeError, ValueError, OverflowError, LookupError, AttributeError, AssertionError)
+
+
+_OPEN: "weakref.WeakSet[Ledger]" = weakref.WeakSet()
+_inherited = False
+
+
+def _note_what_is_inherited() -> None:
+    # SQLite knows of the files that a process has open, and takes the parent's locks for the child's own.
+    global _inherited
+    _inherited = _inherited or bool(_OPEN)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_what_is_inherited)
 
 
 def now() -> str:
@@ -108,6 +131,12 @@ class Ledger:
         self.path = folder / "ledger.sqlite"
         self.locks = folder / "locks"
         self._mutex = threading.RLock()
+        if _inherited:
+            raise StoreError(
+                f"{self.path} cannot be opened in a process that was forked while a store was open, because SQLite's "
+                "locks do not hold there: close the store before forking, or start the process anew (the start "
+                "method 'spawn' of multiprocessing)"
+            )
         with self._errors():
             self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
             try:
@@ -117,9 +146,11 @@ class Ledger:
             except BaseException:
                 self._db.close()
                 raise
+        _OPEN.add(self)
 
     def close(self) -> None:
         """Close the connection."""
+        _OPEN.discard(self)
         with self._mutex:
             self._db.close()
 
@@ -134,7 +165,7 @@ class Ledger:
                 raise self._damaged(error) from error
             advice = "free some space" if "full" in text or "disk I/O" in text else "try again"
             raise StoreError(f"{self.path}: {text}; {advice}") from error
-        except (sqlite3.Error, TypeError, ValueError, OverflowError, LookupError, AttributeError) as error:
+        except (sqlite3.Error, *_NONSENSE) as error:
             raise self._damaged(error) from error
         except OSError as error:  # of a lock file
             raise StoreError(
@@ -158,29 +189,45 @@ class Ledger:
                     self._db.execute("COMMIT")
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def _writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Change the ledger in one transaction, on the disk when this is left.
+
+        With `durable=False` it reaches the disk with the next one that is durable: for changes that a power cut
+        may undo, because then bits count as burned, or are found in the buffers again.
+        """
         with self._mutex, self._errors():
-            self._db.execute("BEGIN IMMEDIATE")
+            if not durable:
+                self._db.execute("PRAGMA synchronous=NORMAL")
             try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._db
+                    self._db.execute("COMMIT")
+                except BaseException:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                    raise
+            finally:
+                if not durable:
+                    self._db.execute("PRAGMA synchronous=FULL")
 
     # --- the store itself
 
-    def prepare(self) -> None:
-        """Make the tables where there are none; raises StoreError for a ledger of a version that is unknown."""
+    def prepare(self, stamp: Mapping[str, str]) -> None:
+        """Make the tables, and note the place of the store, where there are none.
+
+        Raises StoreError for a ledger of a version that is unknown, or that holds what no ledger does.
+        """
         with self._writing() as db:
             if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
                 make_tables(db)
-            self._refuse_foreign(db)
+                db.executemany("INSERT INTO meta VALUES (?, ?)", list(stamp.items()))
             version = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0]
             if version == "1":
                 bring_up_to_date(db)
                 version = str(LEDGER_VERSION)
+            if version == str(LEDGER_VERSION):
+                self._refuse_foreign(db)
         if version != str(LEDGER_VERSION):
             raise StoreError(
                 f"{self.path} is a ledger of version {version} and this program knows {LEDGER_VERSION}: "
@@ -189,10 +236,10 @@ class Ledger:
 
     def _refuse_foreign(self, db: sqlite3.Connection) -> None:
         """Raise StoreError where the file holds what no ledger does, such as a trigger that would rewrite it."""
-        for kind, name in db.execute("SELECT type, name FROM sqlite_master").fetchall():
-            known = kind == "index" or (kind == "table" and name in _NAMES_KNOWN)
-            if not known and not str(name).startswith("sqlite_"):
-                raise self._damaged(f"it holds the {kind} {name!r}")
+        foreign = definitions(db) - expected_definitions()
+        if foreign:
+            kind, name, _ = min(foreign)
+            raise self._damaged(f"it holds the {kind} {name!r}, which no ledger has")
 
     def check(self) -> None:
         """Raise StoreError where a bit has no or two owners: then nothing may be handed out."""
@@ -235,7 +282,7 @@ class Ledger:
 
     def end_recording(self, recording: str) -> None:
         """Expect nothing more of a recording."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             db.execute("UPDATE recordings SET ended = 1 WHERE uuid = ?", (recording,))
 
     def expected(self) -> float:
@@ -268,7 +315,7 @@ class Ledger:
         condition = "WHERE NOT ended" if following else ""
         with self._reading() as db:
             found = db.execute(f"SELECT {_BUFFER_COLUMNS} FROM buffers {condition} ORDER BY id").fetchall()
-            return [BufferRecord(*row) for row in found]
+            return [_checked(BufferRecord(*row)) for row in found]
 
     def block_copies(self, buffer: int) -> np.ndarray:
         """Give the ledger's copy of block rows: (first_byte, bits, ones, crc), int64, (blocks, 4)."""
@@ -278,6 +325,13 @@ class Ledger:
             ).fetchall()
             return np.asarray(found, np.int64).reshape(len(found), 4)
 
+    def block_copy(self, buffer: int, index: int) -> tuple[int, int, int, int] | None:
+        """Give the ledger's copy of one block row: (first_byte, bits, ones, crc); None where it has none."""
+        with self._reading() as db:
+            return db.execute(
+                "SELECT first_byte, bits, ones, crc FROM blocks WHERE buffer = ? AND idx = ?", (buffer, index)
+            ).fetchone()
+
     def first_bits(self, buffer: int) -> np.ndarray:
         """Give the first usable bit of each block of a buffer, and the end of the last; int64, (blocks + 1,)."""
         bits = self.block_copies(buffer)[:, 1]
@@ -286,7 +340,7 @@ class Ledger:
     def enter(self, news: Sequence[News]) -> None:
         """Enter all rows that the ledger has not seen: as free, or withheld by their health."""
         if news:
-            with self._writing() as db:
+            with self._writing(durable=False) as db:
                 for item in news:
                     ranges_of.enter(db, item)
 
@@ -403,7 +457,7 @@ class Ledger:
 
     def settle(self, lease: int, read: Sequence[Range], *, burn: bool) -> None:
         """End a lease: what was read is consumed and the rest goes back; with `burn` all of it is burned."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             if db.execute("SELECT outcome FROM leases WHERE id = ?", (lease,)).fetchone()[0] is not None:
                 raise StoreError(
                     f"{self.path}: this lease was taken for dead and burned (was its lock file in "
@@ -439,7 +493,7 @@ class Ledger:
     def clean_locks(self) -> None:
         """Remove lock files that stand for nothing any more."""
         # Such locks are made inside a writing transaction, so none is in the making.
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             alive = {lease_lock(self.locks, name) for _, name in _open_leases(db)}
             alive |= {queue.request_lock(self.locks, item.uuid) for item in queue.alive(db, self.locks)}
             for path in [*self.locks.glob("lease-*"), *self.locks.glob("request-*")]:
@@ -461,17 +515,17 @@ class Ledger:
 
     def wait_in_line(self, bits: int, purpose: str) -> Ticket:
         """Enter a lease that waits at the end of the queue."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             return queue.ask(db, self.locks, queue.WAITING, bits, purpose, now())
 
     def set_waiting(self, ticket: Ticket, bits: int) -> None:
         """Note that the holder of a reservation waits for so many bits just now (0: for none)."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             db.execute("UPDATE requests SET waiting = ? WHERE id = ?", (bits, ticket.id))
 
     def withdraw(self, ticket: Ticket) -> None:
         """Forget a request."""
-        with self._writing() as db:
+        with self._writing(durable=False) as db:
             db.execute("DELETE FROM requests WHERE id = ?", (ticket.id,))
 
     def requests(self) -> list[Request]:
@@ -578,3 +632,15 @@ def _what_is_to_be_had(coming: float, before: list[Request]) -> str:
     running = " or coming from running recordings" if coming else ""
     promised = f", beside what was promised to {queue.describe(before)}" if before else ""
     return f"free in the store{running}{promised}"
+
+
+def _checked(record: BufferRecord) -> BufferRecord:
+    """Give a record back, or raise ValueError where it holds what none does."""
+    texts = (record.uuid, record.file, record.recording, record.created)
+    numbers = (record.id, record.segment, record.blocks, record.bits, record.ones, record.bytes, record.ended)
+    sane = all(isinstance(text, str) and "\0" not in text for text in texts) and all(
+        isinstance(number, int) and number >= 0 for number in numbers
+    )
+    if not sane or not (record.place is None or isinstance(record.place, str)):
+        raise ValueError(f"its record of the buffer {record.file!r} is none")
+    return record

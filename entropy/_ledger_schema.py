@@ -1,5 +1,6 @@
 """The tables of a ledger, and how one of an earlier version is brought up to date."""
 
+import functools
 import sqlite3
 import uuid
 
@@ -62,6 +63,27 @@ def bring_up_to_date(db: sqlite3.Connection) -> None:
     """Turn a ledger of version 1 into one of this version; inside a transaction."""
     _run(db, _VERSION_2)
     db.execute("UPDATE meta SET value = ? WHERE key = 'version'", (str(LEDGER_VERSION),))
+
+
+def definitions(db: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """Give (type, name, statement) of all that a database holds but what SQLite makes by itself."""
+    found = db.execute("SELECT type, name, COALESCE(sql, '') FROM sqlite_master").fetchall()
+    return {
+        (str(kind), str(name), " ".join(str(statement).split()))
+        for kind, name, statement in found
+        if not str(name).startswith("sqlite_")
+    }
+
+
+@functools.cache
+def expected_definitions() -> frozenset[tuple[str, str, str]]:
+    """Give what `definitions` finds in a ledger of this version."""
+    db = sqlite3.connect(":memory:")
+    try:
+        make_tables(db)
+        return frozenset(definitions(db))
+    finally:
+        db.close()
 
 
 def _run(db: sqlite3.Connection, statements: str) -> None:

@@ -26,7 +26,7 @@ def adopt(path: str | os.PathLike[str], *, moved: bool) -> None:
             ledger.set_meta(**stamp_of(folder))
         else:
             news = [
-                News(record.id, _all_rows(folder / record.file), ended=True, complete=False)
+                News(record.id, _all_rows(folder / record.file, record.uuid), ended=True, complete=False)
                 for record in ledger.buffers(following=True)
             ]
             ledger.become_a_copy(news, stamp_of(folder))
@@ -34,8 +34,8 @@ def adopt(path: str | os.PathLike[str], *, moved: bool) -> None:
         ledger.close()
 
 
-def _all_rows(path: Path) -> np.ndarray:
-    reader = BufferReader(path)
+def _all_rows(path: Path, buffer: str) -> np.ndarray:
+    reader = BufferReader(path, buffer)
     try:
         return reader.rows
     finally:
@@ -66,9 +66,7 @@ def open_ledger(folder: Path, *, create: bool, orphans: bool = False) -> Ledger:
             )
         ledger = Ledger(folder)
         try:
-            ledger.prepare()
-            if not there:
-                ledger.set_meta(**stamp_of(folder))
+            ledger.prepare(stamp_of(folder))
         except BaseException:
             ledger.close()
             raise

@@ -94,7 +94,7 @@ def carry_out(
     elif record.place != DELETED and not Path(record.place).is_file():
         _copy(path, Path(record.place).parent)
     try:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another prune may have been faster
     except OSError as error:
         raise StoreError(
             f"{path} cannot be removed ({error.strerror}): close the programs that read it, and prune again"

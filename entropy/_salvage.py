@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._errors import DamagedLedger, StoreError
-from ._format import create_buffer
+from ._format import create_buffer, open_buffer
 from ._ledger import BufferRecord, Ledger, now, writer_lock
 from ._ledger_ranges import BURNED, FREE
 from ._locks import FileLock, is_free
@@ -130,16 +130,15 @@ def _enter_strays(folder: Path, ledger: Ledger, report: SalvageReport) -> None:
 def _described(path: Path, reader: BufferReader) -> dict[str, Any]:
     """Give the ledger's row of a buffer by what its file says of itself."""
     texts = {name: reader.text(name) for name in ("buffer", "recording", "created", "conditioning")}
-    numbers = reader.numbers("segment", "simulated", "complete")
     return {
         "uuid": texts["buffer"],
         "file": path.name,
         "recording": texts["recording"],
-        "segment": numbers["segment"],
+        "segment": reader.number("segment"),
         "created": texts["created"],
-        "simulated": numbers["simulated"],
+        "simulated": reader.number("simulated"),
         "conditioning": texts["conditioning"],
-        "complete": numbers["complete"],
+        "complete": reader.number("complete"),
     }
 
 
@@ -189,7 +188,14 @@ def close_properly(path: Path) -> None:
 
 
 def _copy(reader: BufferReader, target: Path) -> None:
-    source, rows = reader.file, reader.rows
+    with open_buffer(reader.path) as source:
+        _copy_from(source, reader, target)
+    with open(target, "r+b") as written:
+        os.fsync(written.fileno())
+
+
+def _copy_from(source: Any, reader: BufferReader, target: Path) -> None:
+    rows = reader.rows
     attributes = dict(source.attrs.items())
     attributes |= {"complete": np.uint8(1), "salvaged": np.bytes_(now())}
     sample = source.get("resistances")
@@ -206,8 +212,6 @@ def _copy(reader: BufferReader, target: Path) -> None:
         columns["blocks"][:] = rows
     finally:
         file.close()
-    with open(target, "r+b") as written:
-        os.fsync(written.fileno())
 
 
 def _end_of_bits(rows: np.ndarray) -> int:

@@ -32,7 +32,7 @@ from ._verify import VerifyReport, verify
 _log = logging.getLogger(__name__)
 
 _OPEN_FILES = 64
-_POLL = (0.001, 0.002, 0.005, 0.01, 0.02)  # s between looks for new blocks, the last one for ever
+_POLL = (0.001, 0.002, 0.005, 0.01)  # s between looks for new blocks, the last one for ever
 
 
 @dataclass(frozen=True)
@@ -142,22 +142,23 @@ class Store:
         rotate_bytes: int = 2**30,
         resistances: int = 0,
         expected_bits: int | None = None,
+        durable: float | None = 5.0,
     ) -> Recording:
         """Start a recording.
 
         `cells`: CELL_DTYPE, one for every position of one pulse; `bench` and `procedure`: JSON-able, kept as
         snapshots in every segment; `rotate_bytes`: size of `/bits` at which the next segment begins;
         `resistances`: how many raw readings to make room for in every segment; `expected_bits`: how many bits it
-        will bring in all, on which reservations may build (None: it has no end).
+        will bring in all, on which reservations may build (None: it has no end); `durable`: at most so many seconds
+        of it can be lost by a power cut (None: it is left to the operating system when blocks reach the disk).
         """
         self._check_open()
         recording = Recording(
             self.path, self._ledger, self._enter_finished, cells=cells, cells_per_pulse=cells_per_pulse,
             bench=bench, procedure=procedure, simulated=simulated, device=device, rotate_bytes=rotate_bytes,
-            resistances=resistances,
+            resistances=resistances, expected_bits=expected_bits, durable=durable,
         )  # fmt: skip
         self._recordings.add(recording)
-        self._ledger.begin_recording(recording.uuid, expected_bits)
         return recording
 
     def lease(self, bits: int, *, purpose: str, wait: float | None = None, withheld: bool = False) -> Lease:
@@ -482,7 +483,7 @@ class Store:
         record = self._record(buffer)
         with self._mutex:
             self._forget_reader(buffer)
-        reader = BufferReader(self.path / record.file)
+        reader = BufferReader(self.path / record.file, buffer)
         try:
             self._ledger.enter([News(record.id, reader.rows, True, reader.complete)])
         finally:
@@ -493,7 +494,8 @@ class Store:
             raise StoreError(f"the store {self.path} is closed: open it again")
         if self._pid != os.getpid():
             raise StoreError(
-                f"the store {self.path} was opened by the parent process: open it again in this one"
+                f"the store {self.path} was opened by the parent process: close it before forking, or start this "
+                "process anew (the start method 'spawn') and open it here"
             )
 
     def _record(self, buffer: str) -> BufferRecord:
@@ -527,14 +529,7 @@ class Store:
         if not path.exists():  # pruned meanwhile by another process?
             self._records.clear()
             path = self._path_of(self._record(record.uuid))
-        reader = BufferReader(path)
-        other = reader.text("buffer")
-        if other != record.uuid:
-            reader.close()
-            raise StoreError(
-                f"{path} is buffer {other} and the ledger takes it for {record.uuid}: restore the file"
-            )
-        return reader
+        return BufferReader(path, record.uuid)
 
     def _path_of(self, record: BufferRecord) -> Path:
         if record.place == DELETED:
@@ -559,7 +554,8 @@ class Store:
             reader.refresh()
         if not 0 <= bit < int(reader.starts[-1]):
             raise StoreError(
-                f"{reader.path} has {int(reader.starts[-1]):,} committed bits, so bit {bit:,} is not there"
+                f"{reader.path} has {int(reader.starts[-1]):,} committed bits, so bit {bit:,} is not there: "
+                "verify the store"
             )
         return reader, int(np.searchsorted(reader.starts, bit, side="right")) - 1
 
@@ -576,11 +572,24 @@ class Store:
     def _load_leased(self, buffer: str, bit: int) -> LoadedBlock:
         """Load a block for a lease; what is damaged is withheld, so that it does not spoil the next lease too."""
         try:
-            return self._load_at(buffer, bit)
+            block = self._load_at(buffer, bit)
+            self._check_copy(block)
         except StoreError as error:
             with contextlib.suppress(StoreError):
                 self._withhold_damaged(buffer, bit, str(error))
             raise
+        return block
+
+    def _check_copy(self, block: LoadedBlock) -> None:
+        """Raise StoreError where a block is not the one that the ledger has entered under its number."""
+        reader, record = self._reader(block.buffer), self._record(block.buffer)
+        row = reader.rows[block.index]
+        copy = self._ledger.block_copy(record.id, block.index)
+        if copy != tuple(int(row[name]) for name in ("first_byte", "bits", "ones", "crc")):
+            raise StoreError(
+                f"{reader.path}: block {block.index} is another one than the ledger has entered; restore the file from "
+                "a copy"
+            )
 
     def _withhold_damaged(self, buffer: str, bit: int, verdict: str) -> None:
         record = self._record(buffer)

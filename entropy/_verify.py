@@ -1,25 +1,46 @@
 """Checking a store against itself: every byte of bits, every row, every range of the ledger."""
 
-from collections.abc import Callable
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ._errors import StoreError
-from ._ledger import BufferRecord, Ledger
+from ._ledger import DELETED, BufferRecord, Ledger
+from ._ledger_ranges import STATES
 from ._reader import BufferReader
-from ._recording import count_ones
+from ._rows import packed_bytes
+from ._scan import Scanner, default_threads
+
+_NAMED = 5  # so many places are named before the rest is counted
+
+
+@dataclass(frozen=True)
+class BadBlock:
+    """A block that cannot be relied on: of the buffer `buffer` (uuid) in the file `file`, and what is wrong."""
+
+    buffer: str
+    file: str
+    block: int
+    fault: str
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What `Store.verify` found: `problems` are faults, `notes` are facts worth knowing (gaps, strays)."""
+    """What `Store.verify` found.
+
+    `problems` are faults, `notes` are facts worth knowing (gaps, strays); `bad_blocks` names every block that
+    a fault concerns; `blocks` and `bits` say how much was read and found right.
+    """
 
     problems: list[str]
     notes: list[str]
     blocks: int
     bits: int
+    bad_blocks: list[BadBlock] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -31,111 +52,251 @@ class VerifyReport:
 class _Findings:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    bad: list[BadBlock] = field(default_factory=list)
     blocks: int = 0
     bits: int = 0
 
+    def bad_block(self, record: BufferRecord, block: int, sentence: str, *, told: bool = True) -> None:
+        """Note a bad block, and `sentence` as a problem where it is `told`."""
+        self.bad.append(BadBlock(record.uuid, record.file, block, sentence))
+        if told:
+            self.problems.append(sentence)
 
-def verify(folder: Path, ledger: Ledger, progress: Callable[[int, int], None] | None) -> VerifyReport:
-    """Verify all buffers of a store; see `Store.verify`."""
+
+def verify(
+    folder: Path, ledger: Ledger, progress: Callable[[int, int], None] | None, threads: int | None = None
+) -> VerifyReport:
+    """Verify all buffers of a store with `threads` threads (default: one for each core); see `Store.verify`.
+
+    Of a live buffer those blocks are read that the ledger knows when this begins.
+    """
     found = _Findings()
-    records = ledger.buffers()
-    total = sum(record.bytes for record in records)
+    records = [record for record in ledger.buffers() if _sane(ledger, record, found)]
+    paths = {record.uuid: _place(folder, record, found) for record in records}
+    total = sum(record.bytes for record in records if paths[record.uuid] is not None)
     done = 0
-    for record in records:
-        base = done
-        _verify_buffer(
-            folder, ledger, record, found, lambda at, base=base: progress and progress(base + at, total)
+
+    def report(at: int) -> None:
+        nonlocal done
+        if progress is not None and at > done:
+            progress(at, total)
+        done = max(done, at)
+
+    with Scanner(threads or default_threads()) as scanner:
+        base = 0
+        for record in records:
+            path = paths[record.uuid]
+            if path is None:
+                _check_ledger(ledger, record, _copies(ledger, record, found), found)
+                continue
+            end = base + record.bytes
+
+            def within(at: int, base: int = base, end: int = end) -> None:
+                report(min(base + at, end))
+
+            _verify_buffer(path, ledger, record, scanner, found, within)
+            base = end
+            report(base)
+    _note_strays(folder, records, found)
+    if not ledger.accounts().balanced:
+        found.problems.append(f"{ledger.path}: the accounts do not add up: {ledger.accounts()}")
+    found.bad.sort(key=lambda bad: (bad.file, bad.block))
+    return VerifyReport(found.problems, found.notes, found.blocks, found.bits, found.bad)
+
+
+def _sane(ledger: Ledger, record: BufferRecord, found: _Findings) -> bool:
+    """Say whether the ledger's record of a buffer can be used, and note it as a problem where not."""
+    numbers = (record.id, record.blocks, record.bits, record.ones, record.bytes, record.ended)
+    texts = (record.uuid, record.file)
+    sane = (
+        all(isinstance(number, int) and number >= 0 for number in numbers)
+        and all(isinstance(text, str) for text in texts)
+        and os.path.basename(record.file) == record.file
+        and "\0" not in record.file
+    )
+    if not sane:
+        found.problems.append(
+            f"{ledger.path}: its record of the buffer {record.file!r} holds what it cannot hold; "
+            "restore the ledger from a copy"
         )
-        done += record.bytes
+    return sane
+
+
+def _place(folder: Path, record: BufferRecord, found: _Findings) -> Path | None:
+    """Say which file to verify; None where the buffer is not expected to be there."""
+    if record.place is None:
+        return folder / record.file
+    if record.place == DELETED:
+        return None
+    archived = Path(record.place)
+    if archived.exists():
+        return archived
+    found.notes.append(f"{archived}: archived there and not there now, so {record.file} was not read")
+    return None
+
+
+def _note_strays(folder: Path, records: Iterable[BufferRecord], found: _Findings) -> None:
     known = {record.file for record in records}
     found.notes += [
         f"{path}: not in the ledger, so none of its bits are used"
         for path in sorted(folder.glob("*.h5"))
         if path.name not in known
     ]
-    if not ledger.accounts().balanced:
-        found.problems.append(f"{ledger.path}: the accounts do not add up: {ledger.accounts()}")
-    return VerifyReport(found.problems, found.notes, found.blocks, found.bits)
 
 
-def _verify_buffer(
-    folder: Path, ledger: Ledger, record: BufferRecord, found: _Findings, progress: Callable[[int], object]
-) -> None:
-    _check_tiling(ledger, record, found)
-    try:
-        reader = BufferReader(folder / record.file)
-    except StoreError as error:
-        found.problems.append(str(error))
-        return
-    try:
-        _check_rows(ledger, record, reader, found)
-        for index in range(len(reader.rows)):
-            _check_block(reader, index, found)
-            progress(
-                min(
-                    int(reader.rows["first_byte"][index]) + int(reader.rows["bits"][index] + 7) // 8,
-                    record.bytes,
-                )
-            )
-    finally:
-        reader.close()
+# --- the ledger by itself
 
 
-def _check_tiling(ledger: Ledger, record: BufferRecord, found: _Findings) -> None:
+def _check_ledger(ledger: Ledger, record: BufferRecord, copies: np.ndarray, found: _Findings) -> None:
+    """Check that every bit of a buffer has one state, and that its blocks add up to what is said of it."""
     at = 0
     for first, bits, state in ledger.ranges(record.id):
+        if not (isinstance(first, int) and isinstance(bits, int) and bits > 0 and state in STATES):
+            found.problems.append(
+                f"{ledger.path}: {record.file} has a range that is none ({first!r}, {bits!r}, {state!r})"
+            )
+            return
         if first != at:
             found.problems.append(
                 f"{ledger.path}: {record.file} has no or two owners at bit {min(first, at):,}"
             )
         at = first + bits
-        del state
     if at != record.bits:
         found.problems.append(
             f"{ledger.path}: the ranges of {record.file} end at bit {at:,} of {record.bits:,}"
         )
-
-
-def _check_rows(ledger: Ledger, record: BufferRecord, reader: BufferReader, found: _Findings) -> None:
-    rows, path = reader.rows, reader.path
-    wrong = reader.unsound_rows()
-    if wrong and record.ended:
-        found.problems.append(f"{path}: the row of block {len(rows)} is damaged ({wrong} rows from there on)")
-    copies = ledger.block_copies(record.id)
-    if len(copies) > len(rows):
-        found.problems.append(f"{path}: {len(rows)} blocks are there and the ledger knows {len(copies)}")
-    both = min(len(copies), len(rows))
-    names = ("first_byte", "bits", "ones", "crc")
-    mine = np.stack([rows[name][:both].astype(np.int64) for name in names], axis=1)
-    for index in np.flatnonzero((mine != copies[:both]).any(axis=1)):
-        found.problems.append(f"{path}: the row of block {index} differs from the ledger's copy")
-    sizes = (rows["bits"].astype(np.int64) + 7) // 8
-    places = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(rows) else sizes
-    for index in np.flatnonzero(rows["first_byte"].astype(np.int64) != places):
-        found.problems.append(f"{path}: block {index} does not begin where the block before it ends")
-    if len(rows) > 1:
-        steps = np.diff(rows["sequence"].astype(np.int64))
-        for index in np.flatnonzero(steps != 1):
-            found.notes.append(
-                f"{path}: the board's sequence steps by {steps[index]} before block {index + 1}"
+    sums = {
+        "blocks": len(copies),
+        "bits": int(copies[:, 1].sum()),
+        "ones": int(copies[:, 2].sum()),
+        "bytes": int(packed_bytes(copies[:, 1]).sum()),
+    }
+    for name, value in sums.items():
+        if getattr(record, name) != value:
+            found.problems.append(
+                f"{ledger.path}: the blocks of {record.file} have {value:,} {name} and it is said to have "
+                f"{getattr(record, name):,}"
             )
 
 
-def _check_block(reader: BufferReader, index: int, found: _Findings) -> None:
-    row = reader.rows[index]
+def _copies(ledger: Ledger, record: BufferRecord, found: _Findings) -> np.ndarray:
+    """Give the ledger's copies of block rows: (first_byte, bits, ones, crc); int64, (blocks, 4)."""
     try:
-        block = reader.load(index)
+        return ledger.block_copies(record.id)
+    except (TypeError, ValueError, OverflowError) as error:
+        found.problems.append(f"{ledger.path}: the blocks of {record.file} are no numbers ({error})")
+        return np.empty((0, 4), np.int64)
+
+
+def _lost(ledger: Ledger, record: BufferRecord) -> str:
+    """Say which ranges of a buffer are in which state, abbreviated where they are many."""
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for first, bits, state in ledger.ranges(record.id):
+        ranges.setdefault(str(state), []).append((first, bits))
+    if not ranges:
+        return "no bits"
+    return "; ".join(f"{state}: {_named(ranges[state])}" for state in sorted(ranges, key=_order))
+
+
+def _order(state: str) -> int:
+    return STATES.index(state) if state in STATES else len(STATES)
+
+
+def _named(ranges: Sequence[tuple[int, int]]) -> str:
+    text = ", ".join(f"{first:,} to {first + bits - 1:,}" for first, bits in ranges[:_NAMED])
+    if len(ranges) <= _NAMED:
+        return f"bits {text}"
+    rest = ranges[_NAMED:]
+    return f"bits {text} and {len(rest):,} more ranges of {sum(bits for _, bits in rest):,} bits"
+
+
+# --- the buffers
+
+
+def _verify_buffer(
+    path: Path,
+    ledger: Ledger,
+    record: BufferRecord,
+    scanner: Scanner,
+    found: _Findings,
+    progress: Callable[[int], object],
+) -> None:
+    try:
+        reader = BufferReader(path, record.uuid)
     except StoreError as error:
-        found.problems.append(str(error))
+        copies = _copies(ledger, record, found)
+        _check_ledger(ledger, record, copies, found)
+        found.problems.append(f"{error} ({_lost(ledger, record)})")
+        for index in range(len(copies)):
+            found.bad_block(record, index, str(error), told=False)
         return
-    found.blocks += 1
-    found.bits += block.bits
-    if count_ones(np.ascontiguousarray(block.data)) != int(row["ones"]):
-        found.problems.append(f"{reader.path}: block {index} has other ones than its row says")
-    if block.bits % 8 and block.data[-1] & (0xFF >> block.bits % 8):
-        found.problems.append(f"{reader.path}: the padding of block {index} is not zero")
-    usable = block.positions if block.valid is None else count_ones(block.valid)
-    if usable != block.bits:
+    try:
+        blocks = len(reader.rows) if record.ended else min(len(reader.rows), record.blocks)
+        faults = scanner.scan(reader, blocks, progress)  # which reads while the ledger is looked at
+        copies = _copies(ledger, record, found)
+        _check_ledger(ledger, record, copies, found)
+        bad = _check_rows(record, reader, copies, blocks, found)
+        for fault in faults:
+            found.bad_block(record, fault.block, fault.sentence)
+            bad.add(fault.block)
+        found.blocks += blocks - len(bad)
+        found.bits += int(np.delete(reader.rows["bits"][:blocks].astype(np.int64), sorted(bad)).sum())
+        shared = reader.shared_byte()
+        if shared is not None:
+            found.problems.append(f"{path}: byte {shared:,} of /bits is stored where another one is")
+        _note_sequence(path, reader.rows["sequence"][:blocks], found)
+    finally:
+        reader.close()
+
+
+def _check_rows(
+    record: BufferRecord, reader: BufferReader, copies: np.ndarray, blocks: int, found: _Findings
+) -> set[int]:
+    """Hold the rows of a buffer against the ledger's copies; gives the blocks, of those there, that differ."""
+    rows, path = reader.rows[:blocks], reader.path
+    wrong = reader.unsound_rows()
+    if wrong and record.ended:
         found.problems.append(
-            f"{reader.path}: block {index} has {block.bits} bits of {usable} usable positions"
+            f"{path}: the row of block {len(rows)} is damaged ({reader.fault}; {wrong} rows from there on)"
         )
+    if len(copies) > len(rows):
+        found.problems.append(
+            f"{path}: {len(rows)} blocks are there and the ledger knows {len(copies)}; restore the file from a copy"
+        )
+        for index in range(len(rows), len(copies)):
+            found.bad_block(record, index, f"{path}: the row of block {index} is gone or damaged", told=False)
+    both = min(len(copies), len(rows))
+    names = ("first_byte", "bits", "ones", "crc")
+    mine = np.stack([rows[name][:both].astype(np.int64) for name in names], axis=1)
+    differing = set(np.flatnonzero((mine != copies[:both]).any(axis=1)).tolist())
+    for index in sorted(differing):
+        found.bad_block(record, index, f"{path}: the row of block {index} differs from the ledger's copy")
+    return differing
+
+
+def _note_sequence(path: Path, sequence: np.ndarray, found: _Findings) -> None:
+    """Note the gaps in the board's numbers of the blocks; a step back to 0 begins another acquisition."""
+    if len(sequence) < 2:
+        return
+    numbers = sequence.astype(np.int64)
+    steps = np.diff(numbers)
+    begun = (numbers[1:] == 0) & (steps != 1)
+    if begun.any():
+        places = np.flatnonzero(begun) + 1
+        found.notes.append(
+            f"{path}: the board's sequence begins again at 0 {len(places)} times ({_blocks(places)}): as many "
+            "acquisitions after the first"
+        )
+    gaps = np.flatnonzero((steps != 1) & ~begun)
+    for index in gaps[:_NAMED]:
+        found.notes.append(f"{path}: the board's sequence steps by {steps[index]} before block {index + 1}")
+    if len(gaps) > _NAMED:
+        most, times = Counter(steps[gaps[_NAMED:]].tolist()).most_common(1)[0]
+        found.notes.append(
+            f"{path}: and {len(gaps) - _NAMED:,} more such gaps, most often by {most} ({times:,} times)"
+        )
+
+
+def _blocks(places: np.ndarray) -> str:
+    text = ", ".join(str(place) for place in places[:_NAMED])
+    return f"block {text}" + (" …" if len(places) > _NAMED else "")

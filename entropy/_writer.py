@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ._durable import PeriodicSync
 from ._errors import StoreError
 from ._format import OVER_SCALE, crc32, create_buffer, row_crc
 
@@ -29,12 +31,18 @@ class BufferWriter:
     """Appends blocks to one buffer file; a block exists once `append` has returned.
 
     After `kill -9` at any moment every block whose row is there has its bits: they were flushed to the
-    operating system before the row. There is no fsync per block (a power cut may cost the last seconds, which
-    the CRCs show); `close` does one.
+    operating system before the row. There is no fsync per block: it is put on the disk every `durable`
+    seconds (None: when the system likes) and at `close`, and a power cut may cost what came since, which the
+    CRCs show.
     """
 
     def __init__(
-        self, path: Path, attributes: Mapping[str, Any], cells: np.ndarray, resistances: int
+        self,
+        path: Path,
+        attributes: Mapping[str, Any],
+        cells: np.ndarray,
+        resistances: int,
+        durable: float | None = None,
     ) -> None:
         self.path = path
         self.blocks = 0
@@ -50,14 +58,16 @@ class BufferWriter:
             raise StoreError(
                 f"{path} cannot be made: {_reason(error)}; check the folder and its room"
             ) from None
-        self._data = _Column(self._file["bits"])
-        self._valid = _Column(self._file["valid"])
-        self._rows = _Column(self._file["blocks"])
-        self._sample = _Column(self._file["resistances"]) if resistances else None
+        self._data = _Column(self._file, "bits")
+        self._valid = _Column(self._file, "valid")
+        self._rows = _Rows(self._file, "blocks")
+        self._sample = _Column(self._file, "resistances") if resistances else None
         self._sample_scale = float(self._file["resistances"].attrs["scale"]) if resistances else 1.0
         self._sample_left = resistances
         self._reserver = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+        self._forgotten = weakref.finalize(self, os.close, self._reserver)
         self._reserved = 0
+        self._syncing = PeriodicSync(self._reserver, durable) if durable else None
 
     def append(self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray) -> None:
         """Commit one block; `row` (1 element of BLOCK_DTYPE) gets its places and checks filled in here."""
@@ -101,12 +111,18 @@ class BufferWriter:
         return len(kept)
 
     def close(self) -> None:
-        """Mark the buffer complete, put it on the disk and close it; harmless when repeated."""
+        """Mark the buffer complete, put it on the disk and close it; harmless when repeated.
+
+        Raises StoreError where the disk does not take it.
+        """
         if self._reserver < 0:
             return
         end = None
         try:
+            if self._syncing is not None:
+                self._syncing.stop()
             if self._failed is None and self._file:
+                self._refuse_if_not_on_disk()
                 with self._write_errors():
                     self._file.attrs.modify("complete", np.uint8(1))
                     self._file.flush()
@@ -127,7 +143,7 @@ class BufferWriter:
                 f"{self.path} could not be put on the disk: {_reason(error)}; verify it"
             ) from None
         finally:
-            os.close(descriptor)
+            self._forgotten()
 
     def _reserve(self, size: int) -> None:
         needed = self._file.id.get_filesize() + size + _METADATA_ROOM
@@ -161,6 +177,18 @@ class BufferWriter:
             raise StoreError(self._sentence("an append was interrupted"))
         if not self._file:
             raise StoreError(f"{self.path} is closed: start a new recording")
+        self._refuse_if_not_on_disk()
+
+    def _refuse_if_not_on_disk(self) -> None:
+        if self._syncing is None or self._syncing.error is None:
+            return
+        reason = _reason(self._syncing.error)
+        self._failed = (
+            f"{self.path}: the disk did not take what was written before ({reason}), so the last of its "
+            f"{self.blocks} blocks may be lost: verify the store, and record to another disk"
+        )
+        self._abandon()
+        raise StoreError(self._failed)
 
     @contextlib.contextmanager
     def _write_errors(self):
@@ -187,14 +215,15 @@ class BufferWriter:
 
 
 class _Column:
-    """An extendible dataset, written by h5py's low-level calls.
+    """An extendible dataset of numbers, written by h5py's low-level calls.
 
-    `dataset[a:b] = row` works out the compound type anew every time, which costs more than writing 64 KiB.
+    It is opened without a chunk cache, so that data goes from its array to the operating system in one step:
+    through the cache it is copied once more, and a small block rewrites its whole chunk at every flush.
     """
 
-    def __init__(self, dataset: Any) -> None:
-        self._id = dataset.id
-        self._type = h5py.h5t.py_create(dataset.dtype)
+    def __init__(self, file: Any, name: str) -> None:
+        self._id = _without_cache(file, name)
+        self._type = h5py.h5t.py_create(self._id.dtype)
 
     def write(self, at: int, values: np.ndarray) -> None:
         """Make the dataset end after `values`, written from element `at` on."""
@@ -203,6 +232,34 @@ class _Column:
         place = h5py.h5s.create_simple((end,))
         place.select_hyperslab((at,), (len(values),))
         self._id.write(h5py.h5s.create_simple((len(values),)), place, values, self._type)
+
+
+class _Rows:
+    """An extendible dataset of compound rows, written by whole chunks.
+
+    h5py looks through a compound type anew at every write, which takes longer than writing 64 KiB of bits. A
+    chunk written as it is needs no type, so the chunk that is being filled is kept here.
+    """
+
+    def __init__(self, file: Any, name: str) -> None:
+        self._id = _without_cache(file, name)
+        (size,) = self._id.get_create_plist().get_chunk()
+        self._chunk = np.zeros((size, self._id.dtype.itemsize), np.uint8)
+
+    def write(self, at: int, row: np.ndarray) -> None:
+        """Make the dataset end after `row` (1 element), which comes right after the rows before it."""
+        begin, inside = at - at % len(self._chunk), at % len(self._chunk)
+        self._chunk[inside] = row.view(np.uint8)
+        self._chunk[inside + 1 :] = 0
+        self._id.set_extent((at + 1,))
+        self._id.write_direct_chunk((begin,), self._chunk)
+
+
+def _without_cache(file: Any, name: str) -> Any:
+    """Open a dataset anew: it must not be open yet, and SWMR mode be on, which would reset its cache."""
+    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+    access.set_chunk_cache(1, 0, 1.0)
+    return h5py.h5d.open(file.id, name.encode(), access)
 
 
 def _allocate(descriptor: int, path: Path, size: int) -> None:

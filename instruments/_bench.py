@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -148,7 +148,45 @@ class Bench:
             findings.append(Finding(role.instrument, resource, "output", safe, detail))
         return findings
 
+    def reconnect(self, name: str, look: Callable[[Role], None]) -> None:
+        """Open an instrument whose connection was lost anew, and bring its roles to where entering brought them.
+
+        The old connection is closed first: a board switches off when it sees that. Over the new one it must say
+        that it is who it was; then its output is switched off, whatever it says (an output that is on still
+        hangs on the dead connection, and would go on until the watchdog runs out), `look` is called with each of
+        its roles, and the limits go into driver and box again.
+
+        Raises BenchError; where nobody can be reached, it is caused by a BoardError that is `lost`. Then the old
+        instrument stays in its place, so that leaving the bench tries once more to switch off.
+        """
+        old: Any = self.instruments[name]
+        _close(old)
+        old.lost = True
+        before = self._identities[name]
+        fresh = self._open(name)
+        try:
+            if self._identities[name] != before:
+                raise BenchError(
+                    f"the {name!r} at {self.file.instruments[name].resource} was {before!r} and now says it is "
+                    f"{self._identities[name]!r}: start again with the box that is meant"
+                )
+            roles = {role: self._role_of(role, fresh) for role in self._roles_of(name)}
+            for role in roles.values():
+                if not role.safe_state():
+                    raise BenchError(f"the output of the {name!r} is still on: switch it off by hand")
+                look(role)
+                role.prepare()
+        except BaseException:
+            self._identities[name] = before
+            _close(fresh)
+            raise
+        self.instruments[name] = fresh
+        self.roles.update(roles)
+
     # Opening
+
+    def _roles_of(self, instrument: str) -> list[str]:
+        return [name for name, role in self.file.roles.items() if role.instrument == instrument]
 
     def _open(self, name: str, findings: list[Finding] | None = None) -> Instrument:
         """Open an instrument and check who it is; what is found goes to `findings` where it is given."""

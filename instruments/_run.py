@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -42,12 +43,17 @@ def run_procedure(
     path = Path(csv_path)
     if path.exists():
         raise BenchError(f"{path} exists already: name a new file, results are never written over")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        results = Results(procedure, str(path))
+    except OSError as error:
+        raise BenchError(f"{path} cannot be written ({error.strerror}): name another file") from error
     # No port, so no publisher on the network; the procedure keeps its exception, so no traceback in the log.
-    worker: Any = Worker(Results(procedure, str(path)), log_level=logging.CRITICAL)
+    worker: Any = Worker(results, log_level=logging.CRITICAL)
     worker.daemon = True
     worker.start()
     try:
+        _tell_of_lost_rows_once(worker, path)
         _wait(worker, look)
     except BaseException:
         worker.stop()
@@ -76,6 +82,33 @@ def _wait_through_interrupts(worker: Any) -> None:
             threading.Thread.join(worker, _LOOK)
         except KeyboardInterrupt:
             log.warning("switching off; a moment, please")
+
+
+def _tell_of_lost_rows_once(worker: Any, path: Path) -> None:
+    """Say once that rows cannot be written: the Recorder would print a traceback for each, and die of the last.
+
+    The rows are a summary: what was measured is in the store, so the procedure goes on without them.
+    """
+    while worker.recorder is None and worker.is_alive():
+        time.sleep(0.01)
+    told: list[bool] = []
+
+    def tell(*_: object) -> None:
+        if not told:
+            told.append(True)
+            log.error("rows cannot be written to %s (%s); the recording goes on", path, sys.exc_info()[1])
+
+    def closing(close: Callable[[], None]) -> Callable[[], None]:
+        def closed() -> None:
+            try:
+                close()
+            except OSError:
+                tell()
+
+        return closed
+
+    for handler in worker.recorder.handlers if worker.recorder is not None else ():
+        handler.handleError, handler.close = tell, closing(handler.close)
 
 
 def _close_files(worker: Any) -> None:

@@ -10,6 +10,7 @@ from mock_hw.boxes._faults import (
     FEWEST_FIFO_BLOCKS,
     HOTTEST,
     LATEST_ANSWER,
+    LONGEST_REFUSAL,
     MODEL,
     MOST_BLOCKS,
     SLOWEST_WIRE,
@@ -118,6 +119,38 @@ class Corrupt(_Timed):
         faults.corrupt(self.after_blocks, self.count)
 
 
+class Duplicate(_Timed):
+    """A block comes twice."""
+
+    kind: Literal["duplicate"]
+
+    def inflict(self, faults: BoardFaults) -> None:
+        """See `BoardFaults`."""
+        faults.repeat(self.after_blocks)
+
+
+class Skip(_Timed):
+    """Blocks are lost before they are fetched."""
+
+    kind: Literal["skip"]
+    count: int = Field(default=1, ge=1, le=MOST_BLOCKS)
+
+    def inflict(self, faults: BoardFaults) -> None:
+        """See `BoardFaults`."""
+        faults.skip(self.after_blocks, self.count)
+
+
+class Refuse(_Timed):
+    """No new connection is taken for a while."""
+
+    kind: Literal["refuse"]
+    seconds: float = Field(gt=0, le=LONGEST_REFUSAL)
+
+    def inflict(self, faults: BoardFaults) -> None:
+        """See `BoardFaults`."""
+        faults.after(self.after_blocks, f"REFuse {self.seconds:g}", lambda: faults.refuse(self.seconds))
+
+
 class Fifo(_Timed):
     """The FIFO holds fewer blocks."""
 
@@ -216,7 +249,8 @@ class Identity(Strict):
         faults.model = self.model
 
 
-OfTheBoard = Drift | Drop | Corrupt | Fifo | Rate | Error | Temperature | Interlock | Delay | Mute | Identity
+OfTheWire = Drop | Corrupt | Duplicate | Skip | Refuse | Rate | Delay | Mute
+OfTheBoard = Drift | Fifo | Error | Temperature | Interlock | Identity | OfTheWire
 OfCells = Short | Open | Stuck
 Fault = Annotated[OfCells | OfTheBoard, Field(discriminator="kind")]
 

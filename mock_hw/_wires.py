@@ -41,7 +41,10 @@ class Box(Protocol):
     """What a wire needs of a box."""
 
     def open_session(self, hang_up: Callable[[], None] | None) -> Session:
-        """A session for a new connection; the box calls `hang_up` to end it (None: the wire has no close)."""
+        """A session for a new connection; the box calls `hang_up` to end it (None: the wire has no close).
+
+        Raises `InputClosed` where it takes no connection.
+        """
         ...
 
 
@@ -106,8 +109,9 @@ class TcpWire:
                 thread.start()
 
     def _serve(self, connection: socket.socket) -> None:
-        session = self._box.open_session(lambda: _shut(connection))
+        session: Session | None = None
         try:
+            session = self._box.open_session(lambda: _shut(connection))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             buffer = bytearray(_CHUNK)
@@ -129,7 +133,8 @@ class TcpWire:
         except (InputClosed, OSError) as reason:
             log.info("connection closed: %s", reason)
         finally:
-            session.close()
+            if session is not None:
+                session.close()
             with self._lock:
                 del self._connections[connection]
             connection.close()

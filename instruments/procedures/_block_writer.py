@@ -28,16 +28,36 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Delivered:
+    """A block on its way to the store.
+
+    `host_time`: s since 1970; `temperature`: kelvin; `acquisition`: its number in the recording, from 0;
+    `stalls`: of the recording so far; `lost`, `corrupt`: blocks that were lost or left out since the one before.
+    """
+
+    block: ArrayBlock
+    host_time: float
+    temperature: float
+    acquisition: int
+    stalls: int
+    lost: int
+    corrupt: int
+
+
+@dataclass(frozen=True)
 class Written:
     """One block as it went into the store; `changed` of `pairs` outcomes differ from the cell's last one."""
 
-    block: ArrayBlock
+    delivered: Delivered
     bits: int
     ones: int
     changed: int
     pairs: int
-    host_time: float
-    temperature: float
+
+    @property
+    def block(self) -> ArrayBlock:
+        """The block itself."""
+        return self.delivered.block
 
 
 class BlockWriter(threading.Thread):
@@ -62,27 +82,40 @@ class BlockWriter(threading.Thread):
         self._settings = settings
         self._readings = readings
         self._on_written = on_written
-        self._queue: queue.Queue[tuple[ArrayBlock, float, float] | None] = queue.Queue(_AHEAD)
+        self._queue: queue.Queue[Delivered | None] = queue.Queue(_AHEAD)
         self._error: BaseException | None = None
         self._opened = threading.Event()
 
-    def open(self) -> None:
-        """Start the thread and wait until the recording exists; raises what kept it from that."""
+    def open(self, while_waiting: Callable[[], None]) -> None:
+        """Start the thread and wait until the recording exists; raises what kept it from that.
+
+        Meanwhile `while_waiting` is called about five times a second.
+        """
         self.start()
-        self._opened.wait()
+        while not self._opened.wait(_PATIENCE):
+            while_waiting()
         self._raise()
 
-    def put(
-        self, block: ArrayBlock, host_time: float, temperature: float, while_waiting: Callable[[], None]
-    ) -> None:
-        """Hand a block over; while there is no room, `while_waiting` is called about five times a second."""
+    def put(self, delivered: Delivered, while_waiting: Callable[[], None]) -> None:
+        """Hand a block over; while there is no room, `while_waiting` is called about five times a second.
+
+        What that raises is raised once the block has its place: it is good, whatever became of the board.
+        """
+        trouble: Exception | None = None
         while True:
             self._raise()
             try:
-                self._queue.put((block, host_time, temperature), timeout=_PATIENCE)
-                return
+                self._queue.put(delivered, timeout=_PATIENCE)
+                break
             except queue.Full:
-                while_waiting()
+                pass
+            try:
+                if trouble is None:
+                    while_waiting()
+            except Exception as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
 
     def finish(self) -> None:
         """Wait until everything that was put is in the store, and close the recording; raises what failed."""
@@ -104,15 +137,14 @@ class BlockWriter(threading.Thread):
                     recording.append_resistances(self._readings)
                 self._opened.set()
                 while (item := self._queue.get()) is not None:
-                    self._on_written(self._commit(recording, *item))
+                    self._on_written(self._commit(recording, item))
         except BaseException as error:
             self._error = error
         finally:
             self._opened.set()
 
-    def _commit(
-        self, recording: Recording, block: ArrayBlock, host_time: float, temperature: float
-    ) -> Written:
+    def _commit(self, recording: Recording, delivered: Delivered) -> Written:
+        block = delivered.block
         assert block.bits is not None
         bits, count = block.bits, block.positions
         if block.valid is not None:
@@ -123,19 +155,19 @@ class BlockWriter(threading.Thread):
             valid=block.valid,
             positions=block.positions,
             sequence=block.sequence,
-            host_time=host_time,
+            host_time=delivered.host_time,
             board_time=block.time,
             pulses=block.pulses,
             voltage=self._settings.voltage,
             width=self._settings.width,
             read_voltage=self._settings.read_voltage,
             field=self._settings.field,
-            temperature=temperature,
+            temperature=delivered.temperature,
             failed_resets=block.failed_resets,
             stalled=block.stalled,
         )
         changed, pairs = changes(block.bits, block.valid, block.cells) or (0, 0)
-        return Written(block, count, commit.ones, changed, pairs, host_time, temperature)
+        return Written(delivered, count, commit.ones, changed, pairs)
 
     def _raise(self) -> None:
         if self._error is not None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from drivers import ArrayBlock, ArrayBoard, BoardError, CorruptBlock
+from drivers import ArrayBlock, ArrayBoard, BoardError
 
 from .._roles import BoardRole
+from ._acquisition import ended_early, fetch, is_over
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +142,16 @@ def _reasons(found: np.ndarray, sound: np.ndarray) -> np.ndarray:
     return reason
 
 
+def astray(cells: Cells, readings: np.ndarray) -> float:
+    """Compute the fraction of the used cells whose reading is near neither of their two resistances.
+
+    `readings`: one for each cell, ohm, (cells,). Near is a quarter of the distance between the two.
+    """
+    reach = (cells.r_ap - cells.r_p) / 4
+    off = np.minimum(np.abs(readings - cells.r_p), np.abs(readings - cells.r_ap))
+    return float(np.mean(~(off <= reach)[cells.used]))
+
+
 def tune(role: BoardRole, cells: Cells, voltage: float, mode: str, stop: Stop, *, trims: bool) -> None:
     """Trim the write pulse of each cell until it switches every other time; fills `trim`, `p_sw`, `reason`.
 
@@ -234,37 +245,21 @@ def acquire(board: ArrayBoard, pulses: int, cells: int, stop: Stop) -> Iterator[
         while done < pulses:
             if stop():
                 raise Stopped
-            block = fetch(board)[0]
+            block = fetch(board).block
             if block is None:
-                check_running(board)
+                if is_over(board):
+                    raise ended_early(board)
                 continue
             done += block.pulses
             yield block
+            if (
+                block.last
+            ):  # one before it may have been lost: what is measured here needs no block in particular
+                return
     finally:
         # After the last block too: that it was fetched does not say that the board is idle again.
         if not board.lost:
             board.abort()
-
-
-def fetch(board: ArrayBoard) -> tuple[ArrayBlock | None, bool]:
-    """Fetch a block, once more where it arrived damaged; returns it and whether it did."""
-    try:
-        return board.fetch(), False
-    except CorruptBlock as error:
-        log.warning("%s; asking for it again", error)
-        return board.fetch_again(), True
-
-
-def check_running(board: ArrayBoard) -> None:
-    """Raise BoardError where an acquisition that delivers nothing has ended."""
-    settings: Any = board
-    if settings.state != "idle" or settings.fifo[0]:
-        return
-    board.check_errors()
-    raise BoardError(
-        f"{board.name} at {board.resource} ended the acquisition early"
-        + ("" if settings.output_enabled else ": its output was switched off by somebody else")
-    )
 
 
 def _quietly(board: ArrayBoard, payload: str) -> None:

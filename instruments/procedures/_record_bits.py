@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 from pymeasure.experiment import BooleanParameter, FloatParameter, IntegerParameter, ListParameter
@@ -13,18 +13,23 @@ from entropy import CELL_DTYPE, Store
 
 from .._bench import Bench
 from .._errors import BenchError
-from .._roles import BoardRole
+from .._roles import BoardRole, Role
+from ._acquisition import Acquisition, Mishaps
 from ._bench_procedure import BenchProcedure
-from ._block_writer import BlockWriter, Settings, Written
-from ._calibration import Cells, Stopped, check_running, fetch, measure_states, tune
+from ._block_writer import BlockWriter, Delivered, Settings, Written
+from ._calibration import Cells, Stopped, astray, measure_states, tune
 from ._compaction import compact, count_ones, lag1
+from ._consumers import Consumers
+from ._reconnection import Reconnection
 from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
+from ._tally import Tally
 
 log = logging.getLogger(__name__)
 
 _MOST_BITS = 1 << 26  # of one block: protocol, "Commands"
 _ALIVE = 0.5  # s between lines to a board that nothing is fetched from, well within its watchdog
 _LOOK = 0.05  # s between looks at whether consumers have caught up
+_ASTRAY = 0.05  # of the cells that read neither of their resistances: more is no noise of the reading
 
 
 class RecordBits(BenchProcedure):
@@ -34,6 +39,11 @@ class RecordBits(BenchProcedure):
     other time; cells that cannot be used are masked and reported. Then blocks are read while those before are
     written. Set `bench` and `store` before it is run; afterwards `summary` says what it amounted to. While
     it runs `progress` is a fresh RecordingProgress.
+
+    A connection that is lost while blocks are recorded is had back up to `retries` times in a row (0 = never)
+    without a block in between, and another acquisition goes on; before the first acquisition it ends the
+    procedure, since nothing is lost by starting again. Blocks that are missing or damaged are counted and left
+    out. A store that is slow makes the board wait, and a store that fails ends the recording.
     """
 
     voltage: Any = FloatParameter("Pulse voltage", units="V", default=0.85)
@@ -49,6 +59,7 @@ class RecordBits(BenchProcedure):
     calibrate: Any = BooleanParameter("Trim the cells", default=True)
     ahead: Any = IntegerParameter("Most free bits in the store", minimum=0, maximum=2**62, default=0)
     watchdog: Any = FloatParameter("Watchdog time-out", units="s", minimum=1, maximum=60, default=5.0)
+    retries: Any = IntegerParameter("Tries to reconnect in a row", minimum=0, maximum=1000, default=3)
 
     DATA_COLUMNS: ClassVar[list[str]] = [
         "Block",
@@ -61,6 +72,10 @@ class RecordBits(BenchProcedure):
         "Rate (bit/s)",
         "Temperature (K)",
         "Stalls",
+        "Acquisition",
+        "Sequence",
+        "Lost blocks",
+        "Corrupt blocks",
     ]
 
     def __init__(self, *, bench: Bench | None = None, store: Store | None = None, **parameters: Any) -> None:
@@ -70,7 +85,10 @@ class RecordBits(BenchProcedure):
         self.summary: RecordingSummary | None = None
         self._cells: Cells | None = None
         self._writer: BlockWriter | None = None
-        self._tally = _Tally()
+        self._consumers: Consumers | None = None
+        self._reconnection: Reconnection | None = None
+        self._delivered_before = 0  # blocks, when the connection was lost last
+        self._mishaps, self._tally = Mishaps(), Tally()
 
     # Start-up
 
@@ -81,6 +99,15 @@ class RecordBits(BenchProcedure):
             raise BenchError("RecordBits has no store: set its 'store' before it is run")
         self._at("preparing")
         compact(np.zeros(1, np.uint8), np.zeros(1, np.uint8))  # compiled before anything is on
+        self._set_up(role)
+        board: Any = role.board
+        board.mask = True
+        board.output_enabled = True
+        with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
+            self._measure_cells(role)
+
+    def _set_up(self, role: BoardRole) -> None:
+        """Set the working point and arm the watchdog; the output is off."""
         board: Any = role.board
         role.set_write_pulse(self.voltage, self.width, self.period)
         role.set_reset_pulse(self.reset_voltage, self.reset_width)
@@ -88,25 +115,29 @@ class RecordBits(BenchProcedure):
         board.watchdog = self.watchdog
         if not board.interlock_closed:
             raise BenchError(f"the interlock of the {role.instrument!r} is open: close it and start again")
-        board.mask = True
-        board.output_enabled = True
-        with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
-            self._measure_cells(role)
+
+    def _set_sequence(self, role: BoardRole) -> None:
+        board: Any = role.board
+        board.payload = "bits"
+        board.mode = self.mode
 
     def _measure_cells(self, role: BoardRole) -> None:
-        board: Any = role.board
         self._at("thresholds")
         cells = self._cells = measure_states(role, self.voltage, self.should_stop)
-        shape = board.size
-        board.thresholds = np.where(cells.used, cells.threshold, 1e9).reshape(shape)
         self._refuse_if_none(cells)
-        board.mask = cells.used.reshape(shape)
+        self._apply(role, cells)
         self._at("trims")
         tune(role, cells, self.voltage, self.mode, self.should_stop, trims=self.calibrate)
         self._refuse_if_none(cells)
-        board.mask = cells.used.reshape(shape)
+        self._apply(role, cells)
         for row, column, reason in self._quarantined(cells)[:20]:
             log.warning("cell %d, %d is left out: %s", row, column, reason)
+
+    def _apply(self, role: BoardRole, cells: Cells) -> None:
+        board: Any = role.board
+        shape = board.size
+        board.thresholds = np.where(cells.used, cells.threshold, 1e9).reshape(shape)
+        board.mask = cells.used.reshape(shape)
 
     def _refuse_if_none(self, cells: Cells) -> None:
         if cells.used.any():
@@ -124,8 +155,6 @@ class RecordBits(BenchProcedure):
         role, cells = self._role(), self._cells
         assert cells is not None
         assert self.store is not None
-        board: Any = role.board
-        began = time.monotonic()
         self._writer = BlockWriter(
             self.store,
             self._recording(role, cells),
@@ -133,67 +162,69 @@ class RecordBits(BenchProcedure):
             cells.readings,
             self._written,
         )
-        self._tally = _Tally(began=began)
+        self._consumers = Consumers(self.store, self.ahead)
+        self._reconnection = Reconnection(self.retries)
+        self._mishaps, self._tally = Mishaps(), Tally(began=time.monotonic())
         self._at("recording")
         try:
-            self._writer.open()
-            per_pulse = len(cells.used)
-            board.payload = "bits"
-            board.mode = self.mode
+            self._writer.open(lambda: self._keep_alive(role))
+            self._set_sequence(role)
             while self._missing() and not self.should_stop():
-                self._acquire(role, int(cells.used.sum()), per_pulse)
+                self._acquire_or_reconnect(cells)
         finally:
-            self._end(role, cells)
+            self._end(cells)
+
+    def _acquire_or_reconnect(self, cells: Cells) -> None:
+        try:
+            self._acquire(self._role(), int(cells.used.sum()), len(cells.used))
+        except BoardError as error:
+            if not error.lost or not self.retries:
+                raise
+            self._have_it_back(error, cells)
 
     def _acquire(self, role: BoardRole, usable: int, per_pulse: int) -> None:
         """Run one acquisition of as many pulses as are still wanted, and hand over what it delivers."""
-        board: Any = role.board
         pulses = -(-self._missing() // usable) if self.bits else 0
         most = max(1, min(self.block_bits, _MOST_BITS) // per_pulse)
-        board.pulses = pulses
-        board.pulses_per_block = min(most, pulses) if pulses else most
-        role.board.start()
-        ended = False
-        while not ended and self._missing() and not self.should_stop():
+        acquisition = Acquisition(role.board, pulses, min(most, pulses) if pulses else most, self._mishaps)
+        self._tally.acquisitions += 1
+        while not acquisition.ended and self._missing() and not self.should_stop():
             if self._consumers_are_behind():
                 self._wait_for_consumers(role)
                 continue
-            block, again = fetch(role.board)
-            self._tally.again += again
-            if block is None:
-                check_running(role.board)
-                continue
-            ended = block.last
-            self._tally.fetched += _usable(block)
-            self._hand_over(role, block)
+            self._look_at_the_temperature(role)
+            block = acquisition.next()
+            if block is not None:
+                self._hand_over(role, block)
         # After the last block too: that it was fetched does not say that the board is idle again. What is raised
         # above switches off at once (`_end`), which ends the acquisition as well.
         self._abort(role)
 
     def _hand_over(self, role: BoardRole, block: ArrayBlock) -> None:
         assert self._writer is not None
-        now = time.time()
+        tally, mishaps = self._tally, self._mishaps
+        delivered = Delivered(
+            block,
+            host_time=time.time(),
+            temperature=tally.temperature,
+            acquisition=tally.acquisitions - 1,
+            stalls=mishaps.stalls,
+            lost=mishaps.lost - tally.told_lost,
+            corrupt=mishaps.corrupt - tally.told_corrupt,
+        )
+        tally.told_lost, tally.told_corrupt = mishaps.lost, mishaps.corrupt
+        tally.fetched += _usable(block)
+        tally.delivered += 1
+        self._writer.put(delivered, lambda: self._keep_alive(role))
+
+    def _look_at_the_temperature(self, role: BoardRole) -> None:
+        now, board = time.monotonic(), cast(Any, role.board)
         if now - self._tally.looked > 1.0:
-            board: Any = role.board
             self._tally.temperature, self._tally.looked = board.temperature, now
-        self._tally.stalls = max(self._tally.stalls, block.stalls)
-        self._writer.put(block, now, self._tally.temperature, lambda: self._keep_alive(role))
 
     def _consumers_are_behind(self) -> bool:
-        """Say whether `ahead` free bits are in the store, or on their way there."""
-        if not self.ahead or self.store is None:
-            return False
-        tally = self._tally
-        # What is free now is at most what was free when it was last asked for, and what came since.
-        if tally.free_then + tally.fetched - tally.fetched_then < self.ahead:
-            return False
-        now = time.monotonic()
-        if now - tally.asked >= _LOOK:
-            tally.asked = now
-            # First what was written: a block that comes in between is counted twice for a moment, never missed.
-            tally.fetched_then = tally.written
-            tally.free_then = self.store.accounts().free
-        return tally.free_then + tally.fetched - tally.fetched_then >= self.ahead
+        assert self._consumers is not None
+        return self._consumers.are_behind(self._tally.fetched, self._tally.written)
 
     def _wait_for_consumers(self, role: BoardRole) -> None:
         self._at("recording", waiting=True)
@@ -203,14 +234,74 @@ class RecordBits(BenchProcedure):
     def _keep_alive(self, role: BoardRole) -> None:
         """Feed the board's watchdog while nothing is fetched, and see whether its output is still on."""
         now = time.monotonic()
-        if now - self._tally.fed >= _ALIVE:
-            self._tally.fed = now
-            board: Any = role.board
+        if now - self._tally.fed < _ALIVE:
+            return
+        self._tally.fed = now
+        board: Any = role.board
+        try:
             board.check_errors()
             if not board.output_enabled:
                 raise BoardError(
                     f"the output of {board.name} at {board.resource} was switched off by somebody else"
                 )
+        except BoardError:
+            self._switch_off(role)  # what waits meanwhile may wait for long
+            raise
+
+    # A lost connection
+
+    def _have_it_back(self, lost: BoardError, cells: Cells) -> None:
+        """Connect to the board again and make it ready for another acquisition, output on.
+
+        A board switches off when it sees its owner's connection close; one that does not, because the wire is cut
+        or silent, when its watchdog runs out, or when the new connection switches it off before anything else.
+        Blocks that lie in its FIFO then are counted as lost, and so is one that the cut has halved; one that was
+        taken out of the FIFO but of which nothing arrived leaves no trace. Interlock, temperature and what else
+        the board reports are no lost connections: they end the recording.
+        """
+        assert self._reconnection is not None
+        self._at("reconnecting")
+        self._switch_off(self._role())
+        if self._tally.delivered > self._delivered_before:
+            self._reconnection.begin_anew()
+        self._delivered_before = self._tally.delivered
+        left = 0
+
+        def look(role: Role) -> None:
+            nonlocal left
+            left = max(left, cast(Any, role).board.fifo[0])
+
+        def attempt() -> None:
+            bench = self.open_bench()
+            bench.reconnect(bench.board.instrument, look)
+            if not self.should_stop():
+                self._resume(bench.board, cells)
+
+        try:
+            self._reconnection.have_back(lost, attempt, self.should_stop)
+        finally:
+            self._mishaps.lose(left, f"the lost connection has left {left} blocks in the board")
+        self._at("recording")
+
+    def _resume(self, role: BoardRole, cells: Cells) -> None:
+        """Bring a board that was reset to the settings of this recording, and switch on.
+
+        The cells are not measured again: that takes seconds to minutes of pulses, and a recording has one table of
+        cells, which holds for all its blocks. But whatever broke the connection may have moved a contact too, so
+        every cell is read once, without a pulse: one that still is what it was reads near one of its two
+        resistances. The trims need no such look: each block's fraction of ones is in its row.
+        """
+        self._set_up(role)
+        self._apply(role, cells)
+        role.set_trims(cells.trim.reshape(cast(Any, role.board).size), self.voltage)
+        self._set_sequence(role)
+        cast(Any, role.board).output_enabled = True
+        share = astray(cells, role.board.resistances.ravel())
+        if share > _ASTRAY:
+            raise BenchError(
+                f"after the connection to the {role.instrument!r} came back, {share:.1%} of its cells read neither of "
+                "their two resistances: check the contacts, and start a new recording, which measures them again"
+            )
 
     def _missing(self) -> int:
         """Bits that are still wanted; 1 for ever where there is no end."""
@@ -218,10 +309,9 @@ class RecordBits(BenchProcedure):
 
     def _written(self, written: Written) -> None:
         """Note a block that is in the store; called by the writer's thread."""
-        tally = self._tally
+        tally, block, delivered = self._tally, written.block, written.delivered
         tally.add(written, self._pulse_seconds())
-        self._at("recording")
-        block = written.block
+        self._show()
         self.emit(
             "results",
             {
@@ -231,10 +321,14 @@ class RecordBits(BenchProcedure):
                 "Lag-1": lag1(written.ones, written.bits, written.changed, written.pairs),
                 "Failed resets": block.failed_resets,
                 "Board time (s)": block.time,
-                "Host time (s)": written.host_time,
+                "Host time (s)": delivered.host_time,
                 "Rate (bit/s)": tally.rate(),
-                "Temperature (K)": written.temperature,
-                "Stalls": block.stalls,
+                "Temperature (K)": delivered.temperature,
+                "Stalls": delivered.stalls,
+                "Acquisition": delivered.acquisition,
+                "Sequence": block.sequence,
+                "Lost blocks": delivered.lost,
+                "Corrupt blocks": delivered.corrupt,
             },
         )
         if self.bits:
@@ -253,15 +347,17 @@ class RecordBits(BenchProcedure):
         if self._writer is not None and self._writer.is_alive():
             self._writer.finish()
 
-    def _end(self, role: BoardRole, cells: Cells) -> None:
+    def _end(self, cells: Cells) -> None:
         """Switch off at once, then let the writer finish, and sum up."""
         assert self._writer is not None
-        self._switch_off(role)
+        assert self._consumers is not None
+        self._switch_off(self._role())
         try:
             if self._writer.ident is not None:
                 self._writer.finish()
         finally:
-            self.summary = self._sum_up(role, cells)
+            self._consumers.close()
+            self.summary = self._sum_up(cells)
 
     def _abort(self, role: BoardRole) -> None:
         try:
@@ -271,14 +367,17 @@ class RecordBits(BenchProcedure):
 
     def _switch_off(self, role: BoardRole) -> None:
         if role.board.lost:
-            return  # the bench switches off over another connection, and the sooner the better
+            # A close is what a board switches off at, where one arrives; the bench asks over another connection.
+            with contextlib.suppress(Exception):
+                role.board.close()
+            return
         try:
             role.safe_state()
         except BoardError as error:  # shutdown, and then the bench, try again and say so
             log.warning("%s", error)
 
-    def _sum_up(self, role: BoardRole, cells: Cells) -> RecordingSummary:
-        tally, used = self._tally, cells.used
+    def _sum_up(self, cells: Cells) -> RecordingSummary:
+        tally, mishaps, used = self._tally, self._mishaps, cells.used
         ones = tally.ones / tally.written if tally.written else float("nan")
         tried = tally.positions * used.mean()
         seconds = tally.last - tally.began
@@ -299,8 +398,13 @@ class RecordBits(BenchProcedure):
             seconds=seconds,
             record_bits_per_s=tally.written / seconds if seconds > 0 else 0.0,
             device_bits_per_s=tally.device_rate(),
-            stalls=tally.stalls,
-            fetched_again=tally.again,
+            stalls=mishaps.stalls,
+            acquisitions=tally.acquisitions,
+            reconnections=self._reconnection.made if self._reconnection is not None else 0,
+            lost_blocks=mishaps.lost,
+            corrupt_blocks=mishaps.corrupt,
+            fetched_again=mishaps.again,
+            duplicates=mishaps.duplicates,
             energy_per_bit=energy_per_bit(
                 toggle=self.mode == "toggle",
                 pulse_volts=self.voltage + cells.trim[used],
@@ -335,6 +439,7 @@ class RecordBits(BenchProcedure):
             "procedure": self.parameters_plain(),
             "simulated": self._simulated,
             "device": bench.array.device,
+            "expected_bits": self.bits or None,
         }
 
     def parameters_plain(self) -> dict[str, Any]:
@@ -356,9 +461,13 @@ class RecordBits(BenchProcedure):
         return self.open_bench().board
 
     def _at(self, stage: str, waiting: bool = False) -> None:
+        self._stage = stage  # by this thread alone: the writer's would bring an old one back
+        self._show(waiting)
+
+    def _show(self, waiting: bool = False) -> None:
         tally = self._tally
         self.progress = RecordingProgress(
-            stage=stage,
+            stage=self._stage,
             bits=tally.written,
             wanted=self.bits,
             blocks=tally.blocks,
@@ -368,54 +477,7 @@ class RecordBits(BenchProcedure):
         )
 
     _simulated = False
-
-
-class _Tally:
-    """What has been fetched and written so far."""
-
-    def __init__(self, began: float = 0.0) -> None:
-        self.began = self.last = began  # monotonic s: start, and the last block in the store
-        self.fetched = 0  # usable bits that the board delivered
-        self.written = self.blocks = self.ones = self.positions = 0
-        self.changed = self.pairs = self.failed_resets = 0
-        self.stalls = self.again = 0
-        self.temperature, self.looked = float("nan"), 0.0
-        self.asked = self.fed = 0.0
-        self.free_then, self.fetched_then = 0, 0
-        self._before: tuple[int, float, int] | None = None  # sequence, board time, usable bits
-        self._timed_bits, self._timed_seconds = 0, 0.0
-        self._computed_bits, self._computed_seconds = 0, 0.0
-
-    def add(self, written: Written, pulse_seconds: float) -> None:
-        block = written.block
-        self.written += written.bits
-        self.blocks += 1
-        self.ones += written.ones
-        self.positions += block.positions
-        self.changed += written.changed
-        self.pairs += written.pairs
-        self.failed_resets += block.failed_resets
-        self.last = time.monotonic()
-        self._computed_bits += written.bits
-        self._computed_seconds += block.pulses * pulse_seconds
-        before, self._before = self._before, (block.sequence, block.time, written.bits)
-        if before is not None and block.sequence == before[0] + 1 and not block.stalled:
-            self._timed_bits += before[2]
-            self._timed_seconds += block.time - before[1]
-
-    def rate(self) -> float:
-        """Usable bits per second of the host's clock so far."""
-        seconds = self.last - self.began
-        return self.written / seconds if seconds > 0 else 0.0
-
-    def device_rate(self) -> float:
-        """Usable bits per second of the board's clock, stalls left out.
-
-        From the board times of blocks that follow each other; where there is none, from the protocol's formula.
-        """
-        if self._timed_seconds > 0:
-            return self._timed_bits / self._timed_seconds
-        return self._computed_bits / self._computed_seconds if self._computed_seconds else float("nan")
+    _stage = "preparing"
 
 
 def _usable(block: ArrayBlock) -> int:

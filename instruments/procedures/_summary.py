@@ -10,9 +10,9 @@ import numpy as np
 class RecordingProgress:
     """How far a recording is.
 
-    `stage`: "preparing", "thresholds", "trims" or "recording"; `bits`: usable bits in the store, of `wanted`
-    (0 = until it is stopped); `bits_per_s`: since the first pulse of this stage, by the host's clock; `ones`: of
-    the bits; `waiting`: consumers are behind, so the board is left to stall.
+    `stage`: "preparing", "thresholds", "trims", "recording" or "reconnecting"; `bits`: usable bits in the store,
+    of `wanted` (0 = until it is stopped); `bits_per_s`: since the first pulse of the recording, by the host's
+    clock; `ones`: of the bits; `waiting`: consumers are behind, so the board is left to stall.
     """
 
     stage: str = "preparing"
@@ -44,7 +44,10 @@ class RecordingSummary:
     `recording`: uuid in the store; `ones_fraction`, `lag1` (cells pooled, NaN where unknown) of the raw usable bits;
     `device_bits_per_s`: usable bits per second of the board's clock, stalls left out; `record_bits_per_s`: by
     the host's clock; `p_sw_mean`, `p_sw_spread` (standard deviation over cells) at tuning; `quarantined`: row,
-    column and reason of each cell that is left out; `fetched_again`: blocks that arrived damaged at first.
+    column and reason of each cell that is left out; `stalls`: times that the board waited for room in its FIFO,
+    over all `acquisitions`; `reconnections`: lost connections that were had back, each with a new acquisition.
+    Blocks: `lost_blocks` never arrived; `corrupt_blocks` stayed damaged and were left out; `fetched_again` arrived
+    damaged at first; `duplicates` came twice and were dropped.
     """
 
     recording: str
@@ -64,7 +67,12 @@ class RecordingSummary:
     record_bits_per_s: float
     device_bits_per_s: float
     stalls: int
+    acquisitions: int
+    reconnections: int
+    lost_blocks: int
+    corrupt_blocks: int
     fetched_again: int
+    duplicates: int
     energy_per_bit: EnergyPerBit
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memtj._errors import CommandError
+from memtj._options import bits_option
 from memtj._processes import end_with_parent
 from memtj._progress import ProgressDisplay
 from memtj._quantities import duration, si
@@ -18,19 +19,12 @@ if TYPE_CHECKING:
     from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
 
 
-def _whole(text: str | int) -> int:
-    """Read a number of bits such as 200000000 or 2e8; typer passes defaults through here too."""
-    if isinstance(text, int):
-        return text
-    try:
-        value = float(text)
-        if value != int(value) or value < 0:
-            raise ValueError
-        return int(text) if text.isdigit() else int(value)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(
-            f"{text!r} is no number of bits from 0 up, such as 200000000 or 2e8"
-        ) from None
+_STAGES = {
+    "preparing": "preparing",
+    "thresholds": "measuring the cells: thresholds",
+    "trims": "measuring the cells: trims",
+    "reconnecting": "the connection to the board is lost; trying to have it back",
+}
 
 
 def record(
@@ -38,7 +32,9 @@ def record(
     store: Annotated[Path, typer.Option(help="Folder of the store; made where it does not exist.")],
     bits: Annotated[
         int,
-        typer.Option(parser=_whole, help="Usable bits wanted, such as 2e8; 0 = until Ctrl-C, with --ahead."),
+        typer.Option(
+            parser=bits_option, help="Usable bits wanted, such as 2e8; 0 = until Ctrl-C, with --ahead."
+        ),
     ],
     mode: Annotated[
         str, typer.Option(help="reset (reset, check, write, read) or toggle (write, read).")
@@ -50,11 +46,15 @@ def record(
     reset_width: Annotated[float | None, typer.Option(help="Reset pulse, seconds.")] = None,
     read_voltage: Annotated[float | None, typer.Option(help="Read voltage, volts.")] = None,
     settle: Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")] = None,
-    block_bits: Annotated[int | None, typer.Option(parser=_whole, help="Bits of a block.")] = None,
+    block_bits: Annotated[int | None, typer.Option(parser=bits_option, help="Bits of a block.")] = None,
     calibrate: Annotated[bool, typer.Option(help="Trim each cell to P = ½ first.")] = True,
     ahead: Annotated[
-        int, typer.Option(parser=_whole, help="Pause while this many bits are free; 0 = never pause.")
+        int, typer.Option(parser=bits_option, help="Pause while this many bits are free; 0 = never pause.")
     ] = 0,
+    retries: Annotated[
+        int,
+        typer.Option(min=0, max=1000, help="Tries in a row to have a lost connection back; 0 = end at once."),
+    ] = 3,
     csv: Annotated[
         Path | None, typer.Option(help="New file for the rows of the blocks; inside the store by default.")
     ] = None,
@@ -92,7 +92,14 @@ def record(
     with bench, Store(store) as opened, ProgressDisplay() as display:  # a wrong bench makes no store
         rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
         procedure = RecordBits(
-            bench=bench, store=opened, mode=mode, bits=bits, calibrate=calibrate, ahead=ahead, **chosen
+            bench=bench,
+            store=opened,
+            mode=mode,
+            bits=bits,
+            calibrate=calibrate,
+            ahead=ahead,
+            retries=retries,
+            **chosen,
         )
         summary = run_recording(procedure, rows, _follow(display, bits))
         outcome = _outcome(summary, procedure, bench)
@@ -104,20 +111,39 @@ def record(
         f"{summary.ones_fraction:.5f}, {summary.cells_used:,} of {summary.cells:,} cells, "
         f"{si(summary.device_bits_per_s, 'bit/s')} by the board's clock"
         f"{' (simulated)' if summary.simulated else ''}, {si(outcome['energy_per_bit']['total'] or 0, 'J')} per bit."
+        f"{_mishaps(summary)}"
     )
 
 
+def _mishaps(summary: "RecordingSummary") -> str:
+    """Say what went wrong on the way, as a sentence with a space before it; nothing where nothing did."""
+    counts = (
+        (summary.reconnections, "lost connection came back", "lost connections came back"),
+        (summary.lost_blocks, "block never arrived", "blocks never arrived"),
+        (
+            summary.corrupt_blocks,
+            "block stayed damaged and was left out",
+            "blocks stayed damaged and were left out",
+        ),
+    )
+    said = [f"{count:,} {one if count == 1 else more}" for count, one, more in counts if count]
+    return f" On the way: {', '.join(said)}." if said else ""
+
+
 def _follow(display: ProgressDisplay, bits: int) -> Any:
-    """Return what shows a recording's progress: one line for each stage before it, then the bits."""
+    """Return what shows a recording's progress: the bits, and one line for each other stage."""
     task = display.task("recording", bits or None, "bit")
-    said: list[str] = []
+    before = ""
 
     def show(progress: "RecordingProgress") -> None:
-        if progress.stage != "recording":
-            if progress.stage not in said:
-                said.append(progress.stage)
-                display.say(f"measuring the cells: {progress.stage}" if len(said) > 1 else "preparing")
-        elif progress.bits:
+        nonlocal before
+        if progress.stage != before:
+            if before == "reconnecting":
+                display.say("connected again")
+            if progress.stage in _STAGES:
+                display.say(_STAGES[progress.stage])
+            before = progress.stage
+        if progress.stage == "recording" and progress.bits:
             task.advance_to(min(progress.bits, bits) if bits else progress.bits)
 
     return show

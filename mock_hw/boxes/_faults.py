@@ -1,5 +1,6 @@
 """What is wrong with a simulated board: its answers, its blocks, its surroundings, its cells."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +15,7 @@ MOST_BLOCKS = 10**9
 FEWEST_FIFO_BLOCKS = 2
 SLOWEST_WIRE = 100.0
 LATEST_ANSWER = 60.0
+LONGEST_REFUSAL = 600.0
 HOTTEST = 1000.0
 MODEL = r"[A-Za-z0-9._-]{1,32}"
 # A slow wire sends so much of its seconds at a time.
@@ -46,11 +48,27 @@ class Surroundings(Protocol):
 
 
 @dataclass
-class _Damage:
-    """The next `count` blocks sent are damaged, once `after` more have been fetched."""
+class _Some:
+    """The next `count` blocks are damaged, or left out, once `after` more have been fetched."""
 
     after: int
     count: int
+
+
+def _sooner(faults: list[_Some]) -> None:
+    for fault in faults:
+        fault.after = max(0, fault.after - 1)
+
+
+def _use(faults: list[_Some]) -> bool:
+    """Use one block of a fault up, where one is due."""
+    due = next((each for each in faults if not each.after), None)
+    if due is None:
+        return False
+    due.count -= 1
+    if not due.count:
+        faults.remove(due)
+    return True
 
 
 @dataclass
@@ -84,8 +102,11 @@ class BoardFaults:
         self._rate: float | None = None
         self._delay = 0.0
         self._unanswered = 0
+        self._refusal, self._refuse_until = 0.0, 0.0
         self._drops: list[int] = []
-        self._damages: list[_Damage] = []
+        self._damages: list[_Some] = []
+        self._repeats: list[_Some] = []
+        self._skips: list[_Some] = []
         self._later: list[_Later] = []
         self._hot = self._unlocked = False
 
@@ -111,7 +132,19 @@ class BoardFaults:
 
     def corrupt(self, after: int, count: int) -> None:
         """Damage blocks on their way to the host; `FETCh:AGAin?` sends the block anew."""
-        self._damages.append(_Damage(after, count))
+        self._damages.append(_Some(after, count))
+
+    def repeat(self, after: int) -> None:
+        """Answer `FETCh?` once with the block before, and take none out of the FIFO."""
+        self._repeats.append(_Some(after, 1))
+
+    def skip(self, after: int, count: int) -> None:
+        """Lose blocks out of the FIFO before they are fetched."""
+        self._skips.append(_Some(after, count))
+
+    def refuse(self, seconds: float) -> None:
+        """Close every new connection at once for a while; those that are open stay."""
+        self._refusal, self._refuse_until = seconds, time.monotonic() + seconds
 
     def limit_fifo(self, blocks: int) -> None:
         """Have the FIFO hold fewer blocks."""
@@ -167,6 +200,19 @@ class BoardFaults:
         """Whether the board neither acts nor answers."""
         return self._unanswered > 0
 
+    @property
+    def refusing(self) -> bool:
+        """Whether new connections are refused at the moment."""
+        return time.monotonic() < self._refuse_until
+
+    def repeats(self) -> bool:
+        """Whether the block before is to be sent instead of the next one."""
+        return _use(self._repeats)
+
+    def skips(self) -> bool:
+        """Whether the oldest block of the FIFO is to be lost."""
+        return _use(self._skips)
+
     def swallows(self, line: bytes) -> bool:
         """Whether a line is lost on a board that hangs; those that set faults never are."""
         if not self._unanswered or is_for_the_simulator(line):
@@ -182,8 +228,8 @@ class BoardFaults:
             self._drops.remove(0)
         sent = self._damaged(block)
         self._drops = [max(0, after - 1) for after in self._drops]
-        for damage in self._damages:
-            damage.after = max(0, damage.after - 1)
+        for faults in (self._damages, self._repeats, self._skips):
+            _sooner(faults)
         due = [later for later in self._later if later.after == 1]
         self._later = [
             _Later(each.after - 1, each.text, each.begin) for each in self._later if each.after > 1
@@ -197,12 +243,8 @@ class BoardFaults:
         return self._damaged(block)
 
     def _damaged(self, block: memoryview) -> memoryview:
-        damage = next((each for each in self._damages if not each.after), None)
-        if damage is None:
+        if not _use(self._damages):
             return block
-        damage.count -= 1
-        if not damage.count:
-            self._damages.remove(damage)
         copy = bytearray(block)
         first = 2 + int(chr(copy[1]))
         at = int(self._rng.integers(8 * first, 8 * (len(copy) - 1)))
@@ -220,6 +262,10 @@ class BoardFaults:
         found = list(self._of_cells())
         found += [f"DROP {after}" for after in self._drops]
         found += [f"CORRupt {each.after},{each.count}" for each in self._damages]
+        found += [f"DUPLicate {each.after}" for each in self._repeats]
+        found += [f"SKIP {each.after},{each.count}" for each in self._skips]
+        if self.refusing:
+            found.append(f"REFuse {self._refusal:g}")
         if self.fifo is not None:
             found.append(f"FIFO {self.fifo}")
         if self._rate is not None:

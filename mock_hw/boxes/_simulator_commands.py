@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mock_hw._scpi import ERRORS, Command, Converter, ScpiError, Table, boolean, integer, number, word
-from mock_hw.boxes._faults import FEWEST_FIFO_BLOCKS, HOTTEST, LATEST_ANSWER, MODEL, MOST_BLOCKS, SLOWEST_WIRE
+from mock_hw.boxes._faults import (
+    FEWEST_FIFO_BLOCKS,
+    HOTTEST,
+    LATEST_ANSWER,
+    LONGEST_REFUSAL,
+    MODEL,
+    MOST_BLOCKS,
+    SLOWEST_WIRE,
+)
 
 if TYPE_CHECKING:
     from mock_hw.boxes.array_board import Session
@@ -68,6 +76,11 @@ TABLE = Table(
         _fault("DRIFt", lambda s, rate: s.board.faults.cells.drift(rate), number),
         _fault("DROP", lambda s, after: s.board.faults.drop(after), _blocks),
         _fault("CORRupt", lambda s, *when: s.board.faults.corrupt(*when), _blocks, _count),
+        _fault("DUPLicate", lambda s, after: s.board.faults.repeat(after), _blocks),
+        _fault("SKIP", lambda s, *when: s.board.faults.skip(*when), _blocks, _count),
+        _fault(
+            "REFuse", lambda s, seconds: s.board.faults.refuse(seconds), _between(number, 0, LONGEST_REFUSAL)
+        ),
         _fault(
             "FIFO",
             lambda s, blocks: s.board.faults.limit_fifo(blocks),

@@ -143,8 +143,13 @@ class ArrayBoard:
     # --- the world outside the wire ---
 
     def open_session(self, hang_up: Callable[[], None] | None = None) -> "Session":
-        """A new connection; `hang_up` is called when the board drops it, None where a wire has no close."""
+        """A new connection; `hang_up` is called when the board drops it, None where a wire has no close.
+
+        Raises `mock_hw._scpi.InputClosed` while a fault has it refuse connections.
+        """
         with self.changed:
+            if self.faults.refusing and hang_up is not None:
+                raise InputClosed("a simulated fault refuses it")
             session = Session(self, hang_up)
             self.sessions.append(session)
             for error in self.faults.first_errors:
@@ -625,14 +630,24 @@ def _fifo(s: Session) -> str:
 
 
 def _fetch(s: Session) -> memoryview:
-    acquisition = s.board.acquisition
-    answer = None if acquisition is None else acquisition.take(FETCH_WAIT)
+    answer = _oldest_block(s)
     if answer is None:
         s.last_block = _NO_BLOCK
         return _NO_BLOCK
     s.last_block = answer
     sent, s.cut = s.board.faults.fetched(answer)
     return sent
+
+
+def _oldest_block(s: Session) -> memoryview | None:
+    acquisition, faults = s.board.acquisition, s.board.faults
+    if acquisition is None:
+        return None
+    if s.last_block is not None and s.last_block is not _NO_BLOCK and faults.repeats():
+        return s.last_block
+    while (block := acquisition.take(FETCH_WAIT)) is not None and faults.skips():
+        pass
+    return block
 
 
 def _fetch_again(s: Session) -> memoryview:

@@ -192,7 +192,30 @@ def test_a_repeated_block_is_dropped_and_a_gap_raises(block, payload):
         with pytest.raises(LostBlocks, match="2 blocks are missing") as caught:
             board.fetch()
         assert caught.value.missing == 2
+        assert caught.value.block.sequence == 4
+        assert board.duplicates == 1
         assert board.fetch().sequence == 5  # type: ignore[union-attr]
+
+
+def test_a_repetition_that_arrives_damaged_is_dropped_all_the_same(block, payload):
+    """Asked for again it is whole, and it is the block that was handed out before, not the next one."""
+    first, second = (block(payload(np.ones((1, 8), np.uint8), sequence=n)) for n in (0, 1))
+    damaged = first[:60] + bytes([first[60] ^ 1]) + first[61:]
+    lines = [
+        ("INIT", None),
+        OK,
+        ("FETC?", first),
+        ("FETC?", damaged),
+        ("FETC:AGA?", first),
+        ("FETC?", second),
+    ]
+    with expected_protocol(ArrayBoard, lines) as board:
+        board.start()
+        assert board.fetch().sequence == 0  # type: ignore[union-attr]
+        with pytest.raises(CorruptBlock):
+            board.fetch()
+        assert board.fetch_again().sequence == 1  # type: ignore[union-attr]
+        assert board.duplicates == 1
 
 
 def test_the_error_queue_becomes_an_exception():

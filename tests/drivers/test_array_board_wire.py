@@ -1,5 +1,6 @@
 """The driver over real wires: a TCP socket through VISA, and a pseudo-terminal through pyserial."""
 
+import contextlib
 import socket
 import sys
 import threading
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from pymeasure.adapters import SerialAdapter
 
-from drivers import ArrayBoard, BoardError
+from drivers import ArrayBoard, BoardError, CorruptBlock
 from mock_hw import Lab, LabSettings
 
 WIRES = ["tcp", pytest.param("serial", marks=pytest.mark.skipif(sys.platform == "win32", reason="no pty"))]
@@ -28,7 +29,7 @@ def lab_with(wire: str, rows: int = 16, columns: int = 24) -> Lab:
 @pytest.fixture(params=WIRES)
 def board(request: pytest.FixtureRequest) -> Iterator[ArrayBoard]:
     with lab_with(request.param) as lab:
-        board = ArrayBoard(lab.resources["board"])
+        board = ArrayBoard(lab.resources["board"], timeout=700)  # enough for `FETCh?`, which waits for 0.5 s
         yield board
         board.shutdown()
         board.close()
@@ -160,12 +161,13 @@ def _slow_line(pieces: list[bytes]) -> tuple[socket.socket, threading.Thread]:
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
-        with server.accept()[0] as wire:
+        with server.accept()[0] as wire, contextlib.suppress(OSError):
             wire.recv(100)
             for piece in pieces:
                 wire.sendall(piece)
                 time.sleep(0.02)
-            time.sleep(1.5)
+            while wire.recv(100):  # until the driver closes
+                pass
 
     thread = threading.Thread(target=serve)
     thread.start()
@@ -176,9 +178,57 @@ def test_a_block_that_stops_in_the_middle():
     server, thread = _slow_line([b"#", b"3", b"100", b"\n" * 50])
     with server:
         board = ArrayBoard(f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET", timeout=200)
-        with pytest.raises(BoardError, match="in the middle of its answer"):
+        with pytest.raises(
+            BoardError, match=r"in the middle of its answer to 'FETC\?' within 0\.2 s"
+        ) as caught:
             board.fetch()
+        assert caught.value.lost
+        assert caught.value.partial
         assert board.adapter.connection.read_termination == "\n"
+        board.close()
+        thread.join()
+
+
+def test_a_block_of_which_a_part_is_missing_is_had_again():
+    """The board sends half a block, then answers as ever: a serial line that lost bytes."""
+    server = socket.create_server(("127.0.0.1", 0))
+    answers = [(b"FETC?", b"#3100" + b"\n" * 50), (b"SYST:ERR?", b'0,"No error"\n'), (b"FETC:AGA?", b"#10\n")]
+
+    def serve() -> None:
+        with server.accept()[0] as wire:
+            for line, answer in answers:
+                assert wire.recv(100).strip() == line
+                wire.sendall(answer)
+            wire.recv(100)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with server:
+        board = ArrayBoard(f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET", timeout=200)
+        with pytest.raises(CorruptBlock, match="in the middle of its answer"):
+            board.fetch()
+        assert board.fetch_again() is None
+        board.close()
+        thread.join()
+
+
+def test_a_rest_that_never_ends_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr("drivers.array_board._LONGEST_REST", 0.3)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with server.accept()[0] as wire, contextlib.suppress(OSError):
+            while True:
+                wire.sendall(b"x" * 10_000)
+                time.sleep(0.001)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with server:
+        board = ArrayBoard(f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET", timeout=200)
+        board._out_of_step = True
+        with pytest.raises(BoardError, match="still arrives: the wire is too slow"):
+            _ = board.id
         board.close()
         thread.join()
 

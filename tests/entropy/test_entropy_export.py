@@ -50,6 +50,10 @@ def test_what_cannot_be_written_takes_no_bits(store, made, tmp_path, monkeypatch
     (tmp_path / "there").write_text("precious")
     with pytest.raises(StoreError, match="exists already"):
         export_bits(store, tmp_path / "there", bits=8)
+    (tmp_path / "half.partial").touch()
+    with pytest.raises(StoreError, match="left by an export that did not end"):
+        export_bits(store, tmp_path / "half", bits=8)
+    (tmp_path / "half.partial").unlink()
     with pytest.raises(StoreError, match="is no folder"):
         export_bits(store, tmp_path / "no" / "where", bits=8)
     with pytest.raises(NotEnoughBits):

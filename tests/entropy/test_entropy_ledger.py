@@ -1,6 +1,9 @@
 """The ledger as a file: an earlier version, and what no ledger holds."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,23 @@ def test_a_buffer_whose_file_is_another_one_is_not_read(store, made):
         f"UPDATE buffers SET file = '{one.name}' WHERE id = 2",
     )
     two.rename(store.path / "x")
-    with Store(store.path) as again, pytest.raises(Exception, match="the ledger takes it for"):
+    with Store(store.path) as again, pytest.raises(Exception, match="under this name"):
         with again.lease(8, purpose="test") as lease:
             lease.read(8)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+@pytest.mark.parametrize("left_open", [True, False])
+def test_a_store_is_opened_in_a_forked_child_only_if_none_was_open_at_the_fork(tmp_path, left_open):
+    """SQLite would take the parent's locks for the child's, and both could take the same bits."""
+    said = subprocess.run(
+        [sys.executable, Path(__file__).with_name("forked_opener.py"), tmp_path / "s", str(int(left_open))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert said.returncode == 0, said.stderr
+    if left_open:
+        assert "forked while a store was open" in said.stdout
+    else:
+        assert said.stdout == "opened\n"

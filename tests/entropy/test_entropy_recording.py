@@ -1,12 +1,15 @@
 """Recordings: what is in the files, and what is refused."""
 
 import json
+import os
+import threading
+import time
 
 import h5py
 import numpy as np
 import pytest
 
-from entropy import BLOCK_DTYPE, CELL_DTYPE, Store, StoreError
+from entropy import BLOCK_DTYPE, CELL_DTYPE, Recording, Store, StoreError
 
 
 def test_a_buffer_holds_what_was_recorded_for_any_hdf5_reader(store, made):
@@ -156,3 +159,158 @@ def test_a_closed_recording_refuses_more(store, made):
         pass
     with pytest.raises(StoreError, match="closed"):
         made.append(record, np.ones(made.count, np.uint8))
+
+
+def test_closing_while_another_thread_appends_commits_whole_blocks_and_says_so(store, made):
+    """Every append either returns, and its block is there, or raises StoreError."""
+    record = made.recording(store, rotate_bytes=3 * made.count // 8)
+    committed, refused = [], []
+
+    def work(seed: int) -> None:
+        outcomes = np.random.default_rng(seed).integers(0, 2, made.count, dtype=np.uint8)
+        try:
+            while True:
+                committed.append((made.append(record, outcomes), np.packbits(outcomes)))
+        except StoreError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    while len(committed) < 20:
+        time.sleep(0.001)
+    record.close()
+    for thread in threads:
+        thread.join(30)
+    assert len(refused) == 3
+    assert all("is closed: start a new one" in message for message in refused)
+    with pytest.raises(StoreError, match="closed"):
+        record.append_resistances(np.ones(3))
+    assert record.blocks == len(committed)
+    assert sum(info.blocks for info in store.buffers()) == len(committed)
+    assert all(info.complete for info in store.buffers())
+    for commit, packed in committed:
+        np.testing.assert_array_equal(store.read_block(commit.buffer, commit.index)[0], packed)
+    assert store.verify().ok
+
+
+def test_a_recording_may_be_closed_in_the_middle_of_an_append_by_its_own_thread(store, made, monkeypatch):
+    """As a signal handler does: it neither hangs nor commits half a block."""
+    record = made.recording(store)
+    made.append(record, np.ones(made.count, np.uint8))
+    monkeypatch.setattr("entropy._writer._Rows.write", lambda *_: record.close())
+    with pytest.raises(StoreError):
+        made.append(record, np.ones(made.count, np.uint8))
+    monkeypatch.undo()
+    assert store.accounts().recorded == made.count
+    assert store.verify().ok
+
+
+def test_small_blocks_are_with_the_operating_system_when_append_returns(store, made):
+    """Blocks far smaller than a chunk, and across the ends of chunks: nothing of them waits in HDF5."""
+    rng = np.random.default_rng(5)
+    with made.recording(store, count=8) as record:
+        for size in (1, 3, 1000, 70_000, 262_144 - 71_003, 262_145, 2):
+            outcomes = rng.integers(0, 2, 8 * size, dtype=np.uint8)
+            usable = rng.integers(0, 2, 8 * size, dtype=np.uint8)
+            commit = made.append(record, outcomes, usable=usable, count=8)
+            with h5py.File(store.buffers()[0].path, "r", swmr=True) as file:
+                row = file["blocks"][commit.index]
+                data = file["bits"][int(row["first_byte"]) :]
+                mask = file["valid"][int(row["valid_offset"]) :]
+            np.testing.assert_array_equal(data, np.packbits(outcomes[usable.astype(bool)]))
+            np.testing.assert_array_equal(mask, np.packbits(usable))
+
+
+def _syncing() -> bool:
+    return any(thread.name == "buffer to disk" for thread in threading.enumerate())
+
+
+def _open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def syncs(monkeypatch) -> list[int]:
+    """The descriptors that were put on the disk, in the order of that."""
+    found: list[int] = []
+    monkeypatch.setattr(os, "fdatasync", found.append, raising=False)
+    return found
+
+
+def durable(store, made, seconds):
+    """A recording as `Store.record` makes one, with the policy for the disk given."""
+    return Recording(
+        store.path, store._ledger, store._enter_finished, cells=made.cells(), cells_per_pulse=made.count, bench={},
+        procedure={}, simulated=True, device="", rotate_bytes=2**20, resistances=0, durable=seconds,
+    )  # fmt: skip
+
+
+def test_a_buffer_is_put_on_the_disk_now_and_then_while_it_grows(store, made, syncs):
+    with durable(store, made, 0.01) as record:
+        made.append(record, np.ones(made.count, np.uint8))
+        deadline = time.monotonic() + 20
+        while len(syncs) < 3 and time.monotonic() < deadline:
+            time.sleep(0.005)
+    assert len(syncs) >= 3
+    assert not _syncing()
+    with durable(store, made, None) as record:
+        assert not _syncing()
+    with pytest.raises(ValueError, match="durable"):
+        durable(store, made, 0)
+
+
+@pytest.mark.parametrize("told", ["append", "close"])
+def test_a_disk_that_did_not_take_the_blocks_is_told_of(store, made, monkeypatch, told):
+    broken = threading.Event()
+
+    def refuse(_: int) -> None:
+        if broken.is_set():
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", refuse, raising=False)
+    record = durable(store, made, 0.001)
+    made.append(record, np.ones(made.count, np.uint8))
+    broken.set()
+    while _syncing():
+        time.sleep(0.001)
+    more = {"append": lambda: made.append(record, np.ones(made.count, np.uint8)), "close": record.close}
+    with pytest.raises(StoreError, match="did not take what was written"):
+        more[told]()
+    record.close()
+    assert not store.buffers()[0].complete
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files by /proc")
+def test_recordings_leave_no_file_and_no_thread_behind(store, made):
+    made.fill(store, [3], rotate_bytes=64)
+    store.accounts()
+    files, threads = _open_files(), threading.active_count()
+    for turn in range(5):
+        record = durable(store, made, 30.0)
+        for _ in range(4):
+            made.append(record, np.ones(made.count, np.uint8))
+        if turn % 2:
+            record.close()
+        del record  # never closed: as if killed, but nothing stays open
+        store.accounts()  # and its reader of this buffer is closed as the next ones come
+    deadline = time.monotonic() + 10
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == threads
+    for info in store.buffers():
+        store._forget_reader(info.uuid)
+    assert _open_files() <= files
+
+
+def test_what_is_expected_of_a_recording_is_kept(store, made):
+    arguments = {
+        "cells": made.cells(), "cells_per_pulse": made.count, "bench": {}, "procedure": {}, "simulated": True,
+        "device": "", "rotate_bytes": 2**20, "resistances": 0,
+    }  # fmt: skip
+    places = (store.path, store._ledger, store._enter_finished)
+    for expected in (None, 0, 4096):
+        with Recording(*places, **arguments, expected_bits=expected) as record:
+            assert record.expected_bits == expected
+    with pytest.raises(ValueError, match="expected_bits"):
+        Recording(*places, **arguments, expected_bits=-1)

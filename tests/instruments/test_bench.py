@@ -1,5 +1,6 @@
 """The bench over a real wire: who is there, limits at three depths, and every exit safe."""
 
+import contextlib
 import json
 import logging
 import math
@@ -7,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,27 +132,34 @@ def test_another_size_is_found(resource: str, write_bench):
         Bench.from_toml(path).__enter__()
 
 
-def serve_identity(answer: bytes) -> tuple[socket.socket, str]:
-    """A box that answers everything with one line."""
+@contextlib.contextmanager
+def serve_identity(answer: bytes) -> Iterator[str]:
+    """A box that answers everything with one line; gives its resource. Its thread has ended when this is left."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
-        try:
+        with contextlib.suppress(OSError):
             while True:
                 wire = server.accept()[0]
                 with wire:
                     while wire.recv(1000):
                         wire.sendall(answer + b"\n")
-        except OSError:
-            pass
 
-    threading.Thread(target=serve, daemon=True).start()
-    return server, f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET"
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET"
+    finally:
+        # Closing alone does not end a thread that waits in accept: it would keep the port, and answer whoever is next.
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        server.close()
+        assert not thread.is_alive()
 
 
 def test_the_wrong_instrument(write_bench):
-    server, resource = serve_identity(b"KEITHLEY INSTRUMENTS INC.,MODEL 2400,1,C30")
-    with server:
+    with serve_identity(b"KEITHLEY INSTRUMENTS INC.,MODEL 2400,1,C30") as resource:
         path = write_bench(resource)
         bad = [finding for finding in Bench.from_toml(path).check() if not finding.ok]
         assert [finding.subject for finding in bad] == ["identity"]
@@ -159,9 +168,8 @@ def test_the_wrong_instrument(write_bench):
 
 
 def test_another_version_of_the_protocol(write_bench):
-    server, resource = serve_identity(b"M,ARRAY-BOARD,2,0")
     with (
-        server,
+        serve_identity(b"M,ARRAY-BOARD,2,0") as resource,
         pytest.raises(BenchError, match=r"follows version M,ARRAY-BOARD,2,0 .* this program version 1"),
     ):
         Bench.from_toml(write_bench(resource)).__enter__()

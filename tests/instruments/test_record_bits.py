@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 from pymeasure.experiment import Procedure, Results
 
-from drivers import BoardError, CorruptBlock, LostBlocks
-from entropy import Store, cell_statistics
+from drivers import BoardError, CorruptBlock
+from entropy import Lease, Store, cell_statistics
 from instruments import Bench, BenchError, run
 from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
 
@@ -228,24 +229,6 @@ def test_a_repeated_block_is_recorded_once(tampered, write_bench, tmp_path: Path
     assert summary.bits == -(-2_000_000 // CELLS) * CELLS
 
 
-def test_a_lost_block_ends_it_and_what_was_before_stays(tampered, write_bench, tmp_path: Path, wire):
-    seen: list[int] = []
-
-    def lose(number: int, block: bytes) -> list[bytes]:
-        if recorded_ones(block):
-            seen.append(number)
-        return [] if len(seen) == 4 else [block]
-
-    with pytest.raises(LostBlocks, match=r"1 block is missing before block 4") as caught:
-        record(write_bench(tampered(lose)), tmp_path, mode="toggle", calibrate=False)
-    assert caught.value.missing == 1
-    assert not wire.output()
-    with Store(tmp_path / "store") as store:
-        assert store.rows(store.buffers()[0].uuid)["sequence"].tolist() == [0, 1, 2]
-        assert store.verify().ok
-        assert store.accounts().balanced
-
-
 def test_a_cut_wire_switches_off_and_keeps_what_was_written(tampered, write_bench, tmp_path: Path, wire):
     seen: list[int] = []
 
@@ -255,7 +238,7 @@ def test_a_cut_wire_switches_off_and_keeps_what_was_written(tampered, write_benc
         return [b""] if len(seen) == 3 else [block]
 
     with pytest.raises(BoardError) as caught:
-        record(write_bench(tampered(cut)), tmp_path, mode="toggle", calibrate=False)
+        record(write_bench(tampered(cut)), tmp_path, mode="toggle", calibrate=False, retries=0)
     assert caught.value.lost
     wire.wait_for_output(False, 2)
     with Store(tmp_path / "store") as store:
@@ -297,6 +280,31 @@ def test_ahead_keeps_the_board_waiting_for_consumers(bench_file: Path, tmp_path:
         assert procedure.failure is None
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     assert not wire.output()
+
+
+def test_who_waits_for_more_than_ahead_gets_it(bench_file: Path, tmp_path: Path):
+    block, most = CELLS * 64, CELLS * 64 * 4
+    with (
+        Bench.from_toml(bench_file) as bench,
+        Store(tmp_path / "store") as store,
+        Store(tmp_path / "store") as other,
+        ThreadPoolExecutor(1) as consumer,
+    ):
+        procedure = RecordBits(
+            bench=bench, store=store, mode="toggle", bits=0, block_bits=block, ahead=most, calibrate=False
+        )
+        leases: list[Future[Lease]] = []
+
+        def look(progress: RecordingProgress) -> None:
+            if progress.waiting and not leases:
+                leases.append(consumer.submit(other.lease, 3 * most, purpose="large", wait=30))
+            if leases and leases[0].done():
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            run(procedure, tmp_path / "rows.csv", look)
+        assert leases[0].result().bits == 3 * most
+        assert store.accounts().free <= most + block
 
 
 def test_ctrl_c_sums_up_what_there_is(bench_file: Path, tmp_path: Path, wire):

@@ -1,9 +1,7 @@
 """What a user gets wrong: one clear sentence each, exit code not 0, nothing lost."""
 
-import os
 import socketserver
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,29 +82,6 @@ def test_a_pulse_above_the_limit(memtj: Callable, lab, bench: Path, tmp_path: Pa
     assert not lab.output_is_on()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="limits on file size are POSIX's")
-def test_full_disk(memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
-    """A limit on file size stands for the full disk; what was committed stays."""
-    store = tmp_path / "store"
-    limited = (
-        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (6_000_000, 6_000_000)); "
-        "from memtj.__main__ import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", limited, "record", str(bench), "--store", str(store), "--bits", "2e8"],
-        capture_output=True, text=True, timeout=100,
-    )  # fmt: skip
-    said = sentence(done)
-    assert str(store) in said
-    assert not lab.output_is_on()
-    with Store(store, create=False) as opened:
-        accounts = opened.accounts()
-        assert opened.verify().ok
-    assert accounts.balanced
-    assert accounts.free == accounts.recorded > 0
-
-
 @pytest.fixture
 def small_store(tmp_path: Path) -> Path:
     """A store with 2^20 free bits."""
@@ -132,19 +107,19 @@ def test_too_few_bits(memtj: Callable, small_store: Path, tmp_path: Path) -> Non
         assert store.accounts().free == 2**20
 
 
-def test_missing_and_foreign_checkpoints(memtj: Callable, small_store: Path, tmp_path: Path) -> None:
+def test_missing_and_foreign_checkpoints(memtj_here: Callable, small_store: Path, tmp_path: Path) -> None:
     common = ("sample", "--store", small_store, "--out", tmp_path / "out", "--images", 1, "--steps", 2)
-    assert str(tmp_path / "none") in sentence(memtj(*common, "--model", tmp_path / "none"))
+    assert str(tmp_path / "none") in sentence(memtj_here(*common, "--model", tmp_path / "none"))
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "model.safetensors").write_bytes(b"this is no network")
     (foreign / "card.json").write_text("{}")
-    assert str(foreign) in sentence(memtj(*common, "--model", foreign))
+    assert str(foreign) in sentence(memtj_here(*common, "--model", foreign))
     with Store(small_store) as store:
         assert store.accounts().free == 2**20
 
 
-def test_other_mistakes(memtj: Callable, small_store: Path, tmp_path: Path) -> None:
+def test_other_mistakes(memtj_here: Callable, small_store: Path, tmp_path: Path) -> None:
     common = ("sample", "--images", 1, "--steps", 2)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
@@ -161,7 +136,7 @@ def test_other_mistakes(memtj: Callable, small_store: Path, tmp_path: Path) -> N
         "exactly one": ["store", "adopt", small_store],
     }
     for part, arguments in cases.items():
-        assert part in sentence(memtj(*arguments)), part
+        assert part in sentence(memtj_here(*arguments)), part
     assert not (tmp_path / "o").exists() or not any((tmp_path / "o").iterdir())
     with Store(small_store) as store:
         assert store.accounts().free == 2**20

@@ -2,15 +2,13 @@
 
 import json
 import shutil
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from entropy import CELL_DTYPE, Store
-from memtj._cli import run
 
 CELLS = 64
 FACTS = {
@@ -40,18 +38,14 @@ def store(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def memtj(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[int, str, str]]]:
+def memtj(memtj_here: Callable) -> Callable[..., tuple[int, str, str]]:
     """Run a command in this process; gives exit status, standard output and standard error."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        status = run([str(item) for item in arguments])
-        return (status, *capsys.readouterr())
+        done = memtj_here(*arguments)
+        return done.returncode, done.stdout, done.stderr
 
-    yield call
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    return call
 
 
 def test_ls_shows_buffers_accounts_and_who_holds_bits(memtj, store: Path) -> None:

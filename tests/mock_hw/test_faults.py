@@ -1,5 +1,6 @@
 """Faults of the simulated board over a real socket: from the lab file, by command, reproducible by seed."""
 
+import contextlib
 import socket
 import time
 import zlib
@@ -75,6 +76,8 @@ COMMANDS = {
     "DRIFt -0.25": {"kind": "drift", "volts_per_hour": -0.25},
     "DROP 7": {"kind": "drop", "after_blocks": 7},
     "CORRupt 3,2": {"kind": "corrupt", "after_blocks": 3, "count": 2},
+    "DUPLicate 4": {"kind": "duplicate", "after_blocks": 4},
+    "SKIP 3,2": {"kind": "skip", "after_blocks": 3, "count": 2},
     "FIFO 5": {"kind": "fifo", "blocks": 5},
     "RATE 250000": {"kind": "rate", "bytes_per_second": 250000},
     "TEMPerature 370": {"kind": "temperature", "kelvin": 370},
@@ -104,7 +107,8 @@ def test_command_and_lab_file_set_the_same_fault(serve, connect_to, command):
     [
         ("SHOR 12,0", -222), ("SHOR 0,10", -222), ("SHOR -1,0", -222), ("SHOR 1", -109), ("OPEN 1,2,3", -108),
         ("STUC 1,2,X", -104), ("STUC 1,2", -109), ("DRIF fast", -104), ("DROP -1", -222), ("CORR 1", -109),
-        ("CORR 1,0", -222), ("FIFO 1", -222), ("RATE 99", -222), ("ERR 0", -222), ("ERR 17", -222),
+        ("CORR 1,0", -222), ("DUPL", -109), ("SKIP 1", -109), ("SKIP 1,0", -222), ("REF -1", -222),
+        ("FIFO 1", -222), ("RATE 99", -222), ("ERR 0", -222), ("ERR 17", -222),
         ("TEMP -1", -222), ("INT maybe", -104), ("DEL 61", -222), ("MUTE -1", -222), ("IDEN A/B", -104),
         ("CLE 1", -108), ("NONS", -113), ("SHORTED 1,1", -113),
     ],
@@ -140,6 +144,8 @@ WRONG = {
     "boxes.board.faults.0.drift.volts_per_hour: .*finite": {"kind": "drift", "volts_per_hour": float("nan")},
     "boxes.board.faults.0.drop.after_blocks: .*integer": {"kind": "drop", "after_blocks": "3"},
     "boxes.board.faults.0.corrupt.count: .*greater": {"kind": "corrupt", "count": 0},
+    "boxes.board.faults.0.skip.count: .*greater": {"kind": "skip", "count": 0},
+    "boxes.board.faults.0.refuse.seconds: Field required": {"kind": "refuse"},
     "boxes.board.faults.0.fifo.blocks: .*greater than or equal to 2": {"kind": "fifo", "blocks": 1},
     "boxes.board.faults.0.rate.bytes_per_second: Field required": {"kind": "rate"},
     "boxes.board.faults.0.error: 17 is no error of the board's": {"kind": "error", "number": 17},
@@ -262,6 +268,42 @@ def test_dropped_in_the_middle_of_a_block(serve, connect_to):
     again = connect_to(lab)
     start(again, 5)
     assert all(is_whole(again.block("FETC?")) for _ in range(5))
+
+
+def sequence(payload: bytes) -> int:
+    return int.from_bytes(payload[8:16], "little")
+
+
+@pytest.mark.parametrize("source", ["command", "file"])
+def test_repeated_and_skipped_blocks(serve, connect_to, source):
+    faults = ({"kind": "duplicate", "after_blocks": 2}, {"kind": "skip", "after_blocks": 5, "count": 3})
+    client = connect_to(serve(*(faults if source == "file" else ())))
+    if source == "command":
+        client.send("SIM:FAUL:DUPL 2;SKIP 5,3")
+    start(client, 12)
+    blocks = [client.block("FETC?") for _ in range(10)]
+    assert [sequence(block) for block in blocks] == [0, 1, 1, 2, 3, 7, 8, 9, 10, 11]
+    assert blocks[1] == blocks[2]
+    assert all(map(is_whole, blocks))
+    assert client.ask("SIM:FAUL?") == '""'
+    assert client.block("FETC?") == b""
+
+
+def test_new_connections_are_refused_for_a_while(serve, connect_to):
+    lab = serve({"kind": "refuse", "seconds": 0.3, "after_blocks": 2})
+    client = connect_to(lab)
+    start(client)
+    client.block("FETC?")
+    assert connect_to(lab).ask("*OPC?") == "1"
+    client.block("FETC?")
+    assert client.ask("SIM:FAUL?") == '"REFuse 0.3"'
+    refused = connect_to(lab)
+    with contextlib.suppress(OSError):
+        refused.socket.sendall(b"*OPC?\n")
+        assert refused.socket.recv(100) == b""
+    assert client.ask("OUTP?") == "1"
+    wait_until(lambda: client.ask("SIM:FAUL?") == '""')
+    assert connect_to(lab).ask("*OPC?") == "1"
 
 
 def test_small_fifo_stalls_and_bits_stay_what_they_are(serve, connect_to, monkeypatch):

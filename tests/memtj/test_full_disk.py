@@ -1,0 +1,57 @@
+"""`memtj record` where the disk takes no more: it ends, switches off, and keeps what it committed."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from entropy import Store
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="file-size limits are POSIX's")
+
+LIMIT = 12 << 20  # bytes of a file
+
+
+def test_a_full_disk_ends_it_cleanly(memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
+    store, command = tmp_path / "store", ("record", bench, "--store", tmp_path / "store", "--mode", "toggle")
+
+    def limit() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+
+    arguments = [*map(str, command), "--bits", "1e10", "--block-bits", "1e6", "--no-calibrate"]
+    done = subprocess.run(
+        [sys.executable, "-m", "memtj", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        preexec_fn=limit,
+    )
+    assert not lab.output_is_on()
+    assert lab.ask("SYST:WATC:TRIP?") == "0"
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("memtj: ")
+    assert "no more can be written (File too large)" in last
+    assert "Free some space and start a new recording" in last
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    before = check(store)
+    assert before >= 30 * 999_424
+    # With room it goes on without any repair.
+    again = memtj(*command, "--bits", "1e6", "--no-calibrate")
+    assert again.returncode == 0, again.stderr
+    assert check(store) >= before + 1_000_000
+
+
+def check(store: Path) -> int:
+    with Store(store, create=False) as opened:
+        report, accounts = opened.verify(), opened.accounts()
+    assert report.ok, report.problems
+    assert accounts.balanced
+    assert accounts.recorded == accounts.free == report.bits
+    return accounts.recorded
