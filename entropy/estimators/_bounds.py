@@ -12,4 +12,4 @@ def bounded(p: float, count: int) -> float:
 
 def min_entropy(p: float) -> float:
     """Turn the probability of the likeliest value into bits."""
-    return max(-math.log2(p), 0.0)
+    return max(-math.log2(p), 0.0) + 0.0

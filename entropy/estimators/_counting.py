@@ -4,13 +4,13 @@ import math
 
 import numba
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from ._bounds import Z_99, bounded, min_entropy
 
 _MARKOV_LENGTH = 128
 _COMPRESSED_BITS = 6  # of one block
-_DICTIONARY = 1000  # blocks that only fill the dictionary
+_DICTIONARY = 1000  # blocks
 
 
 def most_common_value(bits: np.ndarray) -> float:
@@ -62,18 +62,19 @@ def markov(bits: np.ndarray) -> float:
             first[value] + half * steps[value, other] + (half - 1) * steps[other, value],
             first[value] + steps[value, other] + (_MARKOV_LENGTH - 2) * steps[other, other],
         ]
-    return min(-np.nanmax(paths) / _MARKOV_LENGTH, 1.0)
+    return min(float(-np.nanmax(paths)) / _MARKOV_LENGTH, 1.0) + 0.0
 
 
-def compression(bits: np.ndarray) -> float:
-    """Estimate by Maurer's universal statistic over blocks of six bits (6.3.4)."""
+def compression(bits: np.ndarray, dictionary: int = _DICTIONARY) -> float:
+    """Estimate by Maurer's universal statistic over blocks of six bits (6.3.4).
+
+    `dictionary`: how many blocks are only learned from. There must be two more.
+    """
     blocks = len(bits) // _COMPRESSED_BITS
-    tested = blocks - _DICTIONARY
-    if tested < 2:
-        return 1.0
+    tested = blocks - dictionary
     weights = 1 << np.arange(_COMPRESSED_BITS)[::-1]
     values = bits[: blocks * _COMPRESSED_BITS].reshape(-1, _COMPRESSED_BITS) @ weights
-    total, squares = _distances(values)
+    total, squares = _distances(values, dictionary)
     mean = total / tested
     deviation = 0.5907 * math.sqrt(max(squares / (tested - 1) - mean**2, 0.0))
     bound = mean - Z_99 * deviation / math.sqrt(tested)
@@ -81,24 +82,24 @@ def compression(bits: np.ndarray) -> float:
 
     def excess(p: float) -> float:
         rest = (1 - p) / (2**_COMPRESSED_BITS - 1)
-        others = (2**_COMPRESSED_BITS - 1) * _expected(rest, blocks, logs)
-        return _expected(p, blocks, logs) + others - bound
+        others = (2**_COMPRESSED_BITS - 1) * _expected(rest, blocks, dictionary, logs)
+        return _expected(p, blocks, dictionary, logs) + others - bound
 
     least = 2.0**-_COMPRESSED_BITS
     if excess(least) < 0:
         return 1.0
-    if excess(1.0) > 0:  # cannot be: the statistic of a constant is 0
+    if excess(1.0) >= 0:  # not even a constant is so regular, for the bound lies below its statistic, 0
         return 0.0
-    p = brentq(excess, least, 1.0, xtol=1e-13, rtol=1e-13)
-    return min(-math.log2(p) / _COMPRESSED_BITS, 1.0)
+    found = root_scalar(excess, bracket=(least, 1.0), method="brentq", xtol=1e-13, rtol=1e-13)
+    return min(min_entropy(float(found.root)) / _COMPRESSED_BITS, 1.0)
 
 
 @numba.njit(cache=True, nogil=True)
-def _distances(values):
+def _distances(values, dictionary):
     seen = np.zeros(64, np.int64)
     total = squares = 0.0
     for at in range(len(values)):
-        if at >= _DICTIONARY:
+        if at >= dictionary:
             distance = np.log2(at + 1 - seen[values[at]])
             total += distance
             squares += distance * distance
@@ -107,15 +108,15 @@ def _distances(values):
 
 
 @numba.njit(cache=True, nogil=True)
-def _expected(p, blocks, logs):
+def _expected(p, blocks, dictionary, logs):
     """Compute G(p) of 6.3.4 for one value: the mean of its log2 distance, weighted by its probability."""
     miss = 1.0 - p
     power = 1.0  # (1 - p)^(u - 1)
     near = 0.0  # sum over u < t of log2(u) p^2 (1 - p)^(u - 1)
     total = 0.0
     for t in range(1, blocks + 1):
-        if t > _DICTIONARY:
+        if t > dictionary:
             total += near + logs[t - 1] * p * power
         near += logs[t - 1] * p * p * power
         power *= miss
-    return total / (blocks - _DICTIONARY)
+    return total / (blocks - dictionary)

@@ -1,7 +1,5 @@
 """Estimators by repeated tuples: t-tuple and longest repeated substring (SP 800-90B, 6.3.5 and 6.3.6)."""
 
-import math
-
 import numba
 import numpy as np
 
@@ -10,13 +8,16 @@ from ._bounds import bounded, min_entropy
 _CUTOFF = 35
 
 
-def tuples(bits: np.ndarray) -> tuple[float, float]:
-    """Estimate by t-tuples and by longest repeated substrings; `bits`: uint8, 0 or 1."""
+def tuples(bits: np.ndarray, cutoff: int = _CUTOFF) -> tuple[float, float]:
+    """Estimate by t-tuples (6.3.5) and by longest repeated substrings (6.3.6).
+
+    Tuples that occur `cutoff` times count for the first, longer ones for the second; where there are none, it is 1.
+    """
     from pydivsufsort import divsufsort
 
     length = len(bits)
-    common, pairs = _repeats(_shared_prefixes(bits, divsufsort(bits)))
-    most = int(np.flatnonzero(common >= _CUTOFF)[-1]) if (common >= _CUTOFF).any() else 0
+    common, pairs = _repeats(_shared_prefixes(bits, divsufsort(np.require(bits, requirements="W"))))
+    most = int(np.flatnonzero(common[1:] >= cutoff)[-1]) + 1 if (common[1:] >= cutoff).any() else 0
     sizes = np.arange(1, most + 1)
     t_tuple = _estimate(common[1 : most + 1] / (length - sizes + 1), sizes, length)
     longest = len(common) - 1
