@@ -10,9 +10,9 @@ from entropy._errors import NotEnoughBits
 
 from ._counting import collision, compression, markov, most_common_value
 from ._predictors import lag, lz78y, multi_mcw, multi_mmc
-from ._tuples import tuples
+from ._tuples import longest_repeat, tuples
 
-__all__ = ["ESTIMATORS", "LEAST_BITS", "MinEntropy", "checked_bits", "min_entropy"]
+__all__ = ["ESTIMATORS", "LEAST_BITS", "MinEntropy", "checked_bits", "longest_repeat", "min_entropy"]
 
 LEAST_BITS = 6_012  # the compression estimate learns from 1,000 blocks of six bits and needs two more
 _THREADS = 2

@@ -13,10 +13,8 @@ def tuples(bits: np.ndarray, cutoff: int = _CUTOFF) -> tuple[float, float]:
 
     Tuples that occur `cutoff` times count for the first, longer ones for the second; where there are none, it is 1.
     """
-    from pydivsufsort import divsufsort
-
     length = len(bits)
-    common, pairs = _repeats(_shared_prefixes(bits, divsufsort(np.require(bits, requirements="W"))))
+    common, pairs = _repeats(_shared(bits))
     most = int(np.flatnonzero(common[1:] >= cutoff)[-1]) + 1 if (common[1:] >= cutoff).any() else 0
     sizes = np.arange(1, most + 1)
     t_tuple = _estimate(common[1 : most + 1] / (length - sizes + 1), sizes, length)
@@ -25,6 +23,17 @@ def tuples(bits: np.ndarray, cutoff: int = _CUTOFF) -> tuple[float, float]:
     windows = (length - sizes + 1).astype(np.float64)
     shares = pairs[most + 1 : longest + 1] / (windows * (windows - 1) / 2)
     return t_tuple, _estimate(shares, sizes, length)
+
+
+def longest_repeat(bits: np.ndarray) -> int:
+    """Give the length of the longest substring that occurs twice, overlaps included."""
+    return int(_shared(bits).max())
+
+
+def _shared(bits: np.ndarray) -> np.ndarray:
+    from pydivsufsort import divsufsort  # here, for it takes long to load
+
+    return _shared_prefixes(bits, divsufsort(np.require(bits, requirements="W")))
 
 
 def _estimate(shares: np.ndarray, sizes: np.ndarray, length: int) -> float:
