@@ -3,6 +3,7 @@
 from ._assess import Assessment, Conditioned, Settings, Window, assess, autocorrelation
 from ._cells import CellAssessment
 from ._health import Health, health_of
+from ._ideal import ideal_estimates
 from ._subject import FORMS, FileSubject, StoreSubject, Subject
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "assess",
     "autocorrelation",
     "health_of",
+    "ideal_estimates",
 ]

@@ -24,6 +24,7 @@ from entropy.sp800_22 import Battery, judge, run_tests
 
 from ._cells import CellAssessment, assess_cells
 from ._health import Health, health_of
+from ._ideal import ideal_estimates
 from ._subject import Reading, StoreSubject, Subject
 
 STANDARD_BITS = 1_000_000
@@ -40,8 +41,8 @@ class Settings:
 
     `bits`: of the ten estimators, raw, cell by cell, conditioned, and of each window; `windows`: how many, spread over
     the recording; `sequences` of `sequence_bits` bits each: of SP 800-22; `ideal`: sequences of software bits that the
-    same estimators are shown for comparison; `cells`: whether to look at the cells; `permutations`: of the IID tests, 0 for
-    none of those; `claim`: the submitter's min-entropy per bit, None for none.
+    same estimators are shown for comparison; `cells`: whether to look at the cells; `permutations`: of the IID tests,
+    0 for none of those; `claim`: the submitter's min-entropy per bit, None for none.
     """
 
     bits: int = STANDARD_BITS
@@ -82,9 +83,9 @@ class Conditioned:
 class Assessment:
     """What was found; parts that could not be made are None, and `notes` say why.
 
-    `raw`: the ten estimators of `bits` raw bits in the order recorded; `cells`: the same cell by cell; `ideal`: their
-    lowest for as many software bits, seeded, one of each sequence; `autocorrelation`: of the raw bits, from lag 1 on,
-    float64.
+    `raw`: the ten estimators of `bits` raw bits in the order recorded; `cells`: the same cell by cell; `ideal`: the
+    lowest for as many software bits, one of each sequence, and `windows_ideal` for as many as a window has;
+    `autocorrelation`: of the raw bits, from lag 1 on, float64.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Assessment:
     cells: CellAssessment | None
     ideal: tuple[float, ...]
     windows: tuple[Window, ...]
+    windows_ideal: tuple[float, ...]
     autocorrelation: np.ndarray
     sp800_22: Battery
     conditioned: Conditioned | None
@@ -159,7 +161,7 @@ def assess(
     tell("estimators", 1, 3)
     cells = _cells(subject, settings, count, notes)
     tell("estimators", 2, 3)
-    ideal = tuple(_ideal(count, settings.ideal))
+    ideal = ideal_estimates(count, settings.ideal)
     tell("estimators", 3, 3)
     original = raw.assessed if cells is None else min(raw.assessed, cells.by_cell.assessed)
     initial = original if settings.claim is None else min(original, settings.claim)
@@ -182,6 +184,7 @@ def assess(
         cells=cells,
         ideal=ideal,
         windows=windows,
+        windows_ideal=ideal_estimates(windows[0].bits, settings.ideal) if windows else (),
         autocorrelation=autocorrelation(first, LAGS),
         sp800_22=battery,
         conditioned=conditioned,
@@ -202,18 +205,10 @@ def _cells(subject: Subject, settings: Settings, count: int, notes: list[str]) -
     if not settings.cells:
         return None
     try:
-        return assess_cells(subject, count)
+        return assess_cells(subject, count, settings.ideal)
     except NotEnoughBits as error:
         notes.append(f"The cells were not assessed: {error}.")
         return None
-
-
-def _ideal(count: int, sequences: int) -> Iterator[float]:
-    """Show the estimators as many bits of a seeded software generator."""
-    for seed in range(sequences):
-        generator = np.random.Generator(np.random.Philox(seed))
-        packed = generator.integers(0, 256, (count + 7) // 8, dtype=np.uint8)
-        yield min_entropy(np.unpackbits(packed, count=count)).assessed
 
 
 def _windows(subject: Subject, settings: Settings, count: int, tell: Progress) -> Iterator[Window]:
@@ -222,6 +217,7 @@ def _windows(subject: Subject, settings: Settings, count: int, tell: Progress) -
     if wanted < 2:
         return
     size = min(count, subject.bits // wanted)
+    tell("windows", 0, wanted)
     for number, first in enumerate(np.linspace(0, subject.bits - size, wanted).astype(int).tolist()):
         bits = subject.read(first, size)
         yield Window(
@@ -246,6 +242,7 @@ def _tested(
 ) -> Battery:
     """Run SP 800-22 on sequences, two at a time."""
     results = []
+    tell(stage, 0, wanted)
     with ThreadPoolExecutor(_THREADS) as threads:
         for result in threads.map(lambda read: run_tests(read()), sequences):
             results.append(result)

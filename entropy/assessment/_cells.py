@@ -9,6 +9,7 @@ from entropy._errors import NotEnoughBits
 from entropy.estimators import LEAST_BITS, MinEntropy, min_entropy
 from entropy.statistics import CellStatistics, PairSums, cell_statistics
 
+from ._ideal import ideal_estimates
 from ._subject import StoreSubject
 
 SAMPLE = 16  # cells whose bits stand one cell after the other
@@ -24,7 +25,8 @@ class CellAssessment:
     `statistics`: counts of every cell; `most_common_value`, `markov`: those two estimators of every cell, float64,
     (cells,), NaN where a cell gave no bits; `sample`: the cells of the sequence that stands cell by cell, `series` its
     bits, uint8, and `lengths` how many each gave; `by_cell`: all ten estimators of that sequence; `single`: all ten of
-    each cell of the sample, None where a cell gave fewer bits than they need.
+    each cell of the sample, None where a cell gave fewer bits than they need, and `single_ideal` the
+    lowest for as many software bits.
     """
 
     statistics: CellStatistics
@@ -35,10 +37,14 @@ class CellAssessment:
     lengths: np.ndarray
     by_cell: MinEntropy
     single: tuple[MinEntropy, ...] | None
+    single_ideal: tuple[float, ...]
 
 
-def assess_cells(subject: StoreSubject, bits: int) -> CellAssessment:
-    """Assess the cells of a store, by `bits` bits cell by cell; raises NotEnoughBits where there are too few."""
+def assess_cells(subject: StoreSubject, bits: int, ideal: int) -> CellAssessment:
+    """Assess the cells of a store, by `bits` bits cell by cell, beside `ideal` software sequences.
+
+    Raises NotEnoughBits where there are too few.
+    """
     block = max(1.0, subject.bits / max(1, sum(map(len, subject.rows))))
     statistics = cell_statistics(
         subject.store, subject.buffers, max_blocks=max(1, int(_COUNTED_BITS / block))
@@ -48,7 +54,8 @@ def assess_cells(subject: StoreSubject, bits: int) -> CellAssessment:
     together = np.concatenate(series) if series else np.empty(0, np.uint8)
     if len(together) < LEAST_BITS:
         raise NotEnoughBits(LEAST_BITS, len(together), "there cell by cell")
-    enough = min(map(len, series)) >= LEAST_BITS
+    shortest = min(map(len, series))
+    enough = shortest >= LEAST_BITS
     return CellAssessment(
         statistics=statistics,
         most_common_value=_most_common_value(statistics.ones, statistics.counts),
@@ -58,6 +65,7 @@ def assess_cells(subject: StoreSubject, bits: int) -> CellAssessment:
         lengths=np.array(list(map(len, series))),
         by_cell=min_entropy(together),
         single=tuple(min_entropy(each) for each in series) if enough else None,
+        single_ideal=ideal_estimates(shortest, ideal) if enough else (),
     )
 
 
