@@ -10,7 +10,7 @@ from entropy.assessment import Assessment
 from entropy.sp800_22 import Battery
 
 # What the raw bits are called, by their lowest estimate beside the lowest of as many software bits: our own words.
-WORDS = (("good", 0.95), ("fair", 0.8), ("poor", 0.3), ("useless", -1.0))
+WORDS = (("good", 0.9), ("fair", 0.6), ("poor", 0.25), ("useless", -1.0))
 
 
 def word(original: float, ideal: float) -> str:

@@ -1,13 +1,14 @@
 """The assessment of recorded bits: how much min-entropy each holds, by which tests, per cell and over time."""
 
-from ._assess import Assessment, Conditioned, Settings, Window, assess, autocorrelation
-from ._cells import CellAssessment
+from ._assess import STANDARD_BITS, Assessment, Conditioned, Settings, Window, assess, autocorrelation
+from ._cells import CellAssessment, estimate_by_cell
 from ._health import Health, health_of
 from ._ideal import ideal_estimates
 from ._subject import FORMS, FileSubject, StoreSubject, Subject
 
 __all__ = [
     "FORMS",
+    "STANDARD_BITS",
     "Assessment",
     "CellAssessment",
     "Conditioned",
@@ -19,6 +20,7 @@ __all__ = [
     "Window",
     "assess",
     "autocorrelation",
+    "estimate_by_cell",
     "health_of",
     "ideal_estimates",
 ]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from entropy._errors import NotEnoughBits
 from entropy.estimators import LEAST_BITS, MinEntropy, min_entropy
 from entropy.statistics import CellStatistics, PairSums, cell_statistics
 
@@ -40,6 +39,12 @@ class CellAssessment:
     single_ideal: tuple[float, ...]
 
 
+def estimate_by_cell(subject: StoreSubject, statistics: CellStatistics, bits: int) -> MinEntropy:
+    """Estimate by `bits` bits that stand cell by cell; raises NotEnoughBits where there are too few."""
+    _, series = _by_cell(subject, statistics, bits)
+    return min_entropy(np.concatenate(series) if series else np.empty(0, np.uint8))
+
+
 def assess_cells(subject: StoreSubject, bits: int, ideal: int) -> CellAssessment:
     """Assess the cells of a store, by `bits` bits cell by cell, beside `ideal` software sequences.
 
@@ -52,8 +57,7 @@ def assess_cells(subject: StoreSubject, bits: int, ideal: int) -> CellAssessment
     pairs = statistics.cell_pairs
     sample, series = _by_cell(subject, statistics, bits)
     together = np.concatenate(series) if series else np.empty(0, np.uint8)
-    if len(together) < LEAST_BITS:
-        raise NotEnoughBits(LEAST_BITS, len(together), "there cell by cell")
+    by_cell = min_entropy(together)
     shortest = min(map(len, series))
     enough = shortest >= LEAST_BITS
     return CellAssessment(
@@ -63,7 +67,7 @@ def assess_cells(subject: StoreSubject, bits: int, ideal: int) -> CellAssessment
         sample=sample,
         series=together,
         lengths=np.array(list(map(len, series))),
-        by_cell=min_entropy(together),
+        by_cell=by_cell,
         single=tuple(min_entropy(each) for each in series) if enough else None,
         single_ideal=ideal_estimates(shortest, ideal) if enough else (),
     )
