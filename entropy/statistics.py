@@ -87,13 +87,6 @@ class CellStatistics:
         return self.cell_pairs.min_entropy
 
     @property
-    def pooled_min_entropy(self) -> float:
-        """Min-entropy of a bit of a cell that is all cells together: free of counting noise, blind to their spread."""
-        pairs = self.cell_pairs
-        sums = (np.asarray(part).sum() for part in (pairs.pairs, pairs.first, pairs.second, pairs.both))
-        return float(PairSums(*sums).min_entropy)
-
-    @property
     def ones_fraction(self) -> float:
         """P(1) of the whole stream."""
         return float(self.ones.sum() / self.counts.sum()) if self.bits else float("nan")

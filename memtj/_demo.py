@@ -11,6 +11,8 @@ import numpy as np
 
 from instruments import Bench
 from memtj import __version__
+from memtj._assessment_words import word
+from memtj._cell_map import as_map
 from memtj._errors import CommandError
 from memtj._example_bench import example_bench
 from memtj._processes import Child
@@ -28,8 +30,6 @@ if TYPE_CHECKING:
 
 COLUMNS = 10
 DEFAULT_DEVICE = "C"
-# What the raw bits are called, by the least share of an ideal coin's min-entropy: our own choice of words.
-VERDICTS = (("good", 0.95), ("fair", 0.8), ("poor", 0.3), ("useless", -1.0))
 _LAB_START = 120.0  # s; the first start compiles the simulator's kernels
 _RECORDER_END = 120.0  # s after the last picture
 _BITS_WAIT = 180.0  # s that a microbatch may wait for its bits
@@ -305,7 +305,7 @@ def _summarise(
         "lag1": lag1,
         "lag1_interval": (lag1 - reach, lag1 + reach),
         "lag1_pairs": pairs,
-        **_min_entropy(statistics),
+        **_min_entropy(store, statistics),
         **{name: outcome[name] for name in _FROM_RECORDER},
         "sampling_seconds": drawn.seconds,
         "noise_fraction_of_sampling": drawn.noise_fraction,
@@ -331,31 +331,38 @@ def _pooled_lag1(statistics: "CellStatistics") -> float:
     return float(np.average(statistics.lag1[known], weights=pairs[known])) if known.any() else 0.0
 
 
-def _min_entropy(statistics: "CellStatistics") -> dict[str, Any]:
-    """Return the mean of the cells' two-state min-entropy, what ideal cells would show, and a verdict.
+def _min_entropy(store: "Store", statistics: "CellStatistics") -> dict[str, Any]:
+    """Estimate the raw bits by the ten estimators, as recorded and cell by cell, and find a word for the lowest.
 
-    The verdict goes by the worse of two views: of each cell beside an ideal one that is counted as little, and of all
-    cells together, which no counting noise blurs.
+    `min_entropy_ideal` is the lowest of the ten for as many software bits: never 1, since the bounds allow for chance.
     """
-    each = statistics.min_entropy
-    known = np.isfinite(each)
-    if not known.any():
-        return {"min_entropy": 0.0, "min_entropy_ideal": 1.0, "verdict": "useless"}
-    value = float(each[known].mean())
-    ideal = _ideal_min_entropy(int(np.asarray(statistics.cell_pairs.pairs)[known].mean()))
-    worse = min(value / ideal, statistics.pooled_min_entropy)
-    verdict = next(word for word, least in VERDICTS if worse >= least)
-    return {"min_entropy": value, "min_entropy_ideal": ideal, "verdict": verdict}
+    from entropy import NotEnoughBits
+    from entropy.assessment import STANDARD_BITS, StoreSubject, estimate_by_cell, ideal_estimates
+    from entropy.estimators import min_entropy
 
-
-def _ideal_min_entropy(pairs: int) -> float:
-    """Return what `min_entropy` is on average for fair and independent bits of which so many pairs were counted."""
-    rng = np.random.default_rng(0)
-    first = rng.binomial(pairs, 0.5, 4000)
-    rise, fall = rng.binomial(pairs - first, 0.5), rng.binomial(first, 0.5)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p, q = rise / (pairs - first), fall / first
-    return float(np.nanmean(-np.log2(np.fmax(np.fmax(1 - p, 1 - q), np.sqrt(p * q)))))
+    subject = StoreSubject(store)
+    bits = min(subject.bits, STANDARD_BITS)
+    try:
+        orders = {
+            "as recorded": min_entropy(subject.read(0, bits)),
+            "cell by cell": estimate_by_cell(subject, statistics, bits),
+        }
+    except NotEnoughBits:
+        return {
+            "min_entropy": 0.0,
+            "min_entropy_ideal": 1.0,
+            "min_entropy_by": "too few bits",
+            "verdict": "useless",
+        }
+    order = min(orders, key=lambda name: orders[name].assessed)
+    value, ideal = orders[order].assessed, min(ideal_estimates(bits, 2))
+    by = f"{orders[order].lowest.replace('_', ' ')}, {order}, {bits:,} bits"
+    return {
+        "min_entropy": value,
+        "min_entropy_ideal": ideal,
+        "min_entropy_by": by,
+        "verdict": word(value, ideal),
+    }
 
 
 def _evidence(store: "Store", buffers: list[str], statistics: "CellStatistics") -> ArrayEvidence:
@@ -363,8 +370,8 @@ def _evidence(store: "Store", buffers: list[str], statistics: "CellStatistics") 
     rows = np.concatenate([store.rows(buffer) for buffer in buffers])
     readings = np.concatenate([store.resistances(buffer) for buffer in buffers])
     return ArrayEvidence(
-        p_one=_as_map(cells, statistics.p1),
-        lag1=_as_map(cells, statistics.lag1),
+        p_one=as_map(cells, statistics.p1),
+        lag1=as_map(cells, statistics.lag1),
         attempts=float(statistics.counts[statistics.counts > 0].mean()),
         readings=readings,
         thresholds=cells["threshold"].astype(np.float64),
@@ -374,18 +381,11 @@ def _evidence(store: "Store", buffers: list[str], statistics: "CellStatistics") 
     )
 
 
-def _as_map(cells: np.ndarray, values: np.ndarray) -> np.ndarray:
-    rows = cells["row"].astype(int) - int(cells["row"].min())
-    columns = cells["column"].astype(int) - int(cells["column"].min())
-    out = np.full((rows.max() + 1, columns.max() + 1), np.nan)
-    out[rows, columns] = values
-    return out
-
-
 def _origin_note(outcome: dict[str, Any]) -> str:
     if outcome["simulated"]:
         return (
-            f"The board ({outcome['identity']}) declares that its junctions are computed, by a macrospin model of the "
+            f"The board ({outcome['identity']}) declares that its junctions are computed, by a macrospin model of "
+            "the "
             "device. Bits, resistances, device rate and energy are simulated; protocol, wire, files, accounts and "
             "pictures are real."
         )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 matplotlib.use("agg")
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -28,7 +28,8 @@ def png_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def _uri(figure: Figure) -> str:
+def as_uri(figure: Figure) -> str:
+    """Return a figure as a data URI."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=170, bbox_inches="tight", facecolor="white")
     return png_uri(buffer.getvalue())
@@ -40,7 +41,7 @@ def probability_map(p_one: NDArray[np.float64]) -> str:
     Args:
         p_one: (rows, columns) float64, fraction of ones; NaN where a cell gave no bits.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.9))
         axes = figure.add_subplot()
         finite = p_one[np.isfinite(p_one)]
@@ -51,12 +52,12 @@ def probability_map(p_one: NDArray[np.float64]) -> str:
         axes.set_ylabel("row")
         axes.spines[["top", "right"]].set_visible(True)
         figure.colorbar(image, ax=axes, label="fraction of ones", fraction=0.046)
-        return _uri(figure)
+        return as_uri(figure)
 
 
 def cell_histogram(p_one: NDArray[np.float64], attempts: float) -> str:
     """Histogram of P(1) over the cells beside what identical fair cells would show at this many attempts each."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 2.9))
         axes = figure.add_subplot()
         values = p_one[np.isfinite(p_one)]
@@ -75,12 +76,12 @@ def cell_histogram(p_one: NDArray[np.float64], attempts: float) -> str:
         axes.set_xlabel("fraction of ones of a cell")
         axes.set_ylabel("cells")
         axes.legend(frameon=False, fontsize=8)
-        return _uri(figure)
+        return as_uri(figure)
 
 
 def lag_histogram(lag1: NDArray[np.float64], attempts: float) -> str:
     """Histogram of the cells' lag-1 correlation beside what independent bits would show."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 2.9))
         axes = figure.add_subplot()
         values = lag1[np.isfinite(lag1)]
@@ -97,7 +98,7 @@ def lag_histogram(lag1: NDArray[np.float64], attempts: float) -> str:
         axes.set_xlabel("lag-1 correlation of a cell")
         axes.set_ylabel("cells")
         axes.legend(frameon=False, fontsize=8)
-        return _uri(figure)
+        return as_uri(figure)
 
 
 def resistance_histogram(readings: NDArray[np.float32], thresholds: NDArray[np.float64]) -> str:
@@ -107,7 +108,7 @@ def resistance_histogram(readings: NDArray[np.float32], thresholds: NDArray[np.f
         readings: (n,) float32, ohms.
         thresholds: (cells,) float64, ohms.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 2.9))
         axes = figure.add_subplot()
         kilo = readings[np.isfinite(readings)] / 1e3
@@ -122,7 +123,7 @@ def resistance_histogram(readings: NDArray[np.float32], thresholds: NDArray[np.f
             axes.legend(frameon=False, fontsize=8, loc="upper center")
         axes.set_xlabel("resistance read (kΩ)")
         axes.set_ylabel("readings")
-        return _uri(figure)
+        return as_uri(figure)
 
 
 def bias_over_time(seconds: NDArray[np.float64], ones: NDArray[np.float64], bits: NDArray[np.float64]) -> str:
@@ -132,7 +133,7 @@ def bias_over_time(seconds: NDArray[np.float64], ones: NDArray[np.float64], bits
         seconds: (blocks,) float64, time since the first block.
         ones, bits: (blocks,) float64, counts.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 2.9))
         axes = figure.add_subplot()
         # The last block of a recording can be a few pulses long, and its interval would hide all others.
@@ -143,4 +144,4 @@ def bias_over_time(seconds: NDArray[np.float64], ones: NDArray[np.float64], bits
         axes.errorbar(seconds, fraction, yerr=error, fmt=".", ms=3, lw=0.7, color=BLUE)
         axes.set_xlabel("host time since the first block (s)")
         axes.set_ylabel("fraction of ones of a block")
-        return _uri(figure)
+        return as_uri(figure)

@@ -77,10 +77,10 @@ def _quality(summary: Mapping[str, Any], evidence: ArrayEvidence) -> list[dict[s
         {
             "name": "min-entropy of a raw bit",
             "value": f"{summary['min_entropy']:.4f} bit",
-            "interval": f"ideal: {summary['min_entropy_ideal']:.4f}",
+            "interval": f"perfect bits: {summary['min_entropy_ideal']:.4f}",
             "of": (
-                f"{summary['verdict']}: mean over the cells, each a chain of two states. A first look at bias and "
-                "memory, not an assessment"
+                f"{summary['verdict']}: the lowest of SP 800-90B's ten estimators ({summary['min_entropy_by']}). "
+                "'memtj assess' looks at more"
             ),
         }
     )

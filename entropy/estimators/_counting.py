@@ -1,0 +1,122 @@
+"""Estimators that count: most common value, collision, Markov, compression (SP 800-90B, 6.3.1 to 6.3.4)."""
+
+import math
+
+import numba
+import numpy as np
+from scipy.optimize import root_scalar
+
+from ._bounds import Z_99, bounded, min_entropy
+
+_MARKOV_LENGTH = 128
+_COMPRESSED_BITS = 6  # of one block
+_DICTIONARY = 1000  # blocks
+
+
+def most_common_value(bits: np.ndarray) -> float:
+    """Estimate by the share of the more frequent value (6.3.1)."""
+    ones = int(np.count_nonzero(bits))
+    return min_entropy(bounded(max(ones, len(bits) - ones) / len(bits), len(bits)))
+
+
+def collision(bits: np.ndarray) -> float:
+    """Estimate by how soon a value comes again (6.3.2); for bits after two values, or else after three."""
+    twos, threes = _collisions(bits)
+    count = twos + threes
+    if count < 2:
+        return 1.0
+    mean = (2 * twos + 3 * threes) / count
+    deviation = math.sqrt(max(4 * twos + 9 * threes - count * mean**2, 0.0) / (count - 1))
+    bound = max(mean - Z_99 * deviation / math.sqrt(count), 2.0)
+    return min_entropy(0.5 + math.sqrt(max(1.25 - 0.5 * bound, 0.0))) if bound < 2.5 else 1.0
+
+
+@numba.njit(cache=True, nogil=True)
+def _collisions(bits):
+    at = twos = threes = 0
+    while at < len(bits) - 1:
+        if bits[at] == bits[at + 1]:
+            twos += 1
+            at += 2
+        elif at < len(bits) - 2:
+            threes += 1
+            at += 3
+        else:
+            break
+    return twos, threes
+
+
+def markov(bits: np.ndarray) -> float:
+    """Estimate by the likeliest sequence of 128 bits of a first-order Markov chain (6.3.3)."""
+    pairs = np.bincount(2 * bits[:-1].astype(np.int64) + bits[1:], minlength=4).reshape(2, 2)
+    starts = np.bincount(bits, minlength=2) / len(bits)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.log2(np.nan_to_num(pairs / pairs.sum(axis=1, keepdims=True)))
+        first = np.log2(starts)
+    paths = []
+    for value in (0, 1):
+        other = 1 - value
+        half = _MARKOV_LENGTH // 2
+        paths += [
+            first[value] + (_MARKOV_LENGTH - 1) * steps[value, value],
+            first[value] + half * steps[value, other] + (half - 1) * steps[other, value],
+            first[value] + steps[value, other] + (_MARKOV_LENGTH - 2) * steps[other, other],
+        ]
+    return min(float(-np.nanmax(paths)) / _MARKOV_LENGTH, 1.0) + 0.0
+
+
+def compression(bits: np.ndarray, dictionary: int = _DICTIONARY) -> float:
+    """Estimate by Maurer's universal statistic over blocks of six bits (6.3.4).
+
+    `dictionary`: how many blocks are only learned from. There must be two more.
+    """
+    blocks = len(bits) // _COMPRESSED_BITS
+    tested = blocks - dictionary
+    weights = 1 << np.arange(_COMPRESSED_BITS)[::-1]
+    values = bits[: blocks * _COMPRESSED_BITS].reshape(-1, _COMPRESSED_BITS) @ weights
+    total, squares = _distances(values, dictionary)
+    mean = total / tested
+    deviation = 0.5907 * math.sqrt(max(squares / (tested - 1) - mean**2, 0.0))
+    bound = mean - Z_99 * deviation / math.sqrt(tested)
+    logs = np.log2(np.arange(1, blocks + 1))
+
+    def excess(p: float) -> float:
+        rest = (1 - p) / (2**_COMPRESSED_BITS - 1)
+        others = (2**_COMPRESSED_BITS - 1) * _expected(rest, blocks, dictionary, logs)
+        return _expected(p, blocks, dictionary, logs) + others - bound
+
+    least = 2.0**-_COMPRESSED_BITS
+    if excess(least) < 0:
+        return 1.0
+    if excess(1.0) >= 0:  # not even a constant is so regular, for the bound lies below its statistic, 0
+        return 0.0
+    found = root_scalar(excess, bracket=(least, 1.0), method="brentq", xtol=1e-13, rtol=1e-13)
+    return min(min_entropy(float(found.root)) / _COMPRESSED_BITS, 1.0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _distances(values, dictionary):
+    seen = np.zeros(64, np.int64)
+    total = squares = 0.0
+    for at in range(len(values)):
+        if at >= dictionary:
+            distance = np.log2(at + 1 - seen[values[at]])
+            total += distance
+            squares += distance * distance
+        seen[values[at]] = at + 1
+    return total, squares
+
+
+@numba.njit(cache=True, nogil=True)
+def _expected(p, blocks, dictionary, logs):
+    """Compute G(p) of 6.3.4 for one value: the mean of its log2 distance, weighted by its probability."""
+    miss = 1.0 - p
+    power = 1.0  # (1 - p)^(u - 1)
+    near = 0.0  # sum over u < t of log2(u) p^2 (1 - p)^(u - 1)
+    total = 0.0
+    for t in range(1, blocks + 1):
+        if t > dictionary:
+            total += near + logs[t - 1] * p * power
+        near += logs[t - 1] * p * p * power
+        power *= miss
+    return total / (blocks - dictionary)

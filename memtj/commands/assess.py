@@ -1,0 +1,166 @@
+"""`memtj assess`: how much entropy recorded bits hold, by which tests."""
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memtj._errors import CommandError
+from memtj._options import bits_option
+from memtj._progress import ProgressDisplay, Task
+from memtj._quantities import si
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from entropy.assessment import Assessment
+
+_UNITS = {"permutations": "permutations", "estimators": "parts", "windows": "windows"}
+_QUICK_SEQUENCES, _QUICK_WINDOWS, _QUICK_IDEAL = 10, 4, 2
+
+
+def assess(
+    subject: Annotated[
+        Path,
+        typer.Argument(
+            metavar="STORE|FILE", help="Folder of a store, or a file of bits (packed, or a byte a bit)."
+        ),
+    ],
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Page to write, replaced where it exists [assessment.html; none with --json]."),
+    ] = None,
+    recording: Annotated[
+        str | None, typer.Option(help="Only this recording of the store: its uuid, or the beginning of it.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--as", help="Form of the file: packed, bytes or npy; looked at without it.")
+    ] = None,
+    claim: Annotated[
+        float | None,
+        typer.Option(help="Min-entropy per raw bit that is claimed; exit code 1 if not supported."),
+    ] = None,
+    bits: Annotated[
+        int, typer.Option(parser=bits_option, help="Bits for the ten estimators; more can support more.")
+    ] = 1_000_000,
+    windows: Annotated[int, typer.Option(min=0, max=1000, help="Windows over the recording.")] = 12,
+    sequences: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Sequences for SP 800-22, if there are so many bits.")
+    ] = 55,
+    sequence_bits: Annotated[
+        int, typer.Option(parser=bits_option, help="Bits of each of those sequences.")
+    ] = 1_000_000,
+    conditioning: Annotated[
+        str, typer.Option(help="Assess the bits after it, too: none, xor2, xor3 …")
+    ] = "xor2",
+    cells: Annotated[bool, typer.Option(help="Look at the cells of a store one by one.")] = True,
+    iid: Annotated[
+        bool,
+        typer.Option("--iid", help="Permutation tests too: seconds for bits that pass, else many minutes."),
+    ] = False,
+    restarts: Annotated[
+        Path | None, typer.Option(help="File of 1,000 restarts, 1,000 bits each, one after the other.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A first look: fewer windows and sequences, no conditioning.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
+) -> None:
+    """Estimate the min-entropy of recorded bits, test them, and write a page with figures; no bit is spent."""
+    from entropy import conditioning_from_name
+    from entropy.assessment import Settings
+    from entropy.assessment import assess as run
+    from entropy.iid import PERMUTATIONS
+    from memtj._assessment_words import as_json as to_json
+
+    if claim is not None and not 0 < claim <= 1:
+        raise CommandError(f"--claim {claim:g} is no min-entropy of a bit: it is above 0 and at most 1.")
+    settings = Settings(
+        bits=bits,
+        windows=min(windows, _QUICK_WINDOWS) if quick else windows,
+        sequences=min(sequences, _QUICK_SEQUENCES) if quick else sequences,
+        sequence_bits=sequence_bits,
+        ideal=_QUICK_IDEAL if quick else 4,
+        cells=cells,
+        permutations=PERMUTATIONS if iid else 0,
+        claim=claim,
+        conditioning=conditioning_from_name("none" if quick else conditioning),
+    )
+    if page is None and not as_json:
+        page = Path("assessment.html")
+    if page is not None and not page.absolute().parent.is_dir():
+        raise CommandError(f"{page.parent} is no folder: name another page with --page.")
+    matrix = None if restarts is None else _matrix(restarts)
+    with contextlib.ExitStack() as stack:
+        chosen = _subject(subject, recording, form, stack)
+        display = stack.enter_context(ProgressDisplay())
+        tasks: dict[str, Task] = {}
+
+        def progress(stage: str, done: float, of: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = display.task(stage, of, _UNITS.get(stage, "sequences"))
+            tasks[stage].advance_to(done)
+
+        found = run(chosen, settings, restarts=matrix, progress=progress)
+    if page is not None:
+        from memtj._assessment_page import write_page
+
+        write_page(page, found)
+    if as_json:
+        print(json.dumps(to_json(found), allow_nan=False))
+    else:
+        _say(found, page)
+    if found.supported is False:
+        raise typer.Exit(1)
+
+
+def _subject(path: Path, recording: str | None, form: str | None, stack: contextlib.ExitStack):
+    """Open a store, or a file of bits."""
+    from entropy import Store
+    from entropy.assessment import FileSubject, StoreSubject
+
+    if path.is_dir():
+        if form is not None:
+            raise CommandError(f"{path} is a folder and --as is for files: leave it out.")
+        return StoreSubject(stack.enter_context(Store(path, create=False)), recording)
+    if recording is not None:
+        raise CommandError(f"{path} is no store, so it has no recordings: leave --recording out.")
+    if not path.exists():
+        raise CommandError(f"{path} does not exist: name the folder of a store, or a file of bits.")
+    return FileSubject(path, form)
+
+
+def _matrix(path: Path) -> "np.ndarray":
+    from entropy.assessment import FileSubject
+    from entropy.restarts import SAMPLES
+
+    if not path.is_file():
+        raise CommandError(f"{path} does not exist: name a file of restarts, {SAMPLES:,} bits each.")
+    file = FileSubject(path)
+    if file.bits < SAMPLES or file.bits % SAMPLES:
+        raise CommandError(
+            f"{path} holds {file.bits:,} bits, which are no rows of {SAMPLES:,}: a matrix of restarts is {SAMPLES:,} "
+            "bits of "
+            "each restart, one after the other."
+        )
+    return file.read(0, file.bits).reshape(-1, SAMPLES)
+
+
+def _say(found: "Assessment", page: Path | None) -> None:
+    from memtj._assessment_words import verdict
+
+    print(found.origin)
+    print(verdict(found))
+    battery = found.sp800_22
+    outcome = "what perfect bits may give" if battery.ok else "NOT what perfect bits give"
+    print(
+        f"SP 800-22, {battery.sequences} x {si(battery.bits, 'bit')}: {len(battery.criteria) - len(battery.failed)} "
+        "of "
+        f"{len(battery.criteria)} p-values meet the criteria, {outcome}."
+    )
+    if found.health is not None and not found.health.ok:
+        print("health: the repetition-count or adaptive-proportion test raised an alarm.")
+    if page is not None:
+        print(f"the page is {page}.")
