@@ -99,7 +99,7 @@ def test_command_and_lab_file_set_the_same_fault(serve, connect_to, command):
         assert client.ask("SIM:FAUL?") == '""'
         assert client.ask("SYST:ERR?;:SYST:INT?") == '0,"No error";1'
         assert float(client.ask("SYST:TEMP?")) == pytest.approx(300, abs=3)
-        assert client.ask("*IDN?") == "MEMTJ,ARRAY-BOARD-SIM,0001,1.0"
+        assert client.ask("*IDN?") == "MEMTJ,ARRAY-BOARD-SIM,0001,1.1"
 
 
 @pytest.mark.parametrize(
@@ -490,7 +490,7 @@ def test_a_serial_line_is_late_slow_and_falls_silent_alike(serve):
 
         port.write(b"SIM:FAUL:DEL 0.3;RATE 100\n")
         began = time.monotonic()
-        assert ask(b"*IDN?") == b"MEMTJ,ARRAY-BOARD-SIM,0001,1.0\n"
+        assert ask(b"*IDN?") == b"MEMTJ,ARRAY-BOARD-SIM,0001,1.1\n"
         assert time.monotonic() - began > 0.3 + 0.25
         port.write(b"SIM:FAUL:CLE;DROP 0\n")
         port.write(f"{OPERATING};:ACQ:COUN 8;BLOC 8;:OUTP ON;:INIT;:FETC?\n".encode())

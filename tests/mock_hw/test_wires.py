@@ -208,7 +208,7 @@ def test_answers_of_clients_at_once_are_not_mixed(connect):
             if number % 2:
                 answer = client.ask(f"*ESE?;*IDN?;*SRE {number};*SRE?")
                 wrong.extend(
-                    [answer] if answer != f"{number + 1};MEMTJ,ARRAY-BOARD-SIM,0001,1.0;{number}" else []
+                    [answer] if answer != f"{number + 1};MEMTJ,ARRAY-BOARD-SIM,0001,1.1;{number}" else []
                 )
             elif client.block("ARR:MASK?") != b"\xff" * 512:
                 wrong.append("mask")
