@@ -472,7 +472,7 @@ def test_a_power_cycle_ends_a_hang(serve, connect_to):
 
 def test_identity(serve, connect_to):
     client = connect_to(serve({"kind": "identity", "model": "MODEL2400"}))
-    assert client.ask("*IDN?") == "MEMTJ,MODEL2400,0001,1.0"
+    assert client.ask("*IDN?") == "MEMTJ,MODEL2400,0001,1.1"
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no pseudo-terminals on Windows")

@@ -245,7 +245,7 @@ class TestSerial:
             port.write(line + b"\n")
             return port.readline()
 
-        assert ask(b"*IDN?") == b"MEMTJ,ARRAY-BOARD-SIM,0,1.0\n"
+        assert ask(b"*IDN?") == b"MEMTJ,ARRAY-BOARD-SIM,0,1.1\n"
         assert ask(b"NONSENSE;:SYST:ERR?").startswith(b"-113,")
         mask = bytes(range(256)) * 2
         port.write(b"ARR:MASK #3512" + mask + b"\nARR:MASK?\n")
