@@ -18,6 +18,7 @@ from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
 from ._verify import BadBlock, VerifyReport
 from .conditioning import Conditioning, NoConditioning, Xor, conditioning_from_name
+from .health import CellFailures, CellHealth, Cutoffs, HealthFlag, StreamHealth
 from .statistics import CellStatistics, PairSums, cell_statistics
 
 __all__ = [
@@ -29,10 +30,14 @@ __all__ = [
     "BitReader",
     "BlockCommit",
     "BufferInfo",
+    "CellFailures",
+    "CellHealth",
     "CellStatistics",
     "Conditioning",
+    "Cutoffs",
     "DamagedLedger",
     "FollowedBlock",
+    "HealthFlag",
     "Lease",
     "NoConditioning",
     "NotEnoughBits",
@@ -49,6 +54,7 @@ __all__ = [
     "SharedCells",
     "Store",
     "StoreError",
+    "StreamHealth",
     "VerifyReport",
     "Xor",
     "adopt",
