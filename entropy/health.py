@@ -108,6 +108,12 @@ class _Sequences:
         return self._counts[kernels.CHANGES].copy()
 
     @property
+    def p1(self) -> np.ndarray:
+        """Fraction of ones so far, float64, of each sequence; NaN where there was no sample."""
+        with np.errstate(invalid="ignore"):
+            return self.ones / self.samples
+
+    @property
     def runs(self) -> np.ndarray:
         """Runs that reached the cutoff of the repetition count so far, each counted once, int64."""
         return self._counts[kernels.RUNS].copy()

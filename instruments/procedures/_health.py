@@ -7,6 +7,7 @@ import numpy as np
 
 from drivers import ArrayBlock
 from entropy import CellFailures, CellHealth, Cutoffs, HealthFlag, StreamHealth
+from entropy.watch import Watch
 
 from .._errors import BenchError
 from ._compaction import compact
@@ -38,6 +39,7 @@ def warm_up() -> None:
     cutoffs, bits = Cutoffs.from_claim(0.5), np.zeros(1, np.uint8)
     StreamHealth(cutoffs).check(bits, 8)
     CellHealth(cutoffs, 8).check(bits, bits, 8)
+    Watch(8, 8).look(bits, bits, 8, np.full(8, 0.5))
 
 
 @dataclass(frozen=True, eq=False)

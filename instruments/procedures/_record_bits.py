@@ -10,6 +10,7 @@ from pymeasure.experiment import BooleanParameter, FloatParameter, IntegerParame
 
 from drivers import ArrayBlock, BoardError
 from entropy import CELL_DTYPE, Cutoffs, Store
+from entropy.watch import Watch, WatchReport
 
 from .._bench import Bench
 from .._errors import BenchError
@@ -101,6 +102,8 @@ class RecordBits(BenchProcedure):
         self._writer: BlockWriter | None = None
         self._consumers: Consumers | None = None
         self._health: RecordingHealth | None = None
+        self._watch: Watch | None = None
+        self._watch_report: WatchReport | None = None
         self._reconnection: Reconnection | None = None
         self._delivered_before = 0  # blocks, when the connection was lost last
         self._used_at_start = np.zeros(0, bool)
@@ -191,6 +194,7 @@ class RecordBits(BenchProcedure):
         self._consumers = Consumers(self.store, self.ahead)
         self._reconnection = Reconnection(self.retries)
         self._mishaps, self._tally = Mishaps(), Tally(began=time.monotonic())
+        self._watch = Watch(len(cells.used), self.open_bench().array.columns)
         self._at("recording")
         try:
             self._writer.open(lambda: self._keep_alive(role))
@@ -346,10 +350,26 @@ class RecordBits(BenchProcedure):
         withheld = self._health.withheld_bits if self._health is not None else 0
         return max(self.bits - self._tally.fetched + withheld, 0) if self.bits else 1
 
+    def _look(self, written: Written | None = None) -> WatchReport | None:
+        """Watch a block, where one is given, and report on all."""
+        assert self._health is not None
+        watch, counted = self._watch, self._health.cells
+        if watch is None:
+            return None
+        if written is not None:
+            assert written.block.bits is not None
+            valid = written.delivered.usable.valid
+            watch.look(written.block.bits, valid, written.block.positions, counted.p1)
+        if watch.positions:
+            self._watch_report = watch.report(counted.ones, counted.samples)
+        return self._watch_report
+
     def _written(self, written: Written) -> None:
         """Note a block that is in the store; called by the writer's thread."""
         tally, block, delivered = self._tally, written.block, written.delivered
         tally.add(written, self._pulse_seconds())
+        if self._watch is not None and self._watch.due():
+            self._look(written)
         self._show()
         self.emit(
             "results",
@@ -448,6 +468,7 @@ class RecordBits(BenchProcedure):
             fetched_again=mishaps.again,
             duplicates=mishaps.duplicates,
             health=self._health.summary(),
+            watch=self._look(),
             energy_per_bit=energy_per_bit(
                 toggle=self.mode == "toggle",
                 pulse_volts=self.voltage + cells.trim[used],
@@ -520,6 +541,7 @@ class RecordBits(BenchProcedure):
             waiting=waiting,
             blocks_withheld=0 if health is None else health.withheld_blocks,
             cells_failed=0 if health is None else len(health.failed),
+            watch=self._watch_report,
         )
 
     _simulated = False

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from entropy.watch import WatchReport
+
 
 @dataclass(frozen=True)
 class RecordingProgress:
@@ -13,7 +15,8 @@ class RecordingProgress:
     `stage`: "preparing", "thresholds", "trims", "start-up test", "recording" or "reconnecting"; `bits`: usable bits in
     the store, of `wanted` (0 = until it is stopped); `bits_per_s`: since the first pulse of the recording, by the
     host's clock; `ones`: of the bits; `waiting`: consumers are behind, so the board is left to stall;
-    `blocks_withheld`, `cells_failed`: by the health tests.
+    `blocks_withheld`, `cells_failed`: by the health tests; `watch`: bias and correlations at the last look, None
+    before the first.
     """
 
     stage: str = "preparing"
@@ -25,6 +28,7 @@ class RecordingProgress:
     waiting: bool = False
     blocks_withheld: int = 0
     cells_failed: int = 0
+    watch: WatchReport | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class RecordingSummary:
     over all `acquisitions`; `reconnections`: lost connections that were had back, each with a new acquisition.
     Blocks: `lost_blocks` never arrived; `corrupt_blocks` stayed damaged and were left out; `fetched_again` arrived
     damaged at first; `duplicates` came twice and were dropped. `bits` and `blocks` count what is withheld too.
+    `watch`: bias and correlations (start-up test and withheld blocks included), None where no block was recorded.
     """
 
     recording: str
@@ -96,6 +101,7 @@ class RecordingSummary:
     fetched_again: int
     duplicates: int
     health: HealthSummary
+    watch: WatchReport | None
     energy_per_bit: EnergyPerBit
 
     def as_dict(self) -> dict[str, Any]:
