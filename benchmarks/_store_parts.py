@@ -20,6 +20,7 @@ from benchmarks._canned_board import CELLS
 from drivers import ArrayBoard
 from entropy import CELL_DTYPE, Recording, Store
 from instruments.procedures._block_writer import BlockWriter, Delivered, Settings
+from instruments.procedures._health import Usable
 
 PIECE = 1 << 20  # bytes of one read
 CHUNK = 1 << 18  # bytes of a chunk of `/bits`, as the format has it
@@ -244,7 +245,10 @@ def latency_from_wire(folder: Path, port: int, bits: int, blocks: int, rate: flo
                 block = board.fetch()
                 fetched.append(time.monotonic_ns())
                 assert block is not None
-                delivered = Delivered(block, time.time(), 300.0, acquisition=0, stalls=0, lost=0, corrupt=0)
+                usable = Usable.of(block, block.valid)
+                delivered = Delivered(
+                    block, usable, time.time(), 300.0, acquisition=0, stalls=0, lost=0, corrupt=0
+                )
                 writer.put(delivered, lambda: None)
             taken = _said(process)
         writer.finish()

@@ -30,6 +30,7 @@ from .conditioning import (
     Xor,
     conditioning_from_name,
 )
+from .health import CellFailures, CellHealth, Cutoffs, HealthFlag, StreamHealth
 from .statistics import CellStatistics, PairSums, cell_statistics
 
 __all__ = [
@@ -48,10 +49,14 @@ __all__ = [
     "BitReader",
     "BlockCommit",
     "BufferInfo",
+    "CellFailures",
+    "CellHealth",
     "CellStatistics",
     "Conditioning",
+    "Cutoffs",
     "DamagedLedger",
     "FollowedBlock",
+    "HealthFlag",
     "Lease",
     "NoConditioning",
     "NotAssessed",
@@ -72,6 +77,7 @@ __all__ = [
     "SharedCells",
     "Store",
     "StoreError",
+    "StreamHealth",
     "Toeplitz",
     "VerifyReport",
     "VonNeumann",

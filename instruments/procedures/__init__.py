@@ -2,6 +2,13 @@
 
 from ._bench_procedure import BenchProcedure
 from ._record_bits import RecordBits
-from ._summary import EnergyPerBit, RecordingProgress, RecordingSummary
+from ._summary import EnergyPerBit, HealthSummary, RecordingProgress, RecordingSummary
 
-__all__ = ["BenchProcedure", "EnergyPerBit", "RecordBits", "RecordingProgress", "RecordingSummary"]
+__all__ = [
+    "BenchProcedure",
+    "EnergyPerBit",
+    "HealthSummary",
+    "RecordBits",
+    "RecordingProgress",
+    "RecordingSummary",
+]

@@ -11,7 +11,8 @@ import numpy as np
 from drivers import ArrayBlock
 from entropy import Recording, Store
 
-from ._compaction import changes, compact
+from ._compaction import changes
+from ._health import Usable
 
 _AHEAD = 4  # blocks in memory between board and store
 _PATIENCE = 0.2  # s between looks at whether the other side still lives
@@ -31,17 +32,21 @@ class Settings:
 class Delivered:
     """A block on its way to the store.
 
-    `host_time`: s since 1970; `temperature`: kelvin; `acquisition`: its number in the recording, from 0;
-    `stalls`: of the recording so far; `lost`, `corrupt`: blocks that were lost or left out since the one before.
+    `usable`: its usable bits, and what its health tests say; `host_time`: s since 1970; `temperature`: kelvin;
+    `acquisition`: its number in the recording, from 0; `stalls`: of the recording so far; `lost`, `corrupt`: blocks
+    that were lost or left out since the one before; `failed_cells`: cells that failed their tests in it for the first
+    time.
     """
 
     block: ArrayBlock
+    usable: Usable
     host_time: float
     temperature: float
     acquisition: int
     stalls: int
     lost: int
     corrupt: int
+    failed_cells: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,15 +149,12 @@ class BlockWriter(threading.Thread):
             self._opened.set()
 
     def _commit(self, recording: Recording, delivered: Delivered) -> Written:
-        block = delivered.block
+        block, usable = delivered.block, delivered.usable
         assert block.bits is not None
-        bits, count = block.bits, block.positions
-        if block.valid is not None:
-            bits, count = compact(block.bits, block.valid)
         commit = recording.append(
-            bits,
-            count,
-            valid=block.valid,
+            usable.bits,
+            usable.count,
+            valid=usable.valid,
             positions=block.positions,
             sequence=block.sequence,
             host_time=delivered.host_time,
@@ -164,10 +166,11 @@ class BlockWriter(threading.Thread):
             field=self._settings.field,
             temperature=delivered.temperature,
             failed_resets=block.failed_resets,
+            health=int(usable.health),
             stalled=block.stalled,
         )
-        changed, pairs = changes(block.bits, block.valid, block.cells) or (0, 0)
-        return Written(delivered, count, commit.ones, changed, pairs)
+        changed, pairs = changes(block.bits, usable.valid, block.cells) or (0, 0)
+        return Written(delivered, usable.count, commit.ones, changed, pairs)
 
     def _raise(self) -> None:
         if self._error is not None:

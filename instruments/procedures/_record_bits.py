@@ -9,7 +9,8 @@ import numpy as np
 from pymeasure.experiment import BooleanParameter, FloatParameter, IntegerParameter, ListParameter
 
 from drivers import ArrayBlock, BoardError
-from entropy import CELL_DTYPE, Store
+from entropy import CELL_DTYPE, Cutoffs, Store
+from entropy.watch import Watch, WatchReport
 
 from .._bench import Bench
 from .._errors import BenchError
@@ -18,9 +19,11 @@ from ._acquisition import Acquisition, Mishaps
 from ._bench_procedure import BenchProcedure
 from ._block_writer import BlockWriter, Delivered, Settings, Written
 from ._calibration import Cells, Stopped, astray, measure_states, tune
-from ._compaction import compact, count_ones, lag1
+from ._compaction import compact, lag1
 from ._consumers import Consumers
+from ._health import Limits, RecordingHealth, warm_up
 from ._reconnection import Reconnection
+from ._start_up import start_up_test
 from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
 from ._tally import Tally
 
@@ -29,6 +32,9 @@ log = logging.getLogger(__name__)
 _MOST_BITS = 1 << 26  # of one block: protocol, "Commands"
 _ALIVE = 0.5  # s between lines to a board that nothing is fetched from, well within its watchdog
 _LOOK = 0.05  # s between looks at whether consumers have caught up
+# What is claimed of a raw bit where nothing else is. A trimmed cell is used when its P is within 0.1 of one half, which
+# is 0.74 bits; an untrimmed one is used as it is, and only what hardly switches fails.
+_CLAIM_TRIMMED, _CLAIM_UNTRIMMED = 0.7, 0.1
 _ASTRAY = 0.05  # of the cells that read neither of their resistances: more is no noise of the reading
 
 
@@ -36,7 +42,10 @@ class RecordBits(BenchProcedure):
     """Records bits of the whole array into a store, one row of DATA_COLUMNS for each block.
 
     Start-up measures each cell's two resistances and, with `calibrate`, trims its pulse until it switches every
-    other time; cells that cannot be used are masked and reported. Then blocks are read while those before are
+    other time; cells that cannot be used are masked and reported. Health tests follow (SP 800-90B section 4.4),
+    on samples that are not recorded at first, then on every block before it is written: a block that fails is
+    recorded but withheld, a cell that fails is left out from the next block on, and too much that fails stops the
+    recording (`most_failing_cells`, `most_failing_blocks`: fractions). Then blocks are read while those before are
     written. Set `bench` and `store` before it is run; afterwards `summary` says what it amounted to. While
     it runs `progress` is a fresh RecordingProgress.
 
@@ -60,6 +69,10 @@ class RecordBits(BenchProcedure):
     ahead: Any = IntegerParameter("Most free bits in the store", minimum=0, maximum=2**62, default=0)
     watchdog: Any = FloatParameter("Watchdog time-out", units="s", minimum=1, maximum=60, default=5.0)
     retries: Any = IntegerParameter("Tries to reconnect in a row", minimum=0, maximum=1000, default=3)
+    min_entropy: Any = FloatParameter("Claimed min-entropy per bit", minimum=0, maximum=1, default=0)
+    false_alarm: Any = FloatParameter("False-alarm exponent", minimum=1, maximum=100, default=40)
+    most_failing_cells: Any = FloatParameter("Most failing cells", minimum=0, maximum=1, default=0.05)
+    most_failing_blocks: Any = FloatParameter("Most failing blocks", minimum=0, maximum=1, default=0.1)
 
     DATA_COLUMNS: ClassVar[list[str]] = [
         "Block",
@@ -76,6 +89,8 @@ class RecordBits(BenchProcedure):
         "Sequence",
         "Lost blocks",
         "Corrupt blocks",
+        "Health",
+        "Failed cells",
     ]
 
     def __init__(self, *, bench: Bench | None = None, store: Store | None = None, **parameters: Any) -> None:
@@ -86,8 +101,12 @@ class RecordBits(BenchProcedure):
         self._cells: Cells | None = None
         self._writer: BlockWriter | None = None
         self._consumers: Consumers | None = None
+        self._health: RecordingHealth | None = None
+        self._watch: Watch | None = None
+        self._watch_report: WatchReport | None = None
         self._reconnection: Reconnection | None = None
         self._delivered_before = 0  # blocks, when the connection was lost last
+        self._used_at_start = np.zeros(0, bool)
         self._mishaps, self._tally = Mishaps(), Tally()
 
     # Start-up
@@ -98,6 +117,8 @@ class RecordBits(BenchProcedure):
         if self.store is None:
             raise BenchError("RecordBits has no store: set its 'store' before it is run")
         self._at("preparing")
+        self.min_entropy = self.min_entropy or (_CLAIM_TRIMMED if self.calibrate else _CLAIM_UNTRIMMED)
+        warm_up()
         compact(np.zeros(1, np.uint8), np.zeros(1, np.uint8))  # compiled before anything is on
         self._set_up(role)
         board: Any = role.board
@@ -130,6 +151,14 @@ class RecordBits(BenchProcedure):
         tune(role, cells, self.voltage, self.mode, self.should_stop, trims=self.calibrate)
         self._refuse_if_none(cells)
         self._apply(role, cells)
+        self._at("start-up test")
+        self._health = RecordingHealth(
+            Cutoffs.from_claim(self.min_entropy, self.false_alarm),
+            cells.used,
+            self.open_bench().array.columns,
+            Limits(self.most_failing_cells, self.most_failing_blocks),
+        )
+        start_up_test(role, cells, self._health, self.should_stop)
         for row, column, reason in self._quarantined(cells)[:20]:
             log.warning("cell %d, %d is left out: %s", row, column, reason)
 
@@ -165,6 +194,7 @@ class RecordBits(BenchProcedure):
         self._consumers = Consumers(self.store, self.ahead)
         self._reconnection = Reconnection(self.retries)
         self._mishaps, self._tally = Mishaps(), Tally(began=time.monotonic())
+        self._watch = Watch(len(cells.used), self.open_bench().array.columns)
         self._at("recording")
         try:
             self._writer.open(lambda: self._keep_alive(role))
@@ -176,16 +206,19 @@ class RecordBits(BenchProcedure):
 
     def _acquire_or_reconnect(self, cells: Cells) -> None:
         try:
-            self._acquire(self._role(), int(cells.used.sum()), len(cells.used))
+            self._acquire(self._role(), cells)
         except BoardError as error:
             if not error.lost or not self.retries:
                 raise
             self._have_it_back(error, cells)
 
-    def _acquire(self, role: BoardRole, usable: int, per_pulse: int) -> None:
+    def _acquire(self, role: BoardRole, cells: Cells) -> None:
         """Run one acquisition of as many pulses as are still wanted, and hand over what it delivers."""
-        pulses = -(-self._missing() // usable) if self.bits else 0
-        most = max(1, min(self.block_bits, _MOST_BITS) // per_pulse)
+        if self._newly_failed:
+            cast(Any, role.board).mask = cells.used.reshape(cast(Any, role.board).size)
+            self._newly_failed = False
+        pulses = -(-self._missing() // int(cells.used.sum())) if self.bits else 0
+        most = max(1, min(self.block_bits, _MOST_BITS) // len(cells.used))
         acquisition = Acquisition(role.board, pulses, min(most, pulses) if pulses else most, self._mishaps)
         self._tally.acquisitions += 1
         while not acquisition.ended and self._missing() and not self.should_stop():
@@ -195,27 +228,36 @@ class RecordBits(BenchProcedure):
             self._look_at_the_temperature(role)
             block = acquisition.next()
             if block is not None:
-                self._hand_over(role, block)
+                self._hand_over(role, block, cells)
         # After the last block too: that it was fetched does not say that the board is idle again. What is raised
         # above switches off at once (`_end`), which ends the acquisition as well.
         self._abort(role)
 
-    def _hand_over(self, role: BoardRole, block: ArrayBlock) -> None:
+    def _hand_over(self, role: BoardRole, block: ArrayBlock, cells: Cells) -> None:
+        """Test a block and give it to the writer; raises where too much fails, once the block has its place."""
         assert self._writer is not None
+        assert self._health is not None
         tally, mishaps = self._tally, self._mishaps
+        usable, failed = self._health.judge(block)
+        for cell, why in failed.items():
+            cells.reason[cell] = why
+        self._newly_failed |= bool(failed)
         delivered = Delivered(
             block,
+            usable,
             host_time=time.time(),
             temperature=tally.temperature,
             acquisition=tally.acquisitions - 1,
             stalls=mishaps.stalls,
             lost=mishaps.lost - tally.told_lost,
             corrupt=mishaps.corrupt - tally.told_corrupt,
+            failed_cells=len(failed),
         )
         tally.told_lost, tally.told_corrupt = mishaps.lost, mishaps.corrupt
-        tally.fetched += _usable(block)
+        tally.fetched += usable.count
         tally.delivered += 1
         self._writer.put(delivered, lambda: self._keep_alive(role))
+        self._health.stop_if_too_much_fails()
 
     def _look_at_the_temperature(self, role: BoardRole) -> None:
         now, board = time.monotonic(), cast(Any, role.board)
@@ -304,13 +346,30 @@ class RecordBits(BenchProcedure):
             )
 
     def _missing(self) -> int:
-        """Bits that are still wanted; 1 for ever where there is no end."""
-        return max(self.bits - self._tally.fetched, 0) if self.bits else 1
+        """Bits that are still wanted, those that are withheld not counted; 1 for ever where there is no end."""
+        withheld = self._health.withheld_bits if self._health is not None else 0
+        return max(self.bits - self._tally.fetched + withheld, 0) if self.bits else 1
+
+    def _look(self, written: Written | None = None) -> WatchReport | None:
+        """Watch a block, where one is given, and report on all."""
+        assert self._health is not None
+        watch, counted = self._watch, self._health.cells
+        if watch is None:
+            return None
+        if written is not None:
+            assert written.block.bits is not None
+            valid = written.delivered.usable.valid
+            watch.look(written.block.bits, valid, written.block.positions, counted.p1)
+        if watch.positions:
+            self._watch_report = watch.report(counted.ones, counted.samples)
+        return self._watch_report
 
     def _written(self, written: Written) -> None:
         """Note a block that is in the store; called by the writer's thread."""
         tally, block, delivered = self._tally, written.block, written.delivered
         tally.add(written, self._pulse_seconds())
+        if self._watch is not None and self._watch.due():
+            self._look(written)
         self._show()
         self.emit(
             "results",
@@ -329,6 +388,8 @@ class RecordBits(BenchProcedure):
                 "Sequence": block.sequence,
                 "Lost blocks": delivered.lost,
                 "Corrupt blocks": delivered.corrupt,
+                "Health": int(delivered.usable.health),
+                "Failed cells": delivered.failed_cells,
             },
         )
         if self.bits:
@@ -377,7 +438,8 @@ class RecordBits(BenchProcedure):
             log.warning("%s", error)
 
     def _sum_up(self, cells: Cells) -> RecordingSummary:
-        tally, mishaps, used = self._tally, self._mishaps, cells.used
+        assert self._health is not None
+        tally, mishaps, used = self._tally, self._mishaps, self._used_at_start
         ones = tally.ones / tally.written if tally.written else float("nan")
         tried = tally.positions * used.mean()
         seconds = tally.last - tally.began
@@ -391,7 +453,7 @@ class RecordBits(BenchProcedure):
             lag1=lag1(tally.ones, tally.written, tally.changed, tally.pairs),
             failed_resets=tally.failed_resets,
             cells=len(used),
-            cells_used=int(used.sum()),
+            cells_used=int(cells.used.sum()),
             quarantined=tuple(self._quarantined(cells)),
             p_sw_mean=float(cells.p_sw[used].mean()),
             p_sw_spread=float(cells.p_sw[used].std()),
@@ -405,6 +467,8 @@ class RecordBits(BenchProcedure):
             corrupt_blocks=mishaps.corrupt,
             fetched_again=mishaps.again,
             duplicates=mishaps.duplicates,
+            health=self._health.summary(),
+            watch=self._look(),
             energy_per_bit=energy_per_bit(
                 toggle=self.mode == "toggle",
                 pulse_volts=self.voltage + cells.trim[used],
@@ -430,6 +494,7 @@ class RecordBits(BenchProcedure):
         for name in ("r_p", "r_ap", "threshold", "trim", "p_sw"):
             table[name] = getattr(cells, name)
         table["quarantined"] = ~cells.used
+        self._used_at_start = cells.used.copy()
         self._simulated = bool(board.origin != "device")
         bench = self.open_bench()
         return {
@@ -465,7 +530,7 @@ class RecordBits(BenchProcedure):
         self._show(waiting)
 
     def _show(self, waiting: bool = False) -> None:
-        tally = self._tally
+        tally, health = self._tally, self._health
         self.progress = RecordingProgress(
             stage=self._stage,
             bits=tally.written,
@@ -474,11 +539,11 @@ class RecordBits(BenchProcedure):
             ones=tally.ones,
             bits_per_s=tally.rate(),
             waiting=waiting,
+            blocks_withheld=0 if health is None else health.withheld_blocks,
+            cells_failed=0 if health is None else len(health.failed),
+            watch=self._watch_report,
         )
 
     _simulated = False
     _stage = "preparing"
-
-
-def _usable(block: ArrayBlock) -> int:
-    return block.positions if block.valid is None else count_ones(block.valid)
+    _newly_failed = False  # cells that the board does not leave out yet

@@ -5,14 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from entropy.watch import WatchReport
+
 
 @dataclass(frozen=True)
 class RecordingProgress:
     """How far a recording is.
 
-    `stage`: "preparing", "thresholds", "trims", "recording" or "reconnecting"; `bits`: usable bits in the store,
-    of `wanted` (0 = until it is stopped); `bits_per_s`: since the first pulse of the recording, by the host's
-    clock; `ones`: of the bits; `waiting`: consumers are behind, so the board is left to stall.
+    `stage`: "preparing", "thresholds", "trims", "start-up test", "recording" or "reconnecting"; `bits`: usable bits in
+    the store, of `wanted` (0 = until it is stopped); `bits_per_s`: since the first pulse of the recording, by the
+    host's clock; `ones`: of the bits; `waiting`: consumers are behind, so the board is left to stall;
+    `blocks_withheld`, `cells_failed`: by the health tests; `watch`: bias and correlations at the last look, None
+    before the first.
     """
 
     stage: str = "preparing"
@@ -22,6 +26,9 @@ class RecordingProgress:
     ones: int = 0
     bits_per_s: float = 0.0
     waiting: bool = False
+    blocks_withheld: int = 0
+    cells_failed: int = 0
+    watch: WatchReport | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,25 @@ class EnergyPerBit:
 
 
 @dataclass(frozen=True)
+class HealthSummary:
+    """What the health tests of a recording found (SP 800-90B section 4.4).
+
+    `min_entropy_claimed` (bits per bit), `false_alarm_exponent` a (2^-a per sample or window) and the two cutoffs that
+    follow; `cells_failed`: while it ran, not at its start; `blocks_withheld`, `bits_withheld`: of the blocks that
+    failed; `tests_failed`: by name, "" where none did.
+    """
+
+    min_entropy_claimed: float
+    false_alarm_exponent: float
+    repetition_cutoff: int
+    proportion_cutoff: int
+    cells_failed: int
+    blocks_withheld: int
+    bits_withheld: int
+    tests_failed: str
+
+
+@dataclass(frozen=True)
 class RecordingSummary:
     """What a recording amounted to.
 
@@ -47,7 +73,8 @@ class RecordingSummary:
     column and reason of each cell that is left out; `stalls`: times that the board waited for room in its FIFO,
     over all `acquisitions`; `reconnections`: lost connections that were had back, each with a new acquisition.
     Blocks: `lost_blocks` never arrived; `corrupt_blocks` stayed damaged and were left out; `fetched_again` arrived
-    damaged at first; `duplicates` came twice and were dropped.
+    damaged at first; `duplicates` came twice and were dropped. `bits` and `blocks` count what is withheld too.
+    `watch`: bias and correlations (start-up test and withheld blocks included), None where no block was recorded.
     """
 
     recording: str
@@ -73,6 +100,8 @@ class RecordingSummary:
     corrupt_blocks: int
     fetched_again: int
     duplicates: int
+    health: HealthSummary
+    watch: WatchReport | None
     energy_per_bit: EnergyPerBit
 
     def as_dict(self) -> dict[str, Any]:

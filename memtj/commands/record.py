@@ -15,14 +15,17 @@ from memtj._progress import ProgressDisplay
 from memtj._quantities import duration, si
 
 if TYPE_CHECKING:
+    from entropy.watch import WatchReport
     from instruments import Bench
     from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
 
 
+_TELL_EVERY = 30.0  # s between lines about bias and correlations
 _STAGES = {
     "preparing": "preparing",
     "thresholds": "measuring the cells: thresholds",
     "trims": "measuring the cells: trims",
+    "start-up test": "testing the health of the cells",
     "reconnecting": "the connection to the board is lost; trying to have it back",
 }
 
@@ -55,6 +58,18 @@ def record(
         int,
         typer.Option(min=0, max=1000, help="Tries in a row to have a lost connection back; 0 = end at once."),
     ] = 3,
+    min_entropy: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Min-entropy per raw bit that is claimed: what the health tests hold it to. Left out: 0.7, and 0.1 "
+            "for untrimmed cells.",
+        ),
+    ] = None,
+    false_alarm: Annotated[
+        float, typer.Option(min=1, max=100, help="Exponent a of the health tests' false-alarm rate, 2^-a.")
+    ] = 40,
     csv: Annotated[
         Path | None, typer.Option(help="New file for the rows of the blocks; inside the store by default.")
     ] = None,
@@ -86,6 +101,7 @@ def record(
         "read_voltage": read_voltage,
         "settle": settle,
         "block_bits": block_bits,
+        "min_entropy": min_entropy,
     }
     chosen: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     bench = Bench.from_toml(bench_file)
@@ -99,6 +115,7 @@ def record(
             calibrate=calibrate,
             ahead=ahead,
             retries=retries,
+            false_alarm=false_alarm,
             **chosen,
         )
         summary = run_recording(procedure, rows, _follow(display, bits))
@@ -111,7 +128,7 @@ def record(
         f"{summary.ones_fraction:.5f}, {summary.cells_used:,} of {summary.cells:,} cells, "
         f"{si(summary.device_bits_per_s, 'bit/s')} by the board's clock"
         f"{' (simulated)' if summary.simulated else ''}, {si(outcome['energy_per_bit']['total'] or 0, 'J')} per bit."
-        f"{_mishaps(summary)}"
+        f"{_mishaps(summary)}{_health(summary)}"
     )
 
 
@@ -130,13 +147,35 @@ def _mishaps(summary: "RecordingSummary") -> str:
     return f" On the way: {', '.join(said)}." if said else ""
 
 
+def _health(summary: "RecordingSummary") -> str:
+    """Say what the health tests found and how far from ideal the bits are, as sentences with a space before them."""
+    health, watch = summary.health, summary.watch
+    said = " Health tests passed."
+    if health.blocks_withheld:
+        said = (
+            f" Health tests failed: {health.tests_failed}; {health.cells_failed:,} cells left out, "
+            f"{health.blocks_withheld:,} of {summary.blocks:,} blocks ({si(health.bits_withheld, 'bit')}) withheld."
+        )
+    return said if watch is None else f"{said} {_watched(watch)}."
+
+
+def _watched(watch: "WatchReport") -> str:
+    """Say the bias, and the largest correlation in time and along the array, with their intervals."""
+    said = f"P(1) {watch.p1.value:.5f} ({watch.p1.low:.5f} to {watch.p1.high:.5f})"
+    for name, found in (("in time", watch.in_time_largest), ("along the array", watch.along_largest)):
+        if found is not None:
+            each = found.correlation
+            said += f", largest correlation {name} {each.value:+.5f} ± {each.high - each.value:.5f} at lag {found.lag}"
+    return said
+
+
 def _follow(display: ProgressDisplay, bits: int) -> Any:
     """Return what shows a recording's progress: the bits, and one line for each other stage."""
     task = display.task("recording", bits or None, "bit")
-    before = ""
+    before, told = "", time.monotonic()
 
     def show(progress: "RecordingProgress") -> None:
-        nonlocal before
+        nonlocal before, told
         if progress.stage != before:
             if before == "reconnecting":
                 display.say("connected again")
@@ -145,6 +184,9 @@ def _follow(display: ProgressDisplay, bits: int) -> Any:
             before = progress.stage
         if progress.stage == "recording" and progress.bits:
             task.advance_to(min(progress.bits, bits) if bits else progress.bits)
+        if progress.watch is not None and time.monotonic() - told > _TELL_EVERY:
+            told = time.monotonic()
+            display.say(f"{_watched(progress.watch)}, {progress.blocks_withheld:,} blocks withheld")
 
     return show
 

@@ -86,10 +86,8 @@ def test_broken_cells_are_left_out_with_their_reason(bench_file: Path, tmp_path:
     assert {(int(row), int(column)) for row, column in np.argwhere(counts == 0)} == set(reasons)
 
 
-def test_drift_shows_in_the_blocks_and_the_recording_goes_on(
-    bench_file: Path, tmp_path: Path, wire, recorded
-):
-    """A pulse that loses its voltage writes no ones any more; a million outcomes of a block leave 0.003 to chance.
+def test_drift_is_found_and_ends_the_recording(bench_file: Path, tmp_path: Path, wire, recorded):
+    """A pulse that loses its voltage writes no ones any more: cells are as good as stuck, more and more of them.
 
     The simulated cells follow the drift in steps of 65,536 pulses at most, which is a third of this recording.
     """
@@ -112,12 +110,15 @@ def test_drift_shows_in_the_blocks_and_the_recording_goes_on(
                 sent.append(f"SIM:FAUL:DRIF {-3 / seconds * 3600:.6g}")
                 wire.send(sent[0])
 
-        summary = run(procedure, tmp_path / "rows.csv", look)
-    assert summary.bits >= blocks * pulses * CELLS
+        with pytest.raises(
+            BenchError, match=r"health tests have stopped the recording: \d+ of 1,280 cells failed"
+        ):
+            run(procedure, tmp_path / "rows.csv", look)
+    assert not wire.output()
     rows = recorded()
-    ones = rows["ones"] / rows["bits"]
-    assert ones[:5].min() > 0.3
-    assert ones[-50:].max() < 0.05
+    assert (rows["ones"] / rows["bits"])[:5].min() > 0.3
+    assert rows["health"][-1]
+    assert not rows["health"][:5].any()
 
 
 # The wire
@@ -173,12 +174,12 @@ def test_a_block_corrupted_while_cells_are_measured_is_fetched_again(bench_file:
     ("faults", "steps", "counts"),
     [
         # 20 blocks are wanted; what is missing of them is made up for by another acquisition, and shows in the steps
-        # of the sequence unless it was the last one. Two blocks are fetched before them: they measure the cells.
+        # of the sequence unless it was the last one. Three blocks come before them and measure and test the cells.
         ("CORR 6,4", 1, {"corrupt_blocks": 1, "acquisitions": 2}),
         ("CORR 6,3", 0, {"fetched_again": 1}),
-        ("CORR 5,4;CORR 6,4;CORR 21,4", 2, {"corrupt_blocks": 3, "acquisitions": 2}),
+        ("CORR 5,4;CORR 6,4;CORR 22,4", 2, {"corrupt_blocks": 3, "acquisitions": 2}),
         ("SKIP 6,2;SKIP 9,1", 3, {"lost_blocks": 3, "acquisitions": 2}),
-        ("SKIP 21,1", 0, {"lost_blocks": 1, "acquisitions": 2}),
+        ("SKIP 22,1", 0, {"lost_blocks": 1, "acquisitions": 2}),
         ("SKIP 6,2;CORR 6,4", 3, {"lost_blocks": 2, "corrupt_blocks": 1, "acquisitions": 2}),
         ("DUPL 6;DUPL 9", 0, {"duplicates": 2}),
         ("DUPL 6;CORR 6,1", 0, {"duplicates": 1, "fetched_again": 1}),
