@@ -1,6 +1,7 @@
 """The conditioners, reading from memory, beside numpy, hashlib and what one would write without them; one core."""
 
 import hashlib
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ from entropy import Conditioning, Toeplitz, conditioning_from_name
 
 BITS = 1 << 26  # 8 blocks of the array board
 CELLS = 4096
+BLOCK = 1 << 23
 FEW = 1 << 21  # for what is slow
 
 
@@ -46,16 +48,32 @@ class Memory:
 
 
 def _reading(name: str, memory: Memory) -> tuple[str, int, Any]:
-    """Give the work of reading nearly all of the memory through a conditioning, and the raw bits that it reads."""
+    """Give the work of reading the memory through a conditioning, a block at a time, and how many raw bits it reads."""
     conditioning: Conditioning = conditioning_from_name(name)
     if conditioning.fixed_rate:
-        step = 1 << 16
-        bits = step * int(memory.remaining * step // conditioning.bits_in(step) // step)
+        unit = 1 << 16
+        bits = unit * int(BLOCK * unit // conditioning.bits_in(unit) // unit)
     else:
-        bits = int(0.93 * memory.remaining * conditioning.rate(0.5))  # pyright: ignore[reportAttributeAccessIssue]
-    conditioning.read(memory, bits)
-    raw = memory.data.size * 8 - memory.remaining
-    return f"{name} ({raw / bits:.3g} bits in for 1)", raw, lambda: conditioning.read(memory.rewound(), bits)
+        bits = int(0.9 * BLOCK * conditioning.rate(0.5))  # pyright: ignore[reportAttributeAccessIssue]
+
+    def work() -> None:
+        memory.rewound()
+        for _ in range(BITS // BLOCK):
+            conditioning.read(memory, bits)
+
+    work()
+    raw = BITS - memory.remaining
+    return f"{name} ({raw / bits * BLOCK / BITS:.3g} bits in for 1)", raw, work
+
+
+def _by_block(work: Callable[[np.ndarray], object], memory: Memory) -> Callable[[], None]:
+    blocks = memory.data.reshape(BITS // BLOCK, -1)
+
+    def works() -> None:
+        for block in blocks:
+            work(block)
+
+    return works
 
 
 def _sha256(data: np.ndarray) -> bytes:
@@ -71,7 +89,6 @@ def _von_neumann(data: np.ndarray) -> np.ndarray:
 def rows(rounds: int = 5) -> list[Row]:
     """Measure every conditioner."""
     memory = Memory()
-    half = memory.data[: BITS // 16].copy(), memory.data[BITS // 16 :].copy()
     matrix = Toeplitz().matrix.astype(np.float32).T.copy()
     few = memory.data[: FEW // 8]
 
@@ -79,15 +96,22 @@ def rows(rounds: int = 5) -> list[Row]:
         bits = np.unpackbits(few).reshape(-1, len(matrix)).astype(np.float32)
         return np.packbits((bits @ matrix).astype(np.int32) & 1)
 
+    def xor(block: np.ndarray) -> np.ndarray:
+        return np.bitwise_xor(block[: len(block) // 2], block[len(block) // 2 :])
+
     beside = {
-        "none": ("a copy by numpy", BITS, lambda: memory.data.copy()),
-        "xor2": ("numpy's bitwise_xor of two halves", BITS, lambda: np.bitwise_xor(*half)),
-        "xor3": ("numpy's bitwise_xor of two halves", BITS, lambda: np.bitwise_xor(*half)),
-        "mask": ("numpy's Philox alone", BITS, lambda: np.random.Philox(1).random_raw(BITS // 64)),
+        "none": ("a copy by numpy", BITS, _by_block(np.copy, memory)),
+        "xor2": ("numpy's bitwise_xor of two halves", BITS, _by_block(xor, memory)),
+        "xor3": ("numpy's bitwise_xor of two halves", BITS, _by_block(xor, memory)),
+        "mask": (
+            "numpy's Philox alone",
+            BITS,
+            _by_block(lambda block: np.random.Philox(1).random_raw(len(block) // 8), memory),
+        ),
         "von-neumann": ("numpy by unpacked bits", FEW, lambda: _von_neumann(few)),
         "peres": ("numpy by unpacked bits, von Neumann's alone", FEW, lambda: _von_neumann(few)),
         "toeplitz": ("numpy's product with the matrix", FEW, naive),
-        "sha256": ("hashlib, 512 bits a digest", BITS, lambda: _sha256(memory.data)),
+        "sha256": ("hashlib, 512 bits a digest", BITS, _by_block(_sha256, memory)),
     }
     found: list[Row] = []
     for name, other in beside.items():

@@ -82,9 +82,14 @@ def _words(pieces: Sequence[Piece], bits: int) -> np.ndarray:
 
 @numba.njit(cache=True, nogil=True)
 def _xor_words(words: np.ndarray, k: int, out: np.ndarray) -> None:
-    if k == 2:  # apart, so that it becomes vector instructions
+    # apart, so that they become vector instructions
+    if k == 2:
         for i in range(len(out)):
             out[i] = words[2 * i] ^ words[2 * i + 1]
+        return
+    if k == 3:
+        for i in range(len(out)):
+            out[i] = words[3 * i] ^ words[3 * i + 1] ^ words[3 * i + 2]
         return
     for i in range(len(out)):
         x = words[k * i]
