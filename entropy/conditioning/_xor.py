@@ -22,6 +22,7 @@ class Xor:
     """
 
     fixed_rate = True
+    unit = WORD
 
     def __init__(self, k: int) -> None:
         if k < 2:
