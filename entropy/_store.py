@@ -189,10 +189,8 @@ class Store:
         `Lease.read_conditioned` reads through, the store's own (`set_conditioning`) by default.
         """
         self._check_open()
-        chosen = conditioning_from_name(conditioning) if isinstance(conditioning, str) else conditioning
-        return self._take(
-            bits, purpose, wait, terms=Terms(withheld, min_entropy, chosen or self.conditioning)
-        )
+        terms = Terms(withheld, min_entropy, _conditioning(conditioning) or self.conditioning)
+        return self._take(bits, purpose, wait, terms=terms)
 
     def lease_blocks(self, buffer: str, first: int, last: int, *, purpose: str) -> Lease:
         """Take all bits of the blocks `first` to `last` (inclusive) of a buffer.
@@ -213,19 +211,26 @@ class Store:
         return self._lease_of(self._ledger.lease_exactly(record, at, end - at, purpose), purpose, Terms())
 
     def reserve(
-        self, bits: int, *, purpose: str, live: bool = True, min_entropy: float | None = None
+        self,
+        bits: int,
+        *,
+        purpose: str,
+        live: bool = True,
+        min_entropy: float | None = None,
+        conditioning: Conditioning | str | None = None,
     ) -> Reservation:
         """Have `bits` bits promised, out of what is free and, if `live`, what running recordings will still bring.
 
         Says at once whether that can be met: raises NotEnoughBits where it cannot. A recording without an end
         is taken at its word. The bits are leased from the reservation, piece by piece. With `min_entropy` they must
-        be free by now in buffers that were assessed so high (raises NotAssessed), and its leases claim it.
+        be free by now in buffers that were assessed so high (raises NotAssessed), and its leases claim it. `conditioning`:
+        that of its leases, as of `lease`.
         """
         if bits < 1:
             raise ValueError("a reservation has at least one bit")
         self._check_open()
         self._follow()
-        terms = Terms(min_entropy=min_entropy, conditioning=self.conditioning)
+        terms = Terms(False, min_entropy, _conditioning(conditioning) or self.conditioning)
         ticket = self._ledger.reserve(bits, purpose, self._ledger.expected() if live else 0, min_entropy)
         take = functools.partial(self._take, terms=terms)
         reservation = Reservation(self._ledger, take, ticket, bits, purpose)
@@ -418,7 +423,7 @@ class Store:
     def set_conditioning(self, conditioning: Conditioning | str | None) -> None:
         """Choose what leases are read through where they do not say, by its name too; None: nothing is chosen."""
         self._check_open()
-        chosen = conditioning_from_name(conditioning) if isinstance(conditioning, str) else conditioning
+        chosen = _conditioning(conditioning)
         self._ledger.set_meta(conditioning="" if chosen is None else chosen.name)
 
     def withhold(self, buffer: str, first: int, bits: int, *, verdict: str) -> int:
@@ -699,6 +704,10 @@ class Store:
             place=record.place,
             min_entropy=min_entropy,
         )
+
+
+def _conditioning(chosen: Conditioning | str | None) -> Conditioning | None:
+    return conditioning_from_name(chosen) if isinstance(chosen, str) else chosen
 
 
 def _pauses() -> Iterator[float]:

@@ -75,9 +75,9 @@ def _words(pieces: Sequence[Piece], bits: int) -> np.ndarray:
     """Give whole words, uint32, without copying them where they stand together on a byte."""
     block, first, _ = pieces[0] if len(pieces) == 1 else (None, 1, 0)
     if block is not None and first % 8 == 0:
-        packed = block.data[first // 8 : (first + bits) // 8]
-        if packed.ctypes.data % 4 == 0:
-            return packed.view(np.uint32)
+        words = block.data[first // 8 : (first + bits) // 8].view(np.uint32)
+        if words.flags.aligned:
+            return words
     return gather(pieces, bits).view(np.uint32)
 
 

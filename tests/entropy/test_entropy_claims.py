@@ -142,7 +142,7 @@ def test_a_lease_is_read_through_its_own_conditioning_or_its_stores(store, made)
             out = np.unpackbits(lease.read_conditioned(64))
         with other.lease(640, purpose="test", conditioning="sha256") as lease:
             assert str(lease.conditioning) == "Sha256(512)"
-        with other.lease(640, purpose="test", conditioning=Toeplitz(8, 16)) as lease:
+        with other.reserve(640, purpose="test", conditioning=Toeplitz(8, 16)) as job, job.lease(640) as lease:
             assert lease.conditioning is not None
             assert lease.conditioning.name == "toeplitz:8/16"
     words = bits[:128].reshape(2, 2, 32)
