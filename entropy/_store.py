@@ -223,8 +223,8 @@ class Store:
 
         Says at once whether that can be met: raises NotEnoughBits where it cannot. A recording without an end
         is taken at its word. The bits are leased from the reservation, piece by piece. With `min_entropy` they must
-        be free by now in buffers that were assessed so high (raises NotAssessed), and its leases claim it. `conditioning`:
-        that of its leases, as of `lease`.
+        be free by now in buffers that were assessed so high (raises NotAssessed), and its leases claim it.
+        `conditioning`: that of its leases, as of `lease`.
         """
         if bits < 1:
             raise ValueError("a reservation has at least one bit")
