@@ -4,6 +4,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
@@ -174,6 +175,21 @@ class Places:
         return block, bit, min(block.bits - bit, item.bits - inside)
 
 
+@dataclass(frozen=True)
+class Terms:
+    """On what terms bits are leased: withheld ones, what is claimed of them, what they are read through."""
+
+    withheld: bool = False
+    min_entropy: float | None = None
+    conditioning: "Conditioning | None" = None
+
+    def __post_init__(self) -> None:
+        if self.min_entropy is not None and not 0 <= self.min_entropy <= 1:
+            raise ValueError(f"the min-entropy of a bit is a number from 0 to 1, not {self.min_entropy}")
+        if self.withheld and self.min_entropy is not None:
+            raise StoreError("withheld bits support no claim of min-entropy: leave one of the two out")
+
+
 class Lease(Places):
     """Bits taken from a store; made by `Store.lease`, a context manager.
 
@@ -191,16 +207,16 @@ class Lease(Places):
         taken: TakenBits,
         *,
         purpose: str,
-        withheld: bool,
+        terms: Terms,
     ) -> None:
         super().__init__(taken.ranges, load)
         self._ledger = ledger
         self.uuid = taken.uuid
         self.purpose = purpose
-        self.withheld = withheld
+        self.withheld = terms.withheld
+        self.min_entropy = terms.min_entropy
+        self.conditioning = terms.conditioning
         self._id, self._lock = taken.id, taken.lock
-        self.min_entropy: float | None = None
-        self.conditioning: Conditioning | None = None
         self._pid = os.getpid()
         self._over: str | None = None
         self._mutex = threading.Lock()

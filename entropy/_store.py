@@ -19,7 +19,7 @@ import numpy as np
 
 from ._assessments import Assessment
 from ._errors import NotEnoughBits, StoreError
-from ._lease import Lease, Places, Portion
+from ._lease import Lease, Places, Portion, Terms
 from ._ledger import DELETED, Accounts, BufferRecord, OpenLease, TakenBits, writer_lock
 from ._ledger_ranges import News
 from ._locks import is_free
@@ -195,13 +195,8 @@ class Store:
         `Lease.read_conditioned` reads through, the store's own (`set_conditioning`) by default.
         """
         self._check_open()
-        chosen = conditioning_from_name(conditioning) if isinstance(conditioning, str) else conditioning
-        if withheld and min_entropy is not None:
-            raise StoreError("withheld bits support no claim of min-entropy: leave one of the two out")
-        lease = self._take(bits, purpose, wait, withheld=withheld, min_entropy=min_entropy)
-        if chosen is not None:
-            lease.conditioning = chosen
-        return lease
+        terms = Terms(withheld, min_entropy, _conditioning(conditioning) or self.conditioning)
+        return self._take(bits, purpose, wait, terms=terms)
 
     def lease_blocks(self, buffer: str, first: int, last: int, *, purpose: str) -> Lease:
         """Take all bits of the blocks `first` to `last` (inclusive) of a buffer.
@@ -219,24 +214,31 @@ class Store:
         at, end = int(starts[first]), int(starts[last + 1])
         if at == end:
             raise StoreError(f"blocks {first} to {last} of {record.file} hold no usable bit: choose others")
-        return self._lease_of(self._ledger.lease_exactly(record, at, end - at, purpose), purpose)
+        return self._lease_of(self._ledger.lease_exactly(record, at, end - at, purpose), purpose, Terms())
 
     def reserve(
-        self, bits: int, *, purpose: str, live: bool = True, min_entropy: float | None = None
+        self,
+        bits: int,
+        *,
+        purpose: str,
+        live: bool = True,
+        min_entropy: float | None = None,
+        conditioning: Conditioning | str | None = None,
     ) -> Reservation:
         """Have `bits` bits promised, out of what is free and, if `live`, what running recordings will still bring.
 
         Says at once whether that can be met: raises NotEnoughBits where it cannot. A recording without an end
         is taken at its word. The bits are leased from the reservation, piece by piece. With `min_entropy` they must
         be free by now in buffers that were assessed so high (raises NotAssessed), and its leases claim it.
+        `conditioning`: that of its leases, as of `lease`.
         """
         if bits < 1:
             raise ValueError("a reservation has at least one bit")
         self._check_open()
         self._follow()
-        _check_claim(min_entropy)
+        terms = Terms(False, min_entropy, _conditioning(conditioning) or self.conditioning)
         ticket = self._ledger.reserve(bits, purpose, self._ledger.expected() if live else 0, min_entropy)
-        take = functools.partial(self._take, min_entropy=min_entropy)
+        take = functools.partial(self._take, terms=terms)
         reservation = Reservation(self._ledger, take, ticket, bits, purpose)
         self._reservations.add(reservation)
         return reservation
@@ -269,35 +271,32 @@ class Store:
         wait: float | None,
         ticket: Ticket | None = None,
         *,
-        withheld: bool = False,
-        min_entropy: float | None = None,
+        terms: Terms,
     ) -> Lease:
         if bits < 1:
             raise ValueError("a lease has at least one bit")
-        _check_claim(min_entropy)
         self._check_open()
         if not self._ledger_checked:
             self._ledger.check()
             self._ledger_checked = True
         try:
-            taken = self._ledger.lease(
-                bits, purpose, withheld, news=self._news(), ticket=ticket, min_entropy=min_entropy
-            )
+            taken = self._lease_now(bits, purpose, self._news(), ticket, terms)
         except NotEnoughBits:
             self._follow()  # what is there was rolled back with the lease
             if not wait:
                 raise
-            taken = self._wait_for(bits, purpose, time.monotonic() + wait, ticket, withheld, min_entropy)
-        return self._lease_of(taken, purpose, withheld=withheld, min_entropy=min_entropy)
+            taken = self._wait_for(bits, purpose, time.monotonic() + wait, ticket, terms)
+        return self._lease_of(taken, purpose, terms)
+
+    def _lease_now(
+        self, bits: int, purpose: str, news: list[News], ticket: Ticket | None, terms: Terms
+    ) -> TakenBits:
+        return self._ledger.lease(
+            bits, purpose, terms.withheld, news=news, ticket=ticket, min_entropy=terms.min_entropy
+        )
 
     def _wait_for(
-        self,
-        bits: int,
-        purpose: str,
-        deadline: float,
-        ticket: Ticket | None,
-        withheld: bool,
-        min_entropy: float | None,
+        self, bits: int, purpose: str, deadline: float, ticket: Ticket | None, terms: Terms
     ) -> TakenBits:
         own = ticket or self._ledger.wait_in_line(bits, purpose)
         try:
@@ -311,11 +310,13 @@ class Store:
                 time.sleep(max(min(left, pause), 0))
                 news = self._news()
                 fresh = sum(item.fresh_bits for item in news)
-                if left <= 0 or withheld or self._ledger.might_serve(bits - fresh, own, min_entropy):
+                if (
+                    left <= 0
+                    or terms.withheld
+                    or self._ledger.might_serve(bits - fresh, own, terms.min_entropy)
+                ):
                     try:
-                        return self._ledger.lease(
-                            bits, purpose, withheld, news=news, ticket=own, min_entropy=min_entropy
-                        )
+                        return self._lease_now(bits, purpose, news, own, terms)
                     except NotEnoughBits:
                         if left <= 0:
                             raise
@@ -328,11 +329,8 @@ class Store:
             else:
                 self._ledger.set_waiting(ticket, 0)
 
-    def _lease_of(
-        self, taken: TakenBits, purpose: str, *, withheld: bool = False, min_entropy: float | None = None
-    ) -> Lease:
-        lease = Lease(self._ledger, self._load_leased, taken, purpose=purpose, withheld=withheld)
-        lease.min_entropy, lease.conditioning = min_entropy, self.conditioning
+    def _lease_of(self, taken: TakenBits, purpose: str, terms: Terms) -> Lease:
+        lease = Lease(self._ledger, self._load_leased, taken, purpose=purpose, terms=terms)
         self._leases.add(lease)
         return lease
 
@@ -436,12 +434,17 @@ class Store:
     def conditioning(self) -> Conditioning | None:
         """What leases are read through where they do not say; None where nobody has chosen for this store."""
         name = self._ledger.meta("conditioning")
-        return None if not name else conditioning_from_name(name)
+        try:
+            return conditioning_from_name(str(name)) if name else None
+        except StoreError as error:
+            raise StoreError(
+                f"{self._ledger.path} names no conditioning ({error}): choose one by 'memtj store conditioning'"
+            ) from None
 
     def set_conditioning(self, conditioning: Conditioning | str | None) -> None:
         """Choose what leases are read through where they do not say, by its name too; None: nothing is chosen."""
         self._check_open()
-        chosen = conditioning_from_name(conditioning) if isinstance(conditioning, str) else conditioning
+        chosen = _conditioning(conditioning)
         self._ledger.set_meta(conditioning="" if chosen is None else chosen.name)
 
     def withhold(self, buffer: str, first: int, bits: int, *, verdict: str) -> int:
@@ -717,9 +720,8 @@ class Store:
         )
 
 
-def _check_claim(min_entropy: float | None) -> None:
-    if min_entropy is not None and not 0 <= min_entropy <= 1:
-        raise ValueError(f"the min-entropy of a bit is a number from 0 to 1, not {min_entropy}")
+def _conditioning(chosen: Conditioning | str | None) -> Conditioning | None:
+    return conditioning_from_name(chosen) if isinstance(chosen, str) else chosen
 
 
 def _pauses() -> Iterator[float]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Packed = npt.NDArray[np.uint8]
 
 _READ_AHEAD_BITS = 1 << 23
-_AHEAD_OF_DRAWS = 1 << 20
+_SMALL_UNIT = 32  # bits of one draw
 
 
 class Source(Protocol):
@@ -72,15 +72,16 @@ class LeaseSource:
     def read(self, bits: int) -> Packed:
         """Read `bits` conditioned bits, packed; raises SamplerError where the lease holds too few.
 
-        A conditioning whose rate varies drops what a read does not need, so it is read ahead of small draws.
+        A conditioning that makes many bits at once drops what a read does not need, so it is read ahead of small draws.
         """
-        if self._conditioning.fixed_rate:
+        if self._conditioning.unit <= _SMALL_UNIT:
             return _read_conditioned(self._conditioning, self._lease, bits)
         size = bits // 8
         if len(self._ahead) < size:
-            more = bits - 8 * len(self._ahead)
-            if self._conditioning.bits_in(_AHEAD_OF_DRAWS) <= self._lease.remaining:
-                more = max(more, _AHEAD_OF_DRAWS)
+            short = bits - 8 * len(self._ahead)
+            more = _whole(short, self._conditioning)
+            while more > short and self._conditioning.bits_in(more) > self._lease.remaining:
+                more = max(short, more // 16 * 8)
             fresh = _read_conditioned(self._conditioning, self._lease, more)
             self._ahead = np.concatenate([self._ahead, fresh])
         taken, self._ahead = self._ahead[:size], self._ahead[size:]
@@ -124,7 +125,7 @@ class PortionSource:
         """Read `bits` conditioned bits, packed; raises SamplerError where the stretch holds too few."""
         size = bits // 8
         if len(self._ahead) < size and self._rest:
-            wanted = min(self._rest, max(_READ_AHEAD_BITS, bits))
+            wanted = min(self._rest, _whole(max(_READ_AHEAD_BITS, bits), self._conditioning))
             more = _read_conditioned(self._conditioning, self._portion, wanted)
             self._ahead = np.concatenate([self._ahead, more])
             self._rest -= wanted
@@ -342,6 +343,11 @@ def _default_conditioning() -> Conditioning:
     from entropy import Xor
 
     return Xor(2)
+
+
+def _whole(bits: int, conditioning: Conditioning) -> int:
+    """Round bits up to what a conditioning makes without waste."""
+    return -(-bits // conditioning.unit) * conditioning.unit
 
 
 def _read_conditioned(conditioning: Conditioning, lease: Lease | Portion, bits: int) -> Packed:

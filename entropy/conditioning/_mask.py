@@ -28,6 +28,7 @@ class PublicMask:
     """
 
     fixed_rate = True
+    unit = 1
 
     def __init__(self, key: str = DEFAULT_KEY) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", key):

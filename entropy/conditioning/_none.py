@@ -11,6 +11,7 @@ class NoConditioning:
 
     name = "none"
     fixed_rate = True
+    unit = 1
 
     def bits_in(self, bits_out: int) -> int:
         """Say how many raw bits `bits_out` bits cost: as many."""

@@ -14,7 +14,7 @@ from ._protocol import check_min_entropy, cut
 # What a reservation reckons with; see `Peres.bits_in`.
 _WORST_P = 0.4
 _MOST_CELLS = 1 << 14
-_JOINTS = 2
+_STRETCHES = 3  # of a read, or of a buffer
 _SIGMAS = 6.5  # a normal deviate is lower with probability 4e-11
 _AIM = 1.02  # a read tries to have enough at once
 _LEAST_READ = 1 << 13
@@ -35,6 +35,7 @@ class Peres:
     """
 
     fixed_rate = False
+    unit = 1 << 22
 
     def __init__(self, depth: int = 5) -> None:
         if not 1 <= depth <= 8:
@@ -57,15 +58,16 @@ class Peres:
         """Say how many raw bits to have at hand for a read of `bits_out` bits; most of the time fewer are read.
 
         They do not suffice with a probability below 1e-9 where each cell's P(1) is between 0.4 and 0.6, the array has
-        at most 16,384 cells, and the bits lie in at most two stretches.
+        at most 16,384 cells, and the bits lie in a buffer or two; they may be read in several reads of `unit` bits.
         """
         if bits_out == 0:
             return 0
-        begun = 0.25 * (
-            2**self.depth - 1
-        )  # bits, at most, that a cell's unfinished pairs would have given on average
-        wanted = bits_out + _SIGMAS * math.sqrt(bits_out) + _JOINTS * _MOST_CELLS * begun
-        return math.ceil(_AIM * wanted / self.rate(_WORST_P)) + _LEAST_READ
+        # a cell's unfinished pairs would have given less than this on average, in bits
+        begun = 0.25 * (2**self.depth - 1)
+        rate = self.rate(_WORST_P)
+        once = _STRETCHES * _MOST_CELLS * begun / rate + 4 * _MOST_CELLS + _LEAST_READ
+        wanted = _AIM * (bits_out + _SIGMAS * math.sqrt(bits_out)) / rate
+        return math.ceil(wanted + (1 + bits_out // self.unit) * once)
 
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:
         """Read raw bits until there are `bits_out` bits; packed uint8, padded with zeros.
@@ -184,19 +186,24 @@ def _load(words, offset):  # pragma: no cover
 @numba.njit(cache=True, nogil=True)
 def _emit(bits, mask, node, out, at, counts, kept):  # pragma: no cover
     """Append those bits of a word that the mask names to the output of a node."""
-    size, pending, rest = at[node, 0], at[node, 1], at[node, 2]
-    for shift in range(56, -1, -8):
-        chosen = (mask >> np.uint64(shift)) & np.uint64(255)
-        if chosen:
+    progress = at[node]
+    size, pending, rest = progress[0], progress[1], progress[2]
+    if mask & (mask - np.uint64(1)) == np.uint64(0):  # one bit, as is common deep down
+        rest = (rest << 1) | np.int64(bits & mask != np.uint64(0))
+        pending += 1
+        out[size] = rest >> (pending & 7)
+        size += pending >> 3
+        pending &= 7
+    else:
+        for shift in range(56, -1, -8):
+            chosen = (mask >> np.uint64(shift)) & np.uint64(255)
             count = np.int64(counts[chosen])
-            value = np.int64(kept[chosen, (bits >> np.uint64(shift)) & np.uint64(255)])
-            rest = ((rest << count) | value) & 0xFFFF
+            rest = (rest << count) | np.int64(kept[chosen, (bits >> np.uint64(shift)) & np.uint64(255)])
             pending += count
-            if pending >= 8:
-                pending -= 8
-                out[size] = (rest >> pending) & 0xFF
-                size += 1
-    at[node, 0], at[node, 1], at[node, 2] = size, pending, rest
+            out[size] = rest >> (pending & 7)  # a byte that is not full yet is written again
+            size += pending >> 3
+            pending &= 7
+    progress[0], progress[1], progress[2] = size, pending, rest
 
 
 @numba.njit(cache=True, nogil=True)
@@ -226,10 +233,11 @@ def _feed(outcomes, usable, position, positions, cells, state, out, at, counts, 
             while top:
                 top -= 1
                 node, x, mask = todo[top], arriving[top, 0], arriving[top, 1]
-                waiting, old = state[word, node, 0], state[word, node, 1]
+                held = state[word, node]
+                waiting, old = held[0], held[1]
                 fresh = mask & ~waiting
-                state[word, node, 0] = waiting ^ mask
-                state[word, node, 1] = (old & ~fresh) | (x & fresh)
+                held[0] = waiting ^ mask
+                held[1] = (old & ~fresh) | (x & fresh)
                 paired = waiting & mask
                 if paired == np.uint64(0):
                     continue

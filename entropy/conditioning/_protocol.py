@@ -20,6 +20,11 @@ class Conditioning(Protocol):
         """Whether `bits_in` is exact; else it is a reservation, of which what is not needed is not read."""
         ...
 
+    @property
+    def unit(self) -> int:
+        """Bits that come out at once: reads of a multiple waste nothing, or little where the rate varies."""
+        ...
+
     def bits_in(self, bits_out: int) -> int:
         """Say how many raw bits `bits_out` bits cost."""
         ...

@@ -19,6 +19,7 @@ class Sha256:
     """
 
     fixed_rate = True
+    unit = OUT
 
     def __init__(self, n_in: int = 512) -> None:
         if n_in < OUT or n_in % 8:

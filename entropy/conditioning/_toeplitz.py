@@ -38,6 +38,11 @@ class Toeplitz:
             raise ValueError("a Toeplitz seed has 32 bytes at least")
         self.n_in, self.n_out, self.seed = n_in, n_out, seed
 
+    @property
+    def unit(self) -> int:
+        """Bits that come out at once."""
+        return self.n_out
+
     @classmethod
     def for_min_entropy(cls, h: float, n_in: int = BITS_IN, seed: bytes | None = None) -> "Toeplitz":
         """Make the one of the most bits out, n·h − 2·log2(1/ε) with ε = 2^-64, for raw bits of min-entropy `h`.

@@ -22,6 +22,7 @@ class Xor:
     """
 
     fixed_rate = True
+    unit = WORD
 
     def __init__(self, k: int) -> None:
         if k < 2:
@@ -74,17 +75,22 @@ def _words(pieces: Sequence[Piece], bits: int) -> np.ndarray:
     """Give whole words, uint32, without copying them where they stand together on a byte."""
     block, first, _ = pieces[0] if len(pieces) == 1 else (None, 1, 0)
     if block is not None and first % 8 == 0:
-        packed = block.data[first // 8 : (first + bits) // 8]
-        if packed.ctypes.data % 4 == 0:
-            return packed.view(np.uint32)
+        words = block.data[first // 8 : (first + bits) // 8].view(np.uint32)
+        if words.flags.aligned:
+            return words
     return gather(pieces, bits).view(np.uint32)
 
 
 @numba.njit(cache=True, nogil=True)
 def _xor_words(words: np.ndarray, k: int, out: np.ndarray) -> None:
-    if k == 2:  # apart, so that it becomes vector instructions
+    # apart, so that they become vector instructions
+    if k == 2:
         for i in range(len(out)):
             out[i] = words[2 * i] ^ words[2 * i + 1]
+        return
+    if k == 3:
+        for i in range(len(out)):
+            out[i] = words[3 * i] ^ words[3 * i + 1] ^ words[3 * i + 2]
         return
     for i in range(len(out)):
         x = words[k * i]

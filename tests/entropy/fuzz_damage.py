@@ -606,6 +606,7 @@ TABLES = {
     "ranges": ("buffer", "first", "bits", "state", "lease"),
     "leases": ("id", "uuid", "purpose", "bits", "withheld", "taken", "settled", "outcome"),
     "verdicts": ("id", "time", "buffer", "first", "bits", "verdict"),
+    "assessments": ("id", "time", "buffer", "min_entropy", "bits", "basis"),
 }  # fmt: skip
 
 VALUES = (

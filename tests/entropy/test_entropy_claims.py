@@ -142,7 +142,7 @@ def test_a_lease_is_read_through_its_own_conditioning_or_its_stores(store, made)
             out = np.unpackbits(lease.read_conditioned(64))
         with other.lease(640, purpose="test", conditioning="sha256") as lease:
             assert str(lease.conditioning) == "Sha256(512)"
-        with other.lease(640, purpose="test", conditioning=Toeplitz(8, 16)) as lease:
+        with other.reserve(640, purpose="test", conditioning=Toeplitz(8, 16)) as job, job.lease(640) as lease:
             assert lease.conditioning is not None
             assert lease.conditioning.name == "toeplitz:8/16"
     words = bits[:128].reshape(2, 2, 32)
@@ -175,3 +175,14 @@ def test_a_ledger_of_version_2_is_brought_up_to_date(tmp_path, made):
             assert lease.ranges[0].buffer == buffer
     with Store(tmp_path) as store:
         assert [info.min_entropy for info in store.buffers()] == [None, None, 0.9]
+
+
+def test_a_store_that_names_no_conditioning_leases_nothing_and_burns_nothing(store, made):
+    made.fill(store, [4])
+    store._ledger.set_meta(conditioning="coin")
+    with pytest.raises(StoreError, match=r"ledger.sqlite names no conditioning .*: choose one"):
+        store.lease(8, purpose="test")
+    store.set_conditioning("none")
+    with store.lease(8, purpose="test") as lease:
+        assert len(lease.read_conditioned(8)) == 1
+    assert store.accounts().burned == 0

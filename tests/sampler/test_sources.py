@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from entropy import NoConditioning, Store, VonNeumann, Xor
+from entropy import NoConditioning, Store, Toeplitz, Xor, conditioning_from_name
 from sampler import (
     BiasedSource,
     CorrelatedSource,
@@ -140,14 +140,31 @@ def test_too_small_a_lease_is_one_sentence(recorded: Callable[[int], Store]) -> 
             source.read(352)
 
 
-def test_small_draws_through_a_varying_rate_are_read_ahead_of(recorded: Callable[[int], Store]) -> None:
-    """Each draw alone would cost thousands of raw bits, and what it did not need would be dropped."""
-    store = recorded(6_000_000)
-    with store.lease(6_000_000, purpose="test") as lease:
-        source = LeaseSource(lease, VonNeumann())
+@pytest.mark.parametrize("name", ["von-neumann", "toeplitz:1024/2048", "sha256"])
+def test_small_draws_cost_no_more_than_large_ones(name: str, recorded: Callable[[int], Store]) -> None:
+    """Each draw alone would cost at least one block of the conditioning, and what it did not need would be dropped."""
+    conditioning = conditioning_from_name(name)
+    store = recorded(conditioning.bits_in(conditioning.unit + 320 * 100))
+    with store.lease(conditioning.bits_in(conditioning.unit + 320 * 100), purpose="test") as lease:
+        source = LeaseSource(lease, conditioning)
         got = np.concatenate([source.read(320) for _ in range(100)])
-        assert lease.bits - lease.remaining < 5_000_000
+        assert lease.bits - lease.remaining <= conditioning.bits_in(max(320 * 100, conditioning.unit))
         assert len(got) == 100 * 40
         assert len(np.unique(got)) > 200
-        with pytest.raises(SamplerError, match="what von-neumann makes of"):
-            source.read(8_000_000)
+        with pytest.raises(SamplerError, match=r"wants|what von-neumann makes of"):
+            source.read(1 << 24)
+
+
+def test_a_picture_that_is_read_in_parts_needs_no_more_than_its_bill(
+    recorded: Callable[[int], Store],
+) -> None:
+    """More noise than is read ahead at once, with blocks that do not divide it."""
+    conditioning = Toeplitz(4096, 4104)
+    bits = 32 * 300_000
+    store = recorded(conditioning.bits_in(bits))
+    with store.lease(conditioning.bits_in(bits), purpose="test") as lease:
+        (stream,) = LeaseSource(lease, conditioning).pictures(1, bits)
+        parts = [stream.read(32 * 1000) for _ in range(300)]
+        assert sum(r[2] for r in stream.provenance()["ranges"]) == lease.bits
+        raw = store.read(lease.ranges)
+    assert np.array_equal(np.concatenate(parts), conditioning.hash(raw)[: bits // 8])
