@@ -3,7 +3,7 @@
 Each usable bit of a store is free, leased, consumed, burned or withheld, and is handed out at most once.
 """
 
-from ._assessments import Assessment
+from ._credits import Credit
 from ._errors import DamagedLedger, NotAssessed, NotEnoughBits, SharedCells, StoreError
 from ._export import EXPORT_FORMS, export_bits, move_blocks
 from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
@@ -44,7 +44,6 @@ __all__ = [
     "FROM_P",
     "TUNING_DTYPE",
     "Accounts",
-    "Assessment",
     "BadBlock",
     "BitReader",
     "BlockCommit",
@@ -53,6 +52,7 @@ __all__ = [
     "CellHealth",
     "CellStatistics",
     "Conditioning",
+    "Credit",
     "Cutoffs",
     "DamagedLedger",
     "FollowedBlock",

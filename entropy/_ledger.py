@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from . import _assessments as assessments
+from . import _credits as credited
 from . import _ledger_ranges as ranges_of
 from . import _requests as queue
-from ._assessments import Assessment
+from ._credits import Credit
 from ._errors import DamagedLedger, NotEnoughBits, StoreError
 from ._ledger_ranges import BURNED, CONSUMED, FREE, LEASED, WITHHELD, News
 from ._ledger_schema import (
@@ -557,17 +557,17 @@ class Ledger:
     def assess(self, buffer: int, min_entropy: float, bits: int, basis: str) -> None:
         """Append an assessment of a buffer's raw bits."""
         with self._writing() as db:
-            assessments.record(db, buffer, min_entropy, bits, basis, now())
+            credited.record(db, buffer, min_entropy, bits, basis, now())
 
-    def assessments(self) -> list[Assessment]:
+    def credits(self) -> list[Credit]:
         """List all assessments in the order of their making."""
         with self._reading() as db:
-            return assessments.every(db)
+            return credited.every(db)
 
     def assessed(self) -> dict[int, float]:
         """Give the min-entropy that counts of each buffer that was assessed, by the buffer's number."""
         with self._reading() as db:
-            return assessments.lowest(db)
+            return credited.lowest(db)
 
     def withhold(self, buffer: int, first: int, bits: int, verdict: str) -> int:
         """Withhold the free bits of a range; returns how many there were."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._assessments import SUPPORTED, describe
+from ._credits import SUPPORTED, describe
 from ._errors import DamagedLedger, NotAssessed, NotEnoughBits
 from ._ranges import Range, choose, join_adjacent, subtract
 

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ._assessments import Assessment
+from ._credits import Credit
 from ._errors import NotEnoughBits, StoreError
 from ._lease import Lease, Places, Portion, Terms
 from ._ledger import DELETED, Accounts, BufferRecord, OpenLease, TakenBits, writer_lock
@@ -425,10 +425,10 @@ class Store:
             raise ValueError("an assessment is of one bit at least, and a bit's min-entropy is from 0 to 1")
         self._ledger.assess(self._record(buffer).id, min_entropy, bits, basis)
 
-    def assessments(self) -> list[Assessment]:
+    def credits(self) -> list[Credit]:
         """List all assessments in the order of their making; the lowest of a buffer is what counts."""
         self._check_open()
-        return self._ledger.assessments()
+        return self._ledger.credits()
 
     @property
     def conditioning(self) -> Conditioning | None:

@@ -2,6 +2,7 @@
 
 from ._assess import STANDARD_BITS, Assessment, Conditioned, Settings, Window, assess, autocorrelation
 from ._cells import CellAssessment, estimate_by_cell
+from ._credit import credit
 from ._health import Health, health_of
 from ._ideal import ideal_estimates
 from ._subject import FORMS, FileSubject, StoreSubject, Subject
@@ -20,6 +21,7 @@ __all__ = [
     "Window",
     "assess",
     "autocorrelation",
+    "credit",
     "estimate_by_cell",
     "health_of",
     "ideal_estimates",

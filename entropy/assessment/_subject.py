@@ -119,6 +119,10 @@ class StoreSubject:
                 yield self.buffers[at], first - int(self._starts[at]), here
             first, count, at = first + here, count - here, at + 1
 
+    def buffers_of(self, first: int, count: int) -> list[str]:
+        """Name the buffers that hold these bits."""
+        return [buffer for buffer, _, _ in self._ranges(first, count)]
+
     def seconds(self, first: int) -> float | None:
         """Say by the host's clock when a bit came in; between two blocks by its place."""
         times = np.concatenate([rows["host_time"] for rows in self.rows])

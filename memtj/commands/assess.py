@@ -70,7 +70,7 @@ def assess(
 ) -> None:
     """Estimate the min-entropy of recorded bits, test them, and write a page with figures; no bit is spent."""
     from entropy import conditioning_from_name
-    from entropy.assessment import Settings
+    from entropy.assessment import Settings, StoreSubject, credit
     from entropy.assessment import assess as run
     from entropy.iid import PERMUTATIONS
     from memtj._assessment_words import as_json as to_json
@@ -104,6 +104,8 @@ def assess(
             tasks[stage].advance_to(done)
 
         found = run(chosen, settings, restarts=matrix, progress=progress)
+        if isinstance(chosen, StoreSubject):
+            credit(found, chosen)
     if page is not None:
         from memtj._assessment_page import write_page
 

@@ -38,7 +38,7 @@ def test_only_bits_of_buffers_that_were_assessed_so_high_are_claimed(store, made
         store.lease(1, purpose="test", min_entropy=0.91)
     assert store.accounts().consumed == 100
     assert [info.min_entropy for info in store.buffers()] == [0.7, 0.9, None]
-    assert unknown not in {item.buffer for item in store.assessments()}
+    assert unknown not in {item.buffer for item in store.credits()}
 
 
 def test_the_lowest_assessment_counts_and_none_is_forgotten(store, made):
@@ -50,7 +50,7 @@ def test_the_lowest_assessment_counts_and_none_is_forgotten(store, made):
         store.lease(8, purpose="test", min_entropy=0.61)
     with Store(store.path) as other, other.lease(8, purpose="test", min_entropy=0.6) as lease:
         assert lease.bits == 8
-    assert [(item.min_entropy, item.basis) for item in store.assessments()] == [
+    assert [(item.min_entropy, item.basis) for item in store.credits()] == [
         (0.9, "found 0.9"), (0.6, "found 0.6"), (0.95, "found 0.95")
     ]  # fmt: skip
 
@@ -167,7 +167,7 @@ def test_a_ledger_of_version_2_is_brought_up_to_date(tmp_path, made):
         accounts = store.accounts()
         assert (accounts.recorded, accounts.free, accounts.consumed) == (3328, 2564, 600)
         assert (accounts.burned, accounts.withheld) == (100, 64)
-        assert store.assessments() == []
+        assert store.credits() == []
         made.fill(store, [4])
         buffer = store.buffers()[-1].uuid
         store.credit(buffer, 0.9, bits=1000, basis="test")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from entropy import CELL_DTYPE, Store
+from entropy import CELL_DTYPE, NotAssessed, Store
 from memtj._assessment_words import WORDS, word
 
 DATA = Path(__file__).parents[1] / "entropy" / "data" / "sp80090b"
@@ -195,3 +195,18 @@ def test_words_fall_with_the_estimate() -> None:
         "useless",
     ]
     assert [name for name, _ in WORDS] == ["good", "fair", "poor", "useless"]
+
+
+def test_what_a_store_was_assessed_at_can_be_claimed_and_no_more(memtj_here: Callable, tmp_path: Path) -> None:
+    record(tmp_path / "store")
+    with Store(tmp_path / "store") as store, pytest.raises(NotAssessed, match="memtj assess"):
+        store.lease(8, purpose="too early", min_entropy=0.1)
+    done = memtj_here("assess", tmp_path / "store", *QUICK, "--json")
+    assert done.returncode == 0, done.stderr
+    worth = json.loads(done.stdout)["assessed"]
+    with Store(tmp_path / "store") as store:
+        (noted,) = store.credits()
+        assert 0.1 < noted.min_entropy <= worth
+        store.lease(8, purpose="as assessed", min_entropy=noted.min_entropy).burn()
+        with pytest.raises(NotAssessed, match="memtj assess"):
+            store.lease(8, purpose="more than that", min_entropy=noted.min_entropy + 0.001)

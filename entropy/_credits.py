@@ -14,7 +14,7 @@ SUPPORTED = f"SELECT buffer FROM ({_LOWEST}) WHERE lowest >= ?"
 
 
 @dataclass(frozen=True)
-class Assessment:
+class Credit:
     """What an assessment said of a buffer: uuid, min-entropy of a raw bit, over how many bits, by what, when (UTC)."""
 
     buffer: str
@@ -32,13 +32,13 @@ def record(db: sqlite3.Connection, buffer: int, min_entropy: float, bits: int, b
     )
 
 
-def every(db: sqlite3.Connection) -> list[Assessment]:
+def every(db: sqlite3.Connection) -> list[Credit]:
     """List all assessments in the order of their making."""
     found = db.execute(
         "SELECT b.uuid, a.min_entropy, a.bits, a.basis, a.time FROM assessments AS a "
         "JOIN buffers AS b ON b.id = a.buffer ORDER BY a.id"
     ).fetchall()
-    return [Assessment(*row) for row in found]
+    return [Credit(*row) for row in found]
 
 
 def lowest(db: sqlite3.Connection) -> dict[int, float]:
