@@ -162,6 +162,8 @@ def test_the_starts_of_ten_recordings_are_restarts(store, made):
     found = assess(StoreSubject(store), SMALL)
     assert found.restarts is not None
     assert (found.restarts.rows, found.restarts.columns) == (10, 1000)
+    assert found.restarts.passed
+    assert found.assessed == found.initial
     assert any("not the standard's 1,000" in note for note in found.notes)
     subject = StoreSubject(store)
     starts = subject.starts(1000)
