@@ -41,8 +41,9 @@ class Settings:
 
     `bits`: of the ten estimators, raw, cell by cell, conditioned, and of each window (at most a million there);
     `windows`: how many, spread over the recording; `sequences` of `sequence_bits` bits each: of SP 800-22; `ideal`:
-    sequences of software bits that the same estimators are shown for comparison; `cells`: whether to look at the cells; `permutations`: of the IID tests,
-    0 for none of those; `claim`: the submitter's min-entropy per bit, None for none.
+    sequences of software bits that the same estimators are shown for comparison; `cells`: whether to look at them one
+    by one; `permutations`: of the IID tests, 0 for none of those; `claim`: the submitter's min-entropy per bit, None
+    for none.
     """
 
     bits: int = STANDARD_BITS
