@@ -40,6 +40,8 @@ def write_page(path: Path, found: Assessment) -> None:
     )
     by_order = _estimates(found)
     batteries = [(found.sp800_22, "raw bits")]
+    if found.cells is not None:
+        batteries.append((found.cells.sp800_22, "raw bits, cell by cell"))
     if found.conditioned is not None:
         batteries.append((found.conditioned.sp800_22, f"after {found.conditioned.name}"))
     page = environment.get_template("assessment.html").render(
@@ -229,7 +231,8 @@ def _battery(battery: Battery, label: str) -> dict[str, Any]:
     expected = len(battery.criteria)
     failed = len(battery.failed)
     said = (
-        f"{battery.sequences} sequences of {battery.bits:,} bits, {expected} kinds of p-values, of which {failed} "
+        f"{battery.sequences} sequence{'s' * (battery.sequences != 1)} of {battery.bits:,} bits, {expected} kinds of "
+        f"p-values, of which {failed} "
         "miss a "
         "criterion. "
     )

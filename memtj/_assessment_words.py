@@ -93,6 +93,7 @@ def _cells(found: Assessment) -> dict[str, Any] | None:
     return {
         "cells": len(cells.markov),
         "min_entropy": cells.by_cell.as_dict(),
+        "sp800_22": _battery(cells.sp800_22),
         "bits_each": float(cells.statistics.counts[cells.statistics.counts > 0].mean()),
         "ones": _numbers(cells.statistics.p1),
         "lag1": _numbers(cells.statistics.lag1),

@@ -39,10 +39,11 @@ Progress = Callable[[str, float, float], None]  # stage, done, of
 class Settings:
     """How much to look at.
 
-    `bits`: of the ten estimators, raw, cell by cell, conditioned, and of each window; `windows`: how many, spread over
-    the recording; `sequences` of `sequence_bits` bits each: of SP 800-22; `ideal`: sequences of software bits that the
-    same estimators are shown for comparison; `cells`: whether to look at the cells; `permutations`: of the IID tests,
-    0 for none of those; `claim`: the submitter's min-entropy per bit, None for none.
+    `bits`: of the ten estimators, raw, cell by cell, conditioned, and of each window (at most a million there);
+    `windows`: how many, spread over the recording; `sequences` of `sequence_bits` bits each: of SP 800-22; `ideal`:
+    sequences of software bits that the same estimators are shown for comparison; `cells`: whether to look at them one
+    by one; `permutations`: of the IID tests, 0 for none of those; `claim`: the submitter's min-entropy per bit, None
+    for none.
     """
 
     bits: int = STANDARD_BITS
@@ -123,8 +124,13 @@ class Assessment:
 
     @property
     def assessed(self) -> float:
-        """The min-entropy per raw bit after the restart tests, where there were any."""
-        return self.initial if self.restarts is None else self.restarts.assessed
+        """The min-entropy per raw bit after the restart tests, where there were any; 0 where they failed.
+
+        The estimates of a matrix smaller than the standard's are low because it is small: they do not lower this.
+        """
+        if self.restarts is None or (self.restarts.passed and not self.restarts.standard):
+            return self.initial
+        return self.restarts.assessed
 
     @property
     def supported(self) -> bool | None:
@@ -216,7 +222,7 @@ def _windows(subject: Subject, settings: Settings, count: int, tell: Progress) -
     wanted = min(settings.windows, subject.bits // LEAST_BITS)
     if wanted < 2:
         return
-    size = min(count, subject.bits // wanted)
+    size = min(count, STANDARD_BITS, subject.bits // wanted)
     tell("windows", 0, wanted)
     for number, first in enumerate(np.linspace(0, subject.bits - size, wanted).astype(int).tolist()):
         bits = subject.read(first, size)

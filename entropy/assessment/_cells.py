@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from entropy.estimators import LEAST_BITS, MinEntropy, min_entropy
+from entropy.sp800_22 import Battery, judge, run_tests
 from entropy.statistics import CellStatistics, PairSums, cell_statistics
 
 from ._ideal import ideal_estimates
@@ -23,9 +24,9 @@ class CellAssessment:
 
     `statistics`: counts of every cell; `most_common_value`, `markov`: those two estimators of every cell, float64,
     (cells,), NaN where a cell gave no bits; `sample`: the cells of the sequence that stands cell by cell, `series` its
-    bits, uint8, and `lengths` how many each gave; `by_cell`: all ten estimators of that sequence; `single`: all ten of
-    each cell of the sample, None where a cell gave fewer bits than they need, and `single_ideal` the
-    lowest for as many software bits.
+    bits, uint8, and `lengths` how many each gave; `by_cell`, `sp800_22`: estimators and tests of that sequence;
+    `single`: all ten of each cell of the sample, None where a cell gave fewer bits than they need, and `single_ideal`
+    the lowest for as many software bits.
     """
 
     statistics: CellStatistics
@@ -35,6 +36,7 @@ class CellAssessment:
     series: np.ndarray
     lengths: np.ndarray
     by_cell: MinEntropy
+    sp800_22: Battery
     single: tuple[MinEntropy, ...] | None
     single_ideal: tuple[float, ...]
 
@@ -68,6 +70,7 @@ def assess_cells(subject: StoreSubject, bits: int, ideal: int) -> CellAssessment
         series=together,
         lengths=np.array(list(map(len, series))),
         by_cell=by_cell,
+        sp800_22=judge([run_tests(together)], len(together)),
         single=tuple(min_entropy(each) for each in series) if enough else None,
         single_ideal=ideal_estimates(shortest, ideal) if enough else (),
     )

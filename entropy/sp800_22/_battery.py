@@ -45,7 +45,7 @@ class Criterion:
 
     `p_values`: float64, one a sequence; `passed`: how many are at least `ALPHA`; `least`: the least proportion of
     them that the standard accepts; `uniformity`: p-value of χ² over ten bins, None for fewer than 55 sequences;
-    `chance`: probability that ideal bits do as badly in the worse of the two.
+    `chance`: bound on how likely ideal bits do as badly in number of failures, smallest p-value or uniformity.
     """
 
     test: str
@@ -135,10 +135,11 @@ def _criterion(name: str, values: np.ndarray) -> Criterion:
     count = len(values)
     passed = int(np.count_nonzero(values >= ALPHA))
     uniform = uniformity(values) if count >= SEQUENCES_FOR_UNIFORMITY else None
-    # a p-value of one sequence alone is its own chance
-    chance = float(values[0]) if count == 1 else float(binom.sf(count - passed - 1, count, ALPHA))
-    if uniform is not None:
-        chance = min(1.0, 2 * min(chance, uniform))
+    # how odd the number of failures is, the smallest p-value, and their uniformity; the worst of them decides
+    odds = [float(binom.sf(count - passed - 1, count, ALPHA)), min(1.0, count * _smallest(name, values))]
+    odds += [] if uniform is None else [uniform]
+    if count == 1:
+        odds = odds[1:]
     return Criterion(
         test=max((test for test in TESTS if name.startswith(test)), key=len),
         name=name,
@@ -146,5 +147,11 @@ def _criterion(name: str, values: np.ndarray) -> Criterion:
         passed=passed,
         least=1 - ALPHA - 3 * math.sqrt(ALPHA * (1 - ALPHA) / count),
         uniformity=uniform,
-        chance=chance,
+        chance=min(1.0, len(odds) * min(odds)),
     )
+
+
+def _smallest(name: str, values: np.ndarray) -> float:
+    """Give the smallest p-value; a 0 of the runs test means that it was not worth running, which the others show."""
+    counted = values[values > 0] if name == runs.__name__ else values
+    return float(counted.min(initial=1.0))

@@ -50,8 +50,11 @@ def _pattern_counts(bits: np.ndarray, length: int) -> np.ndarray:
     return np.bincount(windows(ring, length), minlength=1 << length)
 
 
-def serial(bits: np.ndarray, length: int = 16) -> PValues:
-    """Test how evenly the patterns of `length` bits occur (2.11)."""
+def serial(bits: np.ndarray, length: int | None = None) -> PValues:
+    """Test how evenly the patterns of `length` bits occur (2.11); of 16, or what so many bits allow, if None."""
+    if length is None:
+        need(bits, 32, "serial")
+        length = min(16, len(bits).bit_length() - 4)
     need(bits, length, "serial")
 
     def psi(size: int) -> float:
@@ -67,8 +70,11 @@ def serial(bits: np.ndarray, length: int = 16) -> PValues:
     }
 
 
-def approximate_entropy(bits: np.ndarray, length: int = 10) -> PValues:
-    """Test how evenly patterns of `length` and `length` + 1 bits occur (2.12)."""
+def approximate_entropy(bits: np.ndarray, length: int | None = None) -> PValues:
+    """Test how evenly patterns of `length` and `length` + 1 bits occur (2.12); None: 10, or what so many allow."""
+    if length is None:
+        need(bits, 256, "approximate entropy")
+        length = min(10, len(bits).bit_length() - 7)
     need(bits, length + 1, "approximate entropy")
 
     def phi(size: int) -> float:

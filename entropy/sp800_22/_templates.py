@@ -8,6 +8,8 @@ from scipy.special import gammaincc
 
 from ._sequence import PValues, chi_square, need, windows
 
+_OCCURRENCES = 100
+
 
 @functools.cache
 def aperiodic_templates(length: int = 9) -> tuple[int, ...]:
@@ -20,8 +22,15 @@ def aperiodic_templates(length: int = 9) -> tuple[int, ...]:
     return tuple(found)
 
 
-def non_overlapping_template(bits: np.ndarray, length: int = 9, blocks: int = 8) -> PValues:
-    """Test how often each aperiodic template occurs, one p-value a template (2.7)."""
+def non_overlapping_template(bits: np.ndarray, length: int | None = None, blocks: int = 8) -> PValues:
+    """Test how often each aperiodic template occurs in a block, one p-value a template (2.7).
+
+    `length`: of the templates; None: 9, where a block is long enough for a hundred of each, since the p-value takes
+    their number for normal.
+    """
+    if length is None:
+        length = 9
+        need(bits, blocks * _OCCURRENCES << length, "non-overlapping template")
     size = len(bits) // blocks
     need(bits, blocks * 2 * length, "non-overlapping template")
     values = windows(bits, length)

@@ -7,6 +7,8 @@ from scipy.special import erfc, gammaincc, ndtr
 
 from ._sequence import PValues, TooShort, chi_square, need
 
+_LEAST_CYCLES = 500
+
 
 def cumulative_sums(bits: np.ndarray) -> PValues:
     """Test the largest excursion of the random walk, forwards and backwards (2.13)."""
@@ -36,22 +38,25 @@ def _excursion(z: int, n: int) -> float:
     return 1 - first + second
 
 
-def _cycles(bits: np.ndarray, test: str) -> tuple[np.ndarray, np.ndarray]:
+def _cycles(bits: np.ndarray, test: str, least: int | None) -> tuple[np.ndarray, np.ndarray]:
     walk = np.concatenate([[0], np.cumsum(2 * bits.astype(np.int64) - 1), [0]])
     returns = np.flatnonzero(walk == 0)[1:]
     if walk[-2] == 0:
         returns = returns[:-1]
-    least = max(0.005 * math.sqrt(len(bits)), 500) if len(bits) >= 100_000 else 1
-    if len(returns) < least:
+    wanted = max(0.005 * math.sqrt(len(bits)), _LEAST_CYCLES) if least is None else least
+    if len(returns) < wanted:
         raise TooShort(
-            f"the {test} test needs {least:.0f} cycles of the random walk and there are {len(returns)}"
+            f"the {test} test needs {wanted:.0f} cycles of the random walk and there are {len(returns)}"
         )
     return walk, returns
 
 
-def random_excursions(bits: np.ndarray) -> PValues:
-    """Test how often the random walk visits the states -4 to 4 in a cycle (2.14)."""
-    walk, returns = _cycles(bits, "random excursions")
+def random_excursions(bits: np.ndarray, least: int | None = None) -> PValues:
+    """Test how often the random walk visits the states -4 to 4 in a cycle (2.14).
+
+    `least`: how many cycles it takes; the standard's number if None.
+    """
+    walk, returns = _cycles(bits, "random excursions", least)
     result = {}
     for state in (-4, -3, -2, -1, 1, 2, 3, 4):
         visits = np.flatnonzero(walk[: returns[-1] + 1] == state)
@@ -67,9 +72,9 @@ def random_excursions(bits: np.ndarray) -> PValues:
     return result
 
 
-def random_excursions_variant(bits: np.ndarray) -> PValues:
-    """Test how often the random walk visits the states -9 to 9 in all (2.15)."""
-    walk, returns = _cycles(bits, "random excursions variant")
+def random_excursions_variant(bits: np.ndarray, least: int | None = None) -> PValues:
+    """Test how often the random walk visits the states -9 to 9 in all (2.15); `least` as above."""
+    walk, returns = _cycles(bits, "random excursions variant", least)
     cycles = len(returns)
     result = {}
     for state in (*range(-9, 0), *range(1, 10)):
