@@ -1,10 +1,10 @@
 """What a servo does for a drifting array, and what of it can be seen in the bits.
 
-`python -m benchmarks.hold [--json FILE] [--figure FILE] [--bits N] [--device NAME]`: the simulated cells with 1/f
-drift of V_c, and a temperature that swings by ±5 K once in the run, draw N bits (10⁹) twice, without the servo and with
-it. The servo sees nothing but the bits. Printed: how far the fraction of ones strays from one half, by blocks and by
-groups of cells, and the largest correlation of a cell with itself and of the stream, at lags 1 to 64, in standard errors.
-Simulated bits; every seed is fixed.
+`python -m benchmarks.hold [--json FILE] [--bits N]`: simulated cells of sets B and C with their 1/f drift of V_c, and
+a temperature that swings by ±5 K once in the run, draw N bits (10⁹) without a servo and with it; set C also without
+any drift. The servo sees nothing but the bits. Printed: how far the fraction of ones strays from one half, in a block
+and in a row of the array over 16 blocks; how far the cells are from each other; and the correlation of a cell with
+itself at lags of 1 to 64 pulses, and of the stream at lags of 1 to 64 bits, in standard errors. Every seed is fixed.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numba
 import numpy as np
@@ -23,6 +22,7 @@ from instruments.procedures._cell_counts import count_cells
 from instruments.procedures._servo import Counts, Servo
 from mock_hw import MacrospinDevice, Selection, Sequence, SimulatedArray
 from mock_hw.physics import load_device
+from mock_hw.physics._parameters import Drift
 
 ROWS = COLUMNS = 64
 CELLS = ROWS * COLUMNS
@@ -35,9 +35,13 @@ SWING = 5.0  # K to either side
 class DriftingArray:
     """Simulated cells in this process, in the reset sequence; `block` gives what a board would send."""
 
-    def __init__(self, device: str, seed: int, settle: float = 1e-6) -> None:
+    def __init__(self, device: str, seed: int, *, still: bool = False, settle: float = 1e-6) -> None:
         parameters = load_device(device)
-        self.point = parameters.working_point
+        if still:
+            parameters = parameters.model_copy(update={"drift": Drift()})
+        point = parameters.working_point
+        assert point is not None
+        self.point = point
         self._cells = MacrospinDevice(parameters, CELLS, seed)
         self._array = SimulatedArray(self._cells, ROWS, COLUMNS, seed)
         self._settle = settle
@@ -61,7 +65,7 @@ class DriftingArray:
             voltage=(point.voltage + trims).reshape(ROWS, COLUMNS),
             width=point.width,
             reset_voltage=point.reset_voltage,
-            reset_width=point.reset_width,
+            reset_width=point.reset_width or point.width,
             thresholds=self._thresholds,
             read_voltage=point.read_voltage,
             settle=self._settle,
@@ -179,6 +183,7 @@ class Held:
 
     device: str
     servo: str
+    still: bool
     bits: int
     cells: int
     board_seconds: float
@@ -194,18 +199,19 @@ class Held:
     seconds_in_servo: float
     blocks: tuple[float, ...]  # of each block
     kelvin: tuple[float, ...]
+    lags: tuple[float, ...]  # 1 to LAGS: correlation about one half, in standard errors
 
 
-def hold(device: str, servo: str, bits: float, seed: int = 1) -> Held:
-    """Draw `bits` bits while the temperature swings; `servo` is "off", "common" or "cells"."""
-    array = DriftingArray(device, seed)
+def hold(device: str, servo: str, bits: float, *, still: bool = False, seed: int = 1) -> Held:
+    """Draw `bits` bits while the cells drift, or not (`still`); `servo` is "off", "common" or "cells"."""
+    array = DriftingArray(device, seed, still=still)
     trims, slopes = array.tune()
     held = Servo(trims, slopes, array.used, common_only=servo == "common")
     correlations, spent = Correlations(), 0.0
     blocks, rows, kelvin = [], [], []
     count = round(bits / array.used.sum() / PULSES)
     for number in range(count):
-        kelvin.append(SWING * float(np.sin(2 * np.pi * number / count)))
+        kelvin.append(0.0 if still else SWING * float(np.sin(2 * np.pi * number / count)))
         block = array.block(trims, temperature=300.0 + kelvin[-1])
         began = time.perf_counter()
         seen = count_cells(block)
@@ -220,6 +226,7 @@ def hold(device: str, servo: str, bits: float, seed: int = 1) -> Held:
     return Held(
         device=device,
         servo=servo,
+        still=still,
         bits=int(usable.sum()),
         cells=int(array.used.sum()),
         board_seconds=count * array.seconds_per_block,
@@ -235,6 +242,7 @@ def hold(device: str, servo: str, bits: float, seed: int = 1) -> Held:
         seconds_in_servo=spent,
         blocks=tuple(float(block) for block in blocks),
         kelvin=tuple(kelvin),
+        lags=tuple(correlations.about_half().tolist()),
     )
 
 
@@ -252,3 +260,41 @@ def _largest(values: np.ndarray) -> float:
 def _mean(values: np.ndarray) -> float:
     """Standard errors by which the mean of all lags is off: more sensitive than any one lag to what they share."""
     return float(values.sum() / np.sqrt(len(values)))
+
+
+RUNS = [
+    ("B", "off", False),
+    ("B", "common", False),
+    ("B", "cells", False),
+    ("C", "off", False),
+    ("C", "cells", False),
+    ("C", "off", True),
+    ("C", "cells", True),
+]
+
+
+def main() -> None:
+    """Make every run and print what they amounted to."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    parser.add_argument("--bits", type=float, default=1e9, help="of each run (default 1e9)")
+    chosen = parser.parse_args()
+    print(
+        "set  drift  servo    worst block  worst row  cells rms   about ½  own mean  stream: largest (all lags), σ"
+    )
+    outcomes = []
+    for device, servo, still in RUNS:
+        held = hold(device, servo, chosen.bits, still=still)
+        outcomes.append(asdict(held))
+        print(
+            f"{device:4} {'none' if still else '±5 K':6} {servo:8} {held.worst_block:11.4f} {held.worst_rows:10.4f} "
+            f"{held.cells_rms:10.4f}  {held.worst_lag_about_half:5.1f} ({held.mean_about_half:.1f})  "
+            f"{held.worst_lag_about_means:5.1f} ({held.mean_about_means:.1f})  "
+            f"{held.worst_lag_of_stream:5.1f} ({held.mean_of_stream:.1f})"
+        )
+    if chosen.json:
+        chosen.json.write_text(json.dumps(outcomes, indent=1), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -142,15 +142,16 @@ class Servo:
 
     def _measure(self, counts: Counts, applied: np.ndarray) -> None:
         seen = self._used & (counts.trials > 0)
+        if not seen.any():
+            return
         off = np.where(seen, counts.hits / np.maximum(counts.trials, 1) - self._target, 0.0)
         # A few outcomes stray so far by chance, and say nothing of the cell.
         surely = np.abs(off) > np.maximum(_ASTRAY, 3 / np.sqrt(np.maximum(counts.trials, 1)))
+        if surely[seen].mean() > 0.5:
+            surely[:] = False  # what most cells do is not a fault of theirs
         self._astray = np.where(seen, np.where(surely, self._astray + 1, 0), self._astray)
         good = seen & ~surely
-        cells = int(good.sum())
-        if not cells:
-            return
-        trials, slopes = float(counts.trials[good].mean()), self._slopes
+        trials, slopes, cells = float(counts.trials[good].mean()), self._slopes, int(good.sum())
         own = self._start if self._common_only else self._own.estimate
         expected = slopes * (applied - own)
         mean_slope = slopes[good].mean()
