@@ -23,7 +23,8 @@ class ArrayBlock:
     for); `valid`: packed mask of the same order, 1 = valid (None: all are); `resistances`: float32, ohm,
     (pulses, cells), NaN where invalid (None where bits were asked for); `cells`: positions of one pulse;
     `time`: board clock at the first pulse, s; `stalled`: the board stalled just before this block; `last`: it
-    ends a finite acquisition. The arrays are read-only views of what arrived.
+    ends a finite acquisition; `generation`: changes of trims in this acquisition that took effect before this block
+    (0 from a board of protocol 1.0). The arrays are read-only views of what arrived.
     """
 
     sequence: int
@@ -40,6 +41,7 @@ class ArrayBlock:
     bits: np.ndarray | None
     valid: np.ndarray | None
     resistances: np.ndarray | None
+    generation: int = 0
 
 
 def parse_block(payload: bytes | memoryview, source: str) -> ArrayBlock:
@@ -50,7 +52,21 @@ def parse_block(payload: bytes | memoryview, source: str) -> ArrayBlock:
     if len(payload) < HEADER_BYTES:
         raise CorruptBlock(f"{source} sent a block of {len(payload)} bytes, too short for its header")
     fields = HEADER.unpack_from(payload)
-    magic, version, length, sequence, positions, cells, pulses, time, failed, flags, stalls, _, crc = fields
+    (
+        magic,
+        version,
+        length,
+        sequence,
+        positions,
+        cells,
+        pulses,
+        time,
+        failed,
+        flags,
+        stalls,
+        generation,
+        crc,
+    ) = fields
     if magic != MAGIC or version != 1 or length != HEADER_BYTES:
         raise CorruptBlock(
             f"{source} sent a block with the header {magic!r}, version {version}, {length} bytes; "
@@ -84,4 +100,5 @@ def parse_block(payload: bytes | memoryview, source: str) -> ArrayBlock:
         bits=None if flags & _RESISTANCES else values,
         valid=np.frombuffer(payload, np.uint8, mask, HEADER_BYTES + data) if mask else None,
         resistances=readings,
+        generation=generation,
     )

@@ -112,6 +112,7 @@ class ArrayBoard(Instrument):
         self._expected: int | None = None  # sequence number of the next block
         self._owed = False  # whether the block fetched last was damaged, so that nobody has it
         self._shape: tuple[int, int] | None = None
+        self._version: tuple[int, int] | None = None
         super().__init__(_open(adapter, name, kwargs), name, includeSCPI=False)
         # A serial line has no beginning: a program that ended before may have left half a block on it.
         self._out_of_step = isinstance(self.adapter, SerialAdapter)
@@ -180,7 +181,7 @@ class ArrayBoard(Instrument):
 
     protocol_version = Instrument.measurement(
         "SYST:PROT?",
-        """Get the version of the array board's dialect (str); this driver follows 1.""",
+        """Get the version of the array board's dialect (str); this driver follows 1.1.""",
         cast=str,
         maxsplit=0,
     )
@@ -293,12 +294,54 @@ class ArrayBoard(Instrument):
 
     @property
     def trims(self) -> np.ndarray:
-        """Control the volts added to each cell's write pulse: float32, (rows, columns) or one for all."""
+        """Control the volts added to each cell's write pulse: float32, (rows, columns) or one for all.
+
+        This and the other three trims may be set while an acquisition is running: they take effect with the block
+        that the board begins next, and `ArrayBlock.generation` counts the settings that have.
+        """
         return self._ask_cells("ARR:TRIM?")
 
     @trims.setter
     def trims(self, value: Any) -> None:
         self._write_cells("ARR:TRIM", value)
+
+    @property
+    def antiparallel_trims(self) -> np.ndarray:
+        """Control the volts added further where a cell last read AP: float32, (rows, columns) or one for all.
+
+        Like the trims of the width, not on a board of protocol 1.0.
+        """
+        return self._ask_cells(self._since_1_1("ARR:TRIM:ANT?"))
+
+    @antiparallel_trims.setter
+    def antiparallel_trims(self, value: Any) -> None:
+        self._write_cells(self._since_1_1("ARR:TRIM:ANT"), value)
+
+    @property
+    def width_trims(self) -> np.ndarray:
+        """Control the seconds added to each cell's write pulse: float32, (rows, columns) or one for all."""
+        return self._ask_cells(self._since_1_1("ARR:TRIM:WIDT?"))
+
+    @width_trims.setter
+    def width_trims(self, value: Any) -> None:
+        self._write_cells(self._since_1_1("ARR:TRIM:WIDT"), value)
+
+    @property
+    def antiparallel_width_trims(self) -> np.ndarray:
+        """Control the seconds added further where a cell last read AP: float32, (rows, columns) or one for all."""
+        return self._ask_cells(self._since_1_1("ARR:TRIM:WIDT:ANT?"))
+
+    @antiparallel_width_trims.setter
+    def antiparallel_width_trims(self, value: Any) -> None:
+        self._write_cells(self._since_1_1("ARR:TRIM:WIDT:ANT"), value)
+
+    @property
+    def has_all_trims(self) -> bool:
+        """Get whether the board has more than trims of the voltage, and takes them in an acquisition: protocol 1.1."""
+        if self._version is None:
+            match = re.match(r"(\d+)\.(\d+)", str(self.protocol_version).strip())
+            self._version = (int(match[1]), int(match[2])) if match else (1, 0)
+        return self._version >= (1, 1)
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -732,6 +775,15 @@ class ArrayBoard(Instrument):
         with self.lock:
             self.write_bytes(command.encode() + b" #%d" % len(length) + length + content + b"\n")
             self.check_errors()
+
+    def _since_1_1(self, command: str) -> str:
+        """Give the command back; raises BoardError where the board does not have it."""
+        if not self.has_all_trims:
+            raise BoardError(
+                f"{self._who()} follows protocol {self.protocol_version}, in which only the voltage can be trimmed, "
+                "for both directions alike and between acquisitions: update its firmware to protocol 1.1"
+            )
+        return command
 
     def _array_shape(self) -> tuple[int, int]:
         if self._shape is None:

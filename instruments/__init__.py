@@ -3,7 +3,7 @@
 from ._bench import Bench, Finding
 from ._bench_file import BenchFile, read_bench_file
 from ._errors import BenchError, Terminated
-from ._roles import BoardRole, Role, SignalPath
+from ._roles import BoardRole, Role, SignalPath, Trims
 from ._run import run, run_procedure
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Role",
     "SignalPath",
     "Terminated",
+    "Trims",
     "read_bench_file",
     "run",
     "run_procedure",

@@ -64,6 +64,25 @@ class Role(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Trims:
+    """What each cell's write pulse has more than the common one, by the state that it starts from.
+
+    Volts at the device and seconds, each (rows, columns) or one value for all.
+    """
+
+    voltage_p: np.ndarray | float = 0.0
+    width_p: np.ndarray | float = 0.0
+    voltage_ap: np.ndarray | float = 0.0
+    width_ap: np.ndarray | float = 0.0
+
+    @property
+    def only_voltage(self) -> bool:
+        """Whether a board of protocol 1.0 could do it: volts, for both states alike."""
+        differ = np.any(np.asarray(self.voltage_p) != np.asarray(self.voltage_ap))
+        return not (differ or np.any(self.width_p) or np.any(self.width_ap))
+
+
 class BoardRole:
     """One board that pulses, selects and reads; all its volts here are volts at the device.
 
@@ -89,6 +108,7 @@ class BoardRole:
         self.prepared = False
         self._source = source
         self._effective: dict[str, float] = {}
+        self._trims: dict[str, np.ndarray] = {}  # as the board has them, where they are not 0
 
     def box_limits(self) -> dict[str, float]:
         """Compute the limits at the board's output: the device's divided by the gain of the path."""
@@ -111,6 +131,7 @@ class BoardRole:
             )
         self._check_size()
         board.reset()
+        self._trims.clear()
         wanted = self.box_limits()
         # A limit cannot be set below a present setting, so these are brought under it first.
         board.width = min(board.width, wanted["width"])
@@ -170,7 +191,37 @@ class BoardRole:
         """Set the volts at the device that are added to each cell's write pulse of `voltage` volts."""
         peak = float(np.abs(voltage + np.asarray(trims)).max())
         self._check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
-        self.board.trims = np.asarray(trims) / self.path.gain
+        self.apply_trims(Trims(voltage_p=trims, voltage_ap=trims), voltage, 0.0)
+
+    def apply_trims(self, trims: Trims, voltage: float, width: float) -> int:
+        """Set all trims of a write pulse of `voltage` volts and `width` seconds, also while an acquisition is running.
+
+        Only what differs from what this role set before is sent; returns how many commands that took, by which the
+        `generation` of later blocks grows. Raises BenchError above a limit, BoardError where the board cannot do it.
+        """
+        board: Any = self.board
+        shape, gain = (self.array.rows, self.array.columns), self.path.gain
+        volts = [np.asarray(value, float) for value in (trims.voltage_p, trims.voltage_ap)]
+        seconds = [np.asarray(value, float) for value in (trims.width_p, trims.width_ap)]
+        peak = max(float(np.abs(voltage + each).max()) for each in volts)
+        self._check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
+        self._check("trimmed write pulse", "pulse_width", max(float((width + s).max()) for s in seconds), "s")
+        wanted = {
+            "trims": volts[0] / gain,
+            "antiparallel_trims": (volts[1] - volts[0]) / gain,
+            "width_trims": seconds[0],
+            "antiparallel_width_trims": seconds[1] - seconds[0],
+        }
+        changed = 0
+        for name, values in wanted.items():
+            values = np.broadcast_to(values.astype(np.float32), shape)
+            before = self._trims.get(name)
+            if np.array_equal(values, np.zeros(shape) if before is None else before):
+                continue
+            setattr(board, name, values)
+            self._trims[name] = values
+            changed += 1
+        return changed
 
     def trim_range(self, voltage: float) -> tuple[float, float]:
         """Give the volts by which a write pulse of `voltage` volts may be trimmed at the device."""

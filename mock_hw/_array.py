@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +43,30 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Trims:
+    """What is added to the write pulse of each cell; arrays (rows, columns) in seconds, volts, seconds.
+
+    `width` counts for every pulse; `voltage_from_ap` and `width_from_ap` are added where the cell was last read as
+    antiparallel. None: nothing.
+    """
+
+    width: NDArray[np.float64] | None = None
+    voltage_from_ap: NDArray[np.float64] | None = None
+    width_from_ap: NDArray[np.float64] | None = None
+
+    @property
+    def by_state(self) -> bool:
+        """Whether pulses from P and from AP differ."""
+        return self.voltage_from_ap is not None or self.width_from_ap is not None
+
+
+@dataclass(frozen=True)
 class Sequence:
     """Everything that decides what one pulse does; arrays have the shape (rows, columns) of the whole array.
 
     `voltage` in volts per cell (trims included), `thresholds` in ohms per cell, `mask` True = use; widths
-    and `settle` in seconds, `temperature` in kelvin, `field` in tesla.
+    and `settle` in seconds, `temperature` in kelvin, `field` in tesla. `trims` are what the write pulse of a cell
+    has beside `voltage` and `width`.
     """
 
     selection: Selection
@@ -63,6 +82,18 @@ class Sequence:
     temperature: float = 300.0
     field: float = 0.0
     period: float = 6e-9
+    trims: Trims = Trims()
+
+    def write_pulse(self, antiparallel: bool) -> tuple[Floats, Floats | float]:
+        """Volts and seconds of each cell's write pulse, (cells,), for a cell whose last reading was that."""
+        trims, voltage, width = self.trims, self.voltage, self.width
+        if trims.width is not None:
+            width = width + trims.width
+        if antiparallel and trims.voltage_from_ap is not None:
+            voltage = voltage + trims.voltage_from_ap
+        if antiparallel and trims.width_from_ap is not None:
+            width = width + trims.width_from_ap
+        return voltage.ravel(), width if isinstance(width, float) else width.ravel()
 
     @property
     def seconds_per_pulse(self) -> float:
@@ -273,23 +304,33 @@ class Run:
         self._readout = _Readout(self._array, seq, after_pulse=True)
         forget = self._forget
 
-        def flip(voltage: NDArray[np.float64], width: float) -> _draws.Law:
-            p, q = (
-                device.switching_probability(voltage, width, seq.temperature, seq.field, antiparallel)
-                for antiparallel in (False, True)
-            )
+        def flip(voltage: Floats, width: Floats | float, state: bool) -> Floats:
+            return device.switching_probability(voltage, width, seq.temperature, seq.field, state)
+
+        def law(p: Floats, q: Floats) -> _draws.Law:
             p, q = after(forget, (p, q))
             return _draws.Law.from_probabilities(*(self._array.selected(x, seq.selection) for x in (p, q)))
 
-        self._write = flip(seq.voltage.ravel(), seq.width)
-        if not seq.toggle:
-            self._reset = flip(np.full(device.cells, seq.reset_voltage), seq.reset_width)
         thresholds = self._array.selected(device.compared(seq.thresholds.ravel()), seq.selection)
         above = [
             ndtr((level - thresholds) / noise)
             for level, noise in zip(self._readout.levels, self._readout.noise, strict=True)
         ]
         self._read = _draws.Law.from_probabilities(above[0], above[1])
+        p, q = (flip(*seq.write_pulse(False), state) for state in (False, True))
+        if seq.trims.by_state:
+            # The board goes by the last reading, which may be wrong: chances to read AP, of all cells.
+            seen = [np.zeros(device.cells) for _ in above]
+            for whole, part in zip(seen, above, strict=True):
+                whole.reshape(self._array.rows, -1)[_rectangle(seq.selection)].flat = part
+            p, q = (
+                (1 - chance) * pulse + chance * flip(*seq.write_pulse(True), state)
+                for chance, pulse, state in zip(seen, (p, q), (False, True), strict=True)
+            )
+        self._write = law(p, q)
+        if not seq.toggle:
+            reset = np.full(device.cells, seq.reset_voltage)
+            self._reset = law(*(flip(reset, seq.reset_width, state) for state in (False, True)))
         self._look = _draws.Law.from_probabilities(np.zeros(self.cells), np.ones(self.cells))
 
     def _tell_device(self) -> None:
@@ -302,7 +343,11 @@ class Run:
         pulsed = np.zeros((self._array.rows, self._array.columns), bool)
         pulsed[_rectangle(seq.selection)] = True
         pulsed &= seq.mask
-        device.wear(pulses, np.where(pulsed, seq.voltage, 0.0).ravel())
+        # About every other pulse of a toggle starts from AP; after a reset hardly any does.
+        later = pulses // 2 if seq.toggle and seq.trims.by_state else 0
+        for state, share in ((False, pulses - later), (True, later)):
+            if share:
+                device.wear(share, np.where(pulsed.ravel(), seq.write_pulse(state)[0], 0.0))
         if not seq.toggle:
             # About every other outcome is antiparallel and needs a reset.
             device.wear(pulses // 2, np.where(pulsed, seq.reset_voltage, 0.0).ravel())
@@ -356,6 +401,12 @@ class Run:
         if self.can_be_invalid:
             readings[np.unpackbits(valid.view(np.uint8), count=count) == 0] = np.nan
         return readings, failed
+
+    def retrim(self, voltage: NDArray[np.float64], trims: Trims) -> None:
+        """Go on with other volts (trims included) and other trims, from the next pulse on."""
+        self._tell_device()
+        self._sequence = replace(self._sequence, voltage=voltage, trims=trims)
+        self._refresh()
 
     def end(self) -> None:
         """Give the state of the cells back to the array, and the time that has passed to the device."""

@@ -94,7 +94,7 @@ class FaultyDevice:
         return self.device.cells
 
     def switching_probability(
-        self, voltage: Floats, width: float, temperature: float, field: float, antiparallel: bool
+        self, voltage: Floats, width: Floats | float, temperature: float, field: float, antiparallel: bool
     ) -> Floats:
         """See `Device`; at the voltage that the drift has made of it."""
         if self._offset:

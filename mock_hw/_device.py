@@ -23,12 +23,12 @@ class Device(Protocol):
         ...
 
     def switching_probability(
-        self, voltage: Floats, width: float, temperature: float, field: float, antiparallel: bool
+        self, voltage: Floats, width: Floats | float, temperature: float, field: float, antiparallel: bool
     ) -> Floats:
         """Probability that one pulse flips each cell.
 
-        `voltage` in volts per cell, `width` in seconds, `temperature` in kelvin, `field` in tesla (out of
-        plane, on top of what the cells have anyway), `antiparallel` the state the pulse starts from.
+        `voltage` in volts per cell, `width` in seconds, per cell or one for all, `temperature` in kelvin, `field` in
+        tesla (out of plane, on top of what the cells have anyway), `antiparallel` the state the pulse starts from.
         """
         ...
 

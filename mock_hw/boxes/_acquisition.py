@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mock_hw._array import Run, Sequence, SimulatedArray, stream_words
+from mock_hw._array import Run, Sequence, SimulatedArray, Trims, stream_words
 from mock_hw.boxes._idle import IdleTime
 from mock_hw.boxes._pace import Pace
 
@@ -77,6 +77,8 @@ class Acquisition:
         self._finished = False
         self._stalls = 0
         self._stalled = 0.0
+        self._retrimmed: tuple[NDArray[np.float64], Trims] | None = None  # for the next block
+        self._generation = self._trim_changes = 0
         self._rested = 0.0  # of those seconds, what the array has been told
         self._stalled_since: float | None = None
         pace.begin()
@@ -106,6 +108,11 @@ class Acquisition:
     def blocks(self) -> int:
         """Blocks in the FIFO."""
         return len(self._fifo)
+
+    def retrim(self, voltage: NDArray[np.float64], trims: Trims) -> None:
+        """Make the next block that is begun with other volts (trims included) and other trims."""
+        self._retrimmed = voltage, trims
+        self._trim_changes += 1
 
     def abort(self) -> None:
         """End at once; complete blocks stay in the FIFO, the running one is discarded."""
@@ -153,8 +160,12 @@ class Acquisition:
                 stalled = self._wait_for_room()
                 if self._aborted:
                     return
+                retrimmed, self._retrimmed = self._retrimmed, None
+                self._generation = self._trim_changes
             if stalled:
                 self._let_forget(run)
+            if retrimmed is not None:
+                run.retrim(*retrimmed)
             block = self._make_block(run, valid, stalled)
             with self._changed:
                 if self._aborted or block is None:
@@ -242,7 +253,7 @@ class Acquisition:
         """Put the headers around the payload that lies in `buffer` up to `end`."""
         fields = (
             *(MAGIC, 1, HEADER.size, self._sequence_number, *counts, started),
-            *(failed, flags, self._stalls, 0),
+            *(failed, flags, self._stalls, self._generation),
         )
         whole = buffer.data.cast("B")
         HEADER.pack_into(whole, _HEADER_AT, *fields, 0)

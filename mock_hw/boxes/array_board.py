@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mock_hw._array import Clock, Selection, Sequence, SimulatedArray
+from mock_hw._array import Clock, Selection, Sequence, SimulatedArray, Trims
 from mock_hw._cell_faults import FaultyDevice
 from mock_hw._scpi import (
     Answer,
@@ -37,7 +37,9 @@ from mock_hw.boxes._idle import IdleTime
 from mock_hw.boxes._pace import AsFastAsPossible, Pace
 
 MODEL = "ARRAY-BOARD-SIM"
-FIRMWARE = "1.0"
+FIRMWARE = "1.1"
+PROTOCOL = "1.1"
+TRIMS = ("trim", "trim_ap", "width_trim", "width_trim_ap")
 LARGEST_BLOCK_BITS = 1 << 26
 LARGEST_BLOCK_READINGS = 1 << 21
 LARGEST_COUNT = 10**15
@@ -58,11 +60,14 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """What `*RST` resets; arrays have the shape (rows, columns)."""
+    """What `*RST` resets; arrays have the shape (rows, columns); `…_ap` is added where a cell last read AP."""
 
     selection: Selection
     mask: NDArray[np.bool_]
     trim: NDArray[np.float32]
+    trim_ap: NDArray[np.float32]
+    width_trim: NDArray[np.float32]
+    width_trim_ap: NDArray[np.float32]
     threshold: NDArray[np.float32]
     watchdog: float = 5.0
     voltage: float = 0.0
@@ -83,7 +88,7 @@ class Settings:
         return cls(
             selection=Selection(0, rows - 1, 0, columns - 1),
             mask=np.ones((rows, columns), bool),
-            trim=np.zeros((rows, columns), np.float32),
+            **{name: np.zeros((rows, columns), np.float32) for name in TRIMS},
             threshold=np.full((rows, columns), 100e3, np.float32),
             width=min(cls.width, limits.width),
             reset_width=min(cls.reset_width, limits.width),
@@ -284,20 +289,26 @@ class ArrayBoard:
         self._check(new, set(values))
         self.settings = new
         self._look.set()
+        if self.acquisition is not None and self.running and values.keys() & set(TRIMS):
+            sequence = self.sequence()
+            self.acquisition.retrim(sequence.voltage, sequence.trims)
 
     def _check(self, new: Settings, changed: set[str]) -> None:
         """−222 where a changed value is out of range, −221 where it conflicts with another setting."""
         if _largest_pulse(new) > self.limits.voltage or abs(new.reset_voltage) > self.limits.voltage:
             raise ScpiError(-222, f"the pulse voltage limit is {self.limits.voltage:g} V, trims included")
-        if max(new.width, new.reset_width) > self.limits.width:
-            raise ScpiError(-222, f"the pulse width limit is {self.limits.width:g} s")
+        shortest, longest = _widths(new)
+        if max(longest, new.reset_width) > self.limits.width:
+            raise ScpiError(-222, f"the pulse width limit is {self.limits.width:g} s, trims included")
+        if shortest < SHORTEST_WIDTH:
+            raise ScpiError(-222, f"a pulse is at least {SHORTEST_WIDTH:g} s wide, trims included")
         if abs(new.read_voltage) > self.limits.read:
             raise ScpiError(-222, f"the read voltage limit is {self.limits.read:g} V")
         for name in changed & _RANGES.keys():
             low, high = _RANGES[name]
             if not low <= getattr(new, name) <= high:
                 raise ScpiError(-222, f"from {low:g} to {high:g}")
-        if new.period < max(new.width, new.reset_width):
+        if new.period < max(longest, new.reset_width):
             number = -222 if "period" in changed else -221
             raise ScpiError(number, "the period is shorter than a pulse")
         largest = LARGEST_BLOCK_READINGS if new.resistances else LARGEST_BLOCK_BITS
@@ -316,7 +327,7 @@ class ArrayBoard:
         new, now = replace(self.limits, **{name: value}), self.settings
         in_use = {
             "voltage": max(_largest_pulse(now), abs(now.reset_voltage)),
-            "width": max(now.width, now.reset_width),
+            "width": max(_widths(now)[1], now.reset_width),
             "read": abs(now.read_voltage),
         }
         if in_use[name] > value:
@@ -360,6 +371,9 @@ class ArrayBoard:
             toggle=now.toggle,
             voltage=now.voltage + now.trim.astype(np.float64),
             width=now.width,
+            trims=Trims(
+                _unless_zero(now.width_trim), _unless_zero(now.trim_ap), _unless_zero(now.width_trim_ap)
+            ),
             reset_voltage=now.reset_voltage,
             reset_width=now.reset_width,
             thresholds=now.threshold.astype(np.float64),
@@ -415,7 +429,19 @@ def _beyond(why: str) -> ScpiError:
 
 
 def _largest_pulse(settings: Settings) -> float:
-    return float(np.abs(settings.voltage + settings.trim.astype(np.float64)).max())
+    volts = settings.voltage + settings.trim.astype(np.float64)
+    return float(np.maximum(np.abs(volts), np.abs(volts + settings.trim_ap)).max())
+
+
+def _widths(settings: Settings) -> tuple[float, float]:
+    """The shortest and the longest write pulse."""
+    seconds = settings.width + settings.width_trim.astype(np.float64)
+    both = seconds, seconds + settings.width_trim_ap
+    return float(np.minimum(*both).min()), float(np.maximum(*both).max())
+
+
+def _unless_zero(trim: NDArray[np.float32]) -> NDArray[np.float64] | None:
+    return trim.astype(np.float64) if trim.any() else None
 
 
 _RANGES = {
@@ -535,7 +561,7 @@ def _limit(header: str, name: str) -> Command:
     )
 
 
-def _cell_floats(header: str, name: str) -> Command:
+def _cell_floats(header: str, name: str, idle: bool = False) -> Command:
     def write(s: Session, data: bytes) -> None:
         values = _whole_array(s, data, "<f4")
         if not np.isfinite(values).all():
@@ -545,7 +571,7 @@ def _cell_floats(header: str, name: str) -> Command:
     def read(s: Session) -> memoryview:
         return definite_block(getattr(s.board.settings, name).astype("<f4").tobytes())
 
-    return Command(header, read, write, (block,), idle=True, block_answer=True)
+    return Command(header, read, write, (block,), idle=idle, block_answer=True)
 
 
 def _whole_array(s: Session, data: bytes, dtype: str) -> NDArray[Any]:
@@ -686,7 +712,7 @@ TABLE = Table(
         Command("SYSTem:ERRor[:NEXT]", lambda s: s.status.pop()),
         Command("SYSTem:ERRor:COUNt", lambda s: str(s.status.errors)),
         Command("SYSTem:VERSion", lambda s: "1999.0"),
-        Command("SYSTem:PROTocol", lambda s: "1.0"),
+        Command("SYSTem:PROTocol", lambda s: PROTOCOL),
         Command("SYSTem:ORIGin", lambda s: "SIM"),
         Command("SYSTem:TIME", lambda s: repr(s.board.clock.now())),
         Command("SYSTem:TEMPerature", _temperature),
@@ -709,7 +735,10 @@ TABLE = Table(
             block_answer=True,
         ),
         _cell_floats("ARRay:TRIM", "trim"),
-        _cell_floats("ARRay:THReshold", "threshold"),
+        _cell_floats("ARRay:TRIM:ANTiparallel", "trim_ap"),
+        _cell_floats("ARRay:TRIM:WIDTh", "width_trim"),
+        _cell_floats("ARRay:TRIM:WIDTh:ANTiparallel", "width_trim_ap"),
+        _cell_floats("ARRay:THReshold", "threshold", idle=True),
         Command("ARRay:RESistance", _resistances, idle_query=True, block_answer=True),
         _setting("PULSe:VOLTage", "voltage", number),
         _setting("PULSe:WIDTh", "width", number),

@@ -73,7 +73,7 @@ class MacrospinDevice:
         return self.drift.temperature
 
     def switching_probability(
-        self, voltage: Floats, width: float, temperature: float, field: float, antiparallel: bool
+        self, voltage: Floats, width: Floats | float, temperature: float, field: float, antiparallel: bool
     ) -> Floats:
         """Probability that one pulse flips each cell (see `mock_hw.Device`); raises DeviceError off the table."""
         table, s = self.table, self.in_plane.astype(np.float64)

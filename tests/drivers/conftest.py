@@ -8,7 +8,13 @@ import pytest
 
 
 def build_payload(
-    bits: np.ndarray, *, sequence: int = 0, valid: np.ndarray | None = None, flags: int = 0, failed: int = 0
+    bits: np.ndarray,
+    *,
+    sequence: int = 0,
+    valid: np.ndarray | None = None,
+    flags: int = 0,
+    failed: int = 0,
+    generation: int = 0,
 ) -> bytes:
     """Build the payload of a block of bits, 0/1 of shape (pulses, cells)."""
     pulses, cells = bits.shape
@@ -17,7 +23,7 @@ def build_payload(
         data += np.packbits(valid.ravel()).tobytes()
         flags |= 1
     head = b"MTJB" + struct.pack(
-        "<HHQQIIdQIII", 1, 64, sequence, pulses * cells, cells, pulses, 1.5, failed, flags, 0, 0
+        "<HHQQIIdQIII", 1, 64, sequence, pulses * cells, cells, pulses, 1.5, failed, flags, 0, generation
     )
     return head + struct.pack("<I", zlib.crc32(head + data)) + data
 

@@ -119,6 +119,10 @@ def test_cells_travel_as_blocks(block):
         (b"ARR:THR " + block(thresholds.tobytes()), None), OK, ("ARR:THR?", block(thresholds.tobytes())),
         ("ARR:SEL?", "0,0,0,1"), ("ARR:RES?", block(thresholds[0].tobytes())),
         ("ARR:TRIM?", block(b"1234")),
+        ("SYST:PROT?", "1.1"),
+        (b"ARR:TRIM:ANT " + block(trims.tobytes()), None), OK, ("ARR:TRIM:ANT?", block(trims.tobytes())),
+        (b"ARR:TRIM:WIDT " + block(trims.tobytes()), None), OK, ("ARR:TRIM:WIDT?", block(trims.tobytes())),
+        (b"ARR:TRIM:WIDT:ANT " + block(trims.tobytes()), None), OK, ("ARR:TRIM:WIDT:ANT?", block(trims.tobytes())),
     ]  # fmt: skip
     with expected_protocol(ArrayBoard, lines) as board:
         board.trims = trims
@@ -132,13 +136,27 @@ def test_cells_travel_as_blocks(block):
             _ = board.trims
         with pytest.raises(ValueError, match="finite"):
             board.trims = np.nan
+        for name in ("antiparallel_trims", "width_trims", "antiparallel_width_trims"):
+            setattr(board, name, trims)
+            np.testing.assert_array_equal(getattr(board, name), trims)
+        assert board.has_all_trims
+
+
+def test_a_board_of_protocol_1_0_says_which_trims_it_lacks():
+    with expected_protocol(
+        ArrayBoard, [("SYST:PROT?", "1.0"), ("SYST:PROT?", "1.0")] + 2 * [("SYST:PROT?", "1.0")]
+    ) as board:
+        assert not board.has_all_trims
+        for name in ("antiparallel_trims", "width_trims", "antiparallel_width_trims"):
+            with pytest.raises(BoardError, match=r"protocol 1\.0, in which only the voltage can be trimmed"):
+                setattr(board, name, 0)
 
 
 def test_a_block_is_read_whole(block, payload):
     bits = np.random.default_rng(1).integers(0, 2, (3, 10), np.uint8)
     valid = np.ones_like(bits)
     valid[1, 4] = 0
-    content = payload(bits & valid, valid=valid, flags=4 | 8 | 32, failed=1)
+    content = payload(bits & valid, valid=valid, flags=4 | 8 | 32, failed=1, generation=7)
     with expected_protocol(ArrayBoard, [("FETC?", block(content)), ("FETC?", EMPTY)]) as board:
         got = board.fetch()
         assert board.fetch() is None
@@ -156,6 +174,7 @@ def test_a_block_is_read_whole(block, payload):
     np.testing.assert_array_equal(np.unpackbits(got.bits, count=30).reshape(3, 10), bits & valid)
     np.testing.assert_array_equal(np.unpackbits(got.valid, count=30).reshape(3, 10), valid)
     assert not got.bits.flags.writeable
+    assert got.generation == 7
 
 
 def test_a_block_of_resistances(block):

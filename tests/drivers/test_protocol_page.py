@@ -20,6 +20,7 @@ _SENDING = {
     "_ask_cells": 1,
     "_write_block": 1,
     "_write_cells": 1,
+    "_since_1_1": 1,
     "_fetch": 1,
 }
 _DECLARING = {"control": 2, "measurement": 1, "setting": 1}

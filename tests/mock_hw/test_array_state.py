@@ -8,7 +8,7 @@ from scipy.special import ndtr
 from scipy.stats import norm
 
 from mock_hw import MacrospinDevice, Selection, Sequence, SimulatedArray
-from mock_hw._array import Run, stream_words
+from mock_hw._array import Run, Trims, stream_words
 
 FAMILY_WISE = 1e-6
 
@@ -180,16 +180,32 @@ def above(device: MacrospinDevice, seq: Sequence) -> list[np.ndarray]:
 
 
 def _laws(device: MacrospinDevice, seq: Sequence) -> tuple[np.ndarray, np.ndarray]:
-    v = seq.voltage.ravel()
-    p, q = (device.switching_probability(v, seq.width, 300.0, 0.0, s) for s in (False, True))
-    return p, q
+    v, w, trims = seq.voltage.ravel(), np.full(device.cells, seq.width), seq.trims
+    w += 0.0 if trims.width is None else trims.width.ravel()
+    p = device.switching_probability(v, w, 300.0, 0.0, False)
+    v = v + (0.0 if trims.voltage_from_ap is None else trims.voltage_from_ap.ravel())
+    w = w + (0.0 if trims.width_from_ap is None else trims.width_from_ap.ravel())
+    return p, device.switching_probability(v, w, 300.0, 0.0, True)
 
 
-def test_toggle_flips_every_cell_with_its_own_probabilities():
-    """Family-wise false-alarm rate 1e-6 over 3 × 4,096 tests."""
+def _trims() -> Trims:
+    """Trims of every kind, of every cell its own."""
+    rng = np.random.default_rng(8)
+    width, volts, more = (rng.uniform(-1, 1, (64, 64)) for _ in range(3))
+    return Trims(3e-11 * width, 0.1 * volts, 2e-11 * more)
+
+
+@pytest.mark.parametrize("trims", [Trims(), _trims(), "on the way"])
+def test_toggle_flips_every_cell_with_its_own_probabilities(trims):
+    """Family-wise false-alarm rate 1e-6 over 3 × 4,096 tests; trims on the way hold from the next pulse on."""
     device = MacrospinDevice.of("C", 4096, 2)
-    seq = sequence(64, 64)
-    bits, _, _ = draw(SimulatedArray(device, 64, 64, 31).begin(seq), 4096)
+    seq = sequence(64, 64, trims=Trims() if trims == "on the way" else trims)
+    run = SimulatedArray(device, 64, 64, 31).begin(seq)
+    if trims == "on the way":
+        draw(run, 100)
+        seq = replace(seq, voltage=seq.voltage - 0.05, trims=_trims())
+        run.retrim(seq.voltage, seq.trims)
+    bits, _, _ = draw(run, 4096)
     p, q = _laws(device, seq)
     before, after = bits[:-1].astype(bool), bits[1:].astype(bool)
     limit = _limit(3 * 4096)

@@ -51,10 +51,13 @@ SETTINGS = {
 BLOCKS = {
     "ARRay:MASK": np.packbits(np.arange(CELLS) % 3 == 0).tobytes(),
     "ARRay:TRIM": np.linspace(-0.1, 0.1, CELLS).astype("<f4").tobytes(),
+    "ARRay:TRIM:ANTiparallel": np.linspace(0.05, -0.05, CELLS).astype("<f4").tobytes(),
+    "ARRay:TRIM:WIDTh": np.linspace(-1e-11, 2e-11, CELLS).astype("<f4").tobytes(),
+    "ARRay:TRIM:WIDTh:ANTiparallel": np.linspace(1e-11, -2e-11, CELLS).astype("<f4").tobytes(),
     "ARRay:THReshold": np.linspace(1e5, 1.3e5, CELLS).astype("<f4").tobytes(),
 }
 QUERIES = {
-    "*IDN?": r"MEMTJ,ARRAY-BOARD-SIM,0001,1\.0",
+    "*IDN?": r"MEMTJ,ARRAY-BOARD-SIM,0001,1\.1",
     "*OPC?": "1",
     "*ESR?": "0",
     "*ESE?": "0",
@@ -64,7 +67,7 @@ QUERIES = {
     "SYSTem:ERRor[:NEXT]?": '0,"No error"',
     "SYSTem:ERRor:COUNt?": "0",
     "SYSTem:VERSion?": r"1999\.0",
-    "SYSTem:PROTocol?": r"1\.0",
+    "SYSTem:PROTocol?": r"1\.1",
     "SYSTem:ORIGin?": "SIM",
     "SYSTem:TIME?": r"\d+\.\d+",
     "SYSTem:TEMPerature?": r"(29[89]|30[01])\.\d+",
@@ -95,6 +98,9 @@ QUERIES = {
 ACTIONS = {"*RST", "*CLS", "*OPC", "*WAI", "INITiate[:IMMediate]", "ABORt"}
 BLOCK_QUERIES = {
     "ARRay:MASK?",
+    "ARRay:TRIM:ANTiparallel?",
+    "ARRay:TRIM:WIDTh?",
+    "ARRay:TRIM:WIDTh:ANTiparallel?",
     "ARRay:TRIM?",
     "ARRay:THReshold?",
     "ARRay:RESistance?",
@@ -364,6 +370,33 @@ def test_trims_count_towards_the_voltage_limit(client):
     client.send_block("ARR:TRIM", trim.tobytes())
     assert client.error() == -222
     assert client.ask("PULS:VOLT?") == "1.7"
+
+
+@pytest.mark.parametrize(
+    ("header", "more", "less", "setting"),
+    [
+        ("ARR:TRIM:ANT", 0.35, -3.75, "PULS:VOLT 1.76"),
+        ("ARR:TRIM:WIDT", 9.8e-9, -0.3e-9, "PULS:WIDT 0.5e-9"),
+        ("ARR:TRIM:WIDT:ANT", 9.8e-9, -0.3e-9, "PULS:WIDT 0.5e-9"),
+    ],
+)
+def test_all_trims_count_towards_the_limits(client, header, more, less, setting):
+    trim = np.zeros(CELLS, "<f4")
+    client.send("PULS:VOLT 1.7")
+    for wrong in (more, less):
+        trim[77] = wrong
+        client.send_block(header, trim.tobytes())
+        assert client.error() == -222
+    assert not np.frombuffer(client.block(header + "?"), "<f4").any()
+    trim[77] = 0.98 * more if "WIDT" in header else 0.27
+    client.send_block(header, trim.tobytes())
+    assert client.error() == (-221 if "WIDT" in header else 0)  # a period of 6 ns is shorter
+    client.send("PULS:PER 12e-9")
+    client.send_block(header, trim.tobytes())
+    assert client.error() == 0
+    assert client.errors(setting) == [-222]
+    assert client.errors("PULS:PER 6e-9") == ([-222] if "WIDT" in header else [])
+    assert client.errors("LIM:VOLT 1.9;WIDT 9e-9") == [-221]
 
 
 # --- ownership and watchdog -----------------------------------------------------------------------------------------
