@@ -10,6 +10,9 @@ well each predicts the next counts decides which of them is listened to. So wher
 wins, whose trims stand almost still, and the servo acts no faster than the drift in the bits demands. How little of
 that can be seen in the bits afterwards: docs/parts/hold.md.
 
+A trim is changed only where it is further from what is needed than a third of what that is uncertain by; the cells' own
+are looked at seldom, since each of their changes goes to the board and into the file.
+
 What is measured is the trim that was needed, not the error that is left: so it does not matter how many blocks lie
 in a board's FIFO between an action and its effect, as long as it is known with which trims each block was made.
 """
@@ -25,6 +28,8 @@ _COMMON_TIMES = 2.0 ** np.arange(32, 19, -2)
 _RELUCTANCE = 2.0  # nats by which a filter must predict better than the next slower one
 _MEMORY = 256  # updates over which predictions are compared
 _FEWEST = 256  # outcomes of a cell between two updates, on average
+_LOOK = 1024, 8192  # outcomes of a cell between two looks at its own trim: at first, and at most
+_DEADBAND = 0.35  # of the standard deviation of what is needed
 _COMMON_PRIOR = 2.0**22  # bits: how well the mean of the cells is known at first
 _FLATTEST = 0.25  # of the median slope: a smaller one is taken for a badly measured one
 _ASTRAY, _PATIENCE = 0.25, 3  # a cell that is so far from its target so many times in a row is no longer held
@@ -63,6 +68,11 @@ class _Bank:
         """What the filters together say, (width,), volts."""
         return self.weights @ self._states
 
+    @property
+    def uncertainty(self) -> float:
+        """Standard deviation of what the estimate leaves of P."""
+        return float(np.sqrt(self.weights @ self._variances))
+
     def update(self, needed: np.ndarray, slope: np.ndarray, trials: float, good: np.ndarray) -> None:
         """Take a measurement: `needed` volts, (width,), of `trials` outcomes each; not where it is not `good`."""
         self._variances += self._walk * trials
@@ -99,24 +109,31 @@ class Servo:
         self._used, self._common_only = used, common_only
         rising = np.nanmedian(slopes[used]) if used.any() else 1.0
         self._slopes = np.where(used, np.maximum(np.nan_to_num(slopes / rising), _FLATTEST), 1.0) * rising
-        self._own = _Bank(_CELL_TIMES, trims.astype(np.float64), prior)
-        self._common = _Bank(_COMMON_TIMES, np.zeros(1), _COMMON_PRIOR)
         self._start = trims.astype(np.float64)
+        self._own = _Bank(_CELL_TIMES, self._start, prior)
+        self._common = _Bank(_COMMON_TIMES, np.zeros(1), _COMMON_PRIOR)
+        self._mean_slope = float(self._slopes[used].mean()) if used.any() else rising
+        self._set_own, self._shift = self._start, 0.0
+        self._unlooked, self._look = 0.0, float(_LOOK[0])
         self._astray = np.zeros(len(trims), np.int64)
         self._waiting: Counts | None = None
         self._applied = self._start
 
     @property
     def trims(self) -> np.ndarray:
-        """The trims that are needed now, within their range; float64 (cells,), volts."""
-        own = self._start if self._common_only else self._own.estimate
-        wanted = np.clip(own + self._common.estimate, self._lowest, self._highest)
+        """The trims to set now, within their range; float64 (cells,), volts."""
+        wanted = np.clip(self._set_own + self._shift, self._lowest, self._highest)
         return np.where(self._used, wanted, self._start)
 
     @property
     def shift(self) -> float:
         """How far all cells have been moved together, volts."""
-        return float(self._common.estimate[0])
+        return self._shift
+
+    def expected(self, trims: np.ndarray) -> np.ndarray:
+        """P that the servo expects of each cell with these trims, (cells,)."""
+        needed = self._own.estimate + self._common.estimate
+        return np.clip(self._target + self._slopes * (trims - needed), 0.0, 1.0)
 
     @property
     def held(self) -> np.ndarray:
@@ -138,7 +155,23 @@ class Servo:
             return False
         self._waiting = None
         self._measure(counts, applied)
-        return True
+        return self._decide()
+
+    def _decide(self) -> bool:
+        """Choose new trims where those set are too far from what is needed; says whether there are any."""
+        changed = False
+        common = float(self._common.estimate[0])
+        if abs(common - self._shift) * abs(self._mean_slope) > _DEADBAND * self._common.uncertainty:
+            self._shift, changed = common, True
+        if not self._common_only and self._unlooked >= self._look:
+            # What is needed is found out fast at first, and ever more slowly.
+            self._unlooked, self._look = 0.0, min(1.25 * self._look, _LOOK[1])
+            needed = self._own.estimate
+            far = np.abs((needed - self._set_own) * self._slopes) > _DEADBAND * self._own.uncertainty
+            far &= self.held
+            if far.any():
+                self._set_own, changed = np.where(far, needed, self._set_own), True
+        return changed
 
     def _measure(self, counts: Counts, applied: np.ndarray) -> None:
         seen = self._used & (counts.trials > 0)
@@ -152,8 +185,8 @@ class Servo:
         self._astray = np.where(seen, np.where(surely, self._astray + 1, 0), self._astray)
         good = seen & ~surely
         trials, slopes, cells = float(counts.trials[good].mean()), self._slopes, int(good.sum())
-        own = self._start if self._common_only else self._own.estimate
-        expected = slopes * (applied - own)
+        self._unlooked += trials
+        expected = slopes * (applied - self._own.estimate)
         mean_slope = slopes[good].mean()
         common = np.array([(expected - off)[good].mean() / mean_slope])
         self._common.update(common, np.array([mean_slope]), trials * cells, np.ones(1, bool))

@@ -49,9 +49,19 @@ def test_cells_that_do_not_drift_come_to_rest_at_one_half():
     left = (coins.p(before) - 0.5).std()
     assert 0.5 / np.sqrt(PRIOR + blocks * PULSES) / 1.3 < left < 1.3 * 0.5 / np.sqrt(PRIOR + blocks * PULSES)
     assert servo.held.all()
-    # And they stand still: a step is far smaller than what a block of a cell leaves to chance, 0.016.
-    servo.update(coins.pulse(before), before)
-    assert (coins.slopes * np.abs(servo.trims - before)).max() < 5e-4
+    assert left < (coins.p(coins.tuned) - 0.5).std() / 4
+
+
+def test_trims_are_left_where_they_are_as_long_as_they_are_good_enough():
+    coins = Coins(9)
+    servo, before, changes = coins.servo(), coins.tuned, []
+    for _ in range(200):
+        servo.update(coins.pulse(before), before)
+        changes.append(np.mean(servo.trims != before))
+        before = servo.trims
+    # Of the blocks, most change nothing; of the cells, later a third at most are changed at a time.
+    assert np.count_nonzero(changes) < 60
+    assert 0 < np.mean([part for part in changes[100:] if 0 < part < 1]) < 0.35
 
 
 @pytest.mark.parametrize("delay", [0, 12])
@@ -136,9 +146,9 @@ def test_all_cells_are_moved_together_where_that_is_asked_for():
 def test_small_blocks_are_added_up():
     coins = Coins(7)
     servo = coins.servo()
-    acted = [servo.update(coins.pulse(coins.tuned, 10), coins.tuned) for _ in range(60)]
-    assert acted.index(True) == 25  # 256 outcomes
-    assert sum(acted) == 2
+    coins.needed += 0.05
+    acted = [servo.update(coins.pulse(coins.tuned, 10), coins.tuned) for _ in range(40)]
+    assert np.flatnonzero(acted).tolist() == [25]  # 256 outcomes
 
 
 def test_nothing_usable_is_nothing_learnt():
