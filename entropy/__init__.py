@@ -5,7 +5,7 @@ Each usable bit of a store is free, leased, consumed, burned or withheld, and is
 
 from ._errors import DamagedLedger, NotEnoughBits, SharedCells, StoreError
 from ._export import EXPORT_FORMS, export_bits, move_blocks
-from ._format import BLOCK_DTYPE, CELL_DTYPE
+from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
 from ._lease import BitReader, Lease, Portion
 from ._ledger import Accounts, OpenLease
 from ._opening import adopt
@@ -21,9 +21,14 @@ from .conditioning import Conditioning, NoConditioning, Xor, conditioning_from_n
 from .statistics import CellStatistics, PairSums, cell_statistics
 
 __all__ = [
+    "ACTION_DTYPE",
     "BLOCK_DTYPE",
     "CELL_DTYPE",
     "EXPORT_FORMS",
+    "FROM_AP",
+    "FROM_BOTH",
+    "FROM_P",
+    "TUNING_DTYPE",
     "Accounts",
     "BadBlock",
     "BitReader",

@@ -174,6 +174,11 @@ def move_blocks(
     info = next(item for item in store.buffers() if item.uuid == buffer)
     lease = store.lease_blocks(buffer, first, last, purpose=f"moved to {into.path}")
     cells, rows = store.cells(buffer), store.rows(buffer)
+    tuning, conditions = store.tuning(buffer) or (None, None)
+    changed = store.actions(buffer)
+    changed["block"] = np.maximum(
+        changed["block"], first
+    )  # what was changed before counts from the first one on
     origin = {"store": store.uuid, "buffer": buffer, "blocks": [first, last]}
     with (
         _burned(lease),
@@ -185,10 +190,14 @@ def move_blocks(
             simulated=info.simulated,
             device=store.device(buffer),
             expected_bits=lease.bits,
+            tuning=tuning,
+            conditions=conditions,
+            actions=len(changed) > 0,
         ) as recording,
     ):
         for index in range(first, last + 1):
-            _move_block(store, buffer, index, rows[index], lease, recording)
+            actions = changed[changed["block"] == index]
+            _move_block(store, buffer, index, rows[index], lease, recording, actions)
             if progress is not None:
                 progress(lease.bits - lease.remaining, lease.bits)
     return recording.uuid
@@ -208,8 +217,10 @@ _KEPT = (
 _KEPT += ("temperature", "failed_resets", "stalled")
 
 
-def _move_block(store: Store, buffer: str, index: int, row: np.void, lease: Lease, recording: Any) -> None:
+def _move_block(
+    store: Store, buffer: str, index: int, row: np.void, lease: Lease, recording: Any, actions: np.ndarray
+) -> None:
     bits = int(row["bits"])
     data = lease.read(bits) if bits else np.empty(0, np.uint8)
     _, valid = store.read_block(buffer, index)
-    recording.append(data, bits, valid=valid, **{name: row[name].item() for name in _KEPT})
+    recording.append(data, bits, valid=valid, actions=actions, **{name: row[name].item() for name in _KEPT})

@@ -22,7 +22,11 @@ from ._metadata import refuse_odd_metadata
 from ._view import FileView
 
 FORMAT = "memtj-buffer"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_READ_VERSIONS = (1, 2)
+_SINCE_2 = frozenset(
+    {"tuning", "actions"}
+)  # datasets and attributes that a file of version 1 has by chance only
 BIT_ORDER = "most significant bit first; time, then row, then column"
 
 BLOCK_DTYPE = np.dtype(
@@ -62,7 +66,44 @@ CELL_DTYPE = np.dtype(
         ("quarantined", "u1"),
     ]
 )
+TUNING_DTYPE = np.dtype(
+    [
+        # what is added to the write pulse, from P and from AP: V at the device, s
+        ("voltage_p", "<f8"),
+        ("width_p", "<f8"),
+        ("voltage_ap", "<f8"),
+        ("width_ap", "<f8"),
+        # of the fraction that the direction is tuned to, and the ends of its stated 95 % interval
+        ("p_from_p", "<f8"),
+        ("p_from_p_low", "<f8"),
+        ("p_from_p_high", "<f8"),
+        ("p_from_ap", "<f8"),
+        ("p_from_ap_low", "<f8"),
+        ("p_from_ap_high", "<f8"),
+        # d logit(P) at the trim, by the volts and by the seconds that are added to the pulse: 1/V, 1/s
+        ("per_volt_p", "<f8"),
+        ("per_second_p", "<f8"),
+        ("per_volt_ap", "<f8"),
+        ("per_second_ap", "<f8"),
+        ("pulses", "<u8"),  # that the cell was given
+        ("reason", "S48"),  # why it was quarantined, "" where it was not
+    ]
+)
+ACTION_DTYPE = np.dtype(
+    [
+        ("block", "<u8"),  # the first one of this buffer that was made with it
+        ("cell", "<i4"),  # -1: every cell
+        ("state", "<u4"),  # that the pulses start from: FROM_P, FROM_AP or FROM_BOTH
+        ("voltage", "<f8"),  # V at the device, what was added to the trim
+        ("width", "<f8"),  # s, what was added to the trim
+        ("p_estimate", "<f8"),  # that it was done for; NaN where it is not known
+        ("generation", "<u4"),  # the board's settings generation from which on it holds
+        ("row_crc", "<u4"),  # CRC-32 of all bytes of this row before this field
+    ]
+)
+FROM_P, FROM_AP, FROM_BOTH = 1, 2, 3
 ROW_BYTES_CHECKED = BLOCK_DTYPE.itemsize - 4
+_ACTION_BYTES_CHECKED = ACTION_DTYPE.itemsize - 4
 
 # 256 KiB chunks without fill values: 1 MiB blocks go to disk at the speed of the plain file, and a 64 KiB
 # block does not rewrite megabytes.
@@ -74,12 +115,13 @@ _KINDS = {
     name: h5py.h5t.py_create(np.dtype(kind), logical=True)
     for name, kind in {
         "blocks": BLOCK_DTYPE, "bits": "u1", "valid": "u1", "cells": CELL_DTYPE, "resistances": "<u2",
+        "tuning": TUNING_DTYPE, "actions": ACTION_DTYPE,
     }.items()
 }  # fmt: skip
-_OPTIONAL = frozenset({"resistances"})
-_WHOLE = frozenset({"cells"})  # not chunked; all others are
+_OPTIONAL = frozenset({"resistances", "tuning", "actions"})
+_WHOLE = frozenset({"cells", "tuning"})  # not chunked; all others are
 _READ_IN_BLOCKS = frozenset(
-    {"blocks", "bits", "valid"}
+    {"blocks", "bits", "valid", "actions"}
 )  # so that part of a file that was cut short can be read
 _ADDRESS = 8  # bytes that the index of a dataset needs for each chunk
 _TEXTS = (
@@ -93,7 +135,7 @@ _TEXTS = (
     "device",
     "software",
 )
-_OPTIONAL_TEXTS = ("salvaged",)
+_OPTIONAL_TEXTS = ("salvaged", "tuning")
 _NUMBERS = ("segment", "complete", "simulated", "cells_per_pulse")
 OVER_SCALE = 65535
 
@@ -115,12 +157,26 @@ def row_crc(row: np.ndarray) -> int:
     return zlib.crc32(row.tobytes()[:ROW_BYTES_CHECKED])
 
 
+def action_crcs(rows: np.ndarray) -> np.ndarray:
+    """Compute the checks of rows of ACTION_DTYPE; uint32."""
+    raw, size = rows.tobytes(), ACTION_DTYPE.itemsize
+    found = [zlib.crc32(raw[at : at + _ACTION_BYTES_CHECKED]) for at in range(0, len(raw), size)]
+    return np.asarray(found, np.uint32)
+
+
 def create_buffer(
-    path: Path, attributes: Mapping[str, Any], cells: np.ndarray, resistances: int
+    path: Path,
+    attributes: Mapping[str, Any],
+    cells: np.ndarray,
+    resistances: int,
+    tuning: np.ndarray | None = None,
+    *,
+    actions: bool = False,
 ) -> h5py.File:
     """Make a buffer file with everything in it that must exist before followers may come, SWMR mode on.
 
-    `resistances` is how many raw readings to make room for; 0 makes no `/resistances`.
+    `resistances` is how many raw readings to make room for; 0 makes no `/resistances`. `tuning`: TUNING_DTYPE,
+    one for each cell, None makes no `/tuning`; `actions` says whether there is to be an `/actions`.
     """
     file = h5py.File(path, "x", libver="latest")
     try:
@@ -130,6 +186,10 @@ def create_buffer(
         _extendible(file, "valid", np.dtype("u1"), _CHUNK_VALID)
         _extendible(file, "blocks", BLOCK_DTYPE, _CHUNK_ROWS)
         file.create_dataset("cells", data=np.ascontiguousarray(cells, CELL_DTYPE))
+        if tuning is not None:
+            file.create_dataset("tuning", data=np.ascontiguousarray(tuning, TUNING_DTYPE))
+        if actions:
+            _extendible(file, "actions", ACTION_DTYPE, _CHUNK_ROWS)
         if resistances:
             sample = _extendible(file, "resistances", np.dtype("<u2"), min(resistances, 1 << 15))
             sample.attrs["scale"] = _resistance_scale(cells)
@@ -166,10 +226,14 @@ def snapshot(name: str, value: Any) -> np.bytes_:
 
 @dataclass(frozen=True)
 class Attributes:
-    """The attributes of a buffer that this program knows, checked: `texts` and `numbers` by their names."""
+    """The attributes of a buffer that this program knows, checked: `texts` and `numbers` by their names.
+
+    `datasets`: those that the buffer has.
+    """
 
     texts: dict[str, str]
     numbers: dict[str, int]
+    datasets: frozenset[str]
 
 
 def open_buffer(path: Path) -> h5py.File:
@@ -233,22 +297,26 @@ def _refuse_foreign(view: FileView, file: Any, indexed: frozenset[str]) -> Attri
     if not h5py.h5a.exists(root, b"format") or _text(view, root, "format") != FORMAT:
         raise StoreError(f"{path} is an HDF5 file but no memtj buffer: keep it out of the store")
     version = _number(view, root, "format_version")
-    if version != FORMAT_VERSION:
+    if version not in _READ_VERSIONS:
         raise StoreError(
             f"{path} has buffer format {version} and this program reads "
-            f"{FORMAT_VERSION}: use the memtj that wrote it"
+            f"{' and '.join(map(str, _READ_VERSIONS))}: use the memtj that wrote it"
         )
-    optional = [name for name in _OPTIONAL_TEXTS if h5py.h5a.exists(root, name.encode())]
+    unknown = _SINCE_2 if version == 1 else frozenset[str]()
+    optional = [
+        name for name in _OPTIONAL_TEXTS if name not in unknown and h5py.h5a.exists(root, name.encode())
+    ]
+    kinds = [name for name in _KINDS if name not in _OPTIONAL or (name in names and name not in unknown)]
     attributes = Attributes(
         {name: _text(view, root, name) for name in (*_TEXTS, *optional)},
         {name: _number(view, root, name) for name in _NUMBERS},
+        frozenset(kinds),
     )
     if (attributes.texts["bit_order"], attributes.texts["conditioning"]) != (BIT_ORDER, "none"):
         raise StoreError(
-            f"{path} holds other than raw bits in the order of format {FORMAT_VERSION}, so it is refused: use the "
+            f"{path} holds other than raw bits in the order of format {version}, so it is refused: use the "
             "memtj that wrote it"
         )
-    kinds = {name: dtype for name, dtype in _KINDS.items() if name in names or name not in _OPTIONAL}
     objects, sizes = set(), {}
     for name in kinds:
         if name not in names:
@@ -264,7 +332,8 @@ def _refuse_foreign(view: FileView, file: Any, indexed: frozenset[str]) -> Attri
         objects.add(h5py.h5o.get_info(found).addr)
     if len(objects) < len(kinds):
         raise StoreError(f"{path}: two names stand for one dataset; buffers have none such, so it is refused")
-    _refuse_odd_cells(view, attributes.numbers["cells_per_pulse"], sizes["cells"])
+    for name in _WHOLE & sizes.keys():
+        _refuse_odd_cells(view, attributes.numbers["cells_per_pulse"], sizes[name])
     return attributes
 
 
@@ -288,7 +357,7 @@ def _refuse_odd(view: FileView, name: str, dataset: Any) -> int:
     size, item = length * kind.get_size(), kind.get_size()
     if (layout == h5py.h5d.CHUNKED) == (name in _WHOLE):
         raise StoreError(
-            f"{path}: /{name} is laid out otherwise than in a buffer (chunked, /cells not), so it is refused"
+            f"{path}: /{name} is laid out otherwise than in a buffer (chunked or not), so it is refused"
         )
     if name in _READ_IN_BLOCKS:
         chunk = settings.get_chunk()[0] * item

@@ -17,17 +17,19 @@ import numpy as np
 from ._chunks import Column
 from ._errors import StoreError
 from ._format import (
+    ACTION_DTYPE,
     BLOCK_DTYPE,
     CELL_DTYPE,
     HDF5_ERRORS,
     LOOKS,
     OVER_SCALE,
+    TUNING_DTYPE,
     Attributes,
     crc32,
     open_view,
     reason,
 )
-from ._rows import Room, packed_bytes, sound_rows
+from ._rows import Room, packed_bytes, sound_actions, sound_rows
 from ._view import FileView
 
 _KEPT_BYTES = 32 << 20
@@ -272,6 +274,41 @@ class BufferReader:
         """Read what is known of each cell; CELL_DTYPE, (cells per pulse,)."""
         with self._opened("the cells") as (file, _):
             return np.asarray(file["cells"][:], CELL_DTYPE)
+
+    def tuning(self) -> np.ndarray | None:
+        """Read what each cell was tuned to; TUNING_DTYPE, (cells per pulse,); None where they were not tuned."""
+        if "tuning" not in self._attributes.datasets:
+            return None
+        with self._opened("the tuning") as (file, _):
+            return np.asarray(file["tuning"][:], TUNING_DTYPE)
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether changes of trims on the way are kept in this buffer, if there are any."""
+        return "actions" in self._attributes.datasets
+
+    def actions(self) -> np.ndarray:
+        """Read what was changed of the trims on the way, for committed blocks; ACTION_DTYPE.
+
+        Raises StoreError where a row of a buffer that was closed does not check.
+        """
+        rows = np.empty(0, ACTION_DTYPE)
+        if not self.has_actions:
+            return rows
+        with self._opened("the actions") as (file, attributes):
+            column = Column(self._view, "actions")
+            column.look(h5py.h5d.open(file.id, b"actions"))
+            there = column.there() // ACTION_DTYPE.itemsize * ACTION_DTYPE.itemsize
+            whole = there == column.length
+            rows = column.read(0, there).view(ACTION_DTYPE)
+        good = sound_actions(rows, self.cells_per_pulse)
+        if attributes.numbers["complete"] and not (whole and good == len(rows)):
+            raise StoreError(
+                f"{self.path}: row {good} of /actions is damaged, so the trims of later blocks are not known; "
+                "restore the file from a copy"
+            )
+        rows = rows[:good]
+        return rows[rows["block"] < len(self.rows)].copy()
 
     def resistances(self) -> np.ndarray:
         """Read the sample of raw readings; float32, ohm; inf where a reading was over the scale."""

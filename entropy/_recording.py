@@ -15,8 +15,18 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
+from ._actions import Changes, refuse_odd_actions
 from ._errors import StoreError
-from ._format import BIT_ORDER, BLOCK_DTYPE, CELL_DTYPE, FORMAT, FORMAT_VERSION, snapshot
+from ._format import (
+    ACTION_DTYPE,
+    BIT_ORDER,
+    BLOCK_DTYPE,
+    CELL_DTYPE,
+    FORMAT,
+    FORMAT_VERSION,
+    TUNING_DTYPE,
+    snapshot,
+)
 from ._ledger import Ledger, now, writer_lock
 from ._locks import FileLock
 from ._writer import BufferWriter
@@ -57,6 +67,7 @@ class Recording:
     since what is committed is good.
 
     `expected_bits`: how many usable bits are to come in all; None where that is unknown, or there is no end.
+    With `actions`, changes of the trims are kept with the blocks; each segment begins with the sum of those before.
     """
 
     def __init__(
@@ -75,7 +86,12 @@ class Recording:
         resistances: int,
         expected_bits: int | None = None,
         durable: float | None = 5.0,
+        tuning: np.ndarray | None = None,
+        conditions: Mapping[str, Any] | None = None,
+        actions: bool = False,
     ) -> None:
+        if tuning is not None and (tuning.dtype != TUNING_DTYPE or tuning.shape != (cells_per_pulse,)):
+            raise ValueError(f"tuning must be {cells_per_pulse} elements of entropy.TUNING_DTYPE")
         if cells.dtype != CELL_DTYPE or cells.shape != (cells_per_pulse,) or cells_per_pulse < 1:
             raise ValueError(f"cells must be {cells_per_pulse} elements of entropy.CELL_DTYPE")
         if durable is not None and durable <= 0:
@@ -102,6 +118,10 @@ class Recording:
             "device": snapshot("device", device),
             "software": snapshot("software", _software()),
         }
+        if tuning is not None:
+            self._snapshots["tuning"] = snapshot("tuning", dict(conditions or {}))
+        self._tuning = None if tuning is None else tuning.copy()
+        self._changed = Changes() if actions else None
         self._closed = False
         self._pid = os.getpid()
         # reentrant, so that a signal handler that closes the recording in the middle of an append cannot hang
@@ -138,6 +158,7 @@ class Recording:
         failed_resets: int,
         health: int = 0,
         stalled: bool = False,
+        actions: np.ndarray | None = None,
     ) -> BlockCommit:
         """Commit one block.
 
@@ -145,7 +166,8 @@ class Recording:
         packed mask of the same order over all `positions`, None where all are usable; `positions`: whole
         pulses times cells; times in s (`host_time` since 1970), `voltage` and `read_voltage` in V at the
         device, `width` in s, `field` in T, `temperature` in K. A block whose `health` is not 0 enters the
-        ledger as withheld.
+        ledger as withheld. `actions`: ACTION_DTYPE, what was changed of the trims since the block before, so
+        that this one is the first made with it; `block` and `row_crc` are filled in here.
 
         Raises ValueError where these contradict each other, StoreError where the disk takes no more (what was
         committed before stays intact).
@@ -167,16 +189,27 @@ class Recording:
         row["failed_resets"] = failed_resets
         row["health"] = health
         row["stalled"] = stalled
+        changed = np.empty(0, ACTION_DTYPE) if actions is None else actions
+        if len(changed) and self._changed is None:
+            raise ValueError("a recording that has actions is made with actions=True")
+        refuse_odd_actions(changed, self._cells_per_pulse)
         with self._used():
-            return self._commit(bits, valid, row)
+            return self._commit(bits, valid, row, changed)
 
-    def _commit(self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray) -> BlockCommit:
+    def _commit(
+        self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray, actions: np.ndarray
+    ) -> BlockCommit:
         if self._writer.blocks and self._writer.bytes + len(bits) > self._rotate_bytes:
             self._end_segment()
             self._begin_segment(self._segment + 1)
         writer = self._writer
         first = writer.bits
-        writer.append(bits, valid, row)
+        if self._changed is None:
+            writer.append(bits, valid, row)
+        else:
+            before = np.empty(0, ACTION_DTYPE) if writer.blocks else self._changed.rows()
+            writer.append(bits, valid, row, np.concatenate([before, actions]))
+            self._changed.add(actions)
         count, ones, crc = (int(row[name][0]) for name in ("bits", "ones", "crc"))
         self.bits += count
         self.blocks += 1
@@ -244,7 +277,10 @@ class Recording:
             "bit_order": np.bytes_(BIT_ORDER),
             **self._snapshots,
         }
-        writer = BufferWriter(self._folder / name, attributes, self._cells, self._resistances, self._durable)
+        writer = BufferWriter(
+            self._folder / name, attributes, self._cells, self._resistances, self._durable,
+            tuning=self._tuning, actions=self._changed is not None,
+        )  # fmt: skip
         try:
             self._ledger.register(
                 {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._format import BLOCK_DTYPE, ROW_BYTES_CHECKED
+from ._format import BLOCK_DTYPE, FROM_BOTH, FROM_P, ROW_BYTES_CHECKED, action_crcs
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,19 @@ def sound_rows(rows: np.ndarray, room: Room, first_byte: int, first_valid: int) 
         return len(rows), ""
     wrong = int(np.argmin(good))
     return wrong, next(sentence for check, sentence in checks if not check[wrong])
+
+
+def sound_actions(rows: np.ndarray, cells: int) -> int:
+    """Count the rows of ACTION_DTYPE from the first on that a writer can have made, for pulses of `cells` cells."""
+    good = action_crcs(rows) == rows["row_crc"]
+    good &= (
+        (rows["cell"] >= -1)
+        & (rows["cell"] < cells)
+        & (rows["state"] >= FROM_P)
+        & (rows["state"] <= FROM_BOTH)
+    )
+    good[1:] &= rows["block"][1:] >= rows["block"][:-1]
+    return len(rows) if good.all() else int(np.argmin(good))
 
 
 def _crc_right(rows: np.ndarray) -> np.ndarray:

@@ -201,13 +201,19 @@ def _copy_from(source: Any, reader: BufferReader, target: Path) -> None:
     sample = source.get("resistances")
     room = 0 if sample is None else int(sample.attrs["room"])
     ends = {"bits": _end_of_bits(rows), "valid": _end_of_masks(rows)}
-    file = create_buffer(target, attributes, reader.cells(), room)
+    changed = reader.actions()
+    file = create_buffer(
+        target, attributes, reader.cells(), room, reader.tuning(), actions=reader.has_actions
+    )
     try:
         columns: Any = file
         for name, end in ends.items():
             _copy_column(source[name], columns[name], end)
         if sample is not None:
             _copy_column(sample, columns["resistances"], sample.shape[0])
+        if reader.has_actions:
+            columns["actions"].resize((len(changed),))
+            columns["actions"][:] = changed
         columns["blocks"].resize((len(rows),))
         columns["blocks"][:] = rows
     finally:

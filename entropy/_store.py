@@ -143,6 +143,9 @@ class Store:
         resistances: int = 0,
         expected_bits: int | None = None,
         durable: float | None = 5.0,
+        tuning: np.ndarray | None = None,
+        conditions: Mapping[str, Any] | None = None,
+        actions: bool = False,
     ) -> Recording:
         """Start a recording.
 
@@ -151,12 +154,15 @@ class Store:
         `resistances`: how many raw readings to make room for in every segment; `expected_bits`: how many bits it
         will bring in all, on which reservations may build (None: it has no end); `durable`: at most so many seconds
         of it can be lost by a power cut (None: it is left to the operating system when blocks reach the disk).
+        `tuning`: TUNING_DTYPE, one for each cell, and under which `conditions` (JSON-able), kept in every segment;
+        `actions`: whether blocks may come with changes of the trims.
         """
         self._check_open()
         recording = Recording(
             self.path, self._ledger, self._enter_finished, cells=cells, cells_per_pulse=cells_per_pulse,
             bench=bench, procedure=procedure, simulated=simulated, device=device, rotate_bytes=rotate_bytes,
             resistances=resistances, expected_bits=expected_bits, durable=durable,
+            tuning=tuning, conditions=conditions, actions=actions,
         )  # fmt: skip
         self._recordings.add(recording)
         return recording
@@ -305,6 +311,21 @@ class Store:
     def cells(self, buffer: str) -> np.ndarray:
         """Give what was known of each cell; CELL_DTYPE, (cells per pulse,)."""
         return self._reader(buffer).cells()
+
+    def tuning(self, buffer: str) -> tuple[np.ndarray, dict[str, Any]] | None:
+        """Give what the cells were tuned to, TUNING_DTYPE (cells per pulse,), and under which conditions.
+
+        None where the buffer was recorded without a tuning.
+        """
+        cells = self._reader(buffer).tuning()
+        return None if cells is None else (cells, self._snapshot(buffer, "tuning"))
+
+    def actions(self, buffer: str) -> np.ndarray:
+        """Give the changes of the trims on the way; ACTION_DTYPE, each with the first block made with it.
+
+        A trim at a block is that of the tuning (without one, of `cells`) plus all changes of blocks up to it.
+        """
+        return self._reader(buffer, fresh=True).actions()
 
     def bench(self, buffer: str) -> dict[str, Any]:
         """Give the snapshot of the bench that a buffer was recorded with."""

@@ -241,6 +241,11 @@ def _verify_buffer(
             bad.add(fault.block)
         found.blocks += blocks - len(bad)
         found.bits += int(np.delete(reader.rows["bits"][:blocks].astype(np.int64), sorted(bad)).sum())
+        try:
+            reader.tuning()
+            reader.actions()
+        except StoreError as error:
+            found.problems.append(str(error))
         shared = reader.shared_byte()
         if shared is not None:
             found.problems.append(f"{path}: byte {shared:,} of /bits is stored where another one is")

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._durable import PeriodicSync
 from ._errors import StoreError
-from ._format import OVER_SCALE, crc32, create_buffer, row_crc
+from ._format import ACTION_DTYPE, OVER_SCALE, action_crcs, crc32, create_buffer, row_crc
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +43,9 @@ class BufferWriter:
         cells: np.ndarray,
         resistances: int,
         durable: float | None = None,
+        *,
+        tuning: np.ndarray | None = None,
+        actions: bool = False,
     ) -> None:
         self.path = path
         self.blocks = 0
@@ -53,7 +56,7 @@ class BufferWriter:
         self._committing = False
         _probe_room(path)
         try:
-            self._file: Any = create_buffer(path, attributes, cells, resistances)
+            self._file: Any = create_buffer(path, attributes, cells, resistances, tuning, actions=actions)
         except (OSError, RuntimeError, ValueError) as error:
             raise StoreError(
                 f"{path} cannot be made: {_reason(error)}; check the folder and its room"
@@ -61,6 +64,8 @@ class BufferWriter:
         self._data = _Column(self._file, "bits")
         self._valid = _Column(self._file, "valid")
         self._rows = _Rows(self._file, "blocks")
+        self._actions = _Rows(self._file, "actions") if actions else None
+        self._actions_kept = 0
         self._sample = _Column(self._file, "resistances") if resistances else None
         self._sample_scale = float(self._file["resistances"].attrs["scale"]) if resistances else 1.0
         self._sample_left = resistances
@@ -69,10 +74,17 @@ class BufferWriter:
         self._reserved = 0
         self._syncing = PeriodicSync(self._reserver, durable) if durable else None
 
-    def append(self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray) -> None:
-        """Commit one block; `row` (1 element of BLOCK_DTYPE) gets its places and checks filled in here."""
+    def append(
+        self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray, actions: np.ndarray | None = None
+    ) -> None:
+        """Commit one block; `row` (1 element of BLOCK_DTYPE) gets its places and checks filled in here.
+
+        `actions` (ACTION_DTYPE) are what was changed for it: they get its number and their checks, and are in the file
+        before its row is.
+        """
         self._refuse_if_failed()
-        self._reserve(len(bits) + (0 if valid is None else len(valid)))
+        changed = _numbered(actions, self.blocks)
+        self._reserve(len(bits) + (0 if valid is None else len(valid)) + changed.nbytes)
         row["first_byte"] = self.bytes
         row["crc"] = crc32(bits)
         row["valid_offset"] = -1
@@ -85,9 +97,12 @@ class BufferWriter:
             self._data.write(self.bytes, bits)
             if valid is not None:
                 self._valid.write(self._valid_bytes, valid)
+            if self._actions is not None and len(changed):
+                self._actions.write(self._actions_kept, changed)
             self._file.flush()
             self._rows.write(self.blocks, row)
             self._file.flush()
+        self._actions_kept += len(changed)
         self.bytes += len(bits)
         self._valid_bytes += 0 if valid is None else len(valid)
         self.blocks += 1
@@ -246,13 +261,24 @@ class _Rows:
         (size,) = self._id.get_create_plist().get_chunk()
         self._chunk = np.zeros((size, self._id.dtype.itemsize), np.uint8)
 
-    def write(self, at: int, row: np.ndarray) -> None:
-        """Make the dataset end after `row` (1 element), which comes right after the rows before it."""
-        begin, inside = at - at % len(self._chunk), at % len(self._chunk)
-        self._chunk[inside] = row.view(np.uint8)
-        self._chunk[inside + 1 :] = 0
-        self._id.set_extent((at + 1,))
-        self._id.write_direct_chunk((begin,), self._chunk)
+    def write(self, at: int, rows: np.ndarray) -> None:
+        """Make the dataset end after `rows`, which come right after the rows before them."""
+        raw = rows.view(np.uint8).reshape(len(rows), -1)
+        self._id.set_extent((at + len(rows),))
+        while len(raw):
+            begin, inside = at - at % len(self._chunk), at % len(self._chunk)
+            part = raw[: len(self._chunk) - inside]
+            self._chunk[inside : inside + len(part)] = part
+            self._chunk[inside + len(part) :] = 0
+            self._id.write_direct_chunk((begin,), self._chunk)
+            at, raw = at + len(part), raw[len(part) :]
+
+
+def _numbered(actions: np.ndarray | None, block: int) -> np.ndarray:
+    rows = np.empty(0, ACTION_DTYPE) if actions is None else np.array(actions, ACTION_DTYPE)
+    rows["block"] = block
+    rows["row_crc"] = action_crcs(rows)
+    return rows
 
 
 def _without_cache(file: Any, name: str) -> Any:

@@ -263,7 +263,7 @@ def the_complete_one(folder: Path) -> Path:
     return next(path for path in sorted(folder.glob("*.h5")) if not path.read_bytes()[11])
 
 
-DATASETS = ("bits", "valid", "blocks", "cells", "resistances")
+DATASETS = ("bits", "valid", "blocks", "cells", "resistances", "tuning", "actions")
 
 
 @kind()
@@ -393,14 +393,14 @@ REPLACEMENTS = [
 
 @kind()
 def resized(folder, truth, dice):
-    name = dice.choice(["bits", "valid", "blocks", "resistances"])
+    name = dice.choice(["bits", "valid", "blocks", "resistances", "actions"])
     with changing(the_complete_one(folder)) as file:
         file[name].resize((dice.choice([0, 1, 7, 8, 9, 100, 1 << 12, 1 << 30, 1 << 45, 1 << 60]),))
 
 
 ATTRIBUTES = (
     "format", "format_version", "buffer", "recording", "segment", "created", "complete", "simulated",
-    "cells_per_pulse", "conditioning", "bit_order", "bench", "procedure", "device", "software",
+    "cells_per_pulse", "conditioning", "bit_order", "bench", "procedure", "device", "software", "tuning",
 )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 import entropy._ledger
 import entropy._recording
-from entropy import CELL_DTYPE, Store, StoreError
+from entropy import ACTION_DTYPE, CELL_DTYPE, TUNING_DTYPE, Store, StoreError
 from entropy._format import open_buffer
 from entropy._reader import BufferReader
 
@@ -50,7 +50,7 @@ def make(folder: Path) -> Truth:
         with open_buffer(path) as file:
             size = max(
                 file[name].id.get_chunk_info(index).byte_offset + file[name].id.get_chunk_info(index).size
-                for name in ("bits", "valid", "blocks")
+                for name in ("bits", "valid", "blocks", "actions")
                 for index in range(file[name].id.get_num_chunks())
             )
         os.truncate(path, max(size, 300_000))
@@ -93,7 +93,15 @@ def _be_the_same_every_time() -> None:
 def recording(store: Store):
     cells = np.zeros(CELLS, CELL_DTYPE)
     return store.record(
-        cells=cells, cells_per_pulse=CELLS, bench={"a": 1}, procedure={}, simulated=True, resistances=8
+        cells=cells,
+        cells_per_pulse=CELLS,
+        bench={"a": 1},
+        procedure={},
+        simulated=True,
+        resistances=8,
+        tuning=np.zeros(CELLS, TUNING_DTYPE),
+        conditions={"target": 0.5},
+        actions=True,
     )
 
 
@@ -102,8 +110,14 @@ def append(record, outcomes: np.ndarray, usable: np.ndarray, sequence: int, *, h
     record.append(
         np.packbits(kept), len(kept), valid=np.packbits(usable), positions=len(outcomes), sequence=sequence,
         host_time=0.0, board_time=0.0, pulses=len(outcomes) // CELLS, voltage=1.0, width=1e-9, read_voltage=0.1,
-        field=0.0, temperature=300.0, failed_resets=int((1 - usable).sum()), health=health,
+        field=0.0, temperature=300.0, failed_resets=int((1 - usable).sum()), health=health, actions=changes(sequence),
     )  # fmt: skip
+
+
+def changes(cell: int) -> np.ndarray:
+    made = np.zeros(1, ACTION_DTYPE)
+    made["cell"], made["state"], made["voltage"] = cell, 1, 1e-3
+    return made
 
 
 def _look(folder: Path, files: dict[str, bytes]) -> Truth:
@@ -185,6 +199,7 @@ def _read_buffer(path: Path, truth: Truth, forged: bool) -> str:
             _sentence(path.parent, lambda index=index: _read_block(reader, index, known, forged))
         if reader.complete:  # each of these opens the file anew
             _sentence(path.parent, lambda: f"{reader.cells().shape} {reader.resistances().shape}")
+            _sentence(path.parent, lambda: f"{reader.tuning()} {reader.actions()}")
         reader.refresh()
         return f"{len(reader.rows)} rows"
     finally:

@@ -9,13 +9,14 @@ import h5py
 import numpy as np
 import pytest
 
-from entropy import Store, StoreError
-from entropy._format import open_buffer
+from entropy import TUNING_DTYPE, Store, StoreError
+from entropy._format import action_crcs, open_buffer
 from entropy._reader import BufferReader
 from entropy._view import checksum
 
 DATA = Path(__file__).parent / "data"
 PAGE = Path(__file__).parents[2] / "docs" / "buffer-format.md"
+VERSIONS = ("version-1", "version-2")
 EXPECTED = json.loads((DATA / "version-1.json").read_text())
 FACTS = ("sequence", "host_time", "board_time", "pulses", "voltage", "width", "read_voltage", "field", "temperature",
          "failed_resets", "health", "stalled")  # fmt: skip
@@ -25,6 +26,12 @@ FACTS = ("sequence", "host_time", "board_time", "pulses", "voltage", "width", "r
 def kept(tmp_path) -> Path:
     """A copy of the kept file, so that nothing can change it."""
     return Path(shutil.copy(DATA / "version-1.h5", tmp_path / "kept.h5"))
+
+
+@pytest.fixture
+def second(tmp_path) -> Path:
+    """A copy of the kept file of version 2."""
+    return Path(shutil.copy(DATA / "version-2.h5", tmp_path / "second.h5"))
 
 
 def outcomes(block: dict) -> np.ndarray:
@@ -43,20 +50,23 @@ def the_pages_reader() -> tuple[str, dict]:
     return code, defined
 
 
-def test_the_reader_on_the_page_reads_the_kept_file_in_thirty_lines(kept):
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_reader_on_the_page_reads_the_kept_files_in_thirty_lines(version):
     code, defined = the_pages_reader()
     assert len([line for line in code.splitlines() if line.strip()]) <= 30
-    found = list(defined["blocks_of"](kept))
+    found = list(defined["blocks_of"](DATA / f"{version}.h5"))
     assert len(found) == len(EXPECTED["blocks"])
     for (row, block), expected in zip(found, EXPECTED["blocks"], strict=True):
         np.testing.assert_array_equal(block, outcomes(expected))
         assert {name: float(row[name]) for name in FACTS} == {name: expected[name] for name in FACTS}
 
 
-def test_the_page_names_every_attribute_dataset_and_field(kept):
+def test_the_page_names_every_attribute_dataset_and_field(second):
     page = PAGE.read_text(encoding="utf-8")
-    with h5py.File(kept, "r") as file:
-        fields = [*file["blocks"].dtype.names, *file["cells"].dtype.names]
+    with h5py.File(second, "r") as file:
+        fields = [
+            name for each in ("blocks", "cells", "tuning", "actions") for name in file[each].dtype.names
+        ]
         for name in [*file.attrs, *file["resistances"].attrs, *fields]:
             assert f"`{name}`" in page, name
         for name in file:
@@ -64,7 +74,26 @@ def test_the_page_names_every_attribute_dataset_and_field(kept):
 
 
 def test_our_reader_reads_the_kept_file_bit_for_bit(kept):
-    reader = BufferReader(kept, EXPECTED["buffer"])
+    reads_as_kept(kept, EXPECTED)
+
+
+def test_our_reader_reads_the_kept_file_of_version_2_bit_for_bit(second):
+    expected = json.loads((DATA / "version-2.json").read_text())
+    assert expected["blocks"] == EXPECTED["blocks"]
+    reads_as_kept(second, expected)
+    reader = BufferReader(second)
+    tuning = reader.tuning()
+    assert tuning is not None
+    for name, values in expected["tuning"].items():
+        np.testing.assert_array_equal(tuning[name], np.array(values, tuning.dtype[name]))
+    assert json.loads(reader.text("tuning")) == expected["conditions"]
+    changed = [list(row)[:-1] for row in reader.actions().tolist()]
+    assert changed == expected["actions"]
+    reader.close()
+
+
+def reads_as_kept(path: Path, expected_of_all: dict) -> None:
+    reader = BufferReader(path, expected_of_all["buffer"])
     assert len(reader.rows) == len(EXPECTED["blocks"])
     for index, expected in enumerate(EXPECTED["blocks"]):
         block, known = reader.load(index), outcomes(expected).reshape(-1)
@@ -84,14 +113,50 @@ def test_our_reader_reads_the_kept_file_bit_for_bit(kept):
     assert json.loads(reader.text("bench")) == EXPECTED["bench"]
     assert json.loads(reader.text("procedure")) == EXPECTED["procedure"]
     assert json.loads(reader.text("device")) == EXPECTED["device"]
-    assert reader.text("created") == EXPECTED["created"]
+    assert reader.text("created") == expected_of_all["created"]
     reader.close()
 
 
-def test_a_file_of_today_has_what_the_kept_file_has(store, made, kept):
+def test_datasets_of_version_2_mean_nothing_in_a_file_of_version_1(kept):
+    with h5py.File(kept, "r+", libver="latest") as file:
+        file.create_dataset("tuning", data=np.arange(3))
+        file.create_dataset("actions", data="of somebody else")
+        file.attrs["tuning"] = "of any length"
+    reads_as_kept(kept, EXPECTED)
+    reader = BufferReader(kept)
+    assert reader.tuning() is None
+    assert len(reader.actions()) == 0
+    reader.close()
+
+
+@pytest.mark.parametrize("wrong", ["crc", "cell", "state", "order", "short"])
+def test_a_damaged_action_is_found(second, wrong):
+    with h5py.File(second, "r+", libver="latest") as file:
+        rows = file["actions"][:]
+        changes = {
+            "crc": ("voltage", 9.0),
+            "cell": ("cell", 10),
+            "state": ("state", 4),
+            "order": ("block", 0),
+        }
+        if wrong in changes:
+            rows[changes[wrong][0]][2] = changes[wrong][1]
+        if wrong != "crc":
+            rows["row_crc"] = action_crcs(rows)
+        file["actions"][:] = rows
+        if wrong == "short":
+            file["actions"].resize((50,))
+    reader = BufferReader(second)
+    with pytest.raises(StoreError, match=f"row {4 if wrong == 'short' else 2} of /actions is damaged"):
+        reader.actions()
+    reader.close()
+
+
+def test_a_file_of_today_has_what_the_kept_file_has(store, made, second):
     """A new attribute, dataset or type is a change of the format: the page has to say it, and this test."""
-    made.recording(store, resistances=8).close()
-    with h5py.File(kept, "r") as old, h5py.File(store.buffers()[0].path, "r") as new:
+    tuning = np.zeros(made.count, TUNING_DTYPE)
+    made.recording(store, resistances=8, tuning=tuning, actions=True).close()
+    with h5py.File(second, "r") as old, h5py.File(store.buffers()[0].path, "r") as new:
         assert set(old.attrs) == set(new.attrs)
         assert set(old) == set(new)
         assert {name: old[name].dtype for name in old} == {name: new[name].dtype for name in new}
@@ -124,7 +189,7 @@ def test_a_salvaged_file_says_when(kept):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("format_version", np.uint32(2), "buffer format 2 and this program reads 1"),
+        ("format_version", np.uint32(3), "buffer format 3 and this program reads 1 and 2"),
         ("bit_order", np.bytes_("least significant bit first"), "other than raw bits in the order"),
         ("conditioning", np.bytes_("xor2"), "other than raw bits"),
         ("bench", "a text of variable length", "no text of fixed length"),
