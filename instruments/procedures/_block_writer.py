@@ -32,7 +32,8 @@ class Delivered:
     """A block on its way to the store.
 
     `host_time`: s since 1970; `temperature`: kelvin; `acquisition`: its number in the recording, from 0;
-    `stalls`: of the recording so far; `lost`, `corrupt`: blocks that were lost or left out since the one before.
+    `stalls`: of the recording so far; `lost`, `corrupt`: blocks that were lost or left out since the one before;
+    `actions`: what the servo changed, of which this block is the first made with it.
     """
 
     block: ArrayBlock
@@ -42,6 +43,7 @@ class Delivered:
     stalls: int
     lost: int
     corrupt: int
+    actions: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class BlockWriter(threading.Thread):
             temperature=delivered.temperature,
             failed_resets=block.failed_resets,
             stalled=block.stalled,
+            actions=delivered.actions,
         )
         changed, pairs = changes(block.bits, block.valid, block.cells) or (0, 0)
         return Written(delivered, count, commit.ones, changed, pairs)

@@ -22,6 +22,7 @@ _SCAN = np.linspace(-0.15, 0.15, 7)  # trial trims, as fractions of the pulse vo
 _SCAN_PULSES = 1024
 _FURTHEST = 0.3  # a trim is a correction: it never goes further than this fraction of the pulse voltage
 _ROUNDS, _ROUND_PULSES = 3, 2048
+TUNED = _ROUNDS * _ROUND_PULSES  # pulses per cell on which a trim rests
 _CLOSE = 0.1  # a cell that stays further from one half is left out
 _WINDOWS = 4.0  # standard deviations between each state and the threshold: 3e-5 misread
 _SHORT, _OPEN = 0.2, 5.0  # of the array's median resistances
@@ -44,6 +45,7 @@ class Cells:
     p_sw: np.ndarray
     reason: np.ndarray  # why a cell is quarantined, "" where it is not
     readings: np.ndarray  # a sample of raw readings, float32
+    slope: np.ndarray | None = None  # of what was tuned, per volt; None where nothing was
 
     @property
     def used(self) -> np.ndarray:
@@ -180,6 +182,7 @@ def tune(role: BoardRole, cells: Cells, voltage: float, mode: str, stop: Stop, *
             away = np.nan_to_num(measured(trim, _ROUND_PULSES) - 0.5)
             estimates.append(trim - away / slope)
             trim = np.clip(np.mean(estimates, 0), low, high)
+        cells.slope = slope
     p_sw = measured(trim, _ROUND_PULSES)
     cells.trim = np.where(cells.used, trim, 0.0)
     cells.p_sw = np.where(cells.used, p_sw, np.nan)

@@ -17,9 +17,10 @@ from .._roles import BoardRole, Role
 from ._acquisition import Acquisition, Mishaps
 from ._bench_procedure import BenchProcedure
 from ._block_writer import BlockWriter, Delivered, Settings, Written
-from ._calibration import Cells, Stopped, astray, measure_states, tune
+from ._calibration import TUNED, Cells, Stopped, astray, measure_states, tune
 from ._compaction import compact, count_ones, lag1
 from ._consumers import Consumers
+from ._hold import Hold, Start
 from ._reconnection import Reconnection
 from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
 from ._tally import Tally
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 _MOST_BITS = 1 << 26  # of one block: protocol, "Commands"
 _ALIVE = 0.5  # s between lines to a board that nothing is fetched from, well within its watchdog
 _LOOK = 0.05  # s between looks at whether consumers have caught up
+_TUNED_BY_CHANGES = 1024  # pulses: as well as by so many is P_sw of each direction known, by its trim
 _ASTRAY = 0.05  # of the cells that read neither of their resistances: more is no noise of the reading
 
 
@@ -39,6 +41,10 @@ class RecordBits(BenchProcedure):
     other time; cells that cannot be used are masked and reported. Then blocks are read while those before are
     written. Set `bench` and `store` before it is run; afterwards `summary` says what it amounted to. While
     it runs `progress` is a fresh RecordingProgress.
+
+    While blocks are recorded a `servo` holds each cell at one half against drift, from the recorded bits alone
+    ("common": all cells are moved together; "off"). Its actions are kept with the blocks. Without `calibrate` nothing
+    is known of how the cells answer to trims, so nothing is held then.
 
     A connection that is lost while blocks are recorded is had back up to `retries` times in a row (0 = never)
     without a block in between, and another acquisition goes on; before the first acquisition it ends the
@@ -52,6 +58,7 @@ class RecordBits(BenchProcedure):
     reset_voltage: Any = FloatParameter("Reset voltage", units="V", default=1.28)
     reset_width: Any = FloatParameter("Reset width", units="s", minimum=0, default=0.58e-9)
     mode: Any = ListParameter("Sequence", choices=["reset", "toggle"], default="reset")
+    servo: Any = ListParameter("Servo", choices=["cells", "common", "off"], default="cells")
     read_voltage: Any = FloatParameter("Read voltage", units="V", default=0.1)
     settle: Any = FloatParameter("Settle time", units="s", minimum=1e-9, default=1e-6)
     bits: Any = IntegerParameter("Bits wanted", minimum=0, maximum=2**62, default=2**26)
@@ -89,6 +96,7 @@ class RecordBits(BenchProcedure):
         self._reconnection: Reconnection | None = None
         self._delivered_before = 0  # blocks, when the connection was lost last
         self._mishaps, self._tally = Mishaps(), Tally()
+        self._hold: Hold | None = None
 
     # Start-up
 
@@ -155,6 +163,7 @@ class RecordBits(BenchProcedure):
         role, cells = self._role(), self._cells
         assert cells is not None
         assert self.store is not None
+        self._hold = self._hold_of(role, cells)
         self._writer = BlockWriter(
             self.store,
             self._recording(role, cells),
@@ -186,6 +195,8 @@ class RecordBits(BenchProcedure):
         """Run one acquisition of as many pulses as are still wanted, and hand over what it delivers."""
         pulses = -(-self._missing() // usable) if self.bits else 0
         most = max(1, min(self.block_bits, _MOST_BITS) // per_pulse)
+        if self._hold is not None:
+            pulses = self._hold.begin(pulses, most)
         acquisition = Acquisition(role.board, pulses, min(most, pulses) if pulses else most, self._mishaps)
         self._tally.acquisitions += 1
         while not acquisition.ended and self._missing() and not self.should_stop():
@@ -196,9 +207,13 @@ class RecordBits(BenchProcedure):
             block = acquisition.next()
             if block is not None:
                 self._hand_over(role, block)
+                if self._hold is not None and self._hold.in_acquisitions:
+                    self._hold.act()
         # After the last block too: that it was fetched does not say that the board is idle again. What is raised
         # above switches off at once (`_end`), which ends the acquisition as well.
         self._abort(role)
+        if self._hold is not None and acquisition.ended and self._missing():
+            self._hold.act()
 
     def _hand_over(self, role: BoardRole, block: ArrayBlock) -> None:
         assert self._writer is not None
@@ -211,6 +226,7 @@ class RecordBits(BenchProcedure):
             stalls=mishaps.stalls,
             lost=mishaps.lost - tally.told_lost,
             corrupt=mishaps.corrupt - tally.told_corrupt,
+            actions=None if self._hold is None else self._hold.take(block),
         )
         tally.told_lost, tally.told_corrupt = mishaps.lost, mishaps.corrupt
         tally.fetched += _usable(block)
@@ -293,7 +309,10 @@ class RecordBits(BenchProcedure):
         """
         self._set_up(role)
         self._apply(role, cells)
-        role.set_trims(cells.trim.reshape(cast(Any, role.board).size), self.voltage)
+        if self._hold is None:
+            role.set_trims(cells.trim.reshape(cast(Any, role.board).size), self.voltage)
+        else:
+            self._hold.restore(role)
         self._set_sequence(role)
         cast(Any, role.board).output_enabled = True
         share = astray(cells, role.board.resistances.ravel())
@@ -377,7 +396,7 @@ class RecordBits(BenchProcedure):
             log.warning("%s", error)
 
     def _sum_up(self, cells: Cells) -> RecordingSummary:
-        tally, mishaps, used = self._tally, self._mishaps, cells.used
+        tally, mishaps, used, hold = self._tally, self._mishaps, cells.used, self._hold
         ones = tally.ones / tally.written if tally.written else float("nan")
         tried = tally.positions * used.mean()
         seconds = tally.last - tally.began
@@ -405,6 +424,10 @@ class RecordBits(BenchProcedure):
             corrupt_blocks=mishaps.corrupt,
             fetched_again=mishaps.again,
             duplicates=mishaps.duplicates,
+            servo=self.servo if hold is not None else "off",
+            servo_actions=hold.actions if hold is not None else 0,
+            servo_shift=hold.shift if hold is not None else 0.0,
+            cells_not_held=int((cells.used & ~hold.held).sum()) if hold is not None else 0,
             energy_per_bit=energy_per_bit(
                 toggle=self.mode == "toggle",
                 pulse_volts=self.voltage + cells.trim[used],
@@ -440,7 +463,24 @@ class RecordBits(BenchProcedure):
             "simulated": self._simulated,
             "device": bench.array.device,
             "expected_bits": self.bits or None,
+            "actions": self._hold is not None,
         }
+
+    def _hold_of(self, role: BoardRole, cells: Cells) -> Hold | None:
+        """Make the servo, if there is to be one."""
+        if self.servo == "off" or cells.slope is None:
+            return None
+        start = Start(
+            voltage=self.voltage,
+            width=self.width,
+            volts=np.stack([cells.trim] * 2),
+            seconds=np.zeros((2, len(cells.trim))),
+            slopes=np.stack([cells.slope] * 2),
+            used=cells.used,
+            # Changes say little of each direction.
+            prior=_TUNED_BY_CHANGES if self.mode == "toggle" else TUNED,
+        )
+        return Hold(role, start, servo=self.servo, mode=self.mode)
 
     def parameters_plain(self) -> dict[str, Any]:
         """Give the parameters as JSON-able values, with the name of the procedure."""
@@ -474,6 +514,8 @@ class RecordBits(BenchProcedure):
             ones=tally.ones,
             bits_per_s=tally.rate(),
             waiting=waiting,
+            p_held=self._hold.p if self._hold is not None else float("nan"),
+            servo_shift=self._hold.shift if self._hold is not None else 0.0,
         )
 
     _simulated = False

@@ -12,7 +12,8 @@ class RecordingProgress:
 
     `stage`: "preparing", "thresholds", "trims", "recording" or "reconnecting"; `bits`: usable bits in the store,
     of `wanted` (0 = until it is stopped); `bits_per_s`: since the first pulse of the recording, by the host's
-    clock; `ones`: of the bits; `waiting`: consumers are behind, so the board is left to stall.
+    clock; `ones`: of the bits; `waiting`: consumers are behind, so the board is left to stall; `p_held`: P that the
+    servo expects now (NaN without one), `servo_shift`: volts by which it has moved all cells.
     """
 
     stage: str = "preparing"
@@ -22,6 +23,8 @@ class RecordingProgress:
     ones: int = 0
     bits_per_s: float = 0.0
     waiting: bool = False
+    p_held: float = float("nan")
+    servo_shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,9 @@ class RecordingSummary:
     column and reason of each cell that is left out; `stalls`: times that the board waited for room in its FIFO,
     over all `acquisitions`; `reconnections`: lost connections that were had back, each with a new acquisition.
     Blocks: `lost_blocks` never arrived; `corrupt_blocks` stayed damaged and were left out; `fetched_again` arrived
-    damaged at first; `duplicates` came twice and were dropped.
+    damaged at first; `duplicates` came twice and were dropped. `servo`: what held the working point ("off", "common",
+    "cells"), by so many `servo_actions`; `servo_shift`: volts by which it has moved all cells, `cells_not_held`: those
+    that did not follow their trims.
     """
 
     recording: str
@@ -73,6 +78,10 @@ class RecordingSummary:
     corrupt_blocks: int
     fetched_again: int
     duplicates: int
+    servo: str
+    servo_actions: int
+    servo_shift: float
+    cells_not_held: int
     energy_per_bit: EnergyPerBit
 
     def as_dict(self) -> dict[str, Any]:
