@@ -48,6 +48,9 @@ def record(
     settle: Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")] = None,
     block_bits: Annotated[int | None, typer.Option(parser=bits_option, help="Bits of a block.")] = None,
     calibrate: Annotated[bool, typer.Option(help="Trim each cell to P = ½ first.")] = True,
+    servo: Annotated[
+        str, typer.Option(help="Hold P while recording: cells (each one), common (all together) or off.")
+    ] = "cells",
     ahead: Annotated[
         int, typer.Option(parser=bits_option, help="Pause while this many bits are free; 0 = never pause.")
     ] = 0,
@@ -73,6 +76,8 @@ def record(
         end_with_parent()
     if mode not in ("reset", "toggle"):
         raise CommandError(f"--mode {mode!r} is unknown: use reset or toggle.")
+    if servo not in ("cells", "common", "off"):
+        raise CommandError(f"--servo {servo!r} is unknown: use cells, common or off.")
     if bits == 0 and ahead == 0:
         raise CommandError(
             "a recording without an end fills the disk: give --ahead with --bits 0, or a number of bits."
@@ -97,6 +102,7 @@ def record(
             mode=mode,
             bits=bits,
             calibrate=calibrate,
+            servo=servo,
             ahead=ahead,
             retries=retries,
             **chosen,
@@ -111,8 +117,16 @@ def record(
         f"{summary.ones_fraction:.5f}, {summary.cells_used:,} of {summary.cells:,} cells, "
         f"{si(summary.device_bits_per_s, 'bit/s')} by the board's clock"
         f"{' (simulated)' if summary.simulated else ''}, {si(outcome['energy_per_bit']['total'] or 0, 'J')} per bit."
-        f"{_mishaps(summary)}"
+        f"{_held(summary)}{_mishaps(summary)}"
     )
+
+
+def _held(summary: "RecordingSummary") -> str:
+    """Say what the servo did, as a sentence with a space before it; nothing where there was none."""
+    if summary.servo == "off":
+        return ""
+    lost = f", {summary.cells_not_held:,} cells did not follow" if summary.cells_not_held else ""
+    return f" Servo: {summary.servo_actions:,} actions, {1e3 * summary.servo_shift:+.3g} mV{lost}."
 
 
 def _mishaps(summary: "RecordingSummary") -> str:

@@ -113,7 +113,7 @@ def test_it_goes_on_with_another_acquisition(record, tmp_path: Path, resource: s
             raise Enough
 
     with caplog.at_level(logging.WARNING):
-        summary = record(look, calibrate=True)
+        summary = record(look, calibrate=True, servo="off")
     assert seen[0] == seen[1]
     assert not seen[0][1][3][4]  # the mask
     assert np.ptp(seen[0][2]) > 0.01  # the trims
