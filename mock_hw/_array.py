@@ -93,7 +93,7 @@ class Sequence:
             voltage = voltage + trims.voltage_from_ap
         if antiparallel and trims.width_from_ap is not None:
             width = width + trims.width_from_ap
-        return voltage.ravel(), width if isinstance(width, float) else width.ravel()
+        return voltage.ravel(), np.ravel(width) if isinstance(width, np.ndarray) else width
 
     @property
     def seconds_per_pulse(self) -> float:
@@ -320,12 +320,12 @@ class Run:
         p, q = (flip(*seq.write_pulse(False), state) for state in (False, True))
         if seq.trims.by_state:
             # The board goes by the last reading, which may be wrong: chances to read AP, of all cells.
-            seen = [np.zeros(device.cells) for _ in above]
-            for whole, part in zip(seen, above, strict=True):
-                whole.reshape(self._array.rows, -1)[_rectangle(seq.selection)].flat = part
+            seen = np.zeros((2, self._array.rows, self._array.columns))
+            where = seen[:, *_rectangle(seq.selection)]
+            where[:] = np.reshape(above, where.shape)
             p, q = (
                 (1 - chance) * pulse + chance * flip(*seq.write_pulse(True), state)
-                for chance, pulse, state in zip(seen, (p, q), (False, True), strict=True)
+                for chance, pulse, state in zip(seen.reshape(2, -1), (p, q), (False, True), strict=True)
             )
         self._write = law(p, q)
         if not seq.toggle:

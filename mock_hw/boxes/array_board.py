@@ -85,10 +85,14 @@ class Settings:
     @classmethod
     def after_reset(cls, rows: int, columns: int, limits: Limits) -> "Settings":
         """The reset values; where a limit is lower, the limit."""
+        zeros = np.zeros((rows, columns), np.float32)
         return cls(
             selection=Selection(0, rows - 1, 0, columns - 1),
             mask=np.ones((rows, columns), bool),
-            **{name: np.zeros((rows, columns), np.float32) for name in TRIMS},
+            trim=zeros,
+            trim_ap=zeros,
+            width_trim=zeros,
+            width_trim_ap=zeros,
             threshold=np.full((rows, columns), 100e3, np.float32),
             width=min(cls.width, limits.width),
             reset_width=min(cls.reset_width, limits.width),
