@@ -7,7 +7,8 @@ import numpy as np
 
 from drivers import ArrayBlock
 
-_PLANES = 8  # bits of a counter that is kept for 64 cells at once: it is emptied every 255 pulses
+_GROUP = 8  # pulses that are added up before a counter is touched
+_PLANES = 5  # bits of a counter of groups that is kept for 64 cells at once: it is emptied every 31 groups
 _ZERO, _ONE, _64 = np.uint64(0), np.uint64(1), np.uint64(64)
 
 
@@ -35,10 +36,12 @@ class CellPairs:
 def count_cells(block: ArrayBlock) -> CellCounts:
     """Count the usable ones of each cell of a block of bits."""
     assert block.bits is not None
-    ones, _, _ = _count(_words(block.bits), None, block.cells, block.pulses)
-    if block.valid is None:
-        return CellCounts(ones, np.full(block.cells, block.pulses, np.int64))
-    return CellCounts(ones, _count(_words(block.valid), None, block.cells, block.pulses)[0])
+    ones = _sums(_words(block.bits), block.cells, block.pulses)
+    usable = _masked_alike(block)
+    if usable is not None:
+        return CellCounts(ones, block.pulses * usable)
+    assert block.valid is not None
+    return CellCounts(ones, _sums(_words(block.valid), block.cells, block.pulses))
 
 
 def count_pairs(block: ArrayBlock) -> CellPairs:
@@ -46,15 +49,33 @@ def count_pairs(block: ArrayBlock) -> CellPairs:
     assert block.bits is not None
     cells, pulses = block.cells, block.pulses
     bits = _words(block.bits)
-    ones, both, ends = _count(bits, bits, cells, pulses)
-    if block.valid is None:
-        return CellPairs(np.full(cells, max(pulses - 1, 0), np.int64), ones - ends[0], ones - ends[1], both)
+    ahead = _ahead(bits, cells)
+    both = _sums(bits & ahead, cells, pulses - 1)
+    usable = _masked_alike(block)
+    if usable is not None:
+        ones = _sums(bits, cells, pulses)
+        first, last = (_pulse(bits, cells, number) for number in (0, pulses - 1))
+        return CellPairs(max(pulses - 1, 0) * usable, ones - last, ones - first, both)
     # What is not valid is 0 in the bits: a one beside a usable neighbour is usable itself.
+    assert block.valid is not None
     valid = _words(block.valid)
-    pairs = _count(valid, valid, cells, pulses)[1]
+    valid_ahead = _ahead(valid, cells)
     return CellPairs(
-        pairs, _count(bits, valid, cells, pulses)[1], _count(valid, bits, cells, pulses)[1], both
+        _sums(valid & valid_ahead, cells, pulses - 1),
+        _sums(bits & valid_ahead, cells, pulses - 1),
+        _sums(valid & ahead, cells, pulses - 1),
+        both,
     )
+
+
+def _masked_alike(block: ArrayBlock) -> np.ndarray | None:
+    """Say which cells are usable, int64 (cells,), where that is the same for all pulses; None where it is not."""
+    if block.valid is None or not block.pulses:
+        return np.ones(block.cells, np.int64)
+    row = block.cells // 8
+    if block.cells % 8 or not np.array_equal(block.valid[row:], block.valid[:-row]):
+        return None
+    return np.unpackbits(block.valid[:row]).astype(np.int64)
 
 
 def _words(packed: np.ndarray) -> np.ndarray:
@@ -64,53 +85,82 @@ def _words(packed: np.ndarray) -> np.ndarray:
     return padded.view(">u8").astype(np.uint64)
 
 
-def _count(
-    earlier: np.ndarray, later: np.ndarray | None, cells: int, pulses: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per cell: ones of `earlier`; ones of `later` in the pulse after a one of `earlier`; and `earlier`'s ends.
+def _ahead(stream: np.ndarray, bits: int) -> np.ndarray:
+    """The stream that begins so many bits later, zeros at its end."""
+    whole, shift = divmod(bits, 64)
+    later = np.zeros(len(stream) + 1, np.uint64)
+    later[: max(len(stream) - whole, 0)] = stream[whole:]
+    if not shift:
+        return later[:-1]
+    return (later[:-1] << np.uint64(shift)) | (later[1:] >> np.uint64(64 - shift))
 
-    Without `later` its part is 0. The ends are (2, cells): the outcomes of the last pulse and of the first.
-    """
-    width = -(-cells // 64)
-    sums = np.zeros((2, 64 * width), np.int64)
-    ends = np.zeros((2, cells), np.int64)
-    if not pulses:
-        return sums[0, :cells], sums[1, :cells], ends
-    _add(earlier, earlier if later is None else later, later is not None, cells, pulses, sums)
-    for row, pulse in enumerate((pulses - 1, 0)):
-        at = np.arange(pulse * cells, (pulse + 1) * cells)
-        ends[row] = (earlier[at >> 6] >> (63 - (at & 63)).astype(np.uint64)) & _ONE
-    return sums[0, :cells], sums[1, :cells], ends
+
+def _pulse(stream: np.ndarray, cells: int, pulse: int) -> np.ndarray:
+    """The bits of a pulse, int64 (cells,)."""
+    at = np.arange(pulse * cells, (pulse + 1) * cells)
+    return ((stream[at >> 6] >> (63 - (at & 63)).astype(np.uint64)) & _ONE).astype(np.int64)
+
+
+def _sums(stream: np.ndarray, cells: int, pulses: int) -> np.ndarray:
+    """Sum the bits of each cell over the pulses; int64 (cells,)."""
+    sums = np.zeros(-(-cells // 64) * 64, np.int64)
+    if pulses > 0:
+        _add(stream, cells, pulses, sums)
+    return sums[:cells]
 
 
 @numba.njit(nogil=True, cache=True)
-def _add(earlier, later, in_pairs, cells, pulses, sums):  # pragma: no cover (compiled)
+def _add(stream, cells, pulses, sums):  # pragma: no cover (compiled)
+    """Add eight pulses by full adders, word by word, then what carries out of them to counters (Harley and Seal)."""
     width = (cells + 63) // 64
-    before = np.zeros(width, np.uint64)
-    now = np.zeros(width, np.uint64)
-    counters = np.zeros((2, _PLANES, width), np.uint64)
-    keep = ~_ZERO << np.uint64((64 - cells % 64) % 64)
-    held = 0
-    for pulse in range(pulses):
-        if in_pairs and pulse:
-            _load(later, pulse * cells, now)
-            now[width - 1] &= keep
-            for w in range(width):
-                before[w] &= now[w]
-            _increment(counters[1], before)
-        _load(earlier, pulse * cells, before)
-        before[width - 1] &= keep
-        _increment(counters[0], before)
-        held += 1
-        if held == 255 or pulse == pulses - 1:
-            _empty(counters[0], sums[0])
-            _empty(counters[1], sums[1])
-            held = 0
+    rows = np.zeros((_GROUP, width), np.uint64)
+    low = np.zeros((3, width), np.uint64)
+    high = np.zeros((_PLANES, width), np.uint64)
+    groups = 0
+    for first in range(0, pulses, _GROUP):
+        for row in range(_GROUP):
+            if first + row < pulses:
+                _load(stream, (first + row) * cells, rows[row])
+            else:
+                rows[row] = _ZERO
+        _add_group(rows, low, high)
+        groups += 1
+        if groups == 31 or first + _GROUP >= pulses:
+            for plane in range(3):
+                _empty(low[plane], plane, sums)
+            for plane in range(_PLANES):
+                _empty(high[plane], plane + 3, sums)
+            groups = 0
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
+def _full_add(a, b, c):  # pragma: no cover (compiled)
+    """Sum and carry of three bits in each place."""
+    half = a ^ b
+    return half ^ c, (a & b) | (half & c)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_group(rows, low, high):  # pragma: no cover (compiled)
+    for w in range(rows.shape[1]):
+        ones, twos, fours = low[0, w], low[1, w], low[2, w]
+        ones, two_a = _full_add(ones, rows[0, w], rows[1, w])
+        ones, two_b = _full_add(ones, rows[2, w], rows[3, w])
+        twos, four_a = _full_add(twos, two_a, two_b)
+        ones, two_a = _full_add(ones, rows[4, w], rows[5, w])
+        ones, two_b = _full_add(ones, rows[6, w], rows[7, w])
+        twos, four_b = _full_add(twos, two_a, two_b)
+        fours, carry = _full_add(fours, four_a, four_b)
+        low[0, w], low[1, w], low[2, w] = ones, twos, fours
+        for k in range(_PLANES):
+            plane = high[k, w]
+            high[k, w] = plane ^ carry
+            carry &= plane
 
 
 @numba.njit(nogil=True, cache=True)
 def _load(stream, first, out):  # pragma: no cover (compiled)
-    """Take len(out) words from bit `first` of the stream."""
+    """Take len(out) words from bit `first` of the stream; bits of the next pulse may follow those of this one."""
     word = first >> 6
     shift = np.uint64(first & 63)
     if shift == _ZERO:
@@ -123,23 +173,12 @@ def _load(stream, first, out):  # pragma: no cover (compiled)
 
 
 @numba.njit(nogil=True, cache=True)
-def _increment(counter, by):  # pragma: no cover (compiled)
-    """Add a bit to each of the counters whose bits lie in the rows of `counter`, the lowest first."""
-    for w in range(len(by)):
-        carry = by[w]
-        for k in range(_PLANES):
-            plane = counter[k, w]
-            counter[k, w] = plane ^ carry
-            carry &= plane
-
-
-@numba.njit(nogil=True, cache=True)
-def _empty(counter, sums):  # pragma: no cover (compiled)
-    for w in range(counter.shape[1]):
-        for k in range(_PLANES):
-            plane = counter[k, w]
-            counter[k, w] = _ZERO
-            if plane == _ZERO:
-                continue
-            for lane in range(64):
-                sums[64 * w + lane] += np.int64((plane >> np.uint64(63 - lane)) & _ONE) << k
+def _empty(plane, power, sums):  # pragma: no cover (compiled)
+    """Add 2 to the `power` for each bit of the plane, and clear it."""
+    for w in range(len(plane)):
+        word = plane[w]
+        plane[w] = _ZERO
+        if word == _ZERO:
+            continue
+        for lane in range(64):
+            sums[64 * w + lane] += np.int64((word >> np.uint64(63 - lane)) & _ONE) << power

@@ -10,7 +10,8 @@ well each predicts the next counts decides which of them is listened to. So wher
 wins, whose trims stand almost still, and the servo acts no faster than the drift in the bits demands. How little of
 that can be seen in the bits afterwards: docs/parts/hold.md.
 
-A trim is changed only where it is further from what is needed than a third of what that is uncertain by; the cells' own
+A trim is changed only where it is further from what is needed than a third of what that is uncertain by, and by
+more than 0.0002 of P; the cells' own
 are looked at seldom, since each of their changes goes to the board and into the file.
 
 What is measured is the trim that was needed, not the error that is left: so it does not matter how many blocks lie
@@ -30,7 +31,8 @@ _MEMORY = 256  # updates over which predictions are compared
 _FEWEST = 256  # outcomes of a cell between two updates, on average
 _LOOK = 1024, 8192  # outcomes of a cell between two looks at its own trim: at first, and at most
 _DEADBAND = 0.35  # of the standard deviation of what is needed
-_COMMON_PRIOR = 2.0**22  # bits: how well the mean of the cells is known at first
+_NOT_WORTH_IT = 2e-4  # of P: a trim that is off by less is left as it is
+_COMMON_PRIOR = 2.0**14  # bits: how well the mean of the cells is known at first
 _FLATTEST = 0.25  # of the median slope: a smaller one is taken for a badly measured one
 _ASTRAY, _PATIENCE = 0.25, 3  # a cell that is so far from its target so many times in a row is no longer held
 
@@ -161,13 +163,13 @@ class Servo:
         """Choose new trims where those set are too far from what is needed; says whether there are any."""
         changed = False
         common = float(self._common.estimate[0])
-        if abs(common - self._shift) * abs(self._mean_slope) > _DEADBAND * self._common.uncertainty:
+        if abs(common - self._shift) * abs(self._mean_slope) > _enough(self._common.uncertainty):
             self._shift, changed = common, True
         if not self._common_only and self._unlooked >= self._look:
             # What is needed is found out fast at first, and ever more slowly.
             self._unlooked, self._look = 0.0, min(1.25 * self._look, _LOOK[1])
             needed = self._own.estimate
-            far = np.abs((needed - self._set_own) * self._slopes) > _DEADBAND * self._own.uncertainty
+            far = np.abs((needed - self._set_own) * self._slopes) > _enough(self._own.uncertainty)
             far &= self.held
             if far.any():
                 self._set_own, changed = np.where(far, needed, self._set_own), True
@@ -192,3 +194,8 @@ class Servo:
         self._common.update(common, np.array([mean_slope]), trials * cells, np.ones(1, bool))
         if not self._common_only:
             self._own.update(applied - common - off / slopes, slopes, trials, good)
+
+
+def _enough(uncertainty: float) -> float:
+    """By how much P must be off for a trim to be changed."""
+    return max(_DEADBAND * uncertainty, _NOT_WORTH_IT)
