@@ -13,7 +13,7 @@ from ._cell_counts import count_cells, count_pairs
 from ._servo import Counts, Servo
 
 _FURTHEST = 0.3  # a trim never goes further than this fraction of the pulse voltage
-_STEP = 0.01  # nor moves further than this fraction at once
+_STEP = 0.02  # nor moves further than this fraction at once
 _SAME = 1e-12  # V
 TURN = 8192  # pulses between two actions where a board takes trims between acquisitions only
 

@@ -11,7 +11,7 @@ wins, whose trims stand almost still, and the servo acts no faster than the drif
 that can be seen in the bits afterwards: docs/parts/hold.md.
 
 A trim is changed only where it is further from what is needed than a third of what that is uncertain by, and by
-more than 0.0002 of P; the cells' own
+more than 0.0005 of P; the cells' own
 are looked at seldom, since each of their changes goes to the board and into the file.
 
 What is measured is the trim that was needed, not the error that is left: so it does not matter how many blocks lie
@@ -27,13 +27,14 @@ import numpy as np
 _CELL_TIMES = 2.0 ** np.arange(24, 13, -2)
 _COMMON_TIMES = 2.0 ** np.arange(32, 19, -2)
 _RELUCTANCE = 2.0  # nats by which a filter must predict better than the next slower one
-_MEMORY = 256  # updates over which predictions are compared
+_MEMORY = 64  # updates over which predictions are compared
 _FEWEST = 256  # outcomes of a cell between two updates, on average
 _LOOK = 1024, 8192  # outcomes of a cell between two looks at its own trim: at first, and at most
 _DEADBAND = 0.35  # of the standard deviation of what is needed
-_NOT_WORTH_IT = 2e-4  # of P: a trim that is off by less is left as it is
+_NOT_WORTH_IT = 5e-4  # of P: a trim that is off by less is left as it is
 _COMMON_PRIOR = 2.0**14  # bits: how well the mean of the cells is known at first
-_FLATTEST = 0.25  # of the median slope: a smaller one is taken for a badly measured one
+_SLOPES = 0.5, 2.0  # of the median: a slope beyond is taken for a badly measured one
+_FAR = 9.0  # squared standard deviations: what is further off has other reasons than a drift
 _ASTRAY, _PATIENCE = 0.25, 3  # a cell that is so far from its target so many times in a row is no longer held
 
 
@@ -55,6 +56,7 @@ class _Bank:
         self._walk = 1 / (4 * times**2)  # variance per trial that has the time constant in its steady state
         self._states = np.repeat(start[None], len(times), axis=0)
         self._variances = np.full(len(times), 1 / (4 * prior))
+        self._fresh = len(start) > 1
         self._evidence = np.zeros(len(times))
         self._favour = -_RELUCTANCE * np.arange(len(times))
 
@@ -78,9 +80,15 @@ class _Bank:
     def update(self, needed: np.ndarray, slope: np.ndarray, trials: float, good: np.ndarray) -> None:
         """Take a measurement: `needed` volts, (width,), of `trials` outcomes each; not where it is not `good`."""
         self._variances += self._walk * trials
-        total = self._variances + 1 / (4 * trials)
+        noise = 1 / (4 * trials)
         off = np.where(good, needed - self._states, 0.0)
-        surprise = ((off * slope) ** 2).sum(1) / total + good.sum() * np.log(total)
+        if self._fresh:
+            # How far the cells really are from where they were tuned to, all of them say together.
+            self._fresh = False
+            found = float(((off[0] * slope) ** 2).sum() / good.sum()) - noise
+            self._variances = np.maximum(self._variances, found)
+        total = self._variances + noise
+        surprise = np.minimum((off * slope) ** 2 / total[:, None], _FAR).sum(1) + good.sum() * np.log(total)
         self._evidence = self._evidence * (1 - 1 / _MEMORY) - surprise / 2
         gain = self._variances / total
         self._states += gain[:, None] * off
@@ -110,7 +118,7 @@ class Servo:
         self._target, self._lowest, self._highest = target, lowest, highest
         self._used, self._common_only = used, common_only
         rising = np.nanmedian(slopes[used]) if used.any() else 1.0
-        self._slopes = np.where(used, np.maximum(np.nan_to_num(slopes / rising), _FLATTEST), 1.0) * rising
+        self._slopes = np.where(used, np.clip(np.nan_to_num(slopes / rising), *_SLOPES), 1.0) * rising
         self._start = trims.astype(np.float64)
         self._own = _Bank(_CELL_TIMES, self._start, prior)
         self._common = _Bank(_COMMON_TIMES, np.zeros(1), _COMMON_PRIOR)
