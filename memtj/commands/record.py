@@ -37,8 +37,9 @@ def record(
         ),
     ],
     mode: Annotated[
-        str, typer.Option(help="reset (reset, check, write, read) or toggle (write, read).")
-    ] = "reset",
+        str | None,
+        typer.Option(help="reset (reset, check, write, read; by default) or toggle (write, read)."),
+    ] = None,
     voltage: Annotated[float | None, typer.Option(help="Write pulse, volts.")] = None,
     width: Annotated[float | None, typer.Option(help="Write pulse, seconds.")] = None,
     period: Annotated[float | None, typer.Option(help="From pulse to read, seconds.")] = None,
@@ -47,6 +48,10 @@ def record(
     read_voltage: Annotated[float | None, typer.Option(help="Read voltage, volts.")] = None,
     settle: Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")] = None,
     block_bits: Annotated[int | None, typer.Option(parser=bits_option, help="Bits of a block.")] = None,
+    tuning: Annotated[
+        Path | None,
+        typer.Option(help="File of 'memtj tune': its pulses, trims, thresholds and quarantine are used."),
+    ] = None,
     calibrate: Annotated[bool, typer.Option(help="Trim each cell to P = ½ first.")] = True,
     ahead: Annotated[
         int, typer.Option(parser=bits_option, help="Pause while this many bits are free; 0 = never pause.")
@@ -65,13 +70,13 @@ def record(
 ) -> None:
     """Measure and trim the cells, then record bits into a store; the output is off at every end of it."""
     from entropy import Store
-    from instruments import Bench
+    from instruments import Bench, Tuning
     from instruments import run as run_recording
     from instruments.procedures import RecordBits
 
     if exit_with_parent:
         end_with_parent()
-    if mode not in ("reset", "toggle"):
+    if mode not in (None, "reset", "toggle"):
         raise CommandError(f"--mode {mode!r} is unknown: use reset or toggle.")
     if bits == 0 and ahead == 0:
         raise CommandError(
@@ -88,13 +93,17 @@ def record(
         "block_bits": block_bits,
     }
     chosen: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    known = None if tuning is None else Tuning.load(tuning)
+    if known is not None:
+        chosen = {name: getattr(known.conditions, name) for name in settings if name != "block_bits"} | chosen
     bench = Bench.from_toml(bench_file)
     with bench, Store(store) as opened, ProgressDisplay() as display:  # a wrong bench makes no store
         rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
         procedure = RecordBits(
             bench=bench,
             store=opened,
-            mode=mode,
+            tuning=known,
+            mode=mode or (known.conditions.mode if known is not None else "reset"),
             bits=bits,
             calibrate=calibrate,
             ahead=ahead,
