@@ -24,7 +24,14 @@ _PLACE_WINDOW = 0.25  # logits around the trim in which batches count
 _NEAR = 0.6  # of the pulses that are needed must have been given within the tolerance of the trim, as the slope says
 _LEAST_SLOPE = 0.3  # of what the scan says
 _DOUBT = 0.25  # in slope and bend, beyond what the fit of the sides says
-_SHARES = (0.1, 0.25, 0.65)  # of the pulses that are needed, batch by batch, each nearer to the target
+_SHARES = (
+    0.1,
+    0.2,
+    0.175,
+    0.175,
+    0.175,
+    0.175,
+)  # of the pulses that are needed, each batch nearer to the target
 _MARGIN = 1.02
 _EXTRA, _EXTRA_SHARE = 8, 0.08
 _SECURE = 3.0  # standard errors of p that fit into the tolerance when a search stops
@@ -108,6 +115,8 @@ class Search:
         self._spread = target * (1 - target)
         self._needed = (_SECURE / tolerance) ** 2 * self._spread * _MARGIN
         self._coarse = float(np.clip(0.25 / self._spread, 1, 2))
+        self._wander = _Wander(columns)
+        self.drift = 0.0  # of the logit, from batch to batch: standard deviation
         nothing = np.full(columns, np.nan)
         self.tuned = Tuned(
             voltage=np.zeros(columns), width=np.zeros(columns), done=np.zeros(columns, bool),
@@ -125,7 +134,22 @@ class Search:
         left = wanted & ~self.tuned.done
         if left.any():
             self._choose(left)
+        self._state_intervals()
         return self.tuned
+
+    def _state_intervals(self) -> None:
+        """Widen the intervals by what cells change between batches more than counting explains: their drift.
+
+        Its variance (of the logit) is estimated from all columns together, by the method of moments of DerSimonian and
+        Laird (1986): it counts once for the present, and once for the mean over the batches.
+        """
+        tuned, wander = self.tuned, self._wander
+        done = tuned.done & (wander.freedom > 0)
+        excess = float((wander.squares - wander.freedom)[done].sum())
+        self.drift = np.sqrt(max(excess, 0.0) / max(float(wander.weight[done].sum()), 1e-9))
+        sigma = np.hypot(wander.sigma, self.drift * np.sqrt(1 + wander.concentration))
+        eta = logit(np.clip(tuned.p, 1e-9, 1 - 1e-9))
+        tuned.low, tuned.high = (np.where(tuned.done, expit(eta + z * sigma), np.nan) for z in (-Z95, Z95))
 
     def _choose(self, columns: np.ndarray) -> None:
         """Take the best of the trims that were tried, where the curve is flat at the target and tells no place.
@@ -149,7 +173,6 @@ class Search:
             best = np.take_along_axis(best, np.argsort(far, axis=0), 0)
         (n, k), each = counts[0], best[0]
         p = k / np.maximum(n, 1)
-        sigma = np.sqrt(p * (1 - p) / np.maximum(n, 1))
         there = columns & (np.abs(p - self._target) <= self._tolerance / 2) & (n > 0)
         tuned = self.tuned
         tuned.voltage[there], tuned.width[there] = (
@@ -158,8 +181,8 @@ class Search:
         )
         tuned.done |= there
         tuned.actuator[there] = NEITHER
-        for values, z in ((tuned.p, 0.0), (tuned.low, -Z95), (tuned.high, Z95)):
-            values[there] = (p + z * sigma)[there]
+        tuned.p[there] = p[there]
+        self._wander.sigma[there] = (1 / np.sqrt(np.maximum(n * p * (1 - p), 1)))[there]
 
     def _by(self, actuator: str, columns: np.ndarray, more: int) -> None:
         """Tune columns by the voltage or by the width; a later attempt looks with `more` pulses for the place."""
@@ -238,6 +261,7 @@ class Search:
             sound = best.sound & (best.slope > _LEAST_SLOPE) & (root == best.root)
             there = left & precise & sound & enough
             self._note(actuator, there, root, scale, best)
+            self._wander.note(there, batches, root, scale, best, self._base)
             left &= ~there
 
     def _note(self, actuator: str, there: np.ndarray, root: Floats, scale: Floats, best: Fit) -> None:
@@ -246,8 +270,6 @@ class Search:
         tuned.done |= there
         tuned.actuator[there] = actuator
         tuned.p[there] = self._target
-        tuned.low[there] = expit(self._base - Z95 * best.sigma)[there]
-        tuned.high[there] = expit(self._base + Z95 * best.sigma)[there]
         slope = tuned.per_volt if actuator == VOLTAGE else tuned.per_second
         slope[there] = (best.slope * scale)[there]
 
@@ -294,3 +316,35 @@ class _Batches:
     def arrays(self) -> tuple[Floats, Floats, Floats]:
         """Give offsets, trials and switchings."""
         return self.offsets, self.n, self.k
+
+
+class _Wander:
+    """What the last batches of each column say of drift; (columns,) each.
+
+    `squares`: sum of squared residuals by their counting noise, of which `freedom` are expected without drift, and
+    `weight` times its variance more with it; `concentration`: Σ n² / (Σ n)²; `sigma` of the logit by counting.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self.squares, self.freedom, self.weight, self.concentration = (np.zeros(columns) for _ in range(4))
+        self.sigma = np.zeros(columns)
+
+    def note(
+        self, columns: np.ndarray, batches: _Batches, root: Floats, scale: Floats, best: Fit, base: float
+    ) -> None:
+        """Note the batches that the fit `best` counts, for `columns`."""
+        away = (batches.offsets - root) * scale
+        p = expit(base + best.slope * away + best.bend * away**2)
+        n = np.where(np.abs(away) <= _PLACE_WINDOW, batches.n, 0.0)
+        information = n * p * (1 - p)
+        squares = np.where(n > 0, (batches.k - n * p) ** 2 / np.maximum(information, 1e-9), 0.0)
+        total = np.maximum(information.sum(0), 1e-9)
+        concentration = (information**2).sum(0) / total**2
+        for mine, values in (
+            (self.squares, squares.sum(0)),
+            (self.freedom, np.maximum((n > 0).sum(0) - 1.0, 0.0)),
+            (self.weight, total * (1 - concentration)),
+            (self.concentration, concentration),
+            (self.sigma, best.sigma),
+        ):
+            mine[columns] = values[columns]
