@@ -17,8 +17,9 @@ import numba
 import numpy as np
 
 from drivers import ArrayBlock
-from instruments.procedures._calibration import crossing
 from instruments.procedures._cell_counts import count_cells
+from instruments.procedures._hold import Response
+from instruments.procedures._search import VOLTAGE, Range, Search
 from instruments.procedures._servo import Counts, Servo
 from mock_hw import MacrospinDevice, Selection, Sequence, SimulatedArray
 from mock_hw.physics import load_device
@@ -29,6 +30,7 @@ CELLS = ROWS * COLUMNS
 PULSES = 1024  # of a block
 LAGS = 64
 GROUP = 16  # blocks over which the rows of the array are looked at
+TOLERANCE = 0.03  # to which the cells are tuned first, as a recording does
 SWING = 5.0  # K to either side
 
 
@@ -83,23 +85,21 @@ class DriftingArray:
             *(False, False, True, False, packed, mask, None),
         )
 
-    def tune(self) -> tuple[np.ndarray, np.ndarray]:
-        """Trim as a recording does at its start; returns trims and slopes, and leaves out what cannot be trimmed."""
-        furthest = 0.15 * abs(self.point.voltage)
-        offsets = np.linspace(-furthest, furthest, 7)
-        trims, slopes = crossing(
-            offsets, np.stack([self._p(np.full(CELLS, volts), 1024) for volts in offsets])
-        )
-        estimates = []
-        for _ in range(3):
-            estimates.append(trims - (self._p(trims, 2048) - 0.5) / slopes)
-            trims = np.clip(np.mean(estimates, 0), -2 * furthest, 2 * furthest)
-        self.used = np.abs(self._p(trims, 2048) - 0.5) < 0.1
-        return np.where(self.used, trims, 0.0), slopes
+    def run(
+        self, voltage: np.ndarray, width: np.ndarray, active: np.ndarray, pulses: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Give pulses for a tuning: see `Pulser` of the search; only the voltage is trimmed."""
+        counts = count_cells(self.block(voltage, pulses))
+        return counts.usable * active.astype(float), counts.ones * active.astype(float)
 
-    def _p(self, trims: np.ndarray, pulses: int) -> np.ndarray:
-        counts = count_cells(self.block(trims, pulses))
-        return counts.ones / np.maximum(counts.usable, 1)
+    def tune(self) -> tuple[np.ndarray, Response]:
+        """Trim as a recording does at its start; returns trims and slopes, and leaves out what cannot be trimmed."""
+        furthest = 0.25 * abs(self.point.voltage)
+        found = Search(self, CELLS, 0.5, TOLERANCE, {VOLTAGE: Range(-furthest, furthest)}).run(self.used)
+        self.used = found.done
+        return np.where(self.used, found.voltage, 0.0), Response.of(
+            found.per_volt, found.low, found.high, 0.5
+        )
 
 
 class Correlations:
@@ -205,8 +205,9 @@ class Held:
 def hold(device: str, servo: str, bits: float, *, still: bool = False, seed: int = 1) -> Held:
     """Draw `bits` bits while the cells drift, or not (`still`); `servo` is "off", "common" or "cells"."""
     array = DriftingArray(device, seed, still=still)
-    trims, slopes = array.tune()
-    held = Servo(trims, slopes, array.used, common_only=servo == "common")
+    trims, response = array.tune()
+    holdable = array.used & np.isfinite(response.slopes)
+    held = Servo(trims, response.slopes, holdable, prior=response.prior, common_only=servo == "common")
     correlations, spent = Correlations(), 0.0
     blocks, rows, kelvin = [], [], []
     count = round(bits / array.used.sum() / PULSES)

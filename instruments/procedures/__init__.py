@@ -3,5 +3,14 @@
 from ._bench_procedure import BenchProcedure
 from ._record_bits import RecordBits
 from ._summary import EnergyPerBit, RecordingProgress, RecordingSummary
+from ._tune import Tune, TuningProgress
 
-__all__ = ["BenchProcedure", "EnergyPerBit", "RecordBits", "RecordingProgress", "RecordingSummary"]
+__all__ = [
+    "BenchProcedure",
+    "EnergyPerBit",
+    "RecordBits",
+    "RecordingProgress",
+    "RecordingSummary",
+    "Tune",
+    "TuningProgress",
+]

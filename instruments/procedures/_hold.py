@@ -19,20 +19,39 @@ TURN = 8192  # pulses between two actions where a board takes trims between acqu
 
 
 @dataclass(frozen=True, eq=False)
+class Response:
+    """How cells answer to a change of the volts of their pulse, as a tuning measured it.
+
+    `slopes`: P per volt, (2, cells), from P and from AP, NaN where another quantity was trimmed; `target`: P that they
+    were tuned to; `prior`: as well as by so many pulses is P known of a typical cell.
+    """
+
+    slopes: np.ndarray
+    target: float
+    prior: float
+
+    @classmethod
+    def of(cls, per_volt: np.ndarray, low: np.ndarray, high: np.ndarray, target: float) -> "Response":
+        """From slopes of the logit, 1/V, and 95 % intervals of P, (2, cells) each."""
+        with np.errstate(invalid="ignore"):
+            sigma = (high - low)[np.isfinite(per_volt) & (high > low)] / 3.92
+        variance = float(np.median(sigma)) ** 2 if len(sigma) else 0.25
+        return cls(per_volt * target * (1 - target), target, 0.25 / variance)
+
+
+@dataclass(frozen=True, eq=False)
 class Start:
     """What a recording begins with: `voltage`, `width` of the write pulse at the device, and what is added to it.
 
-    `volts`, `seconds`, and `slopes`, P per volt at one half: (2, cells), from P and from AP; `used`: bool (cells,);
-    `prior`: pulses per cell on which the trims rest.
+    `volts`, `seconds`: (2, cells), from P and from AP; `used`: bool (cells,).
     """
 
     voltage: float
     width: float
     volts: np.ndarray
     seconds: np.ndarray
-    slopes: np.ndarray
     used: np.ndarray
-    prior: float
+    response: Response
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +64,7 @@ class _Applied:
 
 
 class Hold:
-    """Keeps the cells of a recording at one half: `take` each block, then `act`.
+    """Keeps the cells of a recording at the target of their tuning: `take` each block, then `act`.
 
     In `mode` "reset" the fraction of ones is held, which is P_sw from P. In "toggle" a board that can trim each
     direction has both P_sw held; another one the fraction of changes. `servo` "common" moves all cells together,
@@ -62,14 +81,17 @@ class Hold:
         low, high = role.trim_range(start.voltage)
         # On its way from one pair of trims to another a cell may be off by a step.
         self._range = max(low + self._step, -furthest), min(high - self._step, furthest)
-        self._used = start.used
         self._set = start.volts.astype(np.float64)
+        slopes = start.response.slopes
+        # Where the voltage was not what cells were tuned by, it does not move them: they go along with the others.
+        self._used = start.used & np.isfinite(slopes[: 2 if self._each_way else 1]).all(0)
         self._servos = [
             Servo(
                 self._set[direction],
-                start.slopes[direction],
-                start.used,
-                prior=start.prior,
+                slopes[direction],
+                self._used,
+                target=start.response.target,
+                prior=start.response.prior,
                 lowest=self._range[0],
                 highest=self._range[1],
                 common_only=servo == "common",
@@ -94,6 +116,8 @@ class Hold:
     @property
     def p(self) -> float:
         """P that is expected now, mean of the cells and the directions."""
+        if not self._used.any():
+            return float("nan")
         return float(np.mean([servo.expected(volts)[self._used] for servo, volts in self._pairs(self._set)]))
 
     def begin(self, pulses: int, per_block: int) -> int:
@@ -166,7 +190,7 @@ class Hold:
         rows["p_estimate"][: len(cells)] = np.where(self._used, expected, np.nan)[cells]
         if len(rows) > len(cells):
             rows["cell"][-1], rows["voltage"][-1] = -1, common
-            rows["p_estimate"][-1] = expected[self._used].mean()
+            rows["p_estimate"][-1] = expected[self._used].mean() if self._used.any() else np.nan
         return rows
 
     def _pairs(self, volts: np.ndarray) -> list[tuple[Servo, np.ndarray]]:

@@ -6,7 +6,7 @@ import time
 from typing import Any, ClassVar, cast
 
 import numpy as np
-from pymeasure.experiment import BooleanParameter, FloatParameter, IntegerParameter, ListParameter
+from pymeasure.experiment import BooleanParameter, IntegerParameter, ListParameter
 
 from drivers import ArrayBlock, BoardError
 from entropy import CELL_DTYPE, Store
@@ -14,13 +14,16 @@ from entropy import CELL_DTYPE, Store
 from .._bench import Bench
 from .._errors import BenchError
 from .._roles import BoardRole, Role
+from .._tuning import Tuning
 from ._acquisition import Acquisition, Mishaps
-from ._bench_procedure import BenchProcedure
+from ._apply_tuning import apply_tuning
 from ._block_writer import BlockWriter, Delivered, Settings, Written
-from ._calibration import TUNED, Cells, Stopped, astray, measure_states, tune
+from ._calibration import Cells, astray, measure_probability, measure_states, tune
 from ._compaction import compact, count_ones, lag1
 from ._consumers import Consumers
 from ._hold import Hold, Start
+from ._pulsed_procedure import PulsedProcedure
+from ._pulser import Stopped
 from ._reconnection import Reconnection
 from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
 from ._tally import Tally
@@ -30,16 +33,17 @@ log = logging.getLogger(__name__)
 _MOST_BITS = 1 << 26  # of one block: protocol, "Commands"
 _ALIVE = 0.5  # s between lines to a board that nothing is fetched from, well within its watchdog
 _LOOK = 0.05  # s between looks at whether consumers have caught up
-_TUNED_BY_CHANGES = 1024  # pulses: as well as by so many is P_sw of each direction known, by its trim
+_CALIBRATED = 0.03  # of the probability, to which the start-up tunes where no tuning is given
 _ASTRAY = 0.05  # of the cells that read neither of their resistances: more is no noise of the reading
 
 
-class RecordBits(BenchProcedure):
+class RecordBits(PulsedProcedure):
     """Records bits of the whole array into a store, one row of DATA_COLUMNS for each block.
 
     Start-up measures each cell's two resistances and, with `calibrate`, trims its pulse until it switches every
-    other time; cells that cannot be used are masked and reported. Then blocks are read while those before are
-    written. Set `bench` and `store` before it is run; afterwards `summary` says what it amounted to. While
+    other time; cells that cannot be used are masked and reported. With a `tuning` its trims, thresholds and quarantine
+    are applied instead, and every buffer carries it. Then blocks are read while those before are written. Set
+    `bench` and `store` before it is run; afterwards `summary` says what it amounted to. While
     it runs `progress` is a fresh RecordingProgress.
 
     While blocks are recorded a `servo` holds each cell at one half against drift, from the recorded bits alone
@@ -52,20 +56,11 @@ class RecordBits(BenchProcedure):
     out. A store that is slow makes the board wait, and a store that fails ends the recording.
     """
 
-    voltage: Any = FloatParameter("Pulse voltage", units="V", default=0.85)
-    width: Any = FloatParameter("Pulse width", units="s", minimum=0, default=0.30e-9)
-    period: Any = FloatParameter("Pulse period", units="s", minimum=6e-9, default=6e-9)
-    reset_voltage: Any = FloatParameter("Reset voltage", units="V", default=1.28)
-    reset_width: Any = FloatParameter("Reset width", units="s", minimum=0, default=0.58e-9)
-    mode: Any = ListParameter("Sequence", choices=["reset", "toggle"], default="reset")
     servo: Any = ListParameter("Servo", choices=["cells", "common", "off"], default="cells")
-    read_voltage: Any = FloatParameter("Read voltage", units="V", default=0.1)
-    settle: Any = FloatParameter("Settle time", units="s", minimum=1e-9, default=1e-6)
     bits: Any = IntegerParameter("Bits wanted", minimum=0, maximum=2**62, default=2**26)
     block_bits: Any = IntegerParameter("Bits per block", minimum=1, maximum=_MOST_BITS, default=2**23)
     calibrate: Any = BooleanParameter("Trim the cells", default=True)
     ahead: Any = IntegerParameter("Most free bits in the store", minimum=0, maximum=2**62, default=0)
-    watchdog: Any = FloatParameter("Watchdog time-out", units="s", minimum=1, maximum=60, default=5.0)
     retries: Any = IntegerParameter("Tries to reconnect in a row", minimum=0, maximum=1000, default=3)
 
     DATA_COLUMNS: ClassVar[list[str]] = [
@@ -85,9 +80,17 @@ class RecordBits(BenchProcedure):
         "Corrupt blocks",
     ]
 
-    def __init__(self, *, bench: Bench | None = None, store: Store | None = None, **parameters: Any) -> None:
+    def __init__(
+        self,
+        *,
+        bench: Bench | None = None,
+        store: Store | None = None,
+        tuning: Tuning | None = None,
+        **parameters: Any,
+    ) -> None:
         super().__init__(bench=bench, **parameters)
         self.store = store
+        self.tuning = tuning
         self.progress = RecordingProgress()
         self.summary: RecordingSummary | None = None
         self._cells: Cells | None = None
@@ -114,30 +117,29 @@ class RecordBits(BenchProcedure):
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
             self._measure_cells(role)
 
-    def _set_up(self, role: BoardRole) -> None:
-        """Set the working point and arm the watchdog; the output is off."""
-        board: Any = role.board
-        role.set_write_pulse(self.voltage, self.width, self.period)
-        role.set_reset_pulse(self.reset_voltage, self.reset_width)
-        role.set_read(self.read_voltage, self.settle)
-        board.watchdog = self.watchdog
-        if not board.interlock_closed:
-            raise BenchError(f"the interlock of the {role.instrument!r} is open: close it and start again")
-
     def _set_sequence(self, role: BoardRole) -> None:
         board: Any = role.board
         board.payload = "bits"
         board.mode = self.mode
 
     def _measure_cells(self, role: BoardRole) -> None:
+        point, stop = self._point(), self.should_stop
         self._at("thresholds")
-        cells = self._cells = measure_states(role, self.voltage, self.should_stop)
+        if self.tuning is not None:
+            cells = apply_tuning(role, self.tuning, point, self.read_voltage, self.settle)
+        else:
+            cells = measure_states(role, point, stop)
+        self._cells = cells
         self._refuse_if_none(cells)
         self._apply(role, cells)
         self._at("trims")
-        tune(role, cells, self.voltage, self.mode, self.should_stop, trims=self.calibrate)
-        self._refuse_if_none(cells)
-        self._apply(role, cells)
+        if self.tuning is not None:
+            self._look_at_the_cells(role, cells)
+        elif self.calibrate:
+            tune(role, cells, point, stop, target=0.5, tolerance=_CALIBRATED)
+            self._refuse_if_none(cells)
+            self._apply(role, cells)
+        measure_probability(role, cells, point, stop)
         for row, column, reason in self._quarantined(cells)[:20]:
             log.warning("cell %d, %d is left out: %s", row, column, reason)
 
@@ -146,15 +148,7 @@ class RecordBits(BenchProcedure):
         shape = board.size
         board.thresholds = np.where(cells.used, cells.threshold, 1e9).reshape(shape)
         board.mask = cells.used.reshape(shape)
-
-    def _refuse_if_none(self, cells: Cells) -> None:
-        if cells.used.any():
-            return
-        reasons, counts = np.unique(cells.reason.astype(str), return_counts=True)
-        listed = ", ".join(f"{count} cells: {reason}" for reason, count in zip(reasons, counts, strict=True))
-        raise BenchError(
-            f"no cell of the array can be used ({listed}): check contacts, pulse voltage and read voltage"
-        )
+        role.apply_trims(cells.trims_of(shape), self.voltage, self.width)
 
     # The recording
 
@@ -309,18 +303,26 @@ class RecordBits(BenchProcedure):
         """
         self._set_up(role)
         self._apply(role, cells)
-        if self._hold is None:
-            role.set_trims(cells.trim.reshape(cast(Any, role.board).size), self.voltage)
-        else:
+        if self._hold is not None:
             self._hold.restore(role)
         self._set_sequence(role)
         cast(Any, role.board).output_enabled = True
+        self._look_at_the_cells(role, cells)
+
+    def _look_at_the_cells(self, role: BoardRole, cells: Cells) -> None:
+        """Read every cell once: what was known of them before must still hold."""
         share = astray(cells, role.board.resistances.ravel())
-        if share > _ASTRAY:
-            raise BenchError(
-                f"after the connection to the {role.instrument!r} came back, {share:.1%} of its cells read neither of "
-                "their two resistances: check the contacts, and start a new recording, which measures them again"
-            )
+        if share <= _ASTRAY:
+            return
+        since = (
+            "they were tuned"
+            if self._tally.delivered == 0 and self.tuning is not None
+            else "the connection was lost"
+        )
+        raise BenchError(
+            f"since {since}, {share:.1%} of the cells of the {role.instrument!r} read neither of their two "
+            "resistances any more: check the contacts, and start again with a new tuning, or without one"
+        )
 
     def _missing(self) -> int:
         """Bits that are still wanted; 1 for ever where there is no end."""
@@ -356,13 +358,8 @@ class RecordBits(BenchProcedure):
     # The end
 
     def make_safe(self) -> None:
-        """Switch off and ask whether it is; the bench does so once more when it is left."""
-        role = self.bench.roles.get("board") if self.bench is not None else None
-        try:
-            if isinstance(role, BoardRole) and not role.board.lost and not role.safe_state():
-                log.critical("the output of the board is still on: switch it off by hand")
-        except BoardError as error:
-            log.warning("%s; the bench tries again when it is left", error)
+        """Switch off, and let the writer finish."""
+        super().make_safe()
         if self._writer is not None and self._writer.is_alive():
             self._writer.finish()
 
@@ -431,7 +428,7 @@ class RecordBits(BenchProcedure):
             energy_per_bit=energy_per_bit(
                 toggle=self.mode == "toggle",
                 pulse_volts=self.voltage + cells.trim[used],
-                width=self.width,
+                width=self.width + np.broadcast_to(cells.trims.width_p, used.shape)[used],
                 reset_voltage=self.reset_voltage,
                 reset_width=self.reset_width,
                 read_voltage=self.read_voltage,
@@ -463,22 +460,30 @@ class RecordBits(BenchProcedure):
             "simulated": self._simulated,
             "device": bench.array.device,
             "expected_bits": self.bits or None,
+            **self._tuned(),
             "actions": self._hold is not None,
         }
 
+    def _tuned(self) -> dict[str, Any]:
+        if self.tuning is None:
+            return {}
+        return {"tuning": self.tuning.table(), "conditions": self.tuning.plain_conditions()}
+
     def _hold_of(self, role: BoardRole, cells: Cells) -> Hold | None:
         """Make the servo, if there is to be one."""
-        if self.servo == "off" or cells.slope is None:
+        if self.servo == "off" or cells.response is None:
             return None
+        trims = [
+            np.broadcast_to(each, cells.trim.shape)
+            for each in (
+                cells.trims.voltage_p,
+                cells.trims.voltage_ap,
+                cells.trims.width_p,
+                cells.trims.width_ap,
+            )
+        ]
         start = Start(
-            voltage=self.voltage,
-            width=self.width,
-            volts=np.stack([cells.trim] * 2),
-            seconds=np.zeros((2, len(cells.trim))),
-            slopes=np.stack([cells.slope] * 2),
-            used=cells.used,
-            # Changes say little of each direction.
-            prior=_TUNED_BY_CHANGES if self.mode == "toggle" else TUNED,
+            self.voltage, self.width, np.stack(trims[:2]), np.stack(trims[2:]), cells.used, cells.response
         )
         return Hold(role, start, servo=self.servo, mode=self.mode)
 
@@ -496,9 +501,6 @@ class RecordBits(BenchProcedure):
         """How long a pulse of the whole array takes by the board's clock: protocol, "Sequences"."""
         steps = 1 if self.mode == "toggle" else 2
         return steps * self.open_bench().array.rows * (self.period + self.settle)
-
-    def _role(self) -> BoardRole:
-        return self.open_bench().board
 
     def _at(self, stage: str, waiting: bool = False) -> None:
         self._stage = stage  # by this thread alone: the writer's would bring an old one back

@@ -117,8 +117,8 @@ class Servo:
     ) -> None:
         self._target, self._lowest, self._highest = target, lowest, highest
         self._used, self._common_only = used, common_only
-        rising = np.nanmedian(slopes[used]) if used.any() else 1.0
-        self._slopes = np.where(used, np.clip(np.nan_to_num(slopes / rising), *_SLOPES), 1.0) * rising
+        rising = float(np.median(slopes[used])) if used.any() else 1.0
+        self._slopes = np.where(used, np.clip(slopes / rising, *_SLOPES), 1.0) * rising
         self._start = trims.astype(np.float64)
         self._own = _Bank(_CELL_TIMES, self._start, prior)
         self._common = _Bank(_COMMON_TIMES, np.zeros(1), _COMMON_PRIOR)

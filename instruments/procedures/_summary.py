@@ -51,8 +51,8 @@ class RecordingSummary:
     over all `acquisitions`; `reconnections`: lost connections that were had back, each with a new acquisition.
     Blocks: `lost_blocks` never arrived; `corrupt_blocks` stayed damaged and were left out; `fetched_again` arrived
     damaged at first; `duplicates` came twice and were dropped. `servo`: what held the working point ("off", "common",
-    "cells"), by so many `servo_actions`; `servo_shift`: volts by which it has moved all cells, `cells_not_held`: those
-    that did not follow their trims.
+    "cells"), by so many `servo_actions`; `servo_shift`: volts by which it has moved all cells, `cells_not_held`: used
+    ones that did not follow their trims, or were tuned by the width of their pulse and are not held one by one.
     """
 
     recording: str

@@ -103,7 +103,7 @@ def test_a_drifting_array_is_held_and_the_file_says_by_what(record, made):
     summary, folder = record(160)
     assert np.abs(off(folder)).max() < 0.005
     assert summary.servo == "cells"
-    assert summary.cells_not_held == 0
+    assert summary.cells_not_held < CELLS / 10  # those that were tuned by their width
     assert summary.servo_shift == pytest.approx(0.028, abs=0.01)
     assert replayed(folder, 0.85, made) > 20
 
