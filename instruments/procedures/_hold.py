@@ -14,7 +14,7 @@ from ._servo import Counts, Servo
 
 _FURTHEST = 0.3  # a trim never goes further than this fraction of the pulse voltage
 _STEP = 0.02  # nor moves further than this fraction at once
-_SAME = 1e-12  # V
+_SAME, _SAME_TIME = 1e-12, 1e-18  # V, s
 TURN = 8192  # pulses between two actions where a board takes trims between acquisitions only
 
 
@@ -43,13 +43,15 @@ class Response:
 class Start:
     """What a recording begins with: `voltage`, `width` of the write pulse at the device, and what is added to it.
 
-    `volts`, `seconds`: (2, cells), from P and from AP; `used`: bool (cells,).
+    `volts`, `seconds`: (2, cells), from P and from AP; `told`: those that the file says anyway, (2, 2, cells);
+    `used`: bool (cells,).
     """
 
     voltage: float
     width: float
     volts: np.ndarray
     seconds: np.ndarray
+    told: np.ndarray
     used: np.ndarray
     response: Response
 
@@ -99,7 +101,7 @@ class Hold:
             for direction in range(2 if self._each_way else 1)
         ]
         self._now = self._set
-        self._waiting: deque[_Applied] = deque()
+        self._waiting: deque[_Applied] = deque([_Applied(0, self._set, self._untold())])
         self._generation = 0
         self.actions = 0
 
@@ -146,6 +148,7 @@ class Hold:
             self._now = applied.volts
             rows.append(applied.rows)
             rows[-1]["generation"] = applied.generation
+        rows = [each for each in rows if len(each)]
         for (servo, volts), counts in zip(self._pairs(self._now), self._count(block), strict=True):
             servo.update(counts, volts)
         return np.concatenate(rows) if rows else None
@@ -164,6 +167,19 @@ class Hold:
         servo = self._servos[number]
         along = np.clip(self._begin.volts[number] + servo.shift, *self._range)
         return np.where(self._used, servo.trims, along)
+
+    def _untold(self) -> np.ndarray:
+        """What the trims are at the beginning beyond what the file says of them, as actions of the first block."""
+        start, rows = self._begin, []
+        for direction, state in enumerate((FROM_P, FROM_AP)):
+            volts = start.volts[direction] - start.told[0, direction]
+            seconds = start.seconds[direction] - start.told[1, direction]
+            cells = np.flatnonzero(start.used & ((np.abs(volts) > _SAME) | (np.abs(seconds) > _SAME_TIME)))
+            rows.append(np.zeros(len(cells), ACTION_DTYPE))
+            rows[-1]["cell"], rows[-1]["state"] = cells, state
+            rows[-1]["voltage"], rows[-1]["width"] = volts[cells], seconds[cells]
+            rows[-1]["p_estimate"] = np.nan
+        return np.concatenate(rows)
 
     def _move(self, by: np.ndarray, state: int) -> None:
         if not (np.abs(by) > _SAME).any():
@@ -207,16 +223,16 @@ class Hold:
         return [Counts(rise + fall, pairs.pairs)]
 
 
-def trims_at(start: np.ndarray, actions: np.ndarray, block: int) -> np.ndarray:
-    """Compute the volts that each cell's trims had at a block, (2, cells), from P and from AP.
+def trims_at(start: np.ndarray, actions: np.ndarray, block: int, what: str = "voltage") -> np.ndarray:
+    """Compute the trims of each cell at a block, (2, cells), from P and from AP; `what`: "voltage" or "width".
 
     `start`: trims before any action, (cells,) or (2, cells); `actions`: ACTION_DTYPE, as `Store.actions` gives them.
     """
-    volts = np.array(np.broadcast_to(start, (2, np.shape(start)[-1])), np.float64)
+    trims = np.array(np.broadcast_to(start, (2, np.shape(start)[-1])), np.float64)
     past = actions[actions["block"] <= block]
     for direction, state in enumerate((FROM_P, FROM_AP)):
         rows = past[past["state"] & state != 0]
         every = rows["cell"] < 0
-        volts[direction] += rows["voltage"][every].sum()
-        np.add.at(volts[direction], rows["cell"][~every], rows["voltage"][~every])
-    return volts
+        trims[direction] += rows[what][every].sum()
+        np.add.at(trims[direction], rows["cell"][~every], rows[what][~every])
+    return trims

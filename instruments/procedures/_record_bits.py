@@ -473,18 +473,14 @@ class RecordBits(PulsedProcedure):
         """Make the servo, if there is to be one."""
         if self.servo == "off" or cells.response is None:
             return None
-        trims = [
+        known = cells.trims
+        trims = np.stack([
             np.broadcast_to(each, cells.trim.shape)
-            for each in (
-                cells.trims.voltage_p,
-                cells.trims.voltage_ap,
-                cells.trims.width_p,
-                cells.trims.width_ap,
-            )
-        ]
-        start = Start(
-            self.voltage, self.width, np.stack(trims[:2]), np.stack(trims[2:]), cells.used, cells.response
-        )
+            for each in (known.voltage_p, known.voltage_ap, known.width_p, known.width_ap)
+        ]).reshape(2, 2, -1)  # fmt: skip
+        # A tuning is in the file as a whole; without one /cells has one trim, in volts.
+        told = trims if self.tuning is not None else np.stack([[cells.trim] * 2, np.zeros_like(trims[1])])
+        start = Start(self.voltage, self.width, trims[0], trims[1], told, cells.used, cells.response)
         return Hold(role, start, servo=self.servo, mode=self.mode)
 
     def parameters_plain(self) -> dict[str, Any]:
