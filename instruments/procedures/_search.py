@@ -131,9 +131,9 @@ class Search:
                 left = wanted & ~self.tuned.done
                 if left.any():
                     self._by(actuator, left, 2**attempt)
-        left = wanted & ~self.tuned.done
-        if left.any():
-            self._choose(left)
+            left = wanted & ~self.tuned.done
+            if left.any():
+                self._choose(left)
         self._state_intervals()
         return self.tuned
 
@@ -154,35 +154,42 @@ class Search:
     def _choose(self, columns: np.ndarray) -> None:
         """Take the best of the trims that were tried, where the curve is flat at the target and tells no place.
 
-        The six that seem closest are given more pulses, then the two best of them, then the best; its probability is
-        what was counted in the end. That must be within half of the tolerance.
+        The six that must be expected to be closest are given more pulses, then the best three of them; of these the
+        first whose probability, as counted in the end, is a standard error within the tolerance.
         """
-        points, everyone = self.tuned.points, np.arange(len(columns))
+        points = self.tuned.points
         voltage, width, n, k = (np.stack(each) for each in (points.voltage, points.width, points.n, points.k))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            away = np.abs((k + 1) / (n + 2) - self._target) + np.where(n > 0, 0.0, np.inf)
+        points_of = voltage, width
+        away = expected_distance(voltage, width, n, k, self._target)
         best = np.argsort(away, axis=0)[:_CANDIDATES]
-        for keep, share in ((_CANDIDATES, 0.05), (2, 0.2), (1, 1.0)):
-            best, counts = best[:keep], []
-            for each in best:
-                at = voltage[each, everyone], width[each, everyone]
-                counts.append(
-                    self._pulse(*at, columns, share * self._needed, "choosing the best of the trims")
-                )
+        for share, keep in ((0.05, _CANDIDATES // 2), (0.2, _CANDIDATES // 2)):
+            counts = [self._again(points_of, each, columns, share) for each in best]
             far = np.stack([np.abs(k / np.maximum(n, 1) - self._target) for n, k in counts])
-            best = np.take_along_axis(best, np.argsort(far, axis=0), 0)
-        (n, k), each = counts[0], best[0]
-        p = k / np.maximum(n, 1)
-        there = columns & (np.abs(p - self._target) <= self._tolerance / 2) & (n > 0)
+            best = np.take_along_axis(best, np.argsort(far, axis=0), 0)[:keep]
         tuned = self.tuned
-        tuned.voltage[there], tuned.width[there] = (
-            voltage[each, everyone][there],
-            width[each, everyone][there],
-        )
-        tuned.done |= there
-        tuned.actuator[there] = NEITHER
-        tuned.p[there] = p[there]
-        self._wander.sigma[there] = (1 / np.sqrt(np.maximum(n * p * (1 - p), 1)))[there]
+        for each in best:
+            left = columns & ~tuned.done
+            if not left.any():
+                return
+            n, k = self._again(points_of, each, left, 1.0)
+            p = k / np.maximum(n, 1)
+            information = np.maximum(n * p * (1 - p), 1)
+            sigma = np.sqrt(information) / np.maximum(n, 1)
+            there = left & (np.abs(p - self._target) <= self._tolerance - sigma) & (n > 0)
+            tuned.voltage[there], tuned.width[there] = (
+                values[each, np.arange(len(columns))][there] for values in points_of
+            )
+            tuned.done |= there
+            tuned.actuator[there] = NEITHER
+            tuned.p[there] = p[there]
+            self._wander.sigma[there] = (1 / np.sqrt(information))[there]
+
+    def _again(
+        self, points: tuple[Floats, Floats], which: np.ndarray, columns: np.ndarray, share: float
+    ) -> tuple[Floats, Floats]:
+        """Give more pulses at one of the trims that each column has had."""
+        voltage, width = (values[which, np.arange(len(which))] for values in points)
+        return self._pulse(voltage, width, columns, share * self._needed, "choosing the best of the trims")
 
     def _by(self, actuator: str, columns: np.ndarray, more: int) -> None:
         """Tune columns by the voltage or by the width; a later attempt looks with `more` pulses for the place."""
@@ -295,6 +302,28 @@ class Search:
             values.append(each)
         self._report(stage, float(columns.mean()), int(tuned.done.sum()))
         return n, k
+
+
+def expected_distance(voltage: Floats, width: Floats, n: Floats, k: Floats, target: float) -> Floats:
+    """Compute the root of the expected squared distance of p from the target at each point, (batches, columns).
+
+    Where all columns had the same trims, each is shrunk towards their mean, as far as they differ by chance alone
+    (empirical Bayes): one that seems close in few pulses is then not preferred to what is close for most.
+    """
+    total = np.maximum(n.sum(1, keepdims=True), 1)
+    mean = k.sum(1, keepdims=True) / total
+    given = np.where(n > 0, n, np.nan)
+    with np.errstate(invalid="ignore"):
+        p = k / given
+        noise = np.maximum(mean * (1 - mean), 1e-4) / given
+        excess = np.where(n > 0, (p - mean) ** 2 - noise, 0.0).sum(1, keepdims=True)
+        spread = excess / np.maximum((n > 0).sum(1, keepdims=True), 1)
+    same = (np.ptp(voltage, axis=1) == 0) & (np.ptp(width, axis=1) == 0)
+    spread = np.where(same[:, None], np.maximum(spread, 1e-6), np.inf)
+    keep = 1 / (1 + noise / spread)
+    guess = mean + keep * (p - mean)
+    distance = np.sqrt((guess - target) ** 2 + keep * noise)
+    return np.where(n > 0, distance, np.inf)
 
 
 class _Batches:

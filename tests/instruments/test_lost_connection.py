@@ -205,7 +205,7 @@ def test_ctrl_c_while_it_tries(record, tmp_path: Path, wire):
         ("TEMP 370", BoardError, "Over-temperature"),
         ("SHOR " + ";SHOR ".join(f"{row},7" for row in range(32)), None, ""),  # 2.5 %
         ("SHOR " + ";SHOR ".join(f"{row},{c}" for row in range(32) for c in (7, 8, 9)), BenchError,
-         r"7\.\d% of its cells read neither"),
+         r"7\.\d% of the cells of the 'board' read neither"),
     ],
     ids=["another board", "interlock", "temperature", "few cells astray", "many cells astray"],
 )  # fmt: skip
