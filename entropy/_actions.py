@@ -9,20 +9,29 @@ class Changes:
     """The sum of all changes so far, by cell and state."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[int, int], tuple[float, float]] = {}
+        self._sums = np.zeros(
+            (FROM_BOTH + 1, 1, 2)
+        )  # state; every cell, then one cell after the other; volts, seconds
+        self._seen = np.zeros((FROM_BOTH + 1, 1), bool)
 
     def add(self, actions: np.ndarray) -> None:
         """Add rows of ACTION_DTYPE."""
-        for row in actions:
-            key = int(row["cell"]), int(row["state"])
-            voltage, width = self._sums.get(key, (0.0, 0.0))
-            self._sums[key] = voltage + float(row["voltage"]), width + float(row["width"])
+        if not len(actions):
+            return
+        more = int(actions["cell"].max()) + 2 - self._sums.shape[1]
+        if more > 0:
+            self._sums = np.pad(self._sums, ((0, 0), (0, more), (0, 0)))
+            self._seen = np.pad(self._seen, ((0, 0), (0, more)))
+        at = actions["state"], actions["cell"] + 1
+        np.add.at(self._sums, at, np.stack([actions["voltage"], actions["width"]], axis=1))
+        self._seen[at] = True
 
     def rows(self) -> np.ndarray:
         """Give the sums as rows of ACTION_DTYPE, of generation 0 and without an estimate."""
-        rows = np.zeros(len(self._sums), ACTION_DTYPE)
-        for row, ((cell, state), (voltage, width)) in zip(rows, self._sums.items(), strict=True):
-            row["cell"], row["state"], row["voltage"], row["width"] = cell, state, voltage, width
+        states, cells = np.nonzero(self._seen)
+        rows = np.zeros(len(states), ACTION_DTYPE)
+        rows["cell"], rows["state"] = cells - 1, states
+        rows["voltage"], rows["width"] = self._sums[states, cells].T
         rows["p_estimate"] = np.nan
         return rows
 

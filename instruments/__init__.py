@@ -5,17 +5,20 @@ from ._bench_file import BenchFile, read_bench_file
 from ._errors import BenchError, Terminated
 from ._roles import BoardRole, Role, SignalPath, Trims
 from ._run import run, run_procedure
+from ._tuning import Conditions, Tuning
 
 __all__ = [
     "Bench",
     "BenchError",
     "BenchFile",
     "BoardRole",
+    "Conditions",
     "Finding",
     "Role",
     "SignalPath",
     "Terminated",
     "Trims",
+    "Tuning",
     "read_bench_file",
     "run",
     "run_procedure",

@@ -64,6 +64,9 @@ class Role(Protocol):
         ...
 
 
+_SHORTEST = 2e-12  # s; a board's pulse is at least half as wide
+
+
 @dataclass(frozen=True, eq=False)
 class Trims:
     """What each cell's write pulse has more than the common one, by the state that it starts from.
@@ -199,7 +202,6 @@ class BoardRole:
         Only what differs from what this role set before is sent; returns how many commands that took, by which the
         `generation` of later blocks grows. Raises BenchError above a limit, BoardError where the board cannot do it.
         """
-        board: Any = self.board
         shape, gain = (self.array.rows, self.array.columns), self.path.gain
         volts = [np.asarray(value, float) for value in (trims.voltage_p, trims.voltage_ap)]
         seconds = [np.asarray(value, float) for value in (trims.width_p, trims.width_ap)]
@@ -212,16 +214,28 @@ class BoardRole:
             "width_trims": seconds[0],
             "antiparallel_width_trims": seconds[1] - seconds[0],
         }
+        limits = {"trims": self._effective["voltage"], "width_trims": self._effective["width"]}
+        least = {"trims": -np.inf, "width_trims": _SHORTEST}
         changed = 0
-        for name, values in wanted.items():
-            values = np.broadcast_to(values.astype(np.float32), shape)
-            before = self._trims.get(name)
-            if np.array_equal(values, np.zeros(shape) if before is None else before):
-                continue
-            setattr(board, name, values)
-            self._trims[name] = values
-            changed += 1
+        for both, beyond, common in (
+            ("trims", "antiparallel_trims", voltage / gain), ("width_trims", "antiparallel_width_trims", width)
+        ):  # fmt: skip
+            # What was added to pulses from AP so far must not take the new trims out of the board's range on the way.
+            between = common + wanted[both] + self._trims.get(beyond, 0.0)
+            if np.abs(between).max() > limits[both] * (1 - 1e-6) or np.min(between) < least[both]:
+                changed += self._send(beyond, np.zeros(shape))
+            changed += self._send(both, np.broadcast_to(wanted[both], shape))
+            changed += self._send(beyond, np.broadcast_to(wanted[beyond], shape))
         return changed
+
+    def _send(self, name: str, values: np.ndarray) -> int:
+        """Set one table of trims where it differs from what the board has; returns how many commands that took."""
+        values = values.astype(np.float32)
+        if np.array_equal(values, self._trims.get(name, np.zeros_like(values))):
+            return 0
+        setattr(self.board, name, values)
+        self._trims[name] = values
+        return 1
 
     def trim_range(self, voltage: float) -> tuple[float, float]:
         """Give the volts by which a write pulse of `voltage` volts may be trimmed at the device."""

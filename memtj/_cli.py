@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from memtj import __version__
-from memtj.commands import assess, bench, demo, lab, pictures, record, store, train
+from memtj.commands import assess, bench, demo, lab, pictures, record, store, train, tune
 
 app = typer.Typer(
     name="memtj",
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("lab")(lab.lab)
+app.command("tune")(tune.tune)
 app.command("record")(record.record)
 app.command("assess")(assess.assess)
 app.command("train")(train.train)

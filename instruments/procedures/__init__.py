@@ -3,6 +3,7 @@
 from ._bench_procedure import BenchProcedure
 from ._record_bits import RecordBits
 from ._summary import EnergyPerBit, HealthSummary, RecordingProgress, RecordingSummary
+from ._tune import Tune, TuningProgress
 
 __all__ = [
     "BenchProcedure",
@@ -11,4 +12,6 @@ __all__ = [
     "RecordBits",
     "RecordingProgress",
     "RecordingSummary",
+    "Tune",
+    "TuningProgress",
 ]

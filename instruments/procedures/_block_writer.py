@@ -35,7 +35,7 @@ class Delivered:
     `usable`: its usable bits, and what its health tests say; `host_time`: s since 1970; `temperature`: kelvin;
     `acquisition`: its number in the recording, from 0; `stalls`: of the recording so far; `lost`, `corrupt`: blocks
     that were lost or left out since the one before; `failed_cells`: cells that failed their tests in it for the first
-    time.
+    time; `actions`: what the servo changed, of which this block is the first made with it.
     """
 
     block: ArrayBlock
@@ -47,6 +47,7 @@ class Delivered:
     lost: int
     corrupt: int
     failed_cells: int = 0
+    actions: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ class BlockWriter(threading.Thread):
             failed_resets=block.failed_resets,
             health=int(usable.health),
             stalled=block.stalled,
+            actions=delivered.actions,
         )
         changed, pairs = changes(block.bits, usable.valid, block.cells) or (0, 0)
         return Written(delivered, usable.count, commit.ones, changed, pairs)

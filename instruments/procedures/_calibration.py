@@ -1,36 +1,47 @@
-"""What a recording measures first: each cell's two resistances, and the voltage at which it is a coin."""
+"""What is measured of an array first: each cell's two resistances, and the pulse at which it switches as wanted."""
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 
-from drivers import ArrayBlock, ArrayBoard, BoardError
+from drivers import ArrayBoard, BoardError
 
-from .._roles import BoardRole
-from ._acquisition import ended_early, fetch, is_over
+from .._roles import BoardRole, Trims
+from ._hold import Response
+from ._pulser import BoardPulser, Stop, acquire, count
+from ._search import VOLTAGE, WIDTH, Range, Search, Tuned
 
 log = logging.getLogger(__name__)
 
 _READINGS = 256  # per cell, at most: both states are seen some tens of times
 _ALL_READINGS = 1 << 25  # of the array, so that large ones fit into memory
-_MOST_READINGS = 1 << 21  # of one block: protocol, "Commands"
-_MOST_BITS = 1 << 26
-_SCAN = np.linspace(-0.15, 0.15, 7)  # trial trims, as fractions of the pulse voltage
-_SCAN_PULSES = 1024
-_FURTHEST = 0.3  # a trim is a correction: it never goes further than this fraction of the pulse voltage
-_ROUNDS, _ROUND_PULSES = 3, 2048
-_CLOSE = 0.1  # a cell that stays further from one half is left out
+_FURTHEST = 0.25  # a trim is a correction: it never goes further than this fraction of the pulse voltage
+_NARROWEST, _WIDEST = -0.5, 0.6  # the same of the width
+_PROBABILITY_PULSES = 2048
 _WINDOWS = 4.0  # standard deviations between each state and the threshold: 3e-5 misread
-_SHORT, _OPEN = 0.2, 5.0  # of the array's median resistances
+_LEAST_TMR = 0.05  # by which R_AP exceeds R_P
+_SHORT, _OPEN = 0.5, 2.0  # of the array's median R_P, and R_AP
 
-Stop = Callable[[], bool]
+Report = Callable[[str, int, BoardPulser], None]
 
 
-class Stopped(Exception):
-    """The user stopped the calibration."""
+def _silent(stage: str, done: int, pulser: BoardPulser) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Point:
+    """The pulses of a measurement: volts at the device and seconds."""
+
+    mode: str
+    voltage: float
+    width: float
+    period: float
+    reset_voltage: float
+    reset_width: float
 
 
 @dataclass
@@ -44,6 +55,18 @@ class Cells:
     p_sw: np.ndarray
     reason: np.ndarray  # why a cell is quarantined, "" where it is not
     readings: np.ndarray  # a sample of raw readings, float32
+    trims: Trims = field(default_factory=Trims)  # of all kinds, (cells,) each
+    response: Response | None = None  # None where nothing was tuned
+
+    def reasons(self) -> dict[str, int]:
+        """Count the quarantined cells by reason; those that could not be tuned by their beginning."""
+        kinds = [str(reason).split(":")[0] for reason in self.reason[self.reason != ""]]
+        return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+
+    def trims_of(self, shape: tuple[int, int]) -> Trims:
+        """Give the trims as a board of that shape takes them."""
+        trims = (self.trims.voltage_p, self.trims.width_p, self.trims.voltage_ap, self.trims.width_ap)
+        return Trims(*(np.broadcast_to(each, self.trim.shape).reshape(shape) for each in trims))
 
     @property
     def used(self) -> np.ndarray:
@@ -51,10 +74,11 @@ class Cells:
         return self.reason == ""
 
 
-def measure_states(role: BoardRole, voltage: float, stop: Stop) -> Cells:
+def measure_states(role: BoardRole, point: Point, stop: Stop) -> Cells:
     """Find each cell's two resistances and its threshold from raw readings; the output must be on.
 
-    Toggles with the write pulse so that both states occur, at other voltages too for cells that show one only.
+    Toggles with the write pulse so that both states occur, with other voltages for cells that show one only, and then
+    with the reset pulse: where either pulse switches in one direction alone, the two together show both states.
     Cells without two separate states are quarantined with a reason.
     """
     board: Any = role.board
@@ -63,18 +87,15 @@ def measure_states(role: BoardRole, voltage: float, stop: Stop) -> Cells:
     board.mode = "toggle"
     board.pulses_per_block = 1
     board.payload = "resistances"
-    sample = np.zeros(0, np.float32)
+    taken: list[np.ndarray] = []
     found = np.full((4, cells), np.nan)  # r_p, r_ap, and their standard deviations
     sound = np.zeros(cells, bool)
-    low, high = role.trim_range(voltage)
     wanted = int(np.clip(_ALL_READINGS // cells, 32, _READINGS))
     try:
-        for fraction in (0.0, 0.1, -0.1):
-            trim = float(np.clip(fraction * abs(voltage), low, high))
-            role.set_trims(np.full((rows, columns), trim), voltage)
-            blocks = acquire(role.board, wanted, cells, stop)
-            readings = np.concatenate([b.resistances for b in blocks if b.resistances is not None])
-            sample = readings[: max(1, (1 << 18) // cells)].ravel() if not len(sample) else sample
+        for pulses in _stirring(role, point, (rows, columns)):
+            blocks = acquire(role.board, wanted // pulses, cells, stop)
+            taken.append(np.concatenate([b.resistances for b in blocks if b.resistances is not None]))
+            readings = np.concatenate(taken) if pulses > 1 else taken[-1]
             parts = np.array_split(readings, max(1, cells >> 16), axis=1)
             measured = np.concatenate([two_states(part) for part in parts], axis=1)
             better = ~sound
@@ -84,7 +105,7 @@ def measure_states(role: BoardRole, voltage: float, stop: Stop) -> Cells:
                 break
     finally:
         _quietly(role.board, "bits")
-    role.set_trims(np.zeros((rows, columns)), voltage)
+    role.set_write_pulse(point.voltage, point.width, point.period)
     r_p, r_ap = found[0], found[1]
     return Cells(
         r_p=r_p,
@@ -93,8 +114,20 @@ def measure_states(role: BoardRole, voltage: float, stop: Stop) -> Cells:
         trim=np.zeros(cells),
         p_sw=np.full(cells, np.nan),
         reason=_reasons(found, sound),
-        readings=sample,
+        readings=taken[0][: max(1, (1 << 18) // cells)].ravel(),
     )
+
+
+def _stirring(role: BoardRole, point: Point, shape: tuple[int, int]) -> Iterator[int]:
+    """Set one pulse after the other that may show cells in both states; gives 1, or 4 where all readings count."""
+    low, high = role.trim_range(point.voltage)
+    for fraction in (0.0, 0.1, -0.1):
+        trim = float(np.clip(fraction * abs(point.voltage), low, high))
+        role.set_trims(np.full(shape, trim), point.voltage)
+        yield 1
+    role.set_trims(np.zeros(shape), point.voltage)
+    role.set_write_pulse(point.reset_voltage, point.reset_width, point.period)
+    yield 4
 
 
 def two_states(readings: np.ndarray) -> np.ndarray:
@@ -125,18 +158,21 @@ def apart(found: np.ndarray) -> np.ndarray:
     """Say which cells have two windows that do not overlap; `found` as `two_states` gives it."""
     r_p, r_ap, spread_p, spread_ap = found
     with np.errstate(invalid="ignore"):
-        return (r_ap - r_p) / 2 > _WINDOWS * np.maximum(spread_p, spread_ap)
+        wide = (r_ap - r_p) / 2 > _WINDOWS * np.maximum(spread_p, spread_ap)
+        return wide & (r_ap > (1 + _LEAST_TMR) * r_p)
 
 
 def _reasons(found: np.ndarray, sound: np.ndarray) -> np.ndarray:
     """Name what is wrong with each cell that is not sound, or far from the others."""
     r_p, r_ap = found[0], found[1]
-    reason = np.where(sound, "", "no two separate resistances: stuck, or its states overlap").astype(object)
     if not sound.any():
-        return reason
+        return np.full(len(sound), "no two separate resistances: stuck, or its states overlap", object)
+    reason = np.where(sound, "", "its two states overlap").astype(object)
     typical_p, typical_ap = np.median(r_p[sound]), np.median(r_ap[sound])
     with np.errstate(invalid="ignore"):
         middle = np.where(np.isnan(r_p), r_ap, np.where(np.isnan(r_ap), r_p, (r_p + r_ap) / 2))
+        one = ~sound & ~(r_ap > (1 + _LEAST_TMR) * r_p)
+        reason[one] = np.where(middle < (typical_p + typical_ap) / 2, "stuck in P", "stuck in AP")[one]
         reason[~(middle > _SHORT * typical_p)] = "shorted"
         reason[~(middle < _OPEN * typical_ap)] = "open"
     return reason
@@ -152,114 +188,86 @@ def astray(cells: Cells, readings: np.ndarray) -> float:
     return float(np.mean(~(off <= reach)[cells.used]))
 
 
-def tune(role: BoardRole, cells: Cells, voltage: float, mode: str, stop: Stop, *, trims: bool) -> None:
-    """Trim the write pulse of each cell until it switches every other time; fills `trim`, `p_sw`, `reason`.
+def tune(
+    role: BoardRole,
+    cells: Cells,
+    point: Point,
+    stop: Stop,
+    *,
+    target: float,
+    tolerance: float,
+    report: Report = _silent,
+) -> tuple[Tuned, np.ndarray]:
+    """Trim the write pulse of each cell and direction until it switches with the probability `target`.
 
-    In `mode` "toggle" the fraction of changes is brought to one half (then neighbours in time do not correlate),
-    in "reset" the fraction of ones. A scan finds where a cell crosses one half, some rounds with more pulses
-    place it. With `trims=False` it is only measured. Thresholds and mask must be set, the output on.
+    Fills `trim` and `reason` of the cells; cells that cannot be brought there are quarantined. Thresholds must be set,
+    the output on. Returns what was found, (2, cells) by the state that pulses start from, and the pulses of each cell.
+    On a board of protocol 1.0 the voltage alone is trimmed, in a toggle so that a cell *changes* with `target`.
     """
+    complete = bool(cast(Any, role.board).has_all_trims)
+    toggle = point.mode == "toggle"
+    pulser = BoardPulser(role, point.voltage, point.width, toggle=toggle, by_state=complete, stop=stop)
+    search = Search(
+        pulser, pulser.columns, target, tolerance, _ranges(role, point, widths=complete),
+        report=lambda stage, _, done: report(stage, done, pulser),
+    )  # fmt: skip
+    found = search.run(np.tile(cells.used, pulser.columns // pulser.cells))
+    _judge(cells, found, pulser)
+    both = by_state(found, pulser)
+    cells.trim = np.where(cells.used, both.voltage[0], 0.0)
+    cells.trims = Trims(*(np.where(cells.used, each, 0.0) for each in
+                          (both.voltage[0], both.width[0], both.voltage[1], both.width[1])))  # fmt: skip
+    cells.response = Response.of(both.per_volt, both.low, both.high, target)
+    return both, pulser.pulses
+
+
+def _ranges(role: BoardRole, point: Point, *, widths: bool) -> dict[str, Range]:
+    low, high = role.trim_range(point.voltage)
+    furthest = _FURTHEST * abs(point.voltage)
+    ranges = {VOLTAGE: Range(max(low, -furthest), min(high, furthest))}
+    if widths:
+        most = min(
+            role.limits.pulse_width, role.limits.duty * point.period, cast(Any, role.board).width_limit
+        )
+        # The board adds in float32, so a hair below the limit.
+        most = most * (1 - 1e-6) - point.width
+        ranges[WIDTH] = Range(_NARROWEST * point.width, float(min(_WIDEST * point.width, most)))
+    return {name: each for name, each in ranges.items() if each.low < 0 < each.high}
+
+
+def _judge(cells: Cells, found: Tuned, pulser: BoardPulser) -> None:
+    """Quarantine the cells that could not be tuned, and say between what their probability could be moved."""
+    n, k = (np.stack(each) for each in (found.points.n, found.points.k))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = np.where(n > 0, k / n, np.nan)
+    failed = ~found.done.reshape(-1, pulser.cells)
+    for index, state in enumerate(("P", "AP")[: len(failed)]):
+        for cell in np.flatnonzero(failed[index] & cells.used):
+            seen = p[:, index * pulser.cells + cell]
+            seen = seen[np.isfinite(seen)]
+            between = f"{seen.min():.3f} to {seen.max():.3f}" if len(seen) else "no pulse counted"
+            cells.reason[cell] = f"cannot be tuned from {state}: {between}"
+
+
+def by_state(found: Tuned, pulser: BoardPulser) -> Tuned:
+    """Give what was found as (2, cells); where one direction was tuned the other has its trims, and no probability."""
+    names = ("voltage", "width", "done", "actuator", "p", "low", "high", "per_volt", "per_second")
+    values = {name: getattr(found, name).reshape(-1, pulser.cells) for name in names}
+    for name, each in values.items():
+        if len(each) == 1:
+            other = each if name in ("voltage", "width", "done", "actuator") else np.full_like(each, np.nan)
+            values[name] = np.concatenate([each, other])
+    return Tuned(**values, points=found.points)
+
+
+def measure_probability(role: BoardRole, cells: Cells, point: Point, stop: Stop) -> None:
+    """Fill `p_sw`: each used cell's fraction of ones, in a toggle of changes, at the trims that are set."""
     board: Any = role.board
-    rows, columns = board.size
-    board.mode = mode
-    toggle = mode == "toggle"
-
-    def measured(volts: np.ndarray, pulses: int) -> np.ndarray:
-        role.set_trims(np.where(cells.used, volts, 0.0).reshape(rows, columns), voltage)
-        return switching(acquire(role.board, pulses, rows * columns, stop), rows * columns, toggle)
-
-    trim = np.zeros(rows * columns)
-    if trims:
-        furthest = _FURTHEST * abs(voltage)
-        low, high = np.clip(role.trim_range(voltage), -furthest, furthest)
-        offsets = np.unique(np.clip(_SCAN * abs(voltage), low, high))
-        scan = np.stack([measured(np.full_like(trim, offset), _SCAN_PULSES) for offset in offsets])
-        trim, slope = crossing(offsets, scan)
-        estimates = []
-        for _ in range(_ROUNDS):
-            away = np.nan_to_num(measured(trim, _ROUND_PULSES) - 0.5)
-            estimates.append(trim - away / slope)
-            trim = np.clip(np.mean(estimates, 0), low, high)
-    p_sw = measured(trim, _ROUND_PULSES)
-    cells.trim = np.where(cells.used, trim, 0.0)
-    cells.p_sw = np.where(cells.used, p_sw, np.nan)
-    if trims:
-        far = cells.used & ~(np.abs(p_sw - 0.5) < _CLOSE)
-        cells.reason[far] = "its switching probability cannot be brought near one half"
-        cells.trim[far] = 0.0
-        role.set_trims(cells.trim.reshape(rows, columns), voltage)
-
-
-def crossing(offsets: np.ndarray, scan: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find where each cell's scan, (offsets, cells), rises through one half.
-
-    Returns the offset, interpolated (the closest one where nothing crosses), and the slope there per volt.
-    """
-    scan = np.nan_to_num(scan)
-    crosses = (scan[:-1] < 0.5) & (scan[1:] >= 0.5)
-    first = crosses.argmax(0)
-    column = np.arange(scan.shape[1])
-    below, above = scan[first, column], scan[first + 1, column]
-    step = offsets[first + 1] - offsets[first]
+    board.mode = point.mode
+    toggle = point.mode == "toggle"
+    n, k = count(acquire(role.board, _PROBABILITY_PULSES, len(cells.reason), stop), len(cells.reason), toggle)
     with np.errstate(invalid="ignore", divide="ignore"):
-        between = offsets[first] + step * (0.5 - below) / (above - below)
-    closest = offsets[np.abs(scan - 0.5).argmin(0)]
-    overall = np.ptp(scan, axis=0) / np.ptp(offsets)
-    found = crosses.any(0)
-    slope = np.where(found, (above - below) / step, overall)
-    # A slope from few pulses may be far too small; then a step from it would be far too large.
-    return np.where(found, between, closest), np.maximum(slope, np.maximum(overall / 2, 0.1))
-
-
-def switching(blocks: Iterator[ArrayBlock], cells: int, toggle: bool) -> np.ndarray:
-    """Count each cell's fraction of ones, or for `toggle` of changes between pulses; NaN where none is usable."""
-    hits, trials = np.zeros(cells), np.zeros(cells)
-    for block in blocks:
-        assert block.bits is not None
-        bits = np.unpackbits(block.bits, count=block.positions).reshape(block.pulses, cells)
-        usable = None
-        if block.valid is not None:
-            usable = np.unpackbits(block.valid, count=block.positions).reshape(block.pulses, cells)
-        if toggle:
-            bits = bits[1:] ^ bits[:-1]
-            usable = None if usable is None else usable[1:] & usable[:-1]
-        if usable is None:
-            hits += bits.sum(0, dtype=np.uint32)
-            trials += len(bits)
-        else:
-            hits += (bits & usable).sum(0, dtype=np.uint32)
-            trials += usable.sum(0, dtype=np.uint32)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return hits / trials
-
-
-def acquire(board: ArrayBoard, pulses: int, cells: int, stop: Stop) -> Iterator[ArrayBlock]:
-    """Run one finite acquisition and give its blocks; raises Stopped when `stop` says so."""
-    settings: Any = board
-    most = _MOST_READINGS if settings.payload == "resistances" else _MOST_BITS
-    settings.pulses = pulses
-    settings.pulses_per_block = max(2, min(pulses, most // cells))
-    board.start()
-    done = 0
-    try:
-        while done < pulses:
-            if stop():
-                raise Stopped
-            block = fetch(board).block
-            if block is None:
-                if is_over(board):
-                    raise ended_early(board)
-                continue
-            done += block.pulses
-            yield block
-            if (
-                block.last
-            ):  # one before it may have been lost: what is measured here needs no block in particular
-                return
-    finally:
-        # After the last block too: that it was fetched does not say that the board is idle again.
-        if not board.lost:
-            board.abort()
+        cells.p_sw = np.where(cells.used, k.sum(0) / n.sum(0), np.nan)
 
 
 def _quietly(board: ArrayBoard, payload: str) -> None:

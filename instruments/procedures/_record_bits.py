@@ -15,13 +15,17 @@ from entropy.watch import Watch, WatchReport
 from .._bench import Bench
 from .._errors import BenchError
 from .._roles import BoardRole, Role
+from .._tuning import Tuning
 from ._acquisition import Acquisition, Mishaps
-from ._bench_procedure import BenchProcedure
+from ._apply_tuning import apply_tuning
 from ._block_writer import BlockWriter, Delivered, Settings, Written
-from ._calibration import Cells, Stopped, astray, measure_states, tune
+from ._calibration import Cells, astray, measure_probability, measure_states, tune
 from ._compaction import compact, lag1
 from ._consumers import Consumers
 from ._health import Limits, RecordingHealth, warm_up
+from ._hold import Hold, Start
+from ._pulsed_procedure import PulsedProcedure
+from ._pulser import Stopped
 from ._reconnection import Reconnection
 from ._start_up import start_up_test
 from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
@@ -32,22 +36,28 @@ log = logging.getLogger(__name__)
 _MOST_BITS = 1 << 26  # of one block: protocol, "Commands"
 _ALIVE = 0.5  # s between lines to a board that nothing is fetched from, well within its watchdog
 _LOOK = 0.05  # s between looks at whether consumers have caught up
-# What is claimed of a raw bit where nothing else is. A trimmed cell is used when its P is within 0.1 of one half, which
-# is 0.74 bits; an untrimmed one is used as it is, and only what hardly switches fails.
-_CLAIM_TRIMMED, _CLAIM_UNTRIMMED = 0.7, 0.1
+# What is claimed of a raw bit where nothing else is: a trimmed cell is used when its P is within this of the target; an
+# untrimmed one is used as it is, and only what hardly switches fails.
+_OFF_TARGET, _CLAIM_UNTRIMMED = 0.1, 0.1
+_CALIBRATED = 0.03  # of the probability, to which the start-up tunes where no tuning is given
 _ASTRAY = 0.05  # of the cells that read neither of their resistances: more is no noise of the reading
 
 
-class RecordBits(BenchProcedure):
+class RecordBits(PulsedProcedure):
     """Records bits of the whole array into a store, one row of DATA_COLUMNS for each block.
 
     Start-up measures each cell's two resistances and, with `calibrate`, trims its pulse until it switches every
-    other time; cells that cannot be used are masked and reported. Health tests follow (SP 800-90B section 4.4),
-    on samples that are not recorded at first, then on every block before it is written: a block that fails is
-    recorded but withheld, a cell that fails is left out from the next block on, and too much that fails stops the
-    recording (`most_failing_cells`, `most_failing_blocks`: fractions). Then blocks are read while those before are
-    written. Set `bench` and `store` before it is run; afterwards `summary` says what it amounted to. While
+    other time; cells that cannot be used are masked and reported. With a `tuning` its trims, thresholds and quarantine
+    are applied instead, and every buffer carries it. Health tests follow (SP 800-90B section 4.4), on samples that are
+    not recorded at first, then on every block before it is written: a block that fails is recorded but withheld, a cell
+    that fails is left out from the next block on, and too much that fails stops the recording (`most_failing_cells`,
+    `most_failing_blocks`: fractions). Then blocks are read while those before are written. Set `bench` and `store`
+    before it is run; afterwards `summary` says what it amounted to. While
     it runs `progress` is a fresh RecordingProgress.
+
+    While blocks are recorded a `servo` holds each cell at one half against drift, from the recorded bits alone
+    ("common": all cells are moved together; "off"). Its actions are kept with the blocks. Without `calibrate` nothing
+    is known of how the cells answer to trims, so nothing is held then.
 
     A connection that is lost while blocks are recorded is had back up to `retries` times in a row (0 = never)
     without a block in between, and another acquisition goes on; before the first acquisition it ends the
@@ -55,19 +65,11 @@ class RecordBits(BenchProcedure):
     out. A store that is slow makes the board wait, and a store that fails ends the recording.
     """
 
-    voltage: Any = FloatParameter("Pulse voltage", units="V", default=0.85)
-    width: Any = FloatParameter("Pulse width", units="s", minimum=0, default=0.30e-9)
-    period: Any = FloatParameter("Pulse period", units="s", minimum=6e-9, default=6e-9)
-    reset_voltage: Any = FloatParameter("Reset voltage", units="V", default=1.28)
-    reset_width: Any = FloatParameter("Reset width", units="s", minimum=0, default=0.58e-9)
-    mode: Any = ListParameter("Sequence", choices=["reset", "toggle"], default="reset")
-    read_voltage: Any = FloatParameter("Read voltage", units="V", default=0.1)
-    settle: Any = FloatParameter("Settle time", units="s", minimum=1e-9, default=1e-6)
+    servo: Any = ListParameter("Servo", choices=["cells", "common", "off"], default="cells")
     bits: Any = IntegerParameter("Bits wanted", minimum=0, maximum=2**62, default=2**26)
     block_bits: Any = IntegerParameter("Bits per block", minimum=1, maximum=_MOST_BITS, default=2**23)
     calibrate: Any = BooleanParameter("Trim the cells", default=True)
     ahead: Any = IntegerParameter("Most free bits in the store", minimum=0, maximum=2**62, default=0)
-    watchdog: Any = FloatParameter("Watchdog time-out", units="s", minimum=1, maximum=60, default=5.0)
     retries: Any = IntegerParameter("Tries to reconnect in a row", minimum=0, maximum=1000, default=3)
     min_entropy: Any = FloatParameter("Claimed min-entropy per bit", minimum=0, maximum=1, default=0)
     false_alarm: Any = FloatParameter("False-alarm exponent", minimum=1, maximum=100, default=40)
@@ -93,9 +95,17 @@ class RecordBits(BenchProcedure):
         "Failed cells",
     ]
 
-    def __init__(self, *, bench: Bench | None = None, store: Store | None = None, **parameters: Any) -> None:
+    def __init__(
+        self,
+        *,
+        bench: Bench | None = None,
+        store: Store | None = None,
+        tuning: Tuning | None = None,
+        **parameters: Any,
+    ) -> None:
         super().__init__(bench=bench, **parameters)
         self.store = store
+        self.tuning = tuning
         self.progress = RecordingProgress()
         self.summary: RecordingSummary | None = None
         self._cells: Cells | None = None
@@ -108,6 +118,7 @@ class RecordBits(BenchProcedure):
         self._delivered_before = 0  # blocks, when the connection was lost last
         self._used_at_start = np.zeros(0, bool)
         self._mishaps, self._tally = Mishaps(), Tally()
+        self._hold: Hold | None = None
 
     # Start-up
 
@@ -117,7 +128,7 @@ class RecordBits(BenchProcedure):
         if self.store is None:
             raise BenchError("RecordBits has no store: set its 'store' before it is run")
         self._at("preparing")
-        self.min_entropy = self.min_entropy or (_CLAIM_TRIMMED if self.calibrate else _CLAIM_UNTRIMMED)
+        self.min_entropy = self.min_entropy or self._least_claim()
         warm_up()
         compact(np.zeros(1, np.uint8), np.zeros(1, np.uint8))  # compiled before anything is on
         self._set_up(role)
@@ -127,30 +138,29 @@ class RecordBits(BenchProcedure):
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
             self._measure_cells(role)
 
-    def _set_up(self, role: BoardRole) -> None:
-        """Set the working point and arm the watchdog; the output is off."""
-        board: Any = role.board
-        role.set_write_pulse(self.voltage, self.width, self.period)
-        role.set_reset_pulse(self.reset_voltage, self.reset_width)
-        role.set_read(self.read_voltage, self.settle)
-        board.watchdog = self.watchdog
-        if not board.interlock_closed:
-            raise BenchError(f"the interlock of the {role.instrument!r} is open: close it and start again")
-
     def _set_sequence(self, role: BoardRole) -> None:
         board: Any = role.board
         board.payload = "bits"
         board.mode = self.mode
 
     def _measure_cells(self, role: BoardRole) -> None:
+        point, stop = self._point(), self.should_stop
         self._at("thresholds")
-        cells = self._cells = measure_states(role, self.voltage, self.should_stop)
+        if self.tuning is not None:
+            cells = apply_tuning(role, self.tuning, point, self.read_voltage, self.settle)
+        else:
+            cells = measure_states(role, point, stop)
+        self._cells = cells
         self._refuse_if_none(cells)
         self._apply(role, cells)
         self._at("trims")
-        tune(role, cells, self.voltage, self.mode, self.should_stop, trims=self.calibrate)
-        self._refuse_if_none(cells)
-        self._apply(role, cells)
+        if self.tuning is not None:
+            self._look_at_the_cells(role, cells)
+        elif self.calibrate:
+            tune(role, cells, point, stop, target=0.5, tolerance=_CALIBRATED)
+            self._refuse_if_none(cells)
+            self._apply(role, cells)
+        measure_probability(role, cells, point, stop)
         self._at("start-up test")
         self._health = RecordingHealth(
             Cutoffs.from_claim(self.min_entropy, self.false_alarm),
@@ -167,15 +177,7 @@ class RecordBits(BenchProcedure):
         shape = board.size
         board.thresholds = np.where(cells.used, cells.threshold, 1e9).reshape(shape)
         board.mask = cells.used.reshape(shape)
-
-    def _refuse_if_none(self, cells: Cells) -> None:
-        if cells.used.any():
-            return
-        reasons, counts = np.unique(cells.reason.astype(str), return_counts=True)
-        listed = ", ".join(f"{count} cells: {reason}" for reason, count in zip(reasons, counts, strict=True))
-        raise BenchError(
-            f"no cell of the array can be used ({listed}): check contacts, pulse voltage and read voltage"
-        )
+        role.apply_trims(cells.trims_of(shape), self.voltage, self.width)
 
     # The recording
 
@@ -184,6 +186,7 @@ class RecordBits(BenchProcedure):
         role, cells = self._role(), self._cells
         assert cells is not None
         assert self.store is not None
+        self._hold = self._hold_of(role, cells)
         self._writer = BlockWriter(
             self.store,
             self._recording(role, cells),
@@ -219,6 +222,8 @@ class RecordBits(BenchProcedure):
             self._newly_failed = False
         pulses = -(-self._missing() // int(cells.used.sum())) if self.bits else 0
         most = max(1, min(self.block_bits, _MOST_BITS) // len(cells.used))
+        if self._hold is not None:
+            pulses = self._hold.begin(pulses, most)
         acquisition = Acquisition(role.board, pulses, min(most, pulses) if pulses else most, self._mishaps)
         self._tally.acquisitions += 1
         while not acquisition.ended and self._missing() and not self.should_stop():
@@ -229,9 +234,13 @@ class RecordBits(BenchProcedure):
             block = acquisition.next()
             if block is not None:
                 self._hand_over(role, block, cells)
+                if self._hold is not None and self._hold.in_acquisitions:
+                    self._hold.act()
         # After the last block too: that it was fetched does not say that the board is idle again. What is raised
         # above switches off at once (`_end`), which ends the acquisition as well.
         self._abort(role)
+        if self._hold is not None and acquisition.ended and self._missing():
+            self._hold.act()
 
     def _hand_over(self, role: BoardRole, block: ArrayBlock, cells: Cells) -> None:
         """Test a block and give it to the writer; raises where too much fails, once the block has its place."""
@@ -252,6 +261,7 @@ class RecordBits(BenchProcedure):
             lost=mishaps.lost - tally.told_lost,
             corrupt=mishaps.corrupt - tally.told_corrupt,
             failed_cells=len(failed),
+            actions=None if self._hold is None else self._hold.take(block),
         )
         tally.told_lost, tally.told_corrupt = mishaps.lost, mishaps.corrupt
         tally.fetched += usable.count
@@ -335,15 +345,26 @@ class RecordBits(BenchProcedure):
         """
         self._set_up(role)
         self._apply(role, cells)
-        role.set_trims(cells.trim.reshape(cast(Any, role.board).size), self.voltage)
+        if self._hold is not None:
+            self._hold.restore(role)
         self._set_sequence(role)
         cast(Any, role.board).output_enabled = True
+        self._look_at_the_cells(role, cells)
+
+    def _look_at_the_cells(self, role: BoardRole, cells: Cells) -> None:
+        """Read every cell once: what was known of them before must still hold."""
         share = astray(cells, role.board.resistances.ravel())
-        if share > _ASTRAY:
-            raise BenchError(
-                f"after the connection to the {role.instrument!r} came back, {share:.1%} of its cells read neither of "
-                "their two resistances: check the contacts, and start a new recording, which measures them again"
-            )
+        if share <= _ASTRAY:
+            return
+        since = (
+            "they were tuned"
+            if self._tally.delivered == 0 and self.tuning is not None
+            else "the connection was lost"
+        )
+        raise BenchError(
+            f"since {since}, {share:.1%} of the cells of the {role.instrument!r} read neither of their two "
+            "resistances any more: check the contacts, and start again with a new tuning, or without one"
+        )
 
     def _missing(self) -> int:
         """Bits that are still wanted, those that are withheld not counted; 1 for ever where there is no end."""
@@ -398,13 +419,8 @@ class RecordBits(BenchProcedure):
     # The end
 
     def make_safe(self) -> None:
-        """Switch off and ask whether it is; the bench does so once more when it is left."""
-        role = self.bench.roles.get("board") if self.bench is not None else None
-        try:
-            if isinstance(role, BoardRole) and not role.board.lost and not role.safe_state():
-                log.critical("the output of the board is still on: switch it off by hand")
-        except BoardError as error:
-            log.warning("%s; the bench tries again when it is left", error)
+        """Switch off, and let the writer finish."""
+        super().make_safe()
         if self._writer is not None and self._writer.is_alive():
             self._writer.finish()
 
@@ -439,7 +455,7 @@ class RecordBits(BenchProcedure):
 
     def _sum_up(self, cells: Cells) -> RecordingSummary:
         assert self._health is not None
-        tally, mishaps, used = self._tally, self._mishaps, self._used_at_start
+        tally, mishaps, used, hold = self._tally, self._mishaps, self._used_at_start, self._hold
         ones = tally.ones / tally.written if tally.written else float("nan")
         tried = tally.positions * used.mean()
         seconds = tally.last - tally.began
@@ -469,10 +485,14 @@ class RecordBits(BenchProcedure):
             duplicates=mishaps.duplicates,
             health=self._health.summary(),
             watch=self._look(),
+            servo=self.servo if hold is not None else "off",
+            servo_actions=hold.actions if hold is not None else 0,
+            servo_shift=hold.shift if hold is not None else 0.0,
+            cells_not_held=int((cells.used & ~hold.held).sum()) if hold is not None else 0,
             energy_per_bit=energy_per_bit(
                 toggle=self.mode == "toggle",
                 pulse_volts=self.voltage + cells.trim[used],
-                width=self.width,
+                width=self.width + np.broadcast_to(cells.trims.width_p, used.shape)[used],
                 reset_voltage=self.reset_voltage,
                 reset_width=self.reset_width,
                 read_voltage=self.read_voltage,
@@ -505,7 +525,28 @@ class RecordBits(BenchProcedure):
             "simulated": self._simulated,
             "device": bench.array.device,
             "expected_bits": self.bits or None,
+            **self._tuned(),
+            "actions": self._hold is not None,
         }
+
+    def _tuned(self) -> dict[str, Any]:
+        if self.tuning is None:
+            return {}
+        return {"tuning": self.tuning.table(), "conditions": self.tuning.plain_conditions()}
+
+    def _hold_of(self, role: BoardRole, cells: Cells) -> Hold | None:
+        """Make the servo, if there is to be one."""
+        if self.servo == "off" or cells.response is None:
+            return None
+        known = cells.trims
+        trims = np.stack([
+            np.broadcast_to(each, cells.trim.shape)
+            for each in (known.voltage_p, known.voltage_ap, known.width_p, known.width_ap)
+        ]).reshape(2, 2, -1)  # fmt: skip
+        # A tuning is in the file as a whole; without one /cells has one trim, in volts.
+        told = trims if self.tuning is not None else np.stack([[cells.trim] * 2, np.zeros_like(trims[1])])
+        start = Start(self.voltage, self.width, trims[0], trims[1], told, cells.used, cells.response)
+        return Hold(role, start, servo=self.servo, mode=self.mode)
 
     def parameters_plain(self) -> dict[str, Any]:
         """Give the parameters as JSON-able values, with the name of the procedure."""
@@ -521,9 +562,6 @@ class RecordBits(BenchProcedure):
         """How long a pulse of the whole array takes by the board's clock: protocol, "Sequences"."""
         steps = 1 if self.mode == "toggle" else 2
         return steps * self.open_bench().array.rows * (self.period + self.settle)
-
-    def _role(self) -> BoardRole:
-        return self.open_bench().board
 
     def _at(self, stage: str, waiting: bool = False) -> None:
         self._stage = stage  # by this thread alone: the writer's would bring an old one back
@@ -542,6 +580,8 @@ class RecordBits(BenchProcedure):
             blocks_withheld=0 if health is None else health.withheld_blocks,
             cells_failed=0 if health is None else len(health.failed),
             watch=self._watch_report,
+            p_held=self._hold.p if self._hold is not None else float("nan"),
+            servo_shift=self._hold.shift if self._hold is not None else 0.0,
         )
 
     _simulated = False

@@ -16,7 +16,8 @@ class RecordingProgress:
     the store, of `wanted` (0 = until it is stopped); `bits_per_s`: since the first pulse of the recording, by the
     host's clock; `ones`: of the bits; `waiting`: consumers are behind, so the board is left to stall;
     `blocks_withheld`, `cells_failed`: by the health tests; `watch`: bias and correlations at the last look, None
-    before the first.
+    before the first; `p_held`: P that the servo expects now (NaN without one), `servo_shift`: volts by which it has
+    moved all cells.
     """
 
     stage: str = "preparing"
@@ -29,6 +30,8 @@ class RecordingProgress:
     blocks_withheld: int = 0
     cells_failed: int = 0
     watch: WatchReport | None = None
+    p_held: float = float("nan")
+    servo_shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,9 @@ class RecordingSummary:
     Blocks: `lost_blocks` never arrived; `corrupt_blocks` stayed damaged and were left out; `fetched_again` arrived
     damaged at first; `duplicates` came twice and were dropped. `bits` and `blocks` count what is withheld too.
     `watch`: bias and correlations (start-up test and withheld blocks included), None where no block was recorded.
+    `servo`: what held the working point ("off", "common", "cells"), by so many `servo_actions`; `servo_shift`: volts
+    by which it has moved all cells, `cells_not_held`: used ones that did not follow their trims, or were tuned by the
+    width of their pulse and are not held one by one.
     """
 
     recording: str
@@ -102,6 +108,10 @@ class RecordingSummary:
     duplicates: int
     health: HealthSummary
     watch: WatchReport | None
+    servo: str
+    servo_actions: int
+    servo_shift: float
+    cells_not_held: int
     energy_per_bit: EnergyPerBit
 
     def as_dict(self) -> dict[str, Any]:

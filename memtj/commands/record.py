@@ -40,8 +40,9 @@ def record(
         ),
     ],
     mode: Annotated[
-        str, typer.Option(help="reset (reset, check, write, read) or toggle (write, read).")
-    ] = "reset",
+        str | None,
+        typer.Option(help="reset (reset, check, write, read; by default) or toggle (write, read)."),
+    ] = None,
     voltage: Annotated[float | None, typer.Option(help="Write pulse, volts.")] = None,
     width: Annotated[float | None, typer.Option(help="Write pulse, seconds.")] = None,
     period: Annotated[float | None, typer.Option(help="From pulse to read, seconds.")] = None,
@@ -50,7 +51,14 @@ def record(
     read_voltage: Annotated[float | None, typer.Option(help="Read voltage, volts.")] = None,
     settle: Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")] = None,
     block_bits: Annotated[int | None, typer.Option(parser=bits_option, help="Bits of a block.")] = None,
+    tuning: Annotated[
+        Path | None,
+        typer.Option(help="File of 'memtj tune': its pulses, trims, thresholds and quarantine are used."),
+    ] = None,
     calibrate: Annotated[bool, typer.Option(help="Trim each cell to P = ½ first.")] = True,
+    servo: Annotated[
+        str, typer.Option(help="Hold P while recording: cells (each one), common (all together) or off.")
+    ] = "cells",
     ahead: Annotated[
         int, typer.Option(parser=bits_option, help="Pause while this many bits are free; 0 = never pause.")
     ] = 0,
@@ -80,14 +88,16 @@ def record(
 ) -> None:
     """Measure and trim the cells, then record bits into a store; the output is off at every end of it."""
     from entropy import Store
-    from instruments import Bench
+    from instruments import Bench, Tuning
     from instruments import run as run_recording
     from instruments.procedures import RecordBits
 
     if exit_with_parent:
         end_with_parent()
-    if mode not in ("reset", "toggle"):
+    if mode not in (None, "reset", "toggle"):
         raise CommandError(f"--mode {mode!r} is unknown: use reset or toggle.")
+    if servo not in ("cells", "common", "off"):
+        raise CommandError(f"--servo {servo!r} is unknown: use cells, common or off.")
     if bits == 0 and ahead == 0:
         raise CommandError(
             "a recording without an end fills the disk: give --ahead with --bits 0, or a number of bits."
@@ -104,15 +114,20 @@ def record(
         "min_entropy": min_entropy,
     }
     chosen: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    known = None if tuning is None else Tuning.load(tuning)
+    if known is not None:
+        chosen = {name: getattr(known.conditions, name) for name in settings if name != "block_bits"} | chosen
     bench = Bench.from_toml(bench_file)
     with bench, Store(store) as opened, ProgressDisplay() as display:  # a wrong bench makes no store
         rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
         procedure = RecordBits(
             bench=bench,
             store=opened,
-            mode=mode,
+            tuning=known,
+            mode=mode or (known.conditions.mode if known is not None else "reset"),
             bits=bits,
             calibrate=calibrate,
+            servo=servo,
             ahead=ahead,
             retries=retries,
             false_alarm=false_alarm,
@@ -128,8 +143,16 @@ def record(
         f"{summary.ones_fraction:.5f}, {summary.cells_used:,} of {summary.cells:,} cells, "
         f"{si(summary.device_bits_per_s, 'bit/s')} by the board's clock"
         f"{' (simulated)' if summary.simulated else ''}, {si(outcome['energy_per_bit']['total'] or 0, 'J')} per bit."
-        f"{_mishaps(summary)}{_health(summary)}"
+        f"{_held(summary)}{_mishaps(summary)}{_health(summary)}"
     )
+
+
+def _held(summary: "RecordingSummary") -> str:
+    """Say what the servo did, as a sentence with a space before it; nothing where there was none."""
+    if summary.servo == "off":
+        return ""
+    lost = f", {summary.cells_not_held:,} cells are not held one by one" if summary.cells_not_held else ""
+    return f" Servo: {summary.servo_actions:,} actions, {1e3 * summary.servo_shift:+.3g} mV{lost}."
 
 
 def _mishaps(summary: "RecordingSummary") -> str:

@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from instruments.procedures._calibration import _reasons, apart, crossing, switching, two_states
+from instruments.procedures._calibration import _reasons, apart, two_states
 from instruments.procedures._compaction import changes, compact, count_ones, lag1
+from instruments.procedures._pulser import count
 from instruments.procedures._summary import energy_per_bit
 
 
@@ -40,23 +41,13 @@ def test_cells_that_cannot_be_used_get_their_reason():
     found = two_states(readings(*good, *bad))
     reason = _reasons(found, apart(found))
     assert list(reason[:5]) == [""] * 5
-    assert all("stuck" in each for each in reason[5:8])
-    assert list(reason[8:]) == ["shorted", "open"]
+    assert list(reason[5:]) == ["stuck in P", "stuck in AP", "its two states overlap", "shorted", "open"]
 
 
 def test_a_reading_that_never_changes():
     found = two_states(np.full((50, 2), 1e5, np.float32))
     assert not apart(found).any()
     assert all(_reasons(found, apart(found)))
-
-
-def test_crossing_of_one_half():
-    offsets = np.array([-0.2, -0.1, 0.0, 0.1])
-    scan = np.array([[0.1, 0.6, 0.0], [0.3, 0.7, 0.1], [0.7, 0.8, 0.2], [0.6, 0.9, np.nan]])
-    trim, slope = crossing(offsets, scan)
-    np.testing.assert_allclose(trim, [-0.05, -0.2, 0.0])
-    assert slope[0] == pytest.approx(4.0)
-    assert (slope > 0).all()
 
 
 class _Block:
@@ -67,14 +58,19 @@ class _Block:
         self.valid = None if valid is None else np.packbits(valid.ravel())
 
 
-def test_switching_counts_ones_or_changes():
+def counted(blocks: list[_Block], toggle: bool) -> list:
+    return [each.tolist() for each in count(iter(blocks), 3, toggle)]  # type: ignore[arg-type]
+
+
+def test_pulses_are_counted_by_the_state_that_they_start_from():
     bits = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 1]], np.uint8)
-    np.testing.assert_allclose(switching(iter([_Block(bits)]), 3, False), [0.75, 0, 0.75])  # type: ignore[list-item]
-    np.testing.assert_allclose(switching(iter([_Block(bits)]), 3, True), [2 / 3, 0, 2 / 3])  # type: ignore[list-item]
+    assert counted([_Block(bits)], False) == [[[4, 4, 4], [0, 0, 0]], [[3, 0, 3], [0, 0, 0]]]
+    assert counted([_Block(bits)], True) == [[[1, 3, 1], [2, 0, 2]], [[1, 0, 1], [1, 0, 1]]]
     valid = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 1, 0]], np.uint8)
     blocks = [_Block(bits & valid, valid)]
-    np.testing.assert_allclose(switching(iter(blocks), 3, False), [2 / 3, 0, np.nan])  # type: ignore[arg-type]
-    np.testing.assert_allclose(switching(iter(blocks), 3, True), [1, 0, np.nan])  # type: ignore[arg-type]
+    assert counted(blocks, False) == [[[3, 4, 0], [0, 0, 0]], [[2, 0, 0], [0, 0, 0]]]
+    assert counted(blocks, True) == [[[0, 3, 0], [1, 0, 0]], [[0, 0, 0], [1, 0, 0]]]
+    assert counted([_Block(bits)] * 2, False)[0][0] == [8, 8, 8]
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_it_goes_on_with_another_acquisition(record, tmp_path: Path, resource: s
             raise Enough
 
     with caplog.at_level(logging.WARNING):
-        summary = record(look, calibrate=True)
+        summary = record(look, calibrate=True, servo="off")
     assert seen[0] == seen[1]
     assert not seen[0][1][3][4]  # the mask
     assert np.ptp(seen[0][2]) > 0.01  # the trims
@@ -194,7 +194,7 @@ def test_ctrl_c_while_it_tries(record, wire, recorded):
         ("TEMP 370", BoardError, "Over-temperature"),
         ("SHOR " + ";SHOR ".join(f"{row},7" for row in range(32)), None, ""),  # 2.5 %
         ("SHOR " + ";SHOR ".join(f"{row},{c}" for row in range(32) for c in (7, 8, 9)), BenchError,
-         r"7\.\d% of its cells read neither"),
+         r"7\.\d% of the cells of the 'board' read neither"),
     ],
     ids=["another board", "interlock", "temperature", "few cells astray", "many cells astray"],
 )  # fmt: skip

@@ -80,8 +80,10 @@ def test_the_trimmed_array_is_balanced(bench_file: Path, tmp_path: Path, mode: s
     summary = record(bench_file, tmp_path, mode=mode, bits=CELLS * 20_480, block_bits=2**22, **point)
     with Store(tmp_path / "store") as store:
         per_cell = cell_statistics(store)
-        psw = store.cells(store.buffers()[0].uuid)["p_sw"]
-    p1 = per_cell.ones / per_cell.counts
+        cells = store.cells(store.buffers()[0].uuid)
+    used = cells["quarantined"] == 0
+    assert used.mean() > 0.99  # on the plateau a cell may have no trim that is told from its neighbours
+    psw, p1 = cells["p_sw"][used], (per_cell.ones[used] / per_cell.counts[used])
     assert np.abs(p1 - 0.5).max() < 0.06
     assert abs(summary.ones_fraction - 0.5) < 0.003
     assert abs(summary.lag1) < 0.01
@@ -176,8 +178,10 @@ def test_without_bench_or_store(bench_file: Path, tmp_path: Path):
 
 
 def test_no_pulse_no_states(bench_file: Path, tmp_path: Path, wire):
-    """At a voltage far below the working point pulses switch nothing: one state a cell, unless it forgot by itself."""
-    with pytest.raises(BenchError, match=r"no cell of the array can be used \(.*\d+ cells: no two separate"):
+    """At a voltage far below the working point pulses switch nothing; the reset pulse still shows both states."""
+    with pytest.raises(
+        BenchError, match=r"no cell of the array can be used \(.*\d+ cells: cannot be tuned from P"
+    ):
         record(bench_file, tmp_path, voltage=0.05)
     assert not wire.output()
 

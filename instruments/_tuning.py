@@ -1,0 +1,229 @@
+"""A tuning: what each cell of an array was tuned to, and under which conditions; kept as a JSON file."""
+
+import contextlib
+import datetime
+import hashlib
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from entropy import TUNING_DTYPE
+
+from ._errors import BenchError
+from ._roles import Trims
+
+STATES = ("p", "ap")
+_PER_STATE = ("voltage", "width", "p", "low", "high", "per_volt", "per_second")
+_PER_CELL = ("r_p", "r_ap", "threshold")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a tuning holds for: volts at the device, seconds, kelvin."""
+
+    mode: Literal["reset", "toggle"]
+    target: float
+    tolerance: float
+    voltage: float
+    width: float
+    period: float
+    reset_voltage: float
+    reset_width: float
+    read_voltage: float
+    settle: float
+    temperature: float
+    rows: int
+    columns: int
+    identity: str
+    device: str
+    simulated: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """What each cell was tuned to; arrays are (cells,), row by row, or (2, cells): pulses from P, from AP.
+
+    `voltage` (V at the device) and `width` (s) are the trims; `p`, `low`, `high` the probability to switch at them and
+    its 95 % interval, `per_volt`, `per_second` the slope of its logit there, all NaN where not measured; `r_p`,
+    `r_ap`, `threshold` in ohms; `reason` why a cell is quarantined, "" where it is not; `pulses` that tuning gave it;
+    `curves`: of each state and cell the points (volts, seconds, trials, switchings). `source`: file and SHA-256.
+    """
+
+    conditions: Conditions
+    created: str
+    r_p: np.ndarray
+    r_ap: np.ndarray
+    threshold: np.ndarray
+    reason: np.ndarray
+    pulses: np.ndarray
+    voltage: np.ndarray
+    width: np.ndarray
+    p: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    per_volt: np.ndarray
+    per_second: np.ndarray
+    curves: list[list[list[tuple[float, float, float, float]]]] = field(default_factory=list)
+    source: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def used(self) -> np.ndarray:
+        """Which cells are used; bool, (cells,)."""
+        return self.reason == ""
+
+    def trims(self) -> Trims:
+        """Give the trims as a board takes them, (rows, columns)."""
+        shape = (self.conditions.rows, self.conditions.columns)
+        volts, seconds = (np.where(self.used, each, 0.0) for each in (self.voltage, self.width))
+        return Trims(*(each.reshape(shape) for each in (volts[0], seconds[0], volts[1], seconds[1])))
+
+    def table(self) -> np.ndarray:
+        """Give it as buffers carry it: TUNING_DTYPE, (cells,)."""
+        table = np.zeros(len(self.reason), TUNING_DTYPE)
+        for index, state in enumerate(STATES):
+            table[f"voltage_{state}"], table[f"width_{state}"] = self.voltage[index], self.width[index]
+            table[f"p_from_{state}"] = self.p[index]
+            table[f"p_from_{state}_low"], table[f"p_from_{state}_high"] = self.low[index], self.high[index]
+            table[f"per_volt_{state}"] = self.per_volt[index]
+            table[f"per_second_{state}"] = self.per_second[index]
+        table["pulses"] = self.pulses
+        table["reason"] = [reason.encode("ascii", "replace") for reason in self.reason]
+        return table
+
+    def plain_conditions(self) -> dict[str, Any]:
+        """Say under which conditions it was made, and which file it is of; JSON-able."""
+        return {**asdict(self.conditions), "created": self.created, **self.source}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it to a new file, whole or not at all; raises BenchError where the file exists or cannot be written."""
+        path = Path(path)
+        refuse_existing(path)
+        content = _File(
+            format="memtj-tuning",
+            version=1,
+            created=self.created,
+            software=_software(),
+            conditions=self.conditions,
+            cells={name: _plain(getattr(self, name)) for name in _PER_CELL},
+            pulses=[int(each) for each in self.pulses],
+            reason=[str(each) for each in self.reason],
+            states={
+                state: _State(
+                    **{name: _plain(getattr(self, name)[index]) for name in _PER_STATE},
+                    points=self.curves[index] if self.curves else [],
+                )
+                for index, state in enumerate(STATES)
+            },
+        )
+        try:
+            _write(path, content.model_dump_json())
+        except OSError as error:
+            raise BenchError(f"{path} cannot be written ({error.strerror}): name another file") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Tuning":
+        """Read a file; raises BenchError naming file and key where it is none."""
+        path = Path(path)
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise BenchError(f"cannot read the tuning {path}: {error.strerror or error}") from error
+        try:
+            file = _File.model_validate_json(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise BenchError(
+                f"{path} is no tuning of this version, key '{where}': {first['msg']}; make one by 'memtj tune'"
+            ) from None
+        conditions = file.conditions
+        made = cls(
+            conditions=conditions,
+            created=file.created,
+            reason=np.array(file.reason, dtype=object),
+            pulses=np.array(file.pulses, np.int64),
+            curves=[file.states[state].points for state in STATES],
+            source={"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()},
+            **{name: np.array(file.cells[name], float) for name in _PER_CELL},
+            **{
+                name: np.array([getattr(file.states[state], name) for state in STATES], float)
+                for name in _PER_STATE
+            },
+        )
+        cells = conditions.rows * conditions.columns
+        for each in fields(made):
+            value = getattr(made, each.name)
+            if isinstance(value, np.ndarray) and value.shape[-1] != cells:
+                raise BenchError(
+                    f"{path}: '{each.name}' has {value.shape[-1]} values for {cells} cells: the file is damaged"
+                )
+        return made
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise BenchError where there is such a file: results are never written over."""
+    if path.exists():
+        raise BenchError(f"{path} exists already: name a new file, results are never written over")
+
+
+def now() -> str:
+    """Give the time, ISO 8601, UTC."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _State(_Strict):
+    voltage: list[float]
+    width: list[float]
+    p: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+    per_volt: list[float | None]
+    per_second: list[float | None]
+    points: list[list[tuple[float, float, float, float]]]
+
+
+class _File(_Strict):
+    format: Literal["memtj-tuning"]
+    version: Literal[1]
+    created: str
+    software: dict[str, str]
+    conditions: Conditions
+    cells: dict[Literal["r_p", "r_ap", "threshold"], list[float | None]]
+    pulses: list[int]
+    reason: list[str]
+    states: dict[Literal["p", "ap"], _State]
+
+
+def _plain(values: np.ndarray) -> list[Any]:
+    return [float(each) if np.isfinite(each) else None for each in values]
+
+
+def _software() -> dict[str, str]:
+    try:
+        return {"memtj": version("memtj")}
+    except PackageNotFoundError:
+        return {"memtj": "unknown"}
+
+
+def _write(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

@@ -1,0 +1,184 @@
+"""Counting each cell's outcomes in packed bits, 64 cells at a time."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from drivers import ArrayBlock
+
+_GROUP = 8  # pulses that are added up before a counter is touched
+_PLANES = 5  # bits of a counter of groups that is kept for 64 cells at once: it is emptied every 31 groups
+_ZERO, _ONE, _64 = np.uint64(0), np.uint64(1), np.uint64(64)
+
+
+@dataclass(frozen=True)
+class CellCounts:
+    """A block's outcomes of each cell, int64 (cells,): `ones` of `usable` outcomes."""
+
+    ones: np.ndarray
+    usable: np.ndarray
+
+
+@dataclass(frozen=True)
+class CellPairs:
+    """A block's pairs of usable outcomes of a cell in consecutive pulses, int64 (cells,).
+
+    Of `pairs`, `first` begin with a one, `second` end with a one, `both` do.
+    """
+
+    pairs: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    both: np.ndarray
+
+
+def count_cells(block: ArrayBlock) -> CellCounts:
+    """Count the usable ones of each cell of a block of bits."""
+    assert block.bits is not None
+    ones = _sums(_words(block.bits), block.cells, block.pulses)
+    usable = _masked_alike(block)
+    if usable is not None:
+        return CellCounts(ones, block.pulses * usable)
+    assert block.valid is not None
+    return CellCounts(ones, _sums(_words(block.valid), block.cells, block.pulses))
+
+
+def count_pairs(block: ArrayBlock) -> CellPairs:
+    """Count the pairs of outcomes of each cell of a block of bits; none reaches into another block."""
+    assert block.bits is not None
+    cells, pulses = block.cells, block.pulses
+    bits = _words(block.bits)
+    ahead = _ahead(bits, cells)
+    both = _sums(bits & ahead, cells, pulses - 1)
+    usable = _masked_alike(block)
+    if usable is not None:
+        ones = _sums(bits, cells, pulses)
+        first, last = (_pulse(bits, cells, number) for number in (0, pulses - 1))
+        return CellPairs(max(pulses - 1, 0) * usable, ones - last, ones - first, both)
+    # What is not valid is 0 in the bits: a one beside a usable neighbour is usable itself.
+    assert block.valid is not None
+    valid = _words(block.valid)
+    valid_ahead = _ahead(valid, cells)
+    return CellPairs(
+        _sums(valid & valid_ahead, cells, pulses - 1),
+        _sums(bits & valid_ahead, cells, pulses - 1),
+        _sums(valid & ahead, cells, pulses - 1),
+        both,
+    )
+
+
+def _masked_alike(block: ArrayBlock) -> np.ndarray | None:
+    """Say which cells are usable, int64 (cells,), where that is the same for all pulses; None where it is not."""
+    if block.valid is None or not block.pulses:
+        return np.ones(block.cells, np.int64)
+    row = block.cells // 8
+    if block.cells % 8 or not np.array_equal(block.valid[row:], block.valid[:-row]):
+        return None
+    return np.unpackbits(block.valid[:row]).astype(np.int64)
+
+
+def _words(packed: np.ndarray) -> np.ndarray:
+    """Packed uint8 as uint64, the first bit most significant, with a word more than is needed."""
+    padded = np.zeros(len(packed) // 8 * 8 + 16, np.uint8)
+    padded[: len(packed)] = packed
+    return padded.view(">u8").astype(np.uint64)
+
+
+def _ahead(stream: np.ndarray, bits: int) -> np.ndarray:
+    """The stream that begins so many bits later, zeros at its end."""
+    whole, shift = divmod(bits, 64)
+    later = np.zeros(len(stream) + 1, np.uint64)
+    later[: max(len(stream) - whole, 0)] = stream[whole:]
+    if not shift:
+        return later[:-1]
+    return (later[:-1] << np.uint64(shift)) | (later[1:] >> np.uint64(64 - shift))
+
+
+def _pulse(stream: np.ndarray, cells: int, pulse: int) -> np.ndarray:
+    """The bits of a pulse, int64 (cells,)."""
+    at = np.arange(pulse * cells, (pulse + 1) * cells)
+    return ((stream[at >> 6] >> (63 - (at & 63)).astype(np.uint64)) & _ONE).astype(np.int64)
+
+
+def _sums(stream: np.ndarray, cells: int, pulses: int) -> np.ndarray:
+    """Sum the bits of each cell over the pulses; int64 (cells,)."""
+    sums = np.zeros(-(-cells // 64) * 64, np.int64)
+    if pulses > 0:
+        _add(stream, cells, pulses, sums)
+    return sums[:cells]
+
+
+@numba.njit(nogil=True, cache=True)
+def _add(stream, cells, pulses, sums):  # pragma: no cover (compiled)
+    """Add eight pulses by full adders, word by word, then what carries out of them to counters (Harley and Seal)."""
+    width = (cells + 63) // 64
+    rows = np.zeros((_GROUP, width), np.uint64)
+    low = np.zeros((3, width), np.uint64)
+    high = np.zeros((_PLANES, width), np.uint64)
+    groups = 0
+    for first in range(0, pulses, _GROUP):
+        for row in range(_GROUP):
+            if first + row < pulses:
+                _load(stream, (first + row) * cells, rows[row])
+            else:
+                rows[row] = _ZERO
+        _add_group(rows, low, high)
+        groups += 1
+        if groups == 31 or first + _GROUP >= pulses:
+            for plane in range(3):
+                _empty(low[plane], plane, sums)
+            for plane in range(_PLANES):
+                _empty(high[plane], plane + 3, sums)
+            groups = 0
+
+
+@numba.njit(nogil=True, cache=True, inline="always")
+def _full_add(a, b, c):  # pragma: no cover (compiled)
+    """Sum and carry of three bits in each place."""
+    half = a ^ b
+    return half ^ c, (a & b) | (half & c)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_group(rows, low, high):  # pragma: no cover (compiled)
+    for w in range(rows.shape[1]):
+        ones, twos, fours = low[0, w], low[1, w], low[2, w]
+        ones, two_a = _full_add(ones, rows[0, w], rows[1, w])
+        ones, two_b = _full_add(ones, rows[2, w], rows[3, w])
+        twos, four_a = _full_add(twos, two_a, two_b)
+        ones, two_a = _full_add(ones, rows[4, w], rows[5, w])
+        ones, two_b = _full_add(ones, rows[6, w], rows[7, w])
+        twos, four_b = _full_add(twos, two_a, two_b)
+        fours, carry = _full_add(fours, four_a, four_b)
+        low[0, w], low[1, w], low[2, w] = ones, twos, fours
+        for k in range(_PLANES):
+            plane = high[k, w]
+            high[k, w] = plane ^ carry
+            carry &= plane
+
+
+@numba.njit(nogil=True, cache=True)
+def _load(stream, first, out):  # pragma: no cover (compiled)
+    """Take len(out) words from bit `first` of the stream; bits of the next pulse may follow those of this one."""
+    word = first >> 6
+    shift = np.uint64(first & 63)
+    if shift == _ZERO:
+        for w in range(len(out)):
+            out[w] = stream[word + w]
+        return
+    back = _64 - shift
+    for w in range(len(out)):
+        out[w] = (stream[word + w] << shift) | (stream[word + w + 1] >> back)
+
+
+@numba.njit(nogil=True, cache=True)
+def _empty(plane, power, sums):  # pragma: no cover (compiled)
+    """Add 2 to the `power` for each bit of the plane, and clear it."""
+    for w in range(len(plane)):
+        word = plane[w]
+        plane[w] = _ZERO
+        if word == _ZERO:
+            continue
+        for lane in range(64):
+            sums[64 * w + lane] += np.int64((word >> np.uint64(63 - lane)) & _ONE) << power

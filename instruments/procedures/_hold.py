@@ -1,0 +1,238 @@
+"""The servo of a recording: what it learns from each block, what it has the board do, and what the file says of it."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from drivers import ArrayBlock
+from entropy import ACTION_DTYPE, FROM_AP, FROM_BOTH, FROM_P
+
+from .._roles import BoardRole, Trims
+from ._cell_counts import count_cells, count_pairs
+from ._servo import Counts, Servo
+
+_FURTHEST = 0.3  # a trim never goes further than this fraction of the pulse voltage
+_STEP = 0.02  # nor moves further than this fraction at once
+_SAME, _SAME_TIME = 1e-12, 1e-18  # V, s
+TURN = 8192  # pulses between two actions where a board takes trims between acquisitions only
+
+
+@dataclass(frozen=True, eq=False)
+class Response:
+    """How cells answer to a change of the volts of their pulse, as a tuning measured it.
+
+    `slopes`: P per volt, (2, cells), from P and from AP, NaN where another quantity was trimmed; `target`: P that they
+    were tuned to; `prior`: as well as by so many pulses is P known of a typical cell.
+    """
+
+    slopes: np.ndarray
+    target: float
+    prior: float
+
+    @classmethod
+    def of(cls, per_volt: np.ndarray, low: np.ndarray, high: np.ndarray, target: float) -> "Response":
+        """From slopes of the logit, 1/V, and 95 % intervals of P, (2, cells) each."""
+        with np.errstate(invalid="ignore"):
+            sigma = (high - low)[np.isfinite(per_volt) & (high > low)] / 3.92
+        variance = float(np.median(sigma)) ** 2 if len(sigma) else 0.25
+        return cls(per_volt * target * (1 - target), target, 0.25 / variance)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a recording begins with: `voltage`, `width` of the write pulse at the device, and what is added to it.
+
+    `volts`, `seconds`: (2, cells), from P and from AP; `told`: those that the file says anyway, (2, 2, cells);
+    `used`: bool (cells,).
+    """
+
+    voltage: float
+    width: float
+    volts: np.ndarray
+    seconds: np.ndarray
+    told: np.ndarray
+    used: np.ndarray
+    response: Response
+
+
+@dataclass(frozen=True, eq=False)
+class _Applied:
+    """Trims that hold from a settings generation on; `rows`: how they differ from those before, ACTION_DTYPE."""
+
+    generation: int
+    volts: np.ndarray  # (2, cells): from P and from AP
+    rows: np.ndarray
+
+
+class Hold:
+    """Keeps the cells of a recording at the target of their tuning: `take` each block, then `act`.
+
+    In `mode` "reset" the fraction of ones is held, which is P_sw from P. In "toggle" a board that can trim each
+    direction has both P_sw held; another one the fraction of changes. `servo` "common" moves all cells together,
+    "cells" each one as well.
+    """
+
+    def __init__(self, role: BoardRole, start: Start, *, servo: str, mode: str) -> None:
+        board = role.board
+        self._role, self._begin = role, start
+        self._toggle = mode == "toggle"
+        self._each_way = self._toggle and board.has_all_trims
+        self.in_acquisitions = board.has_all_trims
+        furthest, self._step = _FURTHEST * abs(start.voltage), _STEP * abs(start.voltage)
+        low, high = role.trim_range(start.voltage)
+        # On its way from one pair of trims to another a cell may be off by a step.
+        self._range = max(low + self._step, -furthest), min(high - self._step, furthest)
+        self._set = start.volts.astype(np.float64)
+        slopes = start.response.slopes
+        # Where the voltage was not what cells were tuned by, it does not move them: they go along with the others.
+        self._used = start.used & np.isfinite(slopes[: 2 if self._each_way else 1]).all(0)
+        self._servos = [
+            Servo(
+                self._set[direction],
+                slopes[direction],
+                self._used,
+                target=start.response.target,
+                prior=start.response.prior,
+                lowest=self._range[0],
+                highest=self._range[1],
+                common_only=servo == "common",
+            )
+            for direction in range(2 if self._each_way else 1)
+        ]
+        self._now = self._set
+        self._waiting: deque[_Applied] = deque([_Applied(0, self._set, self._untold())])
+        self._generation = 0
+        self.actions = 0
+
+    @property
+    def shift(self) -> float:
+        """How far all cells have been moved together, volts; the mean of both directions."""
+        return float(np.mean([servo.shift for servo in self._servos]))
+
+    @property
+    def held(self) -> np.ndarray:
+        """Cells that follow their trims, bool (cells,)."""
+        return np.all([servo.held for servo in self._servos], axis=0)
+
+    @property
+    def p(self) -> float:
+        """P that is expected now, mean of the cells and the directions."""
+        if not self._used.any():
+            return float("nan")
+        return float(np.mean([servo.expected(volts)[self._used] for servo, volts in self._pairs(self._set)]))
+
+    def begin(self, pulses: int, per_block: int) -> int:
+        """Another acquisition starts: what was set before holds from its first block on.
+
+        Of `pulses` that are wanted (0: without end) returns those it may have: where the board takes no trims
+        meanwhile, no more than whole blocks of TURN pulses together.
+        """
+        self._generation = 0
+        self._waiting = deque(_Applied(0, each.volts, each.rows) for each in self._waiting)
+        if self.in_acquisitions:
+            return pulses
+        turn = -(-TURN // per_block) * per_block
+        return min(pulses, turn) if pulses else turn
+
+    def restore(self, role: BoardRole) -> None:
+        """Bring the trims that were set last to a board that has lost them, by the role it has now."""
+        self._role = role
+        self._send(self._set)
+
+    def take(self, block: ArrayBlock) -> np.ndarray | None:
+        """Learn from a block; returns the actions of which it is the first made with, ACTION_DTYPE, None if none."""
+        rows = []
+        while self._waiting and self._waiting[0].generation <= block.generation:
+            applied = self._waiting.popleft()
+            self._now = applied.volts
+            rows.append(applied.rows)
+            rows[-1]["generation"] = applied.generation
+        rows = [each for each in rows if len(each)]
+        for (servo, volts), counts in zip(self._pairs(self._now), self._count(block), strict=True):
+            servo.update(counts, volts)
+        return np.concatenate(rows) if rows else None
+
+    def act(self) -> None:
+        """Have the board set the trims that are needed now, where they have changed."""
+        wanted = np.stack([self._wanted(number) for number in (0, len(self._servos) - 1)])
+        moved = np.clip(wanted - self._set, -self._step, self._step)
+        # Each command is an action of its own: the board may begin a block between the two. The first one moves
+        # both directions, as the board adds what it has for AP to the trim of both.
+        self._move(np.stack([moved[0]] * 2), FROM_BOTH)
+        self._move(np.stack([np.zeros_like(moved[0]), moved[1] - moved[0]]), FROM_AP)
+
+    def _wanted(self, number: int) -> np.ndarray:
+        """Trims of a direction; masked cells go with the others, so that one action can say what all did."""
+        servo = self._servos[number]
+        along = np.clip(self._begin.volts[number] + servo.shift, *self._range)
+        return np.where(self._used, servo.trims, along)
+
+    def _untold(self) -> np.ndarray:
+        """What the trims are at the beginning beyond what the file says of them, as actions of the first block."""
+        start, rows = self._begin, []
+        for direction, state in enumerate((FROM_P, FROM_AP)):
+            volts = start.volts[direction] - start.told[0, direction]
+            seconds = start.seconds[direction] - start.told[1, direction]
+            cells = np.flatnonzero(start.used & ((np.abs(volts) > _SAME) | (np.abs(seconds) > _SAME_TIME)))
+            rows.append(np.zeros(len(cells), ACTION_DTYPE))
+            rows[-1]["cell"], rows[-1]["state"] = cells, state
+            rows[-1]["voltage"], rows[-1]["width"] = volts[cells], seconds[cells]
+            rows[-1]["p_estimate"] = np.nan
+        return np.concatenate(rows)
+
+    def _move(self, by: np.ndarray, state: int) -> None:
+        if not (np.abs(by) > _SAME).any():
+            return
+        before, self._set = self._set, self._set + by
+        rows = self._rows(by[1], state, before)
+        self._generation += self._send(self._set)
+        self._waiting.append(_Applied(self._generation, self._set, rows))
+        self.actions += 1
+
+    def _send(self, volts: np.ndarray) -> int:
+        shape, seconds = (self._role.array.rows, self._role.array.columns), self._begin.seconds
+        trims = Trims(*(part.reshape(shape) for part in (volts[0], seconds[0], volts[1], seconds[1])))
+        return self._role.apply_trims(trims, self._begin.voltage, self._begin.width)
+
+    def _rows(self, by: np.ndarray, state: int, before: np.ndarray) -> np.ndarray:
+        """What is changed, as rows: one for what all cells have in common, and one for each cell that differs."""
+        common = float(np.median(by))
+        cells = np.flatnonzero(np.abs(by - common) > _SAME)
+        rows = np.zeros(len(cells) + (abs(common) > _SAME), ACTION_DTYPE)
+        expected = self._servos[-1 if state == FROM_AP else 0].expected(before[1 if state == FROM_AP else 0])
+        rows["state"] = state
+        rows["cell"][: len(cells)], rows["voltage"][: len(cells)] = cells, (by - common)[cells]
+        rows["p_estimate"][: len(cells)] = np.where(self._used, expected, np.nan)[cells]
+        if len(rows) > len(cells):
+            rows["cell"][-1], rows["voltage"][-1] = -1, common
+            rows["p_estimate"][-1] = expected[self._used].mean() if self._used.any() else np.nan
+        return rows
+
+    def _pairs(self, volts: np.ndarray) -> list[tuple[Servo, np.ndarray]]:
+        return [(servo, volts[direction]) for direction, servo in enumerate(self._servos)]
+
+    def _count(self, block: ArrayBlock) -> list[Counts]:
+        if not self._toggle:
+            ones = count_cells(block)
+            return [Counts(ones.ones, ones.usable)]
+        pairs = count_pairs(block)
+        rise, fall = pairs.second - pairs.both, pairs.first - pairs.both
+        if self._each_way:
+            return [Counts(rise, pairs.pairs - pairs.first), Counts(fall, pairs.first)]
+        return [Counts(rise + fall, pairs.pairs)]
+
+
+def trims_at(start: np.ndarray, actions: np.ndarray, block: int, what: str = "voltage") -> np.ndarray:
+    """Compute the trims of each cell at a block, (2, cells), from P and from AP; `what`: "voltage" or "width".
+
+    `start`: trims before any action, (cells,) or (2, cells); `actions`: ACTION_DTYPE, as `Store.actions` gives them.
+    """
+    trims = np.array(np.broadcast_to(start, (2, np.shape(start)[-1])), np.float64)
+    past = actions[actions["block"] <= block]
+    for direction, state in enumerate((FROM_P, FROM_AP)):
+        rows = past[past["state"] & state != 0]
+        every = rows["cell"] < 0
+        trims[direction] += rows[what][every].sum()
+        np.add.at(trims[direction], rows["cell"][~every], rows[what][~every])
+    return trims

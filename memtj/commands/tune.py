@@ -1,0 +1,108 @@
+"""`memtj tune`: find the pulse at which each cell switches with a wanted probability."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memtj._errors import CommandError
+from memtj._progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from instruments import Tuning
+    from instruments.procedures import Tune
+
+
+def tune(
+    bench_file: Annotated[Path, typer.Argument(metavar="BENCH", help="Bench file (TOML).")],
+    out: Annotated[Path, typer.Option(help="New file of the tuning (JSON).")],
+    target: Annotated[float, typer.Option(help="Probability to switch, 0.02 to 0.98.")] = 0.5,
+    tolerance: Annotated[float, typer.Option(help="How close to it, 0.001 to 0.1.")] = 0.01,
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="reset (pulses from P) or toggle (pulses from P and from AP, each with its trims)."
+        ),
+    ] = "reset",
+    voltage: Annotated[float | None, typer.Option(help="Write pulse, volts.")] = None,
+    width: Annotated[float | None, typer.Option(help="Write pulse, seconds.")] = None,
+    period: Annotated[float | None, typer.Option(help="From pulse to read, seconds.")] = None,
+    reset_voltage: Annotated[float | None, typer.Option(help="Reset pulse, volts.")] = None,
+    reset_width: Annotated[float | None, typer.Option(help="Reset pulse, seconds.")] = None,
+    read_voltage: Annotated[float | None, typer.Option(help="Read voltage, volts.")] = None,
+    settle: Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="New file for one row a cell; beside --out by default.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
+) -> None:
+    """Trim the pulse of every cell until it switches with the wanted probability; the output is off at every end."""
+    from instruments import Bench, run_procedure
+    from instruments.procedures import Tune
+
+    if mode not in ("reset", "toggle"):
+        raise CommandError(f"--mode {mode!r} is unknown: use reset or toggle.")
+    given = {
+        "voltage": voltage, "width": width, "period": period, "reset_voltage": reset_voltage,
+        "reset_width": reset_width, "read_voltage": read_voltage, "settle": settle,
+    }  # fmt: skip
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    with ProgressDisplay() as display, Bench.from_toml(bench_file) as bench:
+        procedure = Tune(bench=bench, target=target, tolerance=tolerance, mode=mode, out=str(out), **chosen)
+        run_procedure(procedure, csv or out.with_suffix(".csv"), _follow(display, procedure))
+    if procedure.tuning is None:
+        raise CommandError("the tuning was stopped before its end, so there is no file.")
+    outcome = _outcome(procedure.tuning, out)
+    print(json.dumps(outcome) if as_json else _sentence(outcome), flush=True)
+
+
+def _follow(display: ProgressDisplay, procedure: "Tune") -> Any:
+    """Return what shows how far a tuning is: cells and directions done, and one line for each other stage."""
+    task, before = None, ""
+
+    def look() -> None:
+        nonlocal task, before
+        now = procedure.progress
+        if now.stage != before:
+            pulses = f" ({now.pulses:,} pulses so far)" if now.pulses else ""
+            display.say(f"{now.stage}{pulses}")
+            before = now.stage
+        if now.columns:
+            unit = "directions" if procedure.mode == "toggle" else "cells"
+            task = task or display.task("tuned", now.columns, unit)
+            task.advance_to(now.done)
+
+    return look
+
+
+def _outcome(tuning: "Tuning", out: Path) -> dict[str, Any]:
+    """Return what a script wants to know of a tuning, JSON-able."""
+    import numpy as np
+
+    used = tuning.used
+    kinds = [str(reason).split(":")[0] for reason in tuning.reason[~used]]
+    return {
+        "out": str(out),
+        "target": tuning.conditions.target,
+        "mode": tuning.conditions.mode,
+        "simulated": tuning.conditions.simulated,
+        "cells": len(used),
+        "cells_used": int(used.sum()),
+        "quarantined": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "half_interval": float(np.nanmean(tuning.high - tuning.low) / 2),
+        "pulses_per_cell": float(tuning.pulses[used].mean()),
+        "most_pulses_of_a_cell": int(tuning.pulses.max()),
+        "by_voltage": int(np.isfinite(tuning.per_volt).sum()),
+        "by_width": int(np.isfinite(tuning.per_second).sum()),
+    }
+
+
+def _sentence(outcome: dict[str, Any]) -> str:
+    left = ", ".join(f"{count} {reason}" for reason, count in outcome["quarantined"].items())
+    return (
+        f"{outcome['cells_used']:,} of {outcome['cells']:,} cells tuned to {outcome['target']:g} ± "
+        f"{outcome['half_interval']:.4f} (95 %) with {outcome['pulses_per_cell']:,.0f} pulses a cell"
+        f"{' (simulated)' if outcome['simulated'] else ''}; {outcome['by_voltage']:,} by their voltage, "
+        f"{outcome['by_width']:,} by their width{f'; quarantined: {left}' if left else ''}. See {outcome['out']}."
+    )
