@@ -36,6 +36,7 @@ _MARGIN = 1.02
 _EXTRA, _EXTRA_SHARE = 8, 0.08
 _SECURE = 3.3  # standard errors of p that fit into the tolerance in the end: room for some drift
 _FLAT = 2.5  # standard errors by which a slope must differ from none
+_MISFIT = 5.0  # standard deviations of a sum of squares
 _PRESENT = 1.3  # of the drift from batch to batch: its three or four decades of 1/f noise, and one more
 Z95 = 1.959964
 
@@ -145,6 +146,8 @@ class Search:
         """
         tuned, wander = self.tuned, self._wander
         done = tuned.done & (wander.freedom > 0)
+        # A curve that no parabola fits is no drift.
+        done &= wander.squares < wander.freedom + _MISFIT * np.sqrt(2 * wander.freedom)
         excess = float((wander.squares - wander.freedom)[done].sum())
         self.drift = np.sqrt(max(excess, 0.0) / max(float(wander.weight[done].sum()), 1e-9))
         sigma = np.hypot(wander.sigma, self.drift * np.sqrt(_PRESENT + wander.concentration))
