@@ -34,8 +34,10 @@ _SHARES = (
 )  # of the pulses that are needed, each batch nearer to the target
 _MARGIN = 1.02
 _EXTRA, _EXTRA_SHARE = 8, 0.08
-_SECURE = 3.0  # standard errors of p that fit into the tolerance when a search stops
+_SECURE = 3.3  # standard errors of p that fit into the tolerance in the end: room for some drift
 _FLAT = 2.5  # standard errors by which a slope must differ from none
+_MISFIT = 5.0  # standard deviations of a sum of squares
+_PRESENT = 1.3  # of the drift from batch to batch: its three or four decades of 1/f noise, and one more
 Z95 = 1.959964
 
 
@@ -90,11 +92,10 @@ class Search:
     """Tunes all columns to `target` ± `tolerance`, by the voltage, and by the width where the voltage does not serve.
 
     Steps, for one of the two: a scan of few pulses at trims that are the same for all; rounds of one batch on either
-    side of where each column should be, which give the local slope; three batches of growing size, each at the best
-    estimate so far; more, where a column is not there yet. It stops for a column when three standard errors of p at
-    the trim fit into the tolerance: then p is within it with 99.7 %, and the stated interval is
-    target ± 0.65 tolerance. The estimate that counts is from the last batches alone, with the slope from those before
-    as a prior.
+    side of where each column should be, which give the local slope; batches at the best estimate so far; more of
+    them, where a column is not there yet. It stops for a column when 3.3 standard errors of p at the trim fit into the
+    tolerance: then p is within it with 99.9 %, and the stated interval is target ± 0.6 tolerance or, with drift, wider.
+    The estimate that counts is from these last batches alone, with the slope from those before as a prior.
     """
 
     def __init__(
@@ -141,13 +142,15 @@ class Search:
         """Widen the intervals by what cells change between batches more than counting explains: their drift.
 
         Its variance (of the logit) is estimated from all columns together, by the method of moments of DerSimonian and
-        Laird (1986): it counts once for the present, and once for the mean over the batches.
+        Laird (1986). It counts for the mean over the batches and for the present, where 1/f noise has grown on.
         """
         tuned, wander = self.tuned, self._wander
         done = tuned.done & (wander.freedom > 0)
+        # A curve that no parabola fits is no drift.
+        done &= wander.squares < wander.freedom + _MISFIT * np.sqrt(2 * wander.freedom)
         excess = float((wander.squares - wander.freedom)[done].sum())
         self.drift = np.sqrt(max(excess, 0.0) / max(float(wander.weight[done].sum()), 1e-9))
-        sigma = np.hypot(wander.sigma, self.drift * np.sqrt(1 + wander.concentration))
+        sigma = np.hypot(wander.sigma, self.drift * np.sqrt(_PRESENT + wander.concentration))
         eta = logit(np.clip(tuned.p, 1e-9, 1 - 1e-9))
         tuned.low, tuned.high = (np.where(tuned.done, expit(eta + z * sigma), np.nan) for z in (-Z95, Z95))
 
@@ -268,7 +271,7 @@ class Search:
             sound = best.sound & (best.slope > _LEAST_SLOPE) & (root == best.root)
             there = left & precise & sound & enough
             self._note(actuator, there, root, scale, best)
-            self._wander.note(there, batches, root, scale, best, self._base)
+            self._wander.note(there, best)
             left &= ~there
 
     def _note(self, actuator: str, there: np.ndarray, root: Floats, scale: Floats, best: Fit) -> None:
@@ -350,30 +353,15 @@ class _Batches:
 class _Wander:
     """What the last batches of each column say of drift; (columns,) each.
 
-    `squares`: sum of squared residuals by their counting noise, of which `freedom` are expected without drift, and
-    `weight` times its variance more with it; `concentration`: Σ n² / (Σ n)²; `sigma` of the logit by counting.
+    See `Residuals`; `sigma` is the standard deviation of the logit at the trim, by counting.
     """
 
     def __init__(self, columns: int) -> None:
         self.squares, self.freedom, self.weight, self.concentration = (np.zeros(columns) for _ in range(4))
         self.sigma = np.zeros(columns)
 
-    def note(
-        self, columns: np.ndarray, batches: _Batches, root: Floats, scale: Floats, best: Fit, base: float
-    ) -> None:
-        """Note the batches that the fit `best` counts, for `columns`."""
-        away = (batches.offsets - root) * scale
-        p = expit(base + best.slope * away + best.bend * away**2)
-        n = np.where(np.abs(away) <= _PLACE_WINDOW, batches.n, 0.0)
-        information = n * p * (1 - p)
-        squares = np.where(n > 0, (batches.k - n * p) ** 2 / np.maximum(information, 1e-9), 0.0)
-        total = np.maximum(information.sum(0), 1e-9)
-        concentration = (information**2).sum(0) / total**2
-        for mine, values in (
-            (self.squares, squares.sum(0)),
-            (self.freedom, np.maximum((n > 0).sum(0) - 1.0, 0.0)),
-            (self.weight, total * (1 - concentration)),
-            (self.concentration, concentration),
-            (self.sigma, best.sigma),
-        ):
-            mine[columns] = values[columns]
+    def note(self, columns: np.ndarray, best: Fit) -> None:
+        """Note what a fit of the last batches says, for `columns`."""
+        for name in ("squares", "freedom", "weight", "concentration"):
+            getattr(self, name)[columns] = getattr(best.residuals, name)[columns]
+        self.sigma[columns] = best.sigma[columns]

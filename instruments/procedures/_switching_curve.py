@@ -91,6 +91,22 @@ class Fit:
     bend_sigma: Floats
     sigma: Floats
     sound: np.ndarray
+    residuals: "Residuals"
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """How far the batches of a fit are from it; (columns,) each.
+
+    `squares`: sum of squares by their counting noise; `freedom`: what is expected of it where nothing but counting
+    is at work, the trace of (1 − H)ᵀ W (1 − H) / W; `weight`: how much more for a variance of 1 of the logit from
+    batch to batch, the trace of (1 − H)ᵀ W (1 − H); `concentration`: Σ w² / (Σ w)² of the batches' weights.
+    """
+
+    squares: Floats
+    freedom: Floats
+    weight: Floats
+    concentration: Floats
 
 
 @dataclass(frozen=True)
@@ -130,6 +146,7 @@ def fit(
     precision = 1 / loose.astype(float) ** 2
     theta, base = mean.copy(), float(logit(target))
     hessian = np.empty((columns, 3, 3))
+    p = weight = np.zeros_like(x)
     for _ in range(_STEPS):
         p = expit(np.clip(base + np.einsum("ic,ibc->bc", theta, powers), -30, 30))
         weight = n * p * (1 - p)
@@ -138,10 +155,29 @@ def fit(
         hessian[:, range(3), range(3)] += precision.T
         step = np.linalg.solve(hessian, gradient.T[:, :, None])[:, :, 0].T
         theta = theta + np.clip(step, -1.5, 1.5)
-    return _at_the_root(theta, np.linalg.inv(hessian), centre, scale, window)
+    covariance = np.linalg.inv(hessian)
+    residuals = _residuals(powers, covariance, k - n * p, weight)
+    return _at_the_root(theta, covariance, centre, scale, window, residuals)
 
 
-def _at_the_root(theta: Floats, covariance: Floats, centre: Floats, scale: Floats, window: float) -> Fit:
+def _residuals(powers: Floats, covariance: Floats, away: Floats, weight: Floats) -> Residuals:
+    """Compute from residuals `away` and weights n p q, (batches, columns); H is what a fit makes of the logits."""
+    hat = np.einsum("iac,cij,jbc,bc->cab", powers, covariance, powers, weight, optimize=True)
+    left = np.eye(len(away)) - hat
+    left = left * ((weight[:, None] > 0) & (weight[None] > 0)).transpose(2, 0, 1)
+    total = np.maximum(weight.sum(0), 1e-12)
+    noise = np.where(weight > 0, 1 / np.maximum(weight, 1e-12), 0.0)
+    return Residuals(
+        squares=np.where(weight > 0, away**2 / np.maximum(weight, 1e-12), 0.0).sum(0),
+        freedom=np.einsum("cab,ac,cab,bc->c", left, weight, left, noise, optimize=True),
+        weight=np.einsum("cab,ac,cab->c", left, weight, left),
+        concentration=(weight**2).sum(0) / total**2,
+    )
+
+
+def _at_the_root(
+    theta: Floats, covariance: Floats, centre: Floats, scale: Floats, window: float, residuals: Residuals
+) -> Fit:
     a, b, c = theta
     discriminant = b * b - 4 * a * c
     steep = np.sqrt(np.maximum(discriminant, _FLATTEST**2))
@@ -165,4 +201,5 @@ def _at_the_root(theta: Floats, covariance: Floats, centre: Floats, scale: Float
         bend_sigma=np.sqrt(covariance[:, 2, 2]),
         sigma=deviation(powers),
         sound=sound,
+        residuals=residuals,
     )

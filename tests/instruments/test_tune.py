@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from drivers import ArrayBoard
 from entropy import Store
@@ -58,6 +59,13 @@ def judge(lab: Lab, bench_file: Path, tuning: Tuning, state: int) -> tuple[float
     )
 
 
+def fair(covered: float, tuning: Tuning) -> bool:
+    """Whether a share of so few intervals may be that of intervals which cover 95 ± 2 %; false alarms 2e-6."""
+    count = int(tuning.used.sum())
+    low, high = binom.ppf(1e-6, count, 0.93) / count, binom.ppf(1 - 1e-6, count, 0.97) / count
+    return bool(low <= covered <= high)
+
+
 def test_an_array_is_tuned_and_its_broken_cells_are_found(bench_file: Path, tmp_path: Path, lab: Lab, wire):
     wire.send(FAULTS)
     tuning = tuned(bench_file, tmp_path)
@@ -66,7 +74,7 @@ def test_an_array_is_tuned_and_its_broken_cells_are_found(bench_file: Path, tmp_
     assert found == BROKEN
     within, covered = judge(lab, bench_file, tuning, 0)
     assert within >= 0.99
-    assert 0.92 < covered < 0.98
+    assert fair(covered, tuning)
     assert tuning.pulses[tuning.used].mean() < 40_000
     assert np.isnan(tuning.p[1]).all()  # pulses from AP follow a reset only where it failed
     kept = Tuning.load(tmp_path / "tuning.json")
@@ -98,7 +106,7 @@ def test_a_toggle_has_trims_of_its_own_for_each_direction(bench_file: Path, tmp_
     for state in (0, 1):
         within, covered = judge(lab, bench_file, tuning, state)
         assert within >= 0.99
-        assert 0.92 < covered < 0.98
+        assert fair(covered, tuning)
     assert not (~tuning.used).any()
     with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
         settings = {"bits": 1280 * 8192, "block_bits": 2**22, "mode": "toggle"}
@@ -126,7 +134,7 @@ def test_a_steep_spin_torque_cell_that_one_pulse_switches_one_way_only(
         assert tuning.used.all()
         within, covered = judge(lab, path, tuning, 0)
     assert within >= 0.98
-    assert 0.90 < covered < 0.98
+    assert fair(covered, tuning)
     assert 150 < np.nanmedian(tuning.per_volt[0]) < 300
 
 
@@ -265,4 +273,4 @@ def test_acceptance(
     found = {divmod(int(cell), 64): tuning.reason[cell] for cell in np.flatnonzero(~tuning.used)}
     assert found == {cell: kinds[index % 4][1] for index, cell in enumerate(where)}
     assert within >= 0.99
-    assert 0.93 <= covered <= 0.97
+    assert 0.93 <= covered <= 0.97, covered
