@@ -2,7 +2,7 @@
 
 `python -m benchmarks.health_delay [--cells N] [--seed S]`: cells that were ideal go to P(1) = 0.6, 0.75, or stick, at
 a random place of a window, and the tests of `entropy.CellHealth` run on until they fail or 2²⁰ samples are over. The
-table gives the median and the 95th percentile of the samples from the fault to the failure, to 8 samples or an eighth of them.
+table gives the median and the 95th percentile of the samples from the fault to the failure, to 8 of them or an eighth.
 """
 
 import argparse
