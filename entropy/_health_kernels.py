@@ -151,7 +151,7 @@ def _go_on(
     the latter's window. (All in one loop: arrays that are passed on have their references counted each time.)
     """
     run, phase, ones = state[RUN], state[PHASE], state[WINDOW_ONES]
-    samples, changes = counts[SAMPLES], counts[CHANGES]
+    opening, changes = state[FIRST], counts[CHANGES]
     repetition, proportion, window = cutoffs
     for k in range(number):
         n = lengths[k & 63]
@@ -159,7 +159,6 @@ def _go_on(
             continue
         i = first + k * step
         word, before = words[k], last[i]
-        samples[i] += n
         change = word ^ ((word >> ONE) | (before << np.uint64(63)))
         if n == 64:
             last[i] = word
@@ -175,7 +174,9 @@ def _go_on(
         ):
             failed[i] |= REPETITION
         end = phase[i] + n
-        if n < end < window:
+        if end < window:
+            if end == n:
+                opening[i] = np.int64(word >> np.uint64(63))
             phase[i] = end
             ones[i] += np.int64(ones_of(word))
         elif _through_windows(i, word, n, proportion, window, state, counts):
@@ -194,6 +195,7 @@ def check_stream(words, count, cutoffs, last, state, counts, failed):  # pragma:
         lengths[0] = count & 63
         rest = words[whole : whole + 1] & _top(count & 63)
         _go_on(rest, 1, lengths, 0, 0, cutoffs, last, state, counts, failed)
+    counts[SAMPLES, 0] += count
     if _look_at_window(0, cutoffs[1], state, counts):
         failed[0] |= PROPORTION
 
@@ -227,23 +229,26 @@ def check_cells(
     """Test every cell's samples of a block; `failed` gets what each cell fails. `valid` is read where `masked`."""
     tile, usable = np.empty(64, np.uint64), np.empty(64, np.uint64)
     lengths = np.empty(64, np.int64)
-    had = counts[SAMPLES].copy()
-    for begin in range(0, pulses, 64):
-        rows = min(64, pulses - begin)
-        whole = _top(rows)
-        for first in range(0, cells, 64):
-            lanes = min(64, cells - first)
-            at = begin * cells + first
-            _take(words, at, cells, rows, tile)
-            transpose(tile)
-            lengths[:] = rows
-            if masked:
-                _take(valid, at, cells, rows, usable)
-                transpose(usable)
-                for lane in range(lanes):
-                    if usable[lane] != whole:
-                        tile[lane], lengths[lane] = _without(tile[lane], usable[lane], rows)
-            _go_on(tile, lanes, lengths, first, 1, cutoffs, last, state, counts, failed)
+    samples, had = counts[SAMPLES], counts[SAMPLES].copy()
+    samples += pulses
+    for group in range(0, cells, 512):  # the state of so many stays in the fastest cache
+        for begin in range(0, pulses, 64):
+            rows = min(64, pulses - begin)
+            whole = _top(rows)
+            for first in range(group, min(group + 512, cells), 64):
+                lanes = min(64, cells - first)
+                at = begin * cells + first
+                _take(words, at, cells, rows, tile)
+                transpose(tile)
+                lengths[:] = rows
+                if masked:
+                    _take(valid, at, cells, rows, usable)
+                    transpose(usable)
+                    for lane in range(lanes):
+                        if usable[lane] != whole:
+                            tile[lane], lengths[lane] = _without(tile[lane], usable[lane], rows)
+                            samples[first + lane] -= rows - lengths[lane]
+                _go_on(tile, lanes, lengths, first, 1, cutoffs, last, state, counts, failed)
     for cell in range(cells):
         if counts[SAMPLES, cell] > had[cell] and _look_at_window(cell, cutoffs[1], state, counts):
             failed[cell] |= PROPORTION

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import time
 from typing import Any, ClassVar, cast
 
@@ -137,6 +138,14 @@ class RecordBits(PulsedProcedure):
         board.output_enabled = True
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
             self._measure_cells(role)
+
+    def _least_claim(self) -> float:
+        """Say what every cell that is used must be worth: bits of min-entropy per bit."""
+        if self.tuning is None and not self.calibrate:
+            return _CLAIM_UNTRIMMED
+        target = 0.5 if self.tuning is None else self.tuning.target
+        likeliest = min(max(target, 1 - target) + _OFF_TARGET, 0.99)
+        return round(-0.95 * math.log2(likeliest), 2)
 
     def _set_sequence(self, role: BoardRole) -> None:
         board: Any = role.board

@@ -71,8 +71,8 @@ def record(
         typer.Option(
             min=0.01,
             max=1,
-            help="Min-entropy per raw bit that is claimed: what the health tests hold it to. Left out: 0.7, and 0.1 "
-            "for untrimmed cells.",
+            help="Min-entropy per raw bit that is claimed: what the health tests hold it to. Left out: 0.7 "
+            "(less for a tuning to another target), 0.1 for untrimmed cells.",
         ),
     ] = None,
     false_alarm: Annotated[

@@ -96,6 +96,30 @@ def test_one_sentence_and_no_bit_is_lost(
     assert recorded % 999_424 == 0
 
 
+def test_an_array_that_fails_its_health_tests_ends_the_recording(
+    serve: Callable, memtj: Callable, tmp_path: Path
+) -> None:
+    """Pulses lose their voltage, 1 V in 2 s of the board's time: cells stick, and the outputs go off."""
+    serve('kind = "drift"\nvolts_per_hour = -1800\nafter_blocks = 8', 'kind = "fifo"\nblocks = 2')
+    store = tmp_path / "s"
+    command = ("record", tmp_path / "bench.toml", "--store", store, "--mode", "toggle", "--no-calibrate")
+    done = memtj(*command, "--bits", "1e10")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("memtj: the health tests have stopped the recording: ")
+    assert "cells failed while it ran (first row " in last
+    assert "Traceback" not in done.stderr
+    assert memtj("bench", "off", tmp_path / "bench.toml", "--json").returncode == 0
+    with Store(store, create=False) as opened:
+        report, accounts = opened.verify(), opened.accounts()
+        rows = opened.rows(opened.buffers()[0].uuid)
+    assert report.ok, report.problems
+    assert accounts.balanced
+    assert accounts.recorded == report.bits
+    assert accounts.withheld == rows["bits"][rows["health"] != 0].sum() > 0
+    assert accounts.free == accounts.recorded - accounts.withheld > 0
+
+
 def test_faults_on_the_way_are_survived_and_told(serve: Callable, memtj: Callable, tmp_path: Path) -> None:
     serve(
         'kind = "skip"\nafter_blocks = 12\ncount = 2',

@@ -1,0 +1,48 @@
+"""Rates of the health tests: bits per second of one thread, of 1 MiB blocks; read by `benchmarks.entropy`."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from entropy import CellHealth, Cutoffs, StreamHealth
+
+BITS = 1 << 23
+CELLS = (4096, 1000, 5)
+ROUNDS = 9
+
+
+def rows() -> dict[str, float]:
+    """Measure each test by itself and stream and cells one after the other; the best of some rounds, in bit/s."""
+    random = np.random.default_rng(0)
+    bits = random.integers(0, 256, BITS // 8, np.uint8)
+    valid = np.packbits(random.random(BITS) < 0.999)
+    cutoffs = Cutoffs.from_claim(0.9)
+    stream = StreamHealth(cutoffs)
+    measured = {"health, stream": _rate(lambda: stream.check(bits, BITS))}
+    for cells in CELLS:
+        each, positions = CellHealth(cutoffs, cells), BITS // cells * cells
+        measured[f"health, {cells} cells"] = _rate(lambda each=each, n=positions: each.check(bits, None, n))
+    each = CellHealth(cutoffs, CELLS[0])
+    measured[f"health, {CELLS[0]} cells, 0.1 % of the outcomes missing"] = _rate(
+        lambda: each.check(bits, valid, BITS)
+    )
+    measured[f"health, stream and {CELLS[0]} cells"] = _rate(
+        lambda: (each.check(bits, None, BITS), stream.check(bits, BITS))
+    )
+    return measured
+
+
+def _rate(work: Callable[[], object]) -> float:
+    work()
+    seconds = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return BITS / min(seconds)
+
+
+if __name__ == "__main__":
+    for name, rate in rows().items():
+        print(f"{name:<60}{rate / 1e6:>8.0f} Mbit/s")
