@@ -100,6 +100,7 @@ def test_an_array_is_tuned_and_its_broken_cells_are_found(bench_file: Path, tmp_
     assert len(rows) == 1 + 1280
 
 
+@pytest.mark.slow
 def test_a_toggle_has_trims_of_its_own_for_each_direction(bench_file: Path, tmp_path: Path, lab: Lab):
     tuning = tuned(bench_file, tmp_path, mode="toggle", tolerance=0.02)
     assert (tuning.voltage[0] != tuning.voltage[1]).mean() > 0.9
