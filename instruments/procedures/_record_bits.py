@@ -143,7 +143,7 @@ class RecordBits(PulsedProcedure):
         """Say what every cell that is used must be worth: bits of min-entropy per bit."""
         if self.tuning is None and not self.calibrate:
             return _CLAIM_UNTRIMMED
-        target = 0.5 if self.tuning is None else self.tuning.target
+        target = 0.5 if self.tuning is None else self.tuning.conditions.target
         likeliest = min(max(target, 1 - target) + _OFF_TARGET, 0.99)
         return round(-0.95 * math.log2(likeliest), 2)
 
