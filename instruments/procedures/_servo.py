@@ -8,7 +8,7 @@ is a measurement of what would have been needed. No cell is pulsed for the servo
 Each of the two levels is a bank of Kalman filters of a random walk, which differ in how fast they let it walk; how
 well each predicts the next counts decides which of them is listened to. So where nothing drifts the slowest filter
 wins, whose trims stand almost still, and the servo acts no faster than the drift in the bits demands. How little of
-that can be seen in the bits afterwards: docs/parts/hold.md.
+that can be seen in the bits afterwards: docs/tuning.md.
 
 A trim is changed only where it is further from what is needed than a third of what that is uncertain by, and by
 more than 0.0005 of P; the cells' own
