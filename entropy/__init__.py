@@ -7,9 +7,10 @@ from ._credits import Credit
 from ._errors import DamagedLedger, NotAssessed, NotEnoughBits, SharedCells, StoreError
 from ._export import EXPORT_FORMS, export_bits, move_blocks
 from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
-from ._lease import BitReader, Lease, Portion
+from ._lease import Lease, Portion
 from ._ledger import Accounts, OpenLease
 from ._opening import adopt
+from ._pieces import BitReader
 from ._prune import PrunePolicy, PruneStep
 from ._ranges import Range
 from ._recording import BlockCommit, Recording

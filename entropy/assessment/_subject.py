@@ -9,7 +9,7 @@ import numpy as np
 
 from entropy._errors import NotEnoughBits, StoreError
 from entropy._format import BLOCK_DTYPE
-from entropy._lease import Piece, gather
+from entropy._pieces import Piece, gather
 from entropy._reader import LoadedBlock
 from entropy._store import Store
 

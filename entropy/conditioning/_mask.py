@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from .._errors import StoreError
-from .._lease import BitReader, Piece, gather
+from .._pieces import BitReader, Piece, gather
 from ._protocol import check_min_entropy
 
 MASK_VERSION = 1

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._lease import BitReader
+from .._pieces import BitReader
 from ._protocol import check_min_entropy
 
 

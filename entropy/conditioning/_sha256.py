@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from .._lease import BitReader
+from .._pieces import BitReader
 from ._accounting import vetted_output_entropy
 from ._protocol import check_min_entropy, cut
 

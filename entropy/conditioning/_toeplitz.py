@@ -7,7 +7,7 @@ from functools import cached_property
 import numba
 import numpy as np
 
-from .._lease import BitReader
+from .._pieces import BitReader
 from ._protocol import check_min_entropy, cut
 
 BITS_IN, BITS_OUT = 4096, 1920

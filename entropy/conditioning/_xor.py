@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from .._errors import SharedCells
-from .._lease import BitReader, Piece, gather
+from .._pieces import BitReader, Piece, gather
 from ._protocol import check_min_entropy, cut
 
 WORD = 32
