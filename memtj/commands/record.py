@@ -102,7 +102,7 @@ def record(
         raise CommandError(
             "a recording without an end fills the disk: give --ahead with --bits 0, or a number of bits."
         )
-    settings = {
+    point = {
         "voltage": voltage,
         "width": width,
         "period": period,
@@ -110,13 +110,12 @@ def record(
         "reset_width": reset_width,
         "read_voltage": read_voltage,
         "settle": settle,
-        "block_bits": block_bits,
-        "min_entropy": min_entropy,
     }
+    settings = point | {"block_bits": block_bits, "min_entropy": min_entropy}
     chosen: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
     known = None if tuning is None else Tuning.load(tuning)
     if known is not None:
-        chosen = {name: getattr(known.conditions, name) for name in settings if name != "block_bits"} | chosen
+        chosen = {name: getattr(known.conditions, name) for name in point} | chosen
     bench = Bench.from_toml(bench_file)
     with bench, Store(store) as opened, ProgressDisplay() as display:  # a wrong bench makes no store
         rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
