@@ -166,7 +166,7 @@ class RecordBits(PulsedProcedure):
         if self.tuning is not None:
             self._look_at_the_cells(role, cells)
         elif self.calibrate:
-            tune(role, cells, point, stop, target=0.5, tolerance=_CALIBRATED)
+            tune(role, cells, point, stop, target=0.5, tolerance=_CALIBRATED, accept=_OFF_TARGET)
             self._refuse_if_none(cells)
             self._apply(role, cells)
         measure_probability(role, cells, point, stop)

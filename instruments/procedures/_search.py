@@ -95,7 +95,9 @@ class Search:
     side of where each column should be, which give the local slope; batches at the best estimate so far; more of
     them, where a column is not there yet. It stops for a column when 3.3 standard errors of p at the trim fit into the
     tolerance: then p is within it with 99.9 %, and the stated interval is target ± 0.6 tolerance or, with drift, wider.
-    The estimate that counts is from these last batches alone, with the slope from those before as a prior.
+    The estimate that counts is from these last batches alone, with the slope from those before as a prior. A column
+    whose curve is flat at the target gets the best of the trims that were tried, where that is within `accept` of it
+    (left out: within the tolerance).
     """
 
     def __init__(
@@ -106,10 +108,12 @@ class Search:
         tolerance: float,
         ranges: dict[str, Range],
         *,
+        accept: float | None = None,
         report: Callable[[str, float, int], None] = lambda stage, share, done: None,
     ) -> None:
         self._pulser = pulser
         self._target, self._tolerance = target, tolerance
+        self._accept = tolerance if accept is None else accept
         self._ranges = ranges
         self._report = report
         self._base = float(logit(target))
@@ -178,7 +182,7 @@ class Search:
             p = k / np.maximum(n, 1)
             information = np.maximum(n * p * (1 - p), 1)
             sigma = np.sqrt(information) / np.maximum(n, 1)
-            there = left & (np.abs(p - self._target) <= self._tolerance - sigma) & (n > 0)
+            there = left & (np.abs(p - self._target) <= self._accept - sigma) & (n > 0)
             tuned.voltage[there], tuned.width[there] = (
                 values[each, np.arange(len(columns))][there] for values in points_of
             )
