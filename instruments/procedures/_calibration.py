@@ -201,10 +201,10 @@ def tune(
 ) -> tuple[Tuned, np.ndarray]:
     """Trim the write pulse of each cell and direction until it switches with the probability `target`.
 
-    Fills `trim` and `reason` of the cells; cells that cannot be brought there are quarantined, unless their best trim
-    is within `accept` of it. Thresholds must be set, the output on. Returns what was found, (2, cells) by the state that
-    pulses start from, and the pulses of each cell. On a board of protocol 1.0 the voltage alone is trimmed, in a toggle
-    so that a cell *changes* with `target`.
+    Fills `trim` and `reason` of the cells; cells that cannot be brought there are quarantined, unless their best
+    trim is within `accept` of it. Thresholds must be set, the output on. Returns what was found, (2, cells) by the
+    state that pulses start from, and the pulses of each cell. On a board of protocol 1.0 the voltage alone is
+    trimmed, in a toggle so that a cell *changes* with `target`.
     """
     complete = bool(cast(Any, role.board).has_all_trims)
     toggle = point.mode == "toggle"
