@@ -20,6 +20,7 @@ from mock_hw.boxes import _acquisition, array_board
 CELLS = 32 * 40
 PULSES, WIDTH = 512, 0.3e-9
 BLOCK = CELLS * PULSES
+BLOCK_SECONDS = PULSES * 32 * 2 * 1.006e-6  # by the board's clock: rows, reset and write, period and settling
 VOLTS_PER_HOUR = -20.0  # of simulated time: P falls by 0.07 in 160 blocks, 5 s
 
 
@@ -55,6 +56,7 @@ def record(bench_file: Path, tmp_path: Path, wire) -> Callable[..., tuple[Record
 
             def drifting() -> None:
                 wire.send(f"SIM:FAUL:DRIF {VOLTS_PER_HOUR}{fault}")
+                (tmp_path / "began").write_text(wire.ask("SYST:TIME?"))
                 measure()
 
             procedure.measure_all = drifting  # the drift begins with the recording
@@ -74,16 +76,17 @@ def off(folder: Path) -> np.ndarray:
 def excess(folder: Path, bound: float, blocks: int = 4) -> float:
     """By how much a block is off one half beyond `bound` and what drifted while nothing was pulsed, at most.
 
-    While a connection is had back, and between acquisitions, the board's clock goes on with the computer's, and so does
-    the drift: 0.014 of P a second. Nobody can follow it before blocks come again; it may show in `blocks` of them.
+    Before the first block, while a connection is had back, between acquisitions and while the host is busy, the board's
+    clock goes on with the computer's, and so does the drift: 0.014 of P a second. Nobody can follow it before blocks
+    come again; it may show in `blocks` of them.
     """
     away = np.abs(off(folder))
     with Store(folder) as store:
         (buffer,) = store.buffers()
         rows = store.rows(buffer.uuid)
     times = rows["board_time"][rows["bits"] > 0.9 * BLOCK]
-    steps = np.diff(times, prepend=2 * times[0] - times[1])
-    idle = np.convolve(np.maximum(steps - 1.5 * np.median(steps), 0), np.ones(blocks))[: len(steps)]
+    steps = np.diff(times, prepend=float((folder.parent / "began").read_text()))
+    idle = np.convolve(np.maximum(steps - BLOCK_SECONDS, 0), np.ones(blocks))[: len(steps)]
     return float((away - 0.02 * idle).max() - bound)
 
 
@@ -120,7 +123,7 @@ def test_without_a_servo_the_drift_shows(record):
 
 def test_a_drifting_array_is_held_and_the_file_says_by_what(record, made):
     summary, folder = record(160)
-    assert np.abs(off(folder)).max() < 0.005
+    assert excess(folder, 0.005) < 0
     assert summary.servo == "cells"
     assert summary.cells_not_held < CELLS / 10  # those that were tuned by their width
     assert summary.servo_shift == pytest.approx(0.028, abs=0.01)
@@ -134,7 +137,7 @@ def test_both_directions_of_a_toggle_are_held(record, made, servo):
         (buffer,) = store.buffers()
         states = store.actions(buffer.uuid)["state"]
         statistics = cell_statistics(store, max_blocks=20)
-    assert np.abs(off(folder)).max() < 0.005
+    assert excess(folder, 0.005) < 0
     # P from P and from AP of the last blocks, of all cells: each is a coin.
     pairs = statistics.cell_pairs
     from_p = (pairs.second - pairs.both).sum() / (pairs.pairs - pairs.first).sum()
@@ -155,7 +158,10 @@ def test_a_board_that_takes_trims_between_acquisitions_only_is_held_too(record, 
     monkeypatch.setattr(array_board, "PROTOCOL", "1.0")
     summary, folder = record(160)
     assert summary.acquisitions in (10, 11)  # of 16 blocks of 512 pulses; failed resets may need one more
-    assert excess(folder, 0.012, blocks=18) < 0  # what drifts in an acquisition: 0.007
+    # What drifts in an acquisition is 0.0075. The servo sees it after its end, and its filters take a drift for a
+    # random walk, which lags behind a steady one by up to as much again; 0.003 are five standard errors of a block.
+    assert excess(folder, 2 * 0.0075 + 0.003, blocks=34) < 0
+    assert np.abs(off(folder)[-20:]).max() < 0.02  # 0.07 without
     assert 5 <= replayed(folder, 0.85, made) <= 10
 
 
