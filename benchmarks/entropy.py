@@ -7,32 +7,18 @@ in which both sides have their turn, there and back. Only the ratios mean anythi
 """
 
 import argparse
-import importlib
 import json
 import statistics
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import threadpoolctl
 
-from benchmarks import _entropy_conditioners
+from benchmarks import _entropy_conditioners, _entropy_estimators, _entropy_health
 from benchmarks._entropy_rows import Row
 from benchmarks._python import python
 
 ASKED = {"xor2": "near 1", "toeplitz": "200 Mbit/s or more"}
-
-
-def _parts() -> dict[str, Callable[[], list[Row]]]:
-    """List the parts that are there, by title."""
-    parts: dict[str, Callable[[], list[Row]]] = {}
-    for title, name in (("health tests", "_entropy_health"), ("estimators", "_entropy_estimators")):
-        try:
-            parts[title] = importlib.import_module(f"benchmarks.{name}").rows
-        except ModuleNotFoundError as error:
-            if error.name != f"benchmarks.{name}":
-                raise
-    return parts
 
 
 def recording(rounds: int) -> Row:
@@ -62,12 +48,9 @@ def main() -> None:
     if not options.no_recording:
         found["recording"] = [recording(min(options.rounds, 3))]
     with threadpoolctl.threadpool_limits(1):
-        parts = _parts()
-        if "health tests" in parts:
-            found["health tests"] = [Row(*row) for row in parts["health tests"]()]
+        found["health tests"] = _entropy_health.rows()
         found["conditioners"] = _entropy_conditioners.rows(options.rounds)
-        if "estimators" in parts:
-            found["estimators"] = [Row(*row) for row in parts["estimators"]()]
+        found["estimators"] = _entropy_estimators.rows()
     base = found["recording"][0].bits_per_s if "recording" in found else None
     _print(found, base)
     if options.json:
