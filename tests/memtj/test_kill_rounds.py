@@ -21,6 +21,16 @@ pytestmark = [
 ROUNDS = 8  # tests/entropy/test_entropy_kills.py has hundreds, without a lab and a network
 
 
+def wait_for_bits(store: Path, more_than: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with Store(store, create=False) as opened:
+            if opened.accounts().recorded > more_than:
+                return
+        time.sleep(0.1)
+    raise AssertionError("nothing is recorded within a minute")
+
+
 def test_kill_rounds(start: Callable, memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
     seed = secrets.randbits(32)
     moments = random.Random(seed)
@@ -37,7 +47,9 @@ def test_kill_rounds(start: Callable, memtj: Callable, lab, bench: Path, tmp_pat
             "--microbatch", 2, "--wait", 60,
         )  # fmt: skip
         victim = moments.choice([recorder, sampler])
-        time.sleep(moments.uniform(0.5, 7.0))
+        if round_number % 2:  # while bits are recorded; else at any moment of the start-up, or after it
+            wait_for_bits(store, recorded)
+        time.sleep(moments.uniform(0.0, 3.0) if round_number % 2 else moments.uniform(0.5, 7.0))
         victim.kill()
         victim.wait(10)
         if victim is recorder:
