@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks._entropy_rows import Row
-from entropy import CellHealth, Cutoffs, StreamHealth
+from entropy.health import CellHealth, Cutoffs, StreamHealth
 
 BITS = 1 << 23
 CELLS = (4096, 1000, 5)

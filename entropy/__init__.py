@@ -31,7 +31,6 @@ from .conditioning import (
     Xor,
     conditioning_from_name,
 )
-from .health import CellFailures, CellHealth, Cutoffs, HealthFlag, StreamHealth
 from .statistics import CellStatistics, PairSums, cell_statistics
 
 __all__ = [
@@ -49,15 +48,11 @@ __all__ = [
     "BitReader",
     "BlockCommit",
     "BufferInfo",
-    "CellFailures",
-    "CellHealth",
     "CellStatistics",
     "Conditioning",
     "Credit",
-    "Cutoffs",
     "DamagedLedger",
     "FollowedBlock",
-    "HealthFlag",
     "Lease",
     "NoConditioning",
     "NotAssessed",
@@ -78,7 +73,6 @@ __all__ = [
     "SharedCells",
     "Store",
     "StoreError",
-    "StreamHealth",
     "Toeplitz",
     "VerifyReport",
     "VonNeumann",

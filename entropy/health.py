@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
 
 from . import _health_kernels as kernels
 from ._bit_words import words_of
@@ -56,6 +55,8 @@ class Cutoffs:
             )
         if not exponent > 0:
             raise ValueError(f"a false-alarm rate of 2^-{exponent:g} cannot be: the exponent is above 0")
+        from scipy.stats import binom  # takes longer to load than all else here
+
         return cls(
             repetition=1 + math.ceil(exponent / min_entropy),
             proportion=1 + int(binom.isf(2.0**-exponent, WINDOW, 2.0**-min_entropy)),
@@ -76,6 +77,8 @@ class Cutoffs:
 
     def window_fails(self, probability: float = 0.5) -> float:
         """Compute the probability that a window of independent samples fails; `probability`: P(1)."""
+        from scipy.stats import binom
+
         p, q = probability, 1 - probability
         others, wanted = self.window - 1, self.proportion - 2  # the first sample equals itself
         return float(p * binom.sf(wanted, others, p) + q * binom.sf(wanted, others, q))

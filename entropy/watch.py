@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from ._bit_words import words_of
 from ._watch_kernels import differing_pairs
@@ -44,7 +44,7 @@ def proportion(ones: int, samples: int) -> Estimate:
     """Estimate a probability by its Wilson score interval (Wilson 1927)."""
     if not samples:
         return _UNKNOWN
-    z = float(norm.isf((1 - _CONFIDENCE) / 2))
+    z = -float(ndtri((1 - _CONFIDENCE) / 2))
     p, shrink = ones / samples, 1 + z * z / samples
     centre = (p + z * z / (2 * samples)) / shrink
     half = z / shrink * np.sqrt(p * (1 - p) / samples + z * z / (4 * samples**2))
@@ -285,7 +285,7 @@ class Watch:
 
 def _sides(number: int) -> float:
     """Give the half-width, in standard deviations, of intervals that hold for so many values at once (Šidák 1967)."""
-    return float(norm.isf((1 - _CONFIDENCE ** (1 / max(number, 1))) / 2))
+    return -float(ndtri((1 - _CONFIDENCE ** (1 / max(number, 1))) / 2))
 
 
 def _largest(estimates: list[Estimate]) -> LargestLag | None:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from functools import cache
 
-import numba
 import numpy as np
 
 from .._errors import NotEnoughBits
@@ -115,6 +114,8 @@ def extract(pieces: Sequence[Piece], depth: int) -> tuple[np.ndarray, int]:
 
     Outcomes of a cell are paired through the pieces of a buffer that follow one another.
     """
+    from ._kernels import peres_feed  # compiled: see _kernels
+
     nodes = 2**depth - 1
     total = sum(bits for _, _, bits in pieces)
     room = [total // 2 ** (_level(node) + 4) + 16 for node in range(nodes)]  # bytes
@@ -133,7 +134,7 @@ def extract(pieces: Sequence[Piece], depth: int) -> tuple[np.ndarray, int]:
         end = (block.buffer, block.cells, block.first_bit + first + bits)
         if bits:
             outcomes, usable, position, positions = _in_place((block, first, bits))
-            _feed(outcomes, usable, position, positions, block.cells, state, out, at, *_compression())
+            peres_feed(outcomes, usable, position, positions, block.cells, state, out, at, *_compression())
     return _gather_nodes(out, starts, at)
 
 
@@ -146,21 +147,17 @@ def _in_place(piece: Piece) -> tuple[np.ndarray, np.ndarray, int, int]:
 
     Both uint64 words, the first position most significant; `usable` is empty where all are.
     """
+    from .._bit_words import words_of
+
     block, first, bits = piece
     packed = gather([piece], bits)
     if block.valid is None:
-        return _words(packed), np.empty(0, np.uint64), first, bits
+        return words_of(packed), np.empty(0, np.uint64), first, bits
     low, high = block.position(first), block.position(first + bits - 1) + 1
     usable = np.unpackbits(block.valid[low // 8 : (high + 7) // 8])[low % 8 :][: high - low]
     outcomes = np.zeros(high - low, np.uint8)
     outcomes[usable.view(bool)] = np.unpackbits(packed, count=bits)
-    return _words(np.packbits(outcomes)), _words(np.packbits(usable)), low, high - low
-
-
-def _words(packed: np.ndarray) -> np.ndarray:
-    padded = np.zeros(len(packed) // 8 * 8 + 16, np.uint8)
-    padded[: len(packed)] = packed
-    return padded.view(">u8").astype(np.uint64)
+    return words_of(np.packbits(outcomes)), words_of(np.packbits(usable)), low, high - low
 
 
 @cache
@@ -173,84 +170,6 @@ def _compression() -> tuple[np.ndarray, np.ndarray]:
             if mask >> bit & 1:
                 kept[mask] = kept[mask] << 1 | (value >> bit & 1)
     return np.bitwise_count(value), kept
-
-
-@numba.njit(cache=True, nogil=True)
-def _load(words, offset):  # pragma: no cover
-    i, s = offset >> 6, np.uint64(offset & 63)
-    if s == np.uint64(0):
-        return words[i]
-    return (words[i] << s) | (words[i + 1] >> (np.uint64(64) - s))
-
-
-@numba.njit(cache=True, nogil=True)
-def _emit(bits, mask, node, out, at, counts, kept):  # pragma: no cover
-    """Append those bits of a word that the mask names to the output of a node."""
-    progress = at[node]
-    size, pending, rest = progress[0], progress[1], progress[2]
-    if mask & (mask - np.uint64(1)) == np.uint64(0):  # one bit, as is common deep down
-        rest = (rest << 1) | np.int64(bits & mask != np.uint64(0))
-        pending += 1
-        out[size] = rest >> (pending & 7)
-        size += pending >> 3
-        pending &= 7
-    else:
-        for shift in range(56, -1, -8):
-            chosen = (mask >> np.uint64(shift)) & np.uint64(255)
-            count = np.int64(counts[chosen])
-            rest = (rest << count) | np.int64(kept[chosen, (bits >> np.uint64(shift)) & np.uint64(255)])
-            pending += count
-            out[size] = rest >> (pending & 7)  # a byte that is not full yet is written again
-            size += pending >> 3
-            pending &= 7
-    progress[0], progress[1], progress[2] = size, pending, rest
-
-
-@numba.njit(cache=True, nogil=True)
-def _feed(outcomes, usable, position, positions, cells, state, out, at, counts, kept):  # pragma: no cover
-    """Feed outcomes at `positions` positions from `position` on to the extractor of every cell, 64 cells at a time."""
-    nodes = state.shape[1]
-    ones = ~np.uint64(0)
-    todo = np.empty(nodes + 1, np.int64)
-    arriving = np.empty((nodes + 1, 2), np.uint64)
-    for pulse in range(position // cells, (position + positions - 1) // cells + 1):
-        for word in range(state.shape[0]):
-            base = pulse * cells + 64 * word - position  # of the word's first cell, in the outcomes
-            low, high = max(-base, 0), min(min(64, cells - 64 * word), positions - base)
-            if low >= high:
-                continue
-            mask = (ones >> np.uint64(low)) & (ones << np.uint64(64 - high))
-            if low:
-                x = outcomes[0] >> np.uint64(low)
-                if len(usable):
-                    mask &= usable[0] >> np.uint64(low)
-            else:
-                x = _load(outcomes, base)
-                if len(usable):
-                    mask &= _load(usable, base)
-            todo[0], arriving[0, 0], arriving[0, 1] = 0, x, mask
-            top = 1
-            while top:
-                top -= 1
-                node, x, mask = todo[top], arriving[top, 0], arriving[top, 1]
-                held = state[word, node]
-                waiting, old = held[0], held[1]
-                fresh = mask & ~waiting
-                held[0] = waiting ^ mask
-                held[1] = (old & ~fresh) | (x & fresh)
-                paired = waiting & mask
-                if paired == np.uint64(0):
-                    continue
-                differ = (old ^ x) & paired
-                if differ:
-                    _emit(old, differ, node, out, at, counts, kept)
-                if 2 * node + 2 < nodes:
-                    alike = paired & ~differ
-                    if alike:
-                        todo[top], arriving[top, 0], arriving[top, 1] = 2 * node + 2, old, alike
-                        top += 1
-                    todo[top], arriving[top, 0], arriving[top, 1] = 2 * node + 1, differ, paired
-                    top += 1
 
 
 def _gather_nodes(out: np.ndarray, starts: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, int]:

@@ -4,7 +4,6 @@ import hashlib
 import math
 from functools import cached_property
 
-import numba
 import numpy as np
 
 from .._pieces import BitReader
@@ -70,9 +69,11 @@ class Toeplitz:
 
     def hash(self, raw: np.ndarray) -> np.ndarray:
         """Hash packed raw bits, a multiple of `n_in`; packed uint8, `n_out` for each."""
+        from ._kernels import toeplitz_hash  # compiled: see _kernels
+
         blocks = len(raw) * 8 // self.n_in
         out = np.zeros((blocks, self.n_out // 8), np.uint8)
-        _hash(np.ascontiguousarray(raw), self._table, self.n_in // 8, out)
+        toeplitz_hash(np.ascontiguousarray(raw), self._table, self.n_in // 8, out)
         return out.reshape(-1)
 
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
@@ -127,27 +128,3 @@ def own_seed(source: BitReader, h: float = 0.5) -> bytes:
 
 def _extractable(n_in: int, h: float) -> int:
     return max(0, math.floor(n_in * h) - 2 * SECURITY_BITS)
-
-
-@numba.njit(cache=True, nogil=True)
-def _hash(raw, table, size, out):  # pragma: no cover
-    width = out.shape[1]
-    for block in range(out.shape[0]):
-        y = out[block]
-        at = block * size
-        b = 0
-        while b + 4 <= size:  # four rows at once: y is read and written less often
-            last = size - 4 - b
-            # slices, so that the loop becomes vector instructions
-            t0 = table[raw[at + b], last + 3 : last + 3 + width]
-            t1 = table[raw[at + b + 1], last + 2 : last + 2 + width]
-            t2 = table[raw[at + b + 2], last + 1 : last + 1 + width]
-            t3 = table[raw[at + b + 3], last : last + width]
-            for i in range(width):
-                y[i] ^= t0[i] ^ t1[i] ^ t2[i] ^ t3[i]
-            b += 4
-        while b < size:
-            t0 = table[raw[at + b], size - 1 - b : size - 1 - b + width]
-            for i in range(width):
-                y[i] ^= t0[i]
-            b += 1

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-import numba
 import numpy as np
 
 from .._errors import SharedCells
@@ -47,12 +46,14 @@ class Xor:
         Raises SharedCells where two words of one group hold bits of the same cell (their bits are spent
         then), NotEnoughBits as the source does.
         """
+        from ._kernels import xor_words  # compiled: see _kernels
+
         bits = self.bits_in(bits_out)
         pieces = source.read_pieces(bits)
         refuse_shared_cells(pieces, self.k)
         words = _words(pieces, bits)
         out = np.empty(len(words) // self.k, np.uint32)
-        _xor_words(words, self.k, out)
+        xor_words(words, self.k, out)
         return cut(out.view(np.uint8), bits_out)
 
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
@@ -79,24 +80,6 @@ def _words(pieces: Sequence[Piece], bits: int) -> np.ndarray:
         if words.flags.aligned:
             return words
     return gather(pieces, bits).view(np.uint32)
-
-
-@numba.njit(cache=True, nogil=True)
-def _xor_words(words: np.ndarray, k: int, out: np.ndarray) -> None:
-    # apart, so that they become vector instructions
-    if k == 2:
-        for i in range(len(out)):
-            out[i] = words[2 * i] ^ words[2 * i + 1]
-        return
-    if k == 3:
-        for i in range(len(out)):
-            out[i] = words[3 * i] ^ words[3 * i + 1] ^ words[3 * i + 2]
-        return
-    for i in range(len(out)):
-        x = words[k * i]
-        for j in range(1, k):
-            x ^= words[k * i + j]
-        out[i] = x
 
 
 def refuse_shared_cells(pieces: Sequence[Piece], k: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivers import ArrayBlock
-from entropy import CellFailures, CellHealth, Cutoffs, HealthFlag, StreamHealth
+from entropy.health import CellFailures, CellHealth, Cutoffs, HealthFlag, StreamHealth
 from entropy.watch import Watch
 
 from .._errors import BenchError

@@ -10,7 +10,8 @@ import numpy as np
 from pymeasure.experiment import BooleanParameter, FloatParameter, IntegerParameter, ListParameter
 
 from drivers import ArrayBlock, BoardError
-from entropy import CELL_DTYPE, Cutoffs, Store
+from entropy import CELL_DTYPE, Store
+from entropy.health import Cutoffs
 from entropy.watch import Watch, WatchReport
 
 from .._bench import Bench

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from entropy import HealthFlag
-from entropy.health import START_UP_SAMPLES
+from entropy.health import START_UP_SAMPLES, HealthFlag
 
 from .._errors import BenchError
 from .._roles import BoardRole

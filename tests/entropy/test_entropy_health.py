@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy import CellHealth, Cutoffs, HealthFlag, StreamHealth
+from entropy.health import CellHealth, Cutoffs, HealthFlag, StreamHealth
 
 from .plain_health import PlainTests
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from drivers import ArrayBlock, ArrayBoard
-from entropy import Cutoffs, HealthFlag, Store, cell_statistics
+from entropy import Store, cell_statistics
+from entropy.health import Cutoffs, HealthFlag
 from instruments import Bench, BenchError, run
 from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
 from instruments.procedures._health import Limits, RecordingHealth
