@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 from drivers import ArrayBlock
-from instruments.procedures._cell_counts import count_cells
+from entropy.cell_counts import CellCounts, count_cells
 from instruments.procedures._hold import Response
 from instruments.procedures._search import VOLTAGE, Range, Search
 from instruments.procedures._servo import Counts, Servo
@@ -89,7 +89,7 @@ class DriftingArray:
         self, voltage: np.ndarray, width: np.ndarray, active: np.ndarray, pulses: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Give pulses for a tuning: see `Pulser` of the search; only the voltage is trimmed."""
-        counts = count_cells(self.block(voltage, pulses))
+        counts = _counts(self.block(voltage, pulses))
         return counts.usable * active.astype(float), counts.ones * active.astype(float)
 
     def tune(self) -> tuple[np.ndarray, Response]:
@@ -202,6 +202,11 @@ class Held:
     lags: tuple[float, ...]  # 1 to LAGS: correlation about one half, in standard errors
 
 
+def _counts(block: ArrayBlock) -> CellCounts:
+    assert block.bits is not None
+    return count_cells(block.bits, block.valid, block.cells, block.pulses)
+
+
 def hold(device: str, servo: str, bits: float, *, still: bool = False, seed: int = 1) -> Held:
     """Draw `bits` bits while the cells drift, or not (`still`); `servo` is "off", "common" or "cells"."""
     array = DriftingArray(device, seed, still=still)
@@ -215,7 +220,7 @@ def hold(device: str, servo: str, bits: float, *, still: bool = False, seed: int
         kelvin.append(0.0 if still else SWING * float(np.sin(2 * np.pi * number / count)))
         block = array.block(trims, temperature=300.0 + kelvin[-1])
         began = time.perf_counter()
-        seen = count_cells(block)
+        seen = _counts(block)
         counts = Counts(seen.ones, seen.usable)
         if servo != "off" and held.update(counts, trims):
             trims = held.trims

@@ -49,3 +49,10 @@ def _slice(block: LoadedBlock, first: int, bits: int) -> np.ndarray:
     if bits & 7:
         out[-1] &= 0xFF00 >> (bits & 7) & 0xFF
     return out
+
+
+def in_place(packed: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Put packed usable bits back at their positions: uint8 of 0 and 1, 0 where `usable` (alike) is."""
+    outcomes = np.zeros(len(usable), np.uint8)
+    outcomes[usable.view(bool)] = np.unpackbits(packed, count=int(usable.sum(dtype=np.int64)))
+    return outcomes

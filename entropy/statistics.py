@@ -8,11 +8,10 @@ import numpy as np
 
 from ._errors import StoreError
 from ._ones import count_ones
+from ._pieces import in_place
 
 if TYPE_CHECKING:
     from ._store import Store
-
-_PULSES_AT_ONCE = 255  # so that a cell's ones among them fit a uint8, which numpy adds fastest
 
 
 @dataclass(frozen=True)
@@ -133,38 +132,14 @@ def cell_statistics(
 
 def _add_block(sums: np.ndarray, data: np.ndarray, valid: np.ndarray | None, positions: int) -> None:
     """Add a block's (ones, counts, pairs, first, second, both) per cell."""
+    from .cell_counts import count_cells, count_pairs  # compiled
+
     cells = sums.shape[1]
-    outcomes = np.unpackbits(data, count=positions) if valid is None else None
-    usable = None
     if valid is not None:
-        usable = np.unpackbits(valid, count=positions)
-        outcomes = np.zeros(positions, np.uint8)
-        outcomes[usable.view(bool)] = np.unpackbits(data)[: count_ones(np.ascontiguousarray(valid))]
-        usable = usable.reshape(-1, cells)
-    assert outcomes is not None
-    outcomes = outcomes.reshape(-1, cells)
-    # one pulse of overlap, so that pairs across the parts are counted
-    for begin in range(0, len(outcomes), _PULSES_AT_ONCE - 1):
-        part = outcomes[begin : begin + _PULSES_AT_ONCE]
-        own = part[: _PULSES_AT_ONCE - 1]
-        ones = _sum(own)
-        sums[0] += ones
-        sums[5] += _sum(part[1:] & part[:-1])
-        if usable is None:
-            sums[1] += len(own)
-            sums[2] += len(part) - 1
-            sums[3] += _sum(part[:-1])
-            sums[4] += _sum(part[1:])
-        else:
-            mask = usable[begin : begin + _PULSES_AT_ONCE]
-            sums[1] += _sum(mask[: _PULSES_AT_ONCE - 1])
-            sums[2] += _sum(mask[1:] & mask[:-1])
-            sums[3] += _sum(part[:-1] & mask[1:])
-            sums[4] += _sum(part[1:] & mask[:-1])
-
-
-def _sum(part: np.ndarray) -> np.ndarray:
-    return np.add.reduce(part, axis=0, dtype=np.uint8)
+        data = np.packbits(in_place(data, np.unpackbits(valid, count=positions)))
+    counts = count_cells(data, valid, cells, positions // cells)
+    pairs = count_pairs(data, valid, cells, positions // cells)
+    sums += np.stack([counts.ones, counts.usable, pairs.pairs, pairs.first, pairs.second, pairs.both])
 
 
 def _stream_sums(data: np.ndarray, bits: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from entropy._errors import NotEnoughBits, StoreError
 from entropy._format import BLOCK_DTYPE
-from entropy._pieces import Piece, gather
+from entropy._pieces import Piece, gather, in_place
 from entropy._reader import LoadedBlock
 from entropy._store import Store
 
@@ -144,9 +144,7 @@ class StoreSubject:
                 yield np.unpackbits(data, count=positions).reshape(-1, self.cells), None
                 continue
             usable = np.unpackbits(valid, count=positions)
-            outcomes = np.zeros(positions, np.uint8)
-            outcomes[usable.view(bool)] = np.unpackbits(data)[: int(usable.sum(dtype=np.int64))]
-            yield outcomes.reshape(-1, self.cells), usable.reshape(-1, self.cells)
+            yield in_place(data, usable).reshape(-1, self.cells), usable.reshape(-1, self.cells)
 
     def starts(self, columns: int) -> np.ndarray:
         """Give the first `columns` bits of every recording that has so many: a matrix of restarts; uint8."""

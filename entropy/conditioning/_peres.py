@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from .._errors import NotEnoughBits
-from .._pieces import BitReader, Piece, gather
+from .._pieces import BitReader, Piece, gather, in_place
 from ._protocol import check_min_entropy, cut
 
 # What a reservation reckons with; see `Peres.bits_in`.
@@ -155,9 +155,7 @@ def _in_place(piece: Piece) -> tuple[np.ndarray, np.ndarray, int, int]:
         return words_of(packed), np.empty(0, np.uint64), first, bits
     low, high = block.position(first), block.position(first + bits - 1) + 1
     usable = np.unpackbits(block.valid[low // 8 : (high + 7) // 8])[low % 8 :][: high - low]
-    outcomes = np.zeros(high - low, np.uint8)
-    outcomes[usable.view(bool)] = np.unpackbits(packed, count=bits)
-    return words_of(np.packbits(outcomes)), words_of(np.packbits(usable)), low, high - low
+    return words_of(np.packbits(in_place(packed, usable))), words_of(np.packbits(usable)), low, high - low
 
 
 @cache

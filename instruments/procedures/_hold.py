@@ -9,7 +9,7 @@ from drivers import ArrayBlock
 from entropy import ACTION_DTYPE, FROM_AP, FROM_BOTH, FROM_P
 
 from .._roles import BoardRole, Trims
-from ._cell_counts import count_cells, count_pairs
+from ._pulser import count
 from ._servo import Counts, Servo
 
 _FURTHEST = 0.3  # a trim never goes further than this fraction of the pulse voltage
@@ -213,14 +213,10 @@ class Hold:
         return [(servo, volts[direction]) for direction, servo in enumerate(self._servos)]
 
     def _count(self, block: ArrayBlock) -> list[Counts]:
-        if not self._toggle:
-            ones = count_cells(block)
-            return [Counts(ones.ones, ones.usable)]
-        pairs = count_pairs(block)
-        rise, fall = pairs.second - pairs.both, pairs.first - pairs.both
-        if self._each_way:
-            return [Counts(rise, pairs.pairs - pairs.first), Counts(fall, pairs.first)]
-        return [Counts(rise + fall, pairs.pairs)]
+        n, k = count([block], block.cells, self._toggle)
+        if self._toggle and not self._each_way:
+            return [Counts(k.sum(0), n.sum(0))]
+        return [Counts(k[direction], n[direction]) for direction in range(len(self._servos))]
 
 
 def trims_at(start: np.ndarray, actions: np.ndarray, block: int, what: str = "voltage") -> np.ndarray:

@@ -1,17 +1,18 @@
 """Gives pulses to the cells of a board for the search, and counts by the state that each pulse started from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from drivers import ArrayBlock, ArrayBoard
+from entropy.cell_counts import count_cells, count_pairs
 
 from .._roles import BoardRole, Trims
 from ._acquisition import ended_early, fetch, is_over
 
 _MOST_READINGS = 1 << 21  # of one block: protocol, "Commands"
-_MOST_BITS = 1 << 23  # far below the protocol's, since they are unpacked here
+_MOST_BITS = 1 << 23  # far below the protocol's, so that a stop is heard soon
 
 Stop = Callable[[], bool]
 
@@ -66,7 +67,7 @@ class BoardPulser:
         return n[: self._states].ravel(), k[: self._states].ravel()
 
 
-def count(blocks: Iterator[ArrayBlock], cells: int, toggle: bool) -> tuple[np.ndarray, np.ndarray]:
+def count(blocks: Iterable[ArrayBlock], cells: int, toggle: bool) -> tuple[np.ndarray, np.ndarray]:
     """Count each cell's usable pulses and its switchings, by the state it came from: P, AP; float64 (2, cells) each.
 
     With a reset every pulse that counts starts from P. The first pulse of a block is not counted where `toggle`.
@@ -74,23 +75,14 @@ def count(blocks: Iterator[ArrayBlock], cells: int, toggle: bool) -> tuple[np.nd
     n, k = np.zeros((2, cells)), np.zeros((2, cells))
     for block in blocks:
         assert block.bits is not None
-        bits = np.unpackbits(block.bits, count=block.positions).reshape(block.pulses, cells)
-        usable = None
-        if block.valid is not None:
-            usable = np.unpackbits(block.valid, count=block.positions).reshape(block.pulses, cells)
         if not toggle:
-            n[0] += len(bits) if usable is None else usable.sum(0, dtype=np.uint32)
-            k[0] += bits.sum(0, dtype=np.uint32)  # what is not usable is 0
+            counts = count_cells(block.bits, block.valid, cells, block.pulses)
+            n[0] += counts.usable
+            k[0] += counts.ones
             continue
-        before, after = bits[:-1], bits[1:]
-        pairs = 1 if usable is None else usable[:-1] & usable[1:]
-        from_ap = before & pairs
-        both = (before & after & pairs).sum(0, dtype=np.uint32)
-        all_pairs = np.full(cells, len(before)) if usable is None else np.sum(pairs, 0, dtype=np.uint32)
-        n[1] += from_ap.sum(0, dtype=np.uint32)
-        n[0] += all_pairs - from_ap.sum(0, dtype=np.uint32)
-        k[1] += from_ap.sum(0, dtype=np.uint32) - both
-        k[0] += (after & pairs).sum(0, dtype=np.uint32) - both
+        pairs = count_pairs(block.bits, block.valid, cells, block.pulses)
+        n += np.stack([pairs.pairs - pairs.first, pairs.first])
+        k += np.stack([pairs.second - pairs.both, pairs.first - pairs.both])
     return n, k
 
 

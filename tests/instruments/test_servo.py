@@ -1,12 +1,10 @@
-"""The servo against cells whose law is known, and the counts it lives on; every seed is fixed."""
+"""The servo against cells whose law is known; every seed is fixed."""
 
 from collections import deque
 
 import numpy as np
 import pytest
 
-from drivers import ArrayBlock
-from instruments.procedures._cell_counts import count_cells, count_pairs
 from instruments.procedures._servo import Counts, Servo
 
 CELLS, PULSES = 1024, 1024
@@ -158,24 +156,3 @@ def test_nothing_usable_is_nothing_learnt():
     servo.update(Counts(nothing, nothing), coins.tuned)
     servo.update(coins.pulse(coins.tuned), coins.tuned + 0.0)
     assert np.isfinite(servo.trims).all()
-
-
-@pytest.mark.parametrize(("cells", "pulses"), [(128, 700), (15, 40), (100, 1), (1, 9), (65, 600)])
-@pytest.mark.parametrize("masked", [False, True])
-def test_counts_are_those_of_a_plain_sum(cells: int, pulses: int, masked: bool):
-    rng = np.random.default_rng(cells)
-    valid = rng.random((pulses, cells)) < (0.8 if masked else 2.0)
-    bits = (rng.random((pulses, cells)) < rng.random(cells)) & valid
-    block = ArrayBlock(
-        *(0, cells * pulses, cells, pulses, 0.0, 0, 0),
-        *(False, False, True, False),
-        *(np.packbits(bits), np.packbits(valid) if masked else None, None),
-    )
-    counts, pairs = count_cells(block), count_pairs(block)
-    both = valid[1:] & valid[:-1]
-    np.testing.assert_array_equal(counts.ones, bits.sum(0))
-    np.testing.assert_array_equal(counts.usable, valid.sum(0))
-    np.testing.assert_array_equal(pairs.pairs, both.sum(0))
-    np.testing.assert_array_equal(pairs.first, (bits[:-1] & both).sum(0))
-    np.testing.assert_array_equal(pairs.second, (bits[1:] & both).sum(0))
-    np.testing.assert_array_equal(pairs.both, (bits[1:] & bits[:-1]).sum(0))

@@ -1,88 +1,70 @@
-"""Counting each cell's outcomes in packed bits, 64 cells at a time."""
+"""Counting each cell's outcomes in packed bits, 64 cells at a time.
+
+Bits and masks are packed uint8, first bit most significant, time-major: a pulse's cells one after the other. `bits` has
+every position, and is 0 where `valid` (None: all are valid) is.
+"""
 
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 
-from drivers import ArrayBlock
+from ._bit_words import ONE, word_at, words_of
+from .statistics import PairSums
 
 _GROUP = 8  # pulses that are added up before a counter is touched
 _PLANES = 5  # bits of a counter of groups that is kept for 64 cells at once: it is emptied every 31 groups
-_ZERO, _ONE, _64 = np.uint64(0), np.uint64(1), np.uint64(64)
+_ZERO = np.uint64(0)
 
 
 @dataclass(frozen=True)
 class CellCounts:
-    """A block's outcomes of each cell, int64 (cells,): `ones` of `usable` outcomes."""
+    """Outcomes of each cell, int64 (cells,): `ones` of `usable` outcomes."""
 
     ones: np.ndarray
     usable: np.ndarray
 
 
-@dataclass(frozen=True)
-class CellPairs:
-    """A block's pairs of usable outcomes of a cell in consecutive pulses, int64 (cells,).
-
-    Of `pairs`, `first` begin with a one, `second` end with a one, `both` do.
-    """
-
-    pairs: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
-    both: np.ndarray
-
-
-def count_cells(block: ArrayBlock) -> CellCounts:
-    """Count the usable ones of each cell of a block of bits."""
-    assert block.bits is not None
-    ones = _sums(_words(block.bits), block.cells, block.pulses)
-    usable = _masked_alike(block)
+def count_cells(bits: np.ndarray, valid: np.ndarray | None, cells: int, pulses: int) -> CellCounts:
+    """Count the usable ones of each cell."""
+    ones = _sums(words_of(bits), cells, pulses)
+    usable = _masked_alike(valid, cells, pulses)
     if usable is not None:
-        return CellCounts(ones, block.pulses * usable)
-    assert block.valid is not None
-    return CellCounts(ones, _sums(_words(block.valid), block.cells, block.pulses))
+        return CellCounts(ones, pulses * usable)
+    assert valid is not None
+    return CellCounts(ones, _sums(words_of(valid), cells, pulses))
 
 
-def count_pairs(block: ArrayBlock) -> CellPairs:
-    """Count the pairs of outcomes of each cell of a block of bits; none reaches into another block."""
-    assert block.bits is not None
-    cells, pulses = block.cells, block.pulses
-    bits = _words(block.bits)
-    ahead = _ahead(bits, cells)
-    both = _sums(bits & ahead, cells, pulses - 1)
-    usable = _masked_alike(block)
+def count_pairs(bits: np.ndarray, valid: np.ndarray | None, cells: int, pulses: int) -> PairSums:
+    """Count the pairs of usable outcomes of each cell in consecutive pulses, int64 (cells,) each."""
+    words = words_of(bits)
+    ahead = _ahead(words, cells)
+    both = _sums(words & ahead, cells, pulses - 1)
+    usable = _masked_alike(valid, cells, pulses)
     if usable is not None:
-        ones = _sums(bits, cells, pulses)
-        first, last = (_pulse(bits, cells, number) for number in (0, pulses - 1))
-        return CellPairs(max(pulses - 1, 0) * usable, ones - last, ones - first, both)
+        ones = _sums(words, cells, pulses)
+        first, last = (_pulse(words, cells, number) for number in (0, pulses - 1))
+        return PairSums(max(pulses - 1, 0) * usable, ones - last, ones - first, both)
     # What is not valid is 0 in the bits: a one beside a usable neighbour is usable itself.
-    assert block.valid is not None
-    valid = _words(block.valid)
-    valid_ahead = _ahead(valid, cells)
-    return CellPairs(
-        _sums(valid & valid_ahead, cells, pulses - 1),
-        _sums(bits & valid_ahead, cells, pulses - 1),
-        _sums(valid & ahead, cells, pulses - 1),
+    assert valid is not None
+    mask = words_of(valid)
+    mask_ahead = _ahead(mask, cells)
+    return PairSums(
+        _sums(mask & mask_ahead, cells, pulses - 1),
+        _sums(words & mask_ahead, cells, pulses - 1),
+        _sums(mask & ahead, cells, pulses - 1),
         both,
     )
 
 
-def _masked_alike(block: ArrayBlock) -> np.ndarray | None:
+def _masked_alike(valid: np.ndarray | None, cells: int, pulses: int) -> np.ndarray | None:
     """Say which cells are usable, int64 (cells,), where that is the same for all pulses; None where it is not."""
-    if block.valid is None or not block.pulses:
-        return np.ones(block.cells, np.int64)
-    row = block.cells // 8
-    if block.cells % 8 or not np.array_equal(block.valid[row:], block.valid[:-row]):
+    if valid is None or not pulses:
+        return np.ones(cells, np.int64)
+    row = cells // 8
+    if cells % 8 or not np.array_equal(valid[row:], valid[:-row]):
         return None
-    return np.unpackbits(block.valid[:row]).astype(np.int64)
-
-
-def _words(packed: np.ndarray) -> np.ndarray:
-    """Packed uint8 as uint64, the first bit most significant, with a word more than is needed."""
-    padded = np.zeros(len(packed) // 8 * 8 + 16, np.uint8)
-    padded[: len(packed)] = packed
-    return padded.view(">u8").astype(np.uint64)
+    return np.unpackbits(valid[:row]).astype(np.int64)
 
 
 def _ahead(stream: np.ndarray, bits: int) -> np.ndarray:
@@ -98,7 +80,7 @@ def _ahead(stream: np.ndarray, bits: int) -> np.ndarray:
 def _pulse(stream: np.ndarray, cells: int, pulse: int) -> np.ndarray:
     """The bits of a pulse, int64 (cells,)."""
     at = np.arange(pulse * cells, (pulse + 1) * cells)
-    return ((stream[at >> 6] >> (63 - (at & 63)).astype(np.uint64)) & _ONE).astype(np.int64)
+    return ((stream[at >> 6] >> (63 - (at & 63)).astype(np.uint64)) & ONE).astype(np.int64)
 
 
 def _sums(stream: np.ndarray, cells: int, pulses: int) -> np.ndarray:
@@ -161,15 +143,8 @@ def _add_group(rows, low, high):  # pragma: no cover (compiled)
 @numba.njit(nogil=True, cache=True)
 def _load(stream, first, out):  # pragma: no cover (compiled)
     """Take len(out) words from bit `first` of the stream; bits of the next pulse may follow those of this one."""
-    word = first >> 6
-    shift = np.uint64(first & 63)
-    if shift == _ZERO:
-        for w in range(len(out)):
-            out[w] = stream[word + w]
-        return
-    back = _64 - shift
     for w in range(len(out)):
-        out[w] = (stream[word + w] << shift) | (stream[word + w + 1] >> back)
+        out[w] = word_at(stream, first + 64 * w)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -181,4 +156,4 @@ def _empty(plane, power, sums):  # pragma: no cover (compiled)
         if word == _ZERO:
             continue
         for lane in range(64):
-            sums[64 * w + lane] += np.int64((word >> np.uint64(63 - lane)) & _ONE) << power
+            sums[64 * w + lane] += np.int64((word >> np.uint64(63 - lane)) & ONE) << power
