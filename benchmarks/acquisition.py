@@ -21,11 +21,11 @@ import pyvisa
 
 import instruments
 import mock_hw
+from benchmarks._lab import lab
 from benchmarks._python import python
 from drivers import ArrayBoard
 from entropy import CELL_DTYPE, Store
 from instruments.procedures import RecordBits
-from memtj._example_bench import example_bench
 
 BITS = 1 << 23  # of one block
 CELLS = 4096
@@ -153,13 +153,10 @@ def main() -> None:
         measured.setdefault(name, []).append(value)
 
     with (
-        tempfile.TemporaryDirectory() as temporary,
         python("-m", "benchmarks._canned_board", str(BITS), str(BLOCKS)) as port,
-        python("-m", "memtj", "lab", "--json", "--exit-with-parent") as ready,
+        lab() as (bench_file, _),
     ):
-        folder = Path(temporary)
-        bench_file = folder / "bench.toml"
-        bench_file.write_text(example_bench(json.loads(ready)["resources"]["board"]), encoding="utf-8")
+        folder = bench_file.parent
         for _ in range(options.rounds):
             take("raw socket", raw_socket(int(port)))
             take("VISA block read (driver)", driver_fetch(int(port)))

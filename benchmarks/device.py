@@ -22,7 +22,6 @@ import os
 import resource
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,9 @@ import numpy as np
 
 import mock_hw
 from benchmarks._cmtj import macrospin
-from benchmarks._python import python
+from benchmarks._lab import lab
 from benchmarks.acquisition import hdf5_append, whole_path
 from drivers import ArrayBoard
-from memtj._example_bench import example_bench
 from mock_hw._array import stream_words
 from mock_hw.physics import DeviceParameters, equilibrium, load_device, simulate
 from mock_hw.physics._constants import BOLTZMANN, GAMMA
@@ -212,13 +210,8 @@ def main() -> None:
 
     kernel(p, start[:1024], 1)
     plain_numba(p, start)
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        python("-m", "memtj", "lab", "--json", "--exit-with-parent") as ready,
-    ):
-        folder, address = Path(temporary), json.loads(ready)["resources"]["board"]
-        bench = folder / "bench.toml"
-        bench.write_text(example_bench(address), encoding="utf-8")
+    with lab() as (bench, address):
+        folder = bench.parent
         for _ in range(options.rounds):
             take("kernel, 1 thread", kernel(p, start, 1))
             take("kernel, 2 threads", kernel(p, start, 2))

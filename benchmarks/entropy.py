@@ -9,14 +9,13 @@ in which both sides have their turn, there and back. Only the ratios mean anythi
 import argparse
 import json
 import statistics
-import tempfile
 from pathlib import Path
 
 import threadpoolctl
 
 from benchmarks import _entropy_conditioners, _entropy_estimators, _entropy_health
 from benchmarks._entropy_rows import Row
-from benchmarks._python import python
+from benchmarks._lab import lab
 
 ASKED = {"xor2": "near 1", "toeplitz": "200 Mbit/s or more"}
 
@@ -24,16 +23,9 @@ ASKED = {"xor2": "near 1", "toeplitz": "200 Mbit/s or more"}
 def recording(rounds: int) -> Row:
     """Record from a simulated lab in its own process into new stores, whole path, without resets."""
     from benchmarks.acquisition import whole_path
-    from memtj._example_bench import example_bench
 
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        python("-m", "memtj", "lab", "--json", "--exit-with-parent") as ready,
-    ):
-        folder = Path(temporary)
-        bench = folder / "bench.toml"
-        bench.write_text(example_bench(json.loads(ready)["resources"]["board"]), encoding="utf-8")
-        rates = [whole_path(bench, folder, "toggle") for _ in range(rounds)]
+    with lab() as (bench, _):
+        rates = [whole_path(bench, bench.parent, "toggle") for _ in range(rounds)]
     return Row("recording, simulated board", statistics.median(rates))
 
 

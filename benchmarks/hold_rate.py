@@ -6,16 +6,14 @@ share is in it: with each change of trims the simulated cells' laws are computed
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 from pathlib import Path
 
 import instruments
-from benchmarks._python import python
+from benchmarks._lab import lab
 from entropy import Store
 from instruments.procedures import RecordBits
-from memtj._example_bench import example_bench
 
 BITS = 1 << 23  # of one block
 
@@ -38,13 +36,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=256)
     chosen = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory() as temporary,
-        python("-m", "memtj", "lab", "--json", "--exit-with-parent") as ready,
-    ):
-        folder = Path(temporary)
-        bench_file = folder / "bench.toml"
-        bench_file.write_text(example_bench(json.loads(ready)["resources"]["board"]), encoding="utf-8")
+    with lab() as (bench_file, _):
+        folder = bench_file.parent
         for mode in ("reset", "toggle"):
             measured: dict[str, list[float]] = {}
             for _ in range(chosen.rounds):

@@ -9,6 +9,7 @@ from ._export import EXPORT_FORMS, export_bits, move_blocks
 from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
 from ._lease import Lease, Portion
 from ._ledger import Accounts, OpenLease
+from ._ones import count_ones
 from ._opening import adopt
 from ._pieces import BitReader
 from ._prune import PrunePolicy, PruneStep
@@ -80,6 +81,7 @@ __all__ = [
     "adopt",
     "cell_statistics",
     "conditioning_from_name",
+    "count_ones",
     "export_bits",
     "move_blocks",
     "salvage",

@@ -102,8 +102,7 @@ ACTION_DTYPE = np.dtype(
     ]
 )
 FROM_P, FROM_AP, FROM_BOTH = 1, 2, 3
-ROW_BYTES_CHECKED = BLOCK_DTYPE.itemsize - 4
-_ACTION_BYTES_CHECKED = ACTION_DTYPE.itemsize - 4
+ROW_CRC_BYTES = 4  # the last ones of a row, which check those before
 
 # 256 KiB chunks without fill values: 1 MiB blocks go to disk at the speed of the plain file, and a 64 KiB
 # block does not rewrite megabytes.
@@ -152,15 +151,10 @@ def crc32(data: np.ndarray) -> int:
     return isal_zlib.crc32(data)
 
 
-def row_crc(row: np.ndarray) -> int:
-    """Compute the check of one block row (a 0-d or 1-element array of BLOCK_DTYPE)."""
-    return isal_zlib.crc32(row.tobytes()[:ROW_BYTES_CHECKED])
-
-
-def action_crcs(rows: np.ndarray) -> np.ndarray:
-    """Compute the checks of rows of ACTION_DTYPE; uint32."""
-    raw, size = rows.tobytes(), ACTION_DTYPE.itemsize
-    found = [isal_zlib.crc32(raw[at : at + _ACTION_BYTES_CHECKED]) for at in range(0, len(raw), size)]
+def row_crcs(rows: np.ndarray) -> np.ndarray:
+    """Compute the checks of rows that end in one, of BLOCK_DTYPE or ACTION_DTYPE; uint32."""
+    raw, size = rows.tobytes(), rows.dtype.itemsize
+    found = [isal_zlib.crc32(raw[at : at + size - ROW_CRC_BYTES]) for at in range(0, len(raw), size)]
     return np.asarray(found, np.uint32)
 
 

@@ -396,10 +396,7 @@ class Ledger:
             if not withheld:
                 self._leave_promised(db, bits, ticket)
             chosen = ranges_of.pick(db, bits, WITHHELD if withheld else FREE, self._is_there, min_entropy)
-            taken = self._take(db, chosen, purpose, withheld, ticket)
-            if min_entropy is not None:
-                db.execute("UPDATE leases SET min_entropy = ? WHERE id = ?", (min_entropy, taken.id))
-        return taken
+            return self._take(db, chosen, purpose, withheld, ticket, min_entropy)
 
     def lease_exactly(self, buffer: BufferRecord, first: int, bits: int, purpose: str) -> TakenBits:
         """Take one stretch of a buffer, all of it free; raises StoreError where some of it is not."""
@@ -427,14 +424,16 @@ class Ledger:
         purpose: str,
         withheld: bool,
         ticket: Ticket | None,
+        min_entropy: float | None = None,
     ) -> TakenBits:
         name = str(uuid.uuid4())
         bits = sum(item.bits for _, item in chosen)
         lock = FileLock(lease_lock(self.locks, name))
         number = None if ticket is None else ticket.id
         cursor = db.execute(
-            "INSERT INTO leases (uuid, purpose, bits, withheld, taken, request) VALUES (?, ?, ?, ?, ?, ?)",
-            (name, purpose, bits, withheld, now(), number),
+            "INSERT INTO leases (uuid, purpose, bits, withheld, taken, request, min_entropy) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (name, purpose, bits, withheld, now(), number, min_entropy),
         )
         lease = cursor.lastrowid
         assert lease is not None

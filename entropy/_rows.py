@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from isal import isal_zlib
 
-from ._format import BLOCK_DTYPE, FROM_BOTH, FROM_P, ROW_BYTES_CHECKED, action_crcs
+from ._format import FROM_BOTH, FROM_P, row_crcs
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ def sound_rows(rows: np.ndarray, room: Room, first_byte: int, first_valid: int) 
     mask = np.where(possible & masked, packed_bytes(np.where(possible, positions, 0)), 0)
     ends, mask_ends = first_byte + np.cumsum(size), first_valid + np.cumsum(mask)
     checks = (
-        (_crc_right(rows), "its check is wrong"),
+        (row_crcs(rows) == rows["row_crc"], "its check is wrong"),
         (possible, "it has more bits than the file has room for"),
         (rows["first_byte"] == (ends - size).astype(np.uint64), "it does not begin where the block before it ends"),
         (ends <= room.bits, "it ends beyond /bits or the file"),
@@ -57,7 +56,7 @@ def sound_rows(rows: np.ndarray, room: Room, first_byte: int, first_valid: int) 
 
 def sound_actions(rows: np.ndarray, cells: int) -> int:
     """Count the rows of ACTION_DTYPE from the first on that a writer can have made, for pulses of `cells` cells."""
-    good = action_crcs(rows) == rows["row_crc"]
+    good = row_crcs(rows) == rows["row_crc"]
     good &= (
         (rows["cell"] >= -1)
         & (rows["cell"] < cells)
@@ -66,10 +65,3 @@ def sound_actions(rows: np.ndarray, cells: int) -> int:
     )
     good[1:] &= rows["block"][1:] >= rows["block"][:-1]
     return len(rows) if good.all() else int(np.argmin(good))
-
-
-def _crc_right(rows: np.ndarray) -> np.ndarray:
-    raw = rows.tobytes()
-    size = BLOCK_DTYPE.itemsize
-    found = [isal_zlib.crc32(raw[at : at + ROW_BYTES_CHECKED]) for at in range(0, len(raw), size)]
-    return np.asarray(found, np.uint32) == rows["row_crc"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from ._durable import PeriodicSync
 from ._errors import StoreError
-from ._format import ACTION_DTYPE, OVER_SCALE, action_crcs, crc32, create_buffer, row_crc
+from ._format import ACTION_DTYPE, OVER_SCALE, crc32, create_buffer, row_crcs
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class BufferWriter:
         if valid is not None:
             row["valid_offset"] = self._valid_bytes
             row["valid_crc"] = crc32(valid)
-        row["row_crc"] = row_crc(row)
+        row["row_crc"] = row_crcs(row)
         self._committing = True
         with self._write_errors():
             self._data.write(self.bytes, bits)
@@ -277,7 +277,7 @@ class _Rows:
 def _numbered(actions: np.ndarray | None, block: int) -> np.ndarray:
     rows = np.empty(0, ACTION_DTYPE) if actions is None else np.array(actions, ACTION_DTYPE)
     rows["block"] = block
-    rows["row_crc"] = action_crcs(rows)
+    rows["row_crc"] = row_crcs(rows)
     return rows
 
 

@@ -1,8 +1,18 @@
-"""What several commands read from their options: numbers of bits, sizes, durations, ranges of blocks."""
+"""What several commands read from their options: working points, numbers of bits, sizes, durations, blocks."""
 
 import re
+from typing import Annotated
 
 import typer
+
+# The working point, of which what is left out is the procedure's own, or a tuning's.
+Voltage = Annotated[float | None, typer.Option(help="Write pulse, volts.")]
+Width = Annotated[float | None, typer.Option(help="Write pulse, seconds.")]
+Period = Annotated[float | None, typer.Option(help="From pulse to read, seconds.")]
+ResetVoltage = Annotated[float | None, typer.Option(help="Reset pulse, volts.")]
+ResetWidth = Annotated[float | None, typer.Option(help="Reset pulse, seconds.")]
+ReadVoltage = Annotated[float | None, typer.Option(help="Read voltage, volts.")]
+Settle = Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")]
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

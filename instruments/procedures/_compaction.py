@@ -3,6 +3,8 @@
 import numba
 import numpy as np
 
+from entropy import count_ones
+
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
     """For every mask and byte: the usable bits of the byte, moved together to its low end; and their number."""
@@ -50,14 +52,6 @@ def _compact(bits, valid, together, number, out):  # pragma: no cover (compiled)
     if waiting:
         out[written] = np.uint8((held << np.uint64(8 - waiting)) & np.uint64(0xFF))
     return written * 8 + waiting
-
-
-def count_ones(packed: np.ndarray) -> int:
-    """Count the ones in packed uint8."""
-    whole = len(packed) // 8 * 8
-    # Eight bytes at a time; a view onto a received block need not be aligned, which numpy allows.
-    ones = int(np.bitwise_count(packed[:whole].view(np.uint64)).sum(dtype=np.uint64))
-    return ones + int(np.bitwise_count(packed[whole:]).sum(dtype=np.uint64))
 
 
 def changes(bits: np.ndarray, valid: np.ndarray | None, cells: int) -> tuple[int, int] | None:

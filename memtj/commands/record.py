@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memtj._errors import CommandError
-from memtj._options import bits_option
+from memtj._options import (
+    Period,
+    ReadVoltage,
+    ResetVoltage,
+    ResetWidth,
+    Settle,
+    Voltage,
+    Width,
+    bits_option,
+)
 from memtj._processes import end_with_parent
 from memtj._progress import ProgressDisplay
 from memtj._quantities import duration, si
@@ -43,13 +52,13 @@ def record(
         str | None,
         typer.Option(help="reset (reset, check, write, read; by default) or toggle (write, read)."),
     ] = None,
-    voltage: Annotated[float | None, typer.Option(help="Write pulse, volts.")] = None,
-    width: Annotated[float | None, typer.Option(help="Write pulse, seconds.")] = None,
-    period: Annotated[float | None, typer.Option(help="From pulse to read, seconds.")] = None,
-    reset_voltage: Annotated[float | None, typer.Option(help="Reset pulse, volts.")] = None,
-    reset_width: Annotated[float | None, typer.Option(help="Reset pulse, seconds.")] = None,
-    read_voltage: Annotated[float | None, typer.Option(help="Read voltage, volts.")] = None,
-    settle: Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")] = None,
+    voltage: Voltage = None,
+    width: Width = None,
+    period: Period = None,
+    reset_voltage: ResetVoltage = None,
+    reset_width: ResetWidth = None,
+    read_voltage: ReadVoltage = None,
+    settle: Settle = None,
     block_bits: Annotated[int | None, typer.Option(parser=bits_option, help="Bits of a block.")] = None,
     tuning: Annotated[
         Path | None,

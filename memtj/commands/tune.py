@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memtj._errors import CommandError
+from memtj._options import Period, ReadVoltage, ResetVoltage, ResetWidth, Settle, Voltage, Width
 from memtj._progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ def tune(
             help="reset (pulses from P) or toggle (pulses from P and from AP, each with its trims)."
         ),
     ] = "reset",
-    voltage: Annotated[float | None, typer.Option(help="Write pulse, volts.")] = None,
-    width: Annotated[float | None, typer.Option(help="Write pulse, seconds.")] = None,
-    period: Annotated[float | None, typer.Option(help="From pulse to read, seconds.")] = None,
-    reset_voltage: Annotated[float | None, typer.Option(help="Reset pulse, volts.")] = None,
-    reset_width: Annotated[float | None, typer.Option(help="Reset pulse, seconds.")] = None,
-    read_voltage: Annotated[float | None, typer.Option(help="Read voltage, volts.")] = None,
-    settle: Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")] = None,
+    voltage: Voltage = None,
+    width: Width = None,
+    period: Period = None,
+    reset_voltage: ResetVoltage = None,
+    reset_width: ResetWidth = None,
+    read_voltage: ReadVoltage = None,
+    settle: Settle = None,
     csv: Annotated[
         Path | None, typer.Option(help="New file for one row a cell; beside --out by default.")
     ] = None,

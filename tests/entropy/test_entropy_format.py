@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from entropy import TUNING_DTYPE, Store, StoreError
-from entropy._format import action_crcs, open_buffer
+from entropy._format import open_buffer, row_crcs
 from entropy._reader import BufferReader
 from entropy._view import checksum
 
@@ -142,7 +142,7 @@ def test_a_damaged_action_is_found(second, wrong):
         if wrong in changes:
             rows[changes[wrong][0]][2] = changes[wrong][1]
         if wrong != "crc":
-            rows["row_crc"] = action_crcs(rows)
+            rows["row_crc"] = row_crcs(rows)
         file["actions"][:] = rows
         if wrong == "short":
             file["actions"].resize((50,))
