@@ -6,7 +6,17 @@ from sampler._digits import Digits, load_digits
 from sampler._errors import SamplerError
 from sampler._hook import HardwareNoise, hardware_noise, picture_generator
 from sampler._model import Architecture, build_model
-from sampler._noise_map import NOISE_MAP, NoiseMap, integers, normals, permutation, uniforms
+from sampler._noise_map import (
+    NOISE_MAP,
+    NORMAL_WIDTHS,
+    NoiseMap,
+    integers,
+    normal_bits,
+    normal_levels,
+    normals,
+    permutation,
+    uniforms,
+)
 from sampler._pictures import load_provenance, pixels, save_picture, save_pictures, save_sheet
 from sampler._replay import Replayed, replay
 from sampler._sample import Picture, SampleProgress, Samples, sample
@@ -25,6 +35,7 @@ from sampler._train import TrainProgress, TrainSettings, train, training_bill, t
 
 __all__ = [
     "NOISE_MAP",
+    "NORMAL_WIDTHS",
     "SCHEDULERS",
     "Architecture",
     "BiasedSource",
@@ -55,6 +66,8 @@ __all__ = [
     "load_checkpoint",
     "load_digits",
     "load_provenance",
+    "normal_bits",
+    "normal_levels",
     "normals",
     "permutation",
     "picture_generator",

@@ -11,7 +11,7 @@ import torch
 
 from sampler._checkpoint import Checkpoint
 from sampler._hook import streams_noise
-from sampler._noise_map import NORMAL_BITS
+from sampler._noise_map import normal_bits
 from sampler._reverse_process import denoise
 from sampler._schedulers import build_scheduler, step_options
 from sampler._settings import SampleSettings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bill:
-    """What a run reads: pictures × pixels × draws × 32 bits of noise, and so many recorded bits each for
+    """What a run reads: pictures × pixels × draws × bits per normal, and so many recorded bits each for
     those.
 
     `draws` counts the noise tensors of one picture: the first and the random steps. Where a conditioning's rate
@@ -36,6 +36,7 @@ class Bill:
     bits_each: int
     recorded_each: int
     exact: bool = True
+    bits_per_normal: int = 32
 
     @property
     def bits(self) -> int:
@@ -50,7 +51,7 @@ class Bill:
     def __str__(self) -> str:
         k = self.recorded_each / self.bits_each
         return (
-            f"{self.pictures} pictures × {self.pixels} pixels × {self.draws} draws × {NORMAL_BITS} bits × "
+            f"{self.pictures} pictures × {self.pixels} pixels × {self.draws} draws × {self.bits_per_normal} bits × "
             + (
                 f"{k:g} = {self.recorded:,} recorded bits"
                 if self.exact
@@ -70,10 +71,10 @@ def bill(
     a = checkpoint.architecture
     pixels = a.channels * a.image_size**2
     draws = count_draws(settings, checkpoint)
-    bits_each = pixels * draws * NORMAL_BITS
+    bits_each = draws * normal_bits(pixels, settings.bits_per_normal)
     recorded_each = bits_each if conditioning is None else conditioning.bits_in(bits_each)
     exact = conditioning is None or conditioning.fixed_rate
-    return Bill(pictures, pixels, draws, bits_each, recorded_each, exact)
+    return Bill(pictures, pixels, draws, bits_each, recorded_each, exact, settings.bits_per_normal)
 
 
 def count_draws(settings: SampleSettings, checkpoint: Checkpoint) -> int:
@@ -90,4 +91,4 @@ def _count_draws(settings: SampleSettings, trained: str) -> int:
     with torch.no_grad(), streams_noise([tally]):
         for _ in denoise(lambda x, _: torch.zeros_like(x), scheduler, (1, 1, 1, 1), options):
             pass
-    return tally.bits // NORMAL_BITS
+    return tally.bits // normal_bits(1)

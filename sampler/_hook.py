@@ -59,7 +59,10 @@ class PaddingStream:
 class HardwareNoise:
     """The hook while it is on: how much it drew, and generators bound to pictures."""
 
-    def __init__(self, source: Source | None, streams: list[Source] | None) -> None:
+    def __init__(
+        self, source: Source | None, streams: list[Source] | None, bits_per_normal: int = 32
+    ) -> None:
+        self.bits_per_normal = _noise_map.check_normal_width(bits_per_normal)
         self._source, self._streams = source, streams
         self._bound: dict[int, tuple[torch.Generator, int]] = {}
         self._process, self._thread = os.getpid(), threading.get_ident()
@@ -180,13 +183,16 @@ _active: HardwareNoise | None = None
 
 
 @contextlib.contextmanager
-def hardware_noise(source: Source, pictures: int | None = None) -> Iterator[HardwareNoise]:
+def hardware_noise(
+    source: Source, pictures: int | None = None, *, bits_per_normal: int = 32
+) -> Iterator[HardwareNoise]:
     """Make torch draw all random numbers on the processor from `source`, in this thread, until the context
     ends.
 
     Without `pictures`, draws are served in call order from one stream and `generator=` is accepted and
     ignored. With `pictures=N`, a tensor whose leading axis is N is filled slice by slice, picture b's from
-    stream b; a draw of any other shape needs a generator from `picture_generator(b)`. Compiled code runs
+    stream b; a draw of any other shape needs a generator from `picture_generator(b)`. `bits_per_normal` is 32, or
+    one of the narrower widths of the noise map. Compiled code runs
     eagerly meanwhile. torch's own generators are neither read nor moved. Yields the hook (draws, cpu_seconds,
     picture_generator).
 
@@ -195,15 +201,17 @@ def hardware_noise(source: Source, pictures: int | None = None) -> Iterator[Hard
     pass, and where the source has no more bits.
     """
     with _installed(
-        lambda: HardwareNoise(source, None if pictures is None else source.pictures(pictures))
+        lambda: HardwareNoise(
+            source, None if pictures is None else source.pictures(pictures), bits_per_normal
+        )
     ) as hook:
         yield hook
 
 
 @contextlib.contextmanager
-def streams_noise(streams: list[Source]) -> Iterator[HardwareNoise]:
+def streams_noise(streams: list[Source], bits_per_normal: int = 32) -> Iterator[HardwareNoise]:
     """The same hook over streams that exist already, one a picture."""
-    with _installed(lambda: HardwareNoise(None, streams)) as hook:
+    with _installed(lambda: HardwareNoise(None, streams, bits_per_normal)) as hook:
         yield hook
 
 
@@ -325,9 +333,10 @@ def _fill_standard_normal(view: torch.Tensor, stream: Source) -> None:
     if isinstance(stream, PaddingStream):
         view.zero_()
         return
-    packed = stream.read(_noise_map.NORMAL_BITS * view.numel())
+    width = _hook().bits_per_normal
+    packed = stream.read(_noise_map.normal_bits(view.numel(), width))
     memory = _floats(view)
-    z = _noise_map.normals(packed, memory)
+    z = _noise_map.normals(packed, memory, width=width, count=view.numel())
     if memory is None:
         view.copy_(torch.from_numpy(z).view(view.shape))
 

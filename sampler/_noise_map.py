@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ import numpy.typing as npt
 
 from sampler._errors import SamplerError
 
-NORMAL_BITS = 32
+NORMAL_WIDTHS = (32, 16, 12, 8, 4, 2, 1)  # bits per normal number
 Packed = npt.NDArray[np.uint8]
 ReadBits = Callable[[int], Packed]
 
@@ -52,17 +53,49 @@ def normal_table() -> npt.NDArray[np.float64]:
     return table
 
 
-def normals(packed: Packed, out: npt.NDArray[np.float32] | None = None) -> npt.NDArray[np.float32]:
-    """Map packed bits (uint8, 4 bytes a number, big-endian) to standard normals, float32, shape (len(packed)
-    / 4,).
+def check_normal_width(width: int) -> int:
+    """Give `width` back; raises SamplerError where the map has no normal numbers of so many bits."""
+    if width not in NORMAL_WIDTHS:
+        raise SamplerError(
+            f"a normal number is made of {', '.join(map(str, NORMAL_WIDTHS[:-1]))} or {NORMAL_WIDTHS[-1]} bits, "
+            f"not {width}"
+        )
+    return width
 
-    The first bit is the sign, the others m: z = ∓Φ⁻¹((m + ½)/2³²). `out`, if given, is contiguous and takes
-    them.
+
+def normal_bits(count: int, width: int = 32) -> int:
+    """How many bits a draw of `count` normals of `width` bits each reads: whole bytes."""
+    return -(-count * width // 8) * 8
+
+
+@cache
+def normal_levels(width: int) -> npt.NDArray[np.float32]:
+    """The numbers that words of `width` bits stand for (width up to 16), float32, shape (2^width,), unit variance.
+
+    Of a word the first bit is the sign, the others m: z = ∓Φ⁻¹((m + ½)/2^width) over the root of its mean square.
     """
-    count = len(packed) // 4
+    m = np.arange(1 << (width - 1), dtype=np.float64)
+    magnitude = _quantile((m + 0.5) * 2.0 ** (32 - width))
+    magnitude = magnitude / math.sqrt(math.fsum(magnitude**2) / len(m))
+    levels = np.concatenate([magnitude, -magnitude]).astype(np.float32)
+    levels.flags.writeable = False
+    return levels
+
+
+def normals(
+    packed: Packed, out: npt.NDArray[np.float32] | None = None, *, width: int = 32, count: int | None = None
+) -> npt.NDArray[np.float32]:
+    """Map packed bits (uint8, big-endian) to `count` standard normals of `width` bits each, float32, shape (count,).
+
+    Without `count`, to as many as the bits are good for. Of 32 bits the first is the sign, the others m:
+    z = ∓Φ⁻¹((m + ½)/2³²); for narrower ones see `normal_levels`. `out`, if given, is contiguous and takes them.
+    """
+    count = len(packed) * 8 // check_normal_width(width) if count is None else count
     result = np.empty(count, np.float32) if out is None else out
     if count == 0:
         return result
+    if width < 32:
+        return _narrow_normals(packed, width, result)
     kernel, table, words = _kernel(), normal_table(), result.view(np.uint32)
     if count < _MIN_PARALLEL or (os.cpu_count() or 1) < 2:
         kernel(packed, table, words)
@@ -78,13 +111,31 @@ def normals(packed: Packed, out: npt.NDArray[np.float32] | None = None) -> npt.N
 def normals_reference(packed: Packed) -> npt.NDArray[np.float32]:
     """The same map in plain numpy: the definition, which the compiled kernel equals bit for bit."""
     word = packed.view(">u4").astype(np.uint32)
-    bits = ((word & np.uint32(0x7FFFFFFF)).astype(np.float64) + 0.5).view(np.int64)
+    z = _quantile((word & np.uint32(0x7FFFFFFF)).astype(np.float64) + 0.5)
+    return (z.astype(np.float32).view(np.uint32) | (word & np.uint32(0x80000000))).view(np.float32)
+
+
+def _quantile(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """−Φ⁻¹(x/2³²) for x from ½ to 2³¹, float64, by the map's polynomials."""
+    bits = x.view(np.int64)
     segment = (bits >> 46) - (1022 << 6)
     fraction = ((bits & ((1 << 46) - 1)) << 6) | 0x3FF0000000000000
     u = 2.0 - fraction.view(np.float64)
     c = normal_table()[segment]
-    z = (((c[:, 4] * u + c[:, 3]) * u + c[:, 2]) * u + c[:, 1]) * u + c[:, 0]
-    return (z.astype(np.float32).view(np.uint32) | (word & np.uint32(0x80000000))).view(np.float32)
+    return (((c[:, 4] * u + c[:, 3]) * u + c[:, 2]) * u + c[:, 1]) * u + c[:, 0]
+
+
+def _narrow_normals(packed: Packed, width: int, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    levels = normal_levels(width)
+    if width == 16:
+        words = packed.view(">u2")
+    elif width == 8:
+        words = packed
+    else:
+        bits = np.unpackbits(packed, count=len(out) * width).reshape(-1, width)
+        words = bits @ (1 << np.arange(width - 1, -1, -1, dtype=np.uint16))
+    np.take(levels, words[: len(out)], out=out)
+    return out
 
 
 def uniform_bits(mantissa: int) -> int:

@@ -40,7 +40,9 @@ def replay(
     checkpoint = checkpoint or load_checkpoint()
     _check(told, checkpoint)
     sampling = told["sampling"]
-    settings = SampleSettings(**{k: sampling[k] for k in SampleSettings.__dataclass_fields__})
+    settings = SampleSettings(
+        **{k: sampling[k] for k in SampleSettings.__dataclass_fields__ if k in sampling}
+    )
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(sampling["threads"])

@@ -140,7 +140,8 @@ class _Run:
         scheduler = self._scheduler()
         options = step_options(scheduler, self.settings.eta)
         output = None
-        with torch.no_grad(), streams_noise([*streams, *[PaddingStream() for _ in range(padding)]]) as noise:
+        padded = [*streams, *[PaddingStream() for _ in range(padding)]]
+        with torch.no_grad(), streams_noise(padded, self.settings.bits_per_normal) as noise:
             steps = denoise(lambda x, t: model(x, t, class_labels=classes).sample, scheduler, shape, options)
             for step, output in enumerate(steps, 1):
                 self._tell(step, len(scheduler.timesteps), len(labels), output)
