@@ -19,6 +19,7 @@ from ._requests import Request
 from ._reservation import Reservation
 from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
+from ._stream import BitStream
 from ._verify import BadBlock, VerifyReport
 from .conditioning import (
     CONDITIONING_NAMES,
@@ -47,6 +48,7 @@ __all__ = [
     "Accounts",
     "BadBlock",
     "BitReader",
+    "BitStream",
     "BlockCommit",
     "BufferInfo",
     "CellStatistics",

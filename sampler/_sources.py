@@ -299,8 +299,113 @@ class StuckSource(SoftwareSource):
         return StuckSource(self.fraction, self.seed, stream, self.cells)
 
 
-def software_source(recorded: dict[str, Any]) -> SoftwareSource | None:
+class ConstantSource(SoftwareSource):
+    """A dead array: the same bit always. A negative control, above all behind a public mask."""
+
+    name = "constant"
+
+    def __init__(self, value: int = 0, seed: int = 0, stream: int = 0) -> None:
+        super().__init__(seed, stream)
+        if value not in (0, 1):
+            raise SamplerError(f"a constant bit is 0 or 1, not {value}")
+        self.value = value
+
+    def read(self, bits: int) -> Packed:
+        """Read `bits` equal bits, packed."""
+        self.bits += bits
+        return np.full(bits // 8, 255 * self.value, np.uint8)
+
+    def provenance(self) -> dict[str, Any]:
+        """Name the bit, how many, and the stream: a mask differs from stream to stream."""
+        return {**super().provenance(), "value": self.value}
+
+    def _with_stream(self, stream: int) -> SoftwareSource:
+        return ConstantSource(self.value, self.seed, stream)
+
+
+class RepeatedSource(SoftwareSource):
+    """One stretch of `stretch` fair software bits, again and again: a negative control.
+
+    Its pictures read on where the one before ended, as from a recording that holds the stretch many times.
+    """
+
+    name = "repeated"
+
+    def __init__(self, stretch: int, seed: int = 0, stream: int = 0, start: int = 0) -> None:
+        super().__init__(seed, stream)
+        if stretch < 64 or stretch % 64:
+            raise SamplerError(f"a stretch that repeats has a multiple of 64 bits, not {stretch}")
+        self.stretch, self.start = stretch, start
+        self._whole = SoftwareSource(seed).read(stretch)
+
+    def read(self, bits: int) -> Packed:
+        """Read the next `bits`, packed; after the stretch's last bit comes its first."""
+        at = (self.start + self.bits) // 8 + np.arange(bits // 8)
+        self.bits += bits
+        return self._whole[at % len(self._whole)]
+
+    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
+        """Give the next `count` pictures' parts; raises SamplerError without `bits_each`: they would all be one."""
+        if bits_each is None:
+            raise SamplerError("pictures of a repeated stretch need the bits that each will read")
+        first = self.stream + self._given
+        self._given += count
+        return [
+            RepeatedSource(self.stretch, self.seed, b + 1, (self.start + b * bits_each) % self.stretch)
+            for b in range(first, first + count)
+        ]
+
+    def provenance(self) -> dict[str, Any]:
+        """Name seed, stream, bits, the stretch and the place in it where this part began."""
+        return {**super().provenance(), "stretch": self.stretch, "start": self.start}
+
+
+class ConditionedSource:
+    """A source's bits through a conditioning, as `LeaseSource` has them of a lease's.
+
+    A public mask takes each stream for a buffer of its own, named `software:SEED:STREAM` (other sources: their name).
+    """
+
+    def __init__(self, source: Source, conditioning: Conditioning) -> None:
+        from entropy import BitStream
+
+        place = f"{source.seed}:{source.stream}" if isinstance(source, SoftwareSource) else source.name
+        self._source, self._conditioning = source, conditioning
+        self._stream = BitStream(f"software:{place}", source.read)
+        self._ahead = np.empty(0, np.uint8)
+        self.name = f"{source.name}, {conditioning.name}"
+
+    def read(self, bits: int) -> Packed:
+        """Read `bits` conditioned bits, packed; what a conditioning makes at once is kept for the next read."""
+        size = bits // 8
+        if len(self._ahead) < size:
+            short = _whole(bits - 8 * len(self._ahead), self._conditioning)
+            fresh = self._conditioning.read(self._stream, max(short, 32))
+            self._ahead = np.concatenate([self._ahead, fresh])
+        taken, self._ahead = self._ahead[:size], self._ahead[size:]
+        return taken
+
+    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
+        """Give the source's streams, each through the conditioning."""
+        raw = None if bits_each is None else self._conditioning.bits_in(bits_each)
+        return [ConditionedSource(s, self._conditioning) for s in self._source.pictures(count, raw)]
+
+    def provenance(self) -> dict[str, Any]:
+        """Say the source's, and the conditioning's name."""
+        return {**self._source.provenance(), "conditioning": self._conditioning.name}
+
+
+def software_source(recorded: dict[str, Any]) -> Source | None:
     """Make a software source again from its provenance; None where the bits were not made by software."""
+    made = _software_source(recorded)
+    if made is None or recorded.get("conditioning", "none") == "none":
+        return made
+    from entropy import conditioning_from_name
+
+    return ConditionedSource(made, conditioning_from_name(recorded["conditioning"]))
+
+
+def _software_source(recorded: dict[str, Any]) -> SoftwareSource | None:
     seed, stream = recorded.get("seed"), recorded.get("stream", 0)
     match recorded.get("source"):
         case "software":
@@ -311,6 +416,10 @@ def software_source(recorded: dict[str, Any]) -> SoftwareSource | None:
             return CorrelatedSource(recorded["rho"], seed or 0, stream)
         case "stuck":
             return StuckSource(recorded["fraction"], seed or 0, stream, recorded["cells"])
+        case "constant":
+            return ConstantSource(recorded["value"], seed or 0, stream)
+        case "repeated":
+            return RepeatedSource(recorded["stretch"], seed or 0, stream, recorded["start"])
     return None
 
 
