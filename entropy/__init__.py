@@ -9,6 +9,7 @@ from ._export import EXPORT_FORMS, export_bits, move_blocks
 from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
 from ._lease import Lease, Portion
 from ._ledger import Accounts, OpenLease
+from ._locks import FileLock
 from ._ones import count_ones
 from ._opening import adopt
 from ._pieces import BitReader
@@ -55,6 +56,7 @@ __all__ = [
     "Conditioning",
     "Credit",
     "DamagedLedger",
+    "FileLock",
     "FollowedBlock",
     "Lease",
     "NoConditioning",

@@ -364,10 +364,17 @@ class ConditionedSource:
     """A source's bits through a conditioning, as `LeaseSource` has them of a lease's.
 
     A public mask takes each stream for a buffer of its own, named `software:SEED:STREAM` (other sources: their name).
+    Raises SamplerError for a conditioning whose rate varies: those go by the cells of a recording.
     """
 
     def __init__(self, source: Source, conditioning: Conditioning) -> None:
         from entropy import BitStream
+
+        if not conditioning.fixed_rate:
+            raise SamplerError(
+                f"{conditioning.name} pairs the outcomes of each cell of a recording: it works on a store's bits, not "
+                f"on those of a {source.name} source; use another conditioning"
+            )
 
         place = f"{source.seed}:{source.stream}" if isinstance(source, SoftwareSource) else source.name
         self._source, self._conditioning = source, conditioning
