@@ -17,6 +17,8 @@ from sampler._noise_map import (
     permutation,
     uniforms,
 )
+from sampler._noise_sampler import noise_sampler
+from sampler._numpy_generator import SourceGenerator, numpy_generator
 from sampler._pictures import load_provenance, pixels, save_picture, save_pictures, save_sheet
 from sampler._replay import Replayed, replay
 from sampler._sample import Picture, SampleProgress, Samples, sample
@@ -55,6 +57,7 @@ __all__ = [
     "Samples",
     "SoftwareSource",
     "Source",
+    "SourceGenerator",
     "StuckSource",
     "TrainProgress",
     "TrainSettings",
@@ -66,9 +69,11 @@ __all__ = [
     "load_checkpoint",
     "load_digits",
     "load_provenance",
+    "noise_sampler",
     "normal_bits",
     "normal_levels",
     "normals",
+    "numpy_generator",
     "permutation",
     "picture_generator",
     "pixels",
