@@ -10,6 +10,7 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 AT, END, FAILED, UNWINDING, REFILL, SELF, HEADER = range(7)  # places in the header, and its length
 AHEAD = 1 << 14  # the most words that are read ahead
@@ -37,7 +38,7 @@ def _ready(s, need):
     if s[END] - s[AT] >= need:
         return True
     if s[FAILED] == 0:
-        _call(s[REFILL], s[SELF], need)
+        _call(s[REFILL], s[SELF], need)  # pyright: ignore[reportCallIssue]
     return s[FAILED] == 0
 
 
@@ -66,13 +67,13 @@ def _wide(s):
 @numba.cfunc(types.uint64(_STATE), cache=True)
 def next_uint64(state):
     """The next two words, the first on top."""
-    return _wide(numba.carray(state, SIZE))
+    return _wide(carray(state, SIZE))
 
 
 @numba.cfunc(types.uint32(_STATE), cache=True)
 def next_uint32(state):
     """The next word."""
-    s = numba.carray(state, SIZE)
+    s = carray(state, SIZE)
     if not _ready(s, np.uint64(1)):
         return np.uint32(_unwind(s) >> np.uint64(32))
     at = s[AT]
@@ -83,4 +84,4 @@ def next_uint32(state):
 @numba.cfunc(types.double(_STATE), cache=True)
 def next_double(state):
     """The top 53 of the next 64 bits, over 2^53."""
-    return np.float64(_wide(numba.carray(state, SIZE)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return np.float64(_wide(carray(state, SIZE)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)

@@ -53,7 +53,7 @@ class _SourceBits(np.random.BitGenerator):
     """Fills numpy's table of functions (`bitgen_t`) with ours, and their buffer from a source."""
 
     def __init__(self, source: Source) -> None:
-        super().__init__(_NoSeed())
+        super().__init__(_NoSeed())  # pyright: ignore[reportArgumentType]
         kernel = _compiled()
         self._source, self._kernel = source, kernel
         self._read, self._left_at_end = 0, 0
@@ -107,7 +107,9 @@ class _SourceBits(np.random.BitGenerator):
         """How many of them are still in the buffer."""
         return 32 * self._ahead()
 
-    def random_raw(self, size: Any = None, output: bool = True) -> Any:
+    def random_raw(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, size: Any = None, output: bool = True
+    ) -> Any:
         """Draw 64-bit words as they are."""
         self.check()
         drawn = super().random_raw(size, output)
@@ -180,7 +182,7 @@ class _NoSeed(ISeedSequence):
 class _Table(ctypes.Structure):
     """numpy's `bitgen_t` (numpy/random/bitgen.h)."""
 
-    _fields_ = [  # noqa: RUF012  (that is how ctypes wants it)
+    _fields_ = [
         (name, ctypes.c_void_p) for name in ("state", "next_uint64", "next_uint32", "next_double", "next_raw")
     ]
 

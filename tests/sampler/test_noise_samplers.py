@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ def sample_euler_ancestral(
     noise_sampler: Callable[[Any, Any], torch.Tensor] | None = None,
 ) -> torch.Tensor:
     draw = noise_sampler or (lambda sigma, sigma_next: torch.randn_like(x))
-    for sigma, sigma_next in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, sigma_next in itertools.pairwise(sigmas):
         denoised = model(x, sigma * x.new_ones(len(x)), **(extra_args or {}))
         up = min(sigma_next, eta * (sigma_next**2 * (1 - sigma_next**2 / sigma**2)) ** 0.5)
         down = (sigma_next**2 - up**2) ** 0.5
