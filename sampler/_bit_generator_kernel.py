@@ -1,7 +1,7 @@
 """The functions that numpy's distributions call for bits, compiled by numba so that they need no lock of Python's.
 
 They take 32-bit words from a buffer and call Python only where it is empty. The state that they share with
-Python is one array of uint64: a header, then one word an element.
+Python is one array of uint64: a header, then the words (uint32).
 """
 
 # No postponed annotations and no types here: numba reads these functions, not a type checker.
@@ -14,9 +14,7 @@ from numba.np.numpy_support import carray
 
 AT, END, FAILED, UNWINDING, REFILL, SELF, HEADER = range(7)  # places in the header, and its length
 AHEAD = 1 << 14  # the most words that are read ahead
-SIZE = HEADER + 2 + AHEAD
-
-_STATE = types.CPointer(types.uint64)
+SIZE = HEADER + 1 + AHEAD // 2  # of the state, in uint64: one word may be left when the others are read
 
 
 @intrinsic
@@ -56,32 +54,34 @@ def _unwind(s):
 
 
 @numba.njit(cache=True)
-def _wide(s):
+def _next_two(state):
+    s = carray(state, HEADER, np.uint64)
     if not _ready(s, np.uint64(2)):
         return _unwind(s)
-    at = s[AT]
+    words, at = carray(state, 2 * SIZE, np.uint32), s[AT]
     s[AT] = at + np.uint64(2)
-    return (s[HEADER + at] << np.uint64(32)) | s[HEADER + at + np.uint64(1)]
+    first = 2 * HEADER + np.int64(at)
+    return (np.uint64(words[first]) << np.uint64(32)) | np.uint64(words[first + 1])
 
 
-@numba.cfunc(types.uint64(_STATE), cache=True)
+@numba.cfunc(types.uint64(types.voidptr), cache=True)
 def next_uint64(state):
     """The next two words, the first on top."""
-    return _wide(carray(state, SIZE))
+    return _next_two(state)
 
 
-@numba.cfunc(types.uint32(_STATE), cache=True)
+@numba.cfunc(types.uint32(types.voidptr), cache=True)
 def next_uint32(state):
     """The next word."""
-    s = carray(state, SIZE)
+    s = carray(state, HEADER, np.uint64)
     if not _ready(s, np.uint64(1)):
         return np.uint32(_unwind(s) >> np.uint64(32))
-    at = s[AT]
+    words, at = carray(state, 2 * SIZE, np.uint32), s[AT]
     s[AT] = at + np.uint64(1)
-    return np.uint32(s[HEADER + at])
+    return words[2 * HEADER + np.int64(at)]
 
 
-@numba.cfunc(types.double(_STATE), cache=True)
+@numba.cfunc(types.double(types.voidptr), cache=True)
 def next_double(state):
     """The top 53 of the next 64 bits, over 2^53."""
-    return np.float64(_wide(carray(state, SIZE)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return np.float64(_next_two(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)

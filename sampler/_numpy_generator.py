@@ -60,6 +60,7 @@ class _SourceBits(np.random.BitGenerator):
         self._sealed = False
         self._error: BaseException | None = None
         self._buffer = np.zeros(kernel.SIZE, np.uint64)
+        self._words = self._buffer[kernel.HEADER :].view(np.uint32)
         self._buffer[kernel.REFILL] = ctypes.cast(_refill, ctypes.c_void_p).value or 0
         self._buffer[kernel.SELF] = self._buffer.ctypes.data
         table = _Table.from_address(_address(super().capsule))
@@ -138,10 +139,10 @@ class _SourceBits(np.random.BitGenerator):
     def refill(self, need: int) -> None:
         """Read words into the buffer: `need` at least, and as many ahead as the source still has."""
         k, left = self._kernel, self._ahead()
-        at = k.HEADER + int(self._buffer[k.AT])
-        self._buffer[k.HEADER : k.HEADER + left] = self._buffer[at : at + left]
+        at = int(self._buffer[k.AT])
+        self._words[:left] = self._words[at : at + left]
         words = self._read_words(need - left)
-        self._buffer[k.HEADER + left : k.HEADER + left + len(words)] = words
+        self._words[left : left + len(words)] = words
         self._buffer[k.AT], self._buffer[k.END] = 0, left + len(words)
 
     def fail(self, error: BaseException) -> None:
