@@ -6,8 +6,20 @@ from sampler._digits import Digits, load_digits
 from sampler._errors import SamplerError
 from sampler._hook import HardwareNoise, hardware_noise, picture_generator
 from sampler._model import Architecture, build_model
-from sampler._noise_map import integers, normal_bits, normals, permutation, uniforms
+from sampler._noise_map import (
+    NOISE_MAP,
+    NORMAL_WIDTHS,
+    NoiseMap,
+    integers,
+    normal_bits,
+    normal_levels,
+    normals,
+    permutation,
+    uniforms,
+)
+from sampler._noise_sampler import noise_sampler
 from sampler._normal_levels import NOISE_MAP, NORMAL_WIDTHS, NoiseMap, normal_levels, normal_levels_sha256
+from sampler._numpy_generator import SourceGenerator, numpy_generator
 from sampler._pictures import load_provenance, pixels, save_picture, save_pictures, save_sheet
 from sampler._replay import Replayed, replay
 from sampler._sample import Picture, SampleProgress, Samples, sample
@@ -52,6 +64,7 @@ __all__ = [
     "Samples",
     "SoftwareSource",
     "Source",
+    "SourceGenerator",
     "StuckSource",
     "TrainProgress",
     "TrainSettings",
@@ -63,10 +76,12 @@ __all__ = [
     "load_checkpoint",
     "load_digits",
     "load_provenance",
+    "noise_sampler",
     "normal_bits",
     "normal_levels",
     "normal_levels_sha256",
     "normals",
+    "numpy_generator",
     "permutation",
     "picture_generator",
     "pixels",

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 
 from sampler import _noise_map
+from sampler._brownian import brownian_trees_refused
 from sampler._errors import SamplerError
 from sampler._sources import Source
 
@@ -234,6 +235,7 @@ def _installed(make: Callable[[], HardwareNoise]) -> Iterator[HardwareNoise]:
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(_checkpointing_refused())
+            stack.enter_context(brownian_trees_refused())
             library = torch.library.Library("aten", "IMPL")
             stack.callback(library._destroy)
             _replace_kernels(library)
