@@ -4,7 +4,7 @@ from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_checkpoint
 from sampler._digits import Digits, load_digits
 from sampler._errors import SamplerError
-from sampler._hook import HardwareNoise, hardware_noise, picture_generator
+from sampler.hook import HardwareNoise, hardware_noise, picture_generator
 from sampler._model import Architecture, build_model
 from sampler._noise_map import (
     NOISE_MAP,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sampler._checkpoint import Checkpoint
-from sampler._hook import streams_noise
+from sampler.hook import streams_noise
 from sampler._noise_map import normal_bits
 from sampler._reverse_process import denoise
 from sampler._schedulers import build_scheduler, step_options
