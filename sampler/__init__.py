@@ -4,19 +4,8 @@ from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_checkpoint
 from sampler._digits import Digits, load_digits
 from sampler._errors import SamplerError
-from sampler._hook import HardwareNoise, hardware_noise, picture_generator
 from sampler._model import Architecture, build_model
-from sampler._noise_map import (
-    NOISE_MAP,
-    NORMAL_WIDTHS,
-    NoiseMap,
-    integers,
-    normal_bits,
-    normal_levels,
-    normals,
-    permutation,
-    uniforms,
-)
+from sampler._noise_map import integers, normal_bits, normals, permutation, uniforms
 from sampler._noise_sampler import noise_sampler
 from sampler._normal_levels import NOISE_MAP, NORMAL_WIDTHS, NoiseMap, normal_levels, normal_levels_sha256
 from sampler._numpy_generator import SourceGenerator, numpy_generator
@@ -38,6 +27,7 @@ from sampler._sources import (
     StuckSource,
 )
 from sampler._train import TrainProgress, TrainSettings, train, training_bill, training_scheduler
+from sampler.hook import HardwareNoise, hardware_noise, picture_generator
 
 __all__ = [
     "NOISE_MAP",

@@ -161,7 +161,7 @@ def _entropy(source: Source | None, seed: int) -> Iterator[None]:
             torch.default_generator.manual_seed(seed)
             yield
     else:
-        from sampler._hook import hardware_noise
+        from sampler.hook import hardware_noise
 
         with hardware_noise(source):
             yield
