@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from sampler._brownian import brownian_trees_refused
+from sampler.hook._brownian import brownian_trees_refused
 
 from sampler import SamplerError, SoftwareSource, hardware_noise
 
