@@ -148,7 +148,10 @@ def test_a_true_difference_is_found_below_one_in_a_thousand() -> None:
 
 @pytest.mark.slow
 def test_the_detectable_difference_is_found_as_often_as_said() -> None:
-    """Gaussians moved apart until their exact MMD² is detectable_80 (α = 0.05): found in 0.8 ± 0.12 of 300 tests."""
+    """Gaussians moved apart until their exact MMD² is detectable_80 (α = 0.05): found in 0.8 of the tests or more.
+
+    300 tests find it in less than 0.68 of them with a probability below 1e-6.
+    """
     random = np.random.default_rng()
     zeros = np.zeros(100, int)
 
@@ -157,12 +160,12 @@ def test_the_detectable_difference_is_found_as_often_as_said() -> None:
         return difference(x, y + np.float32(shift), zeros, zeros, run, permutations=199, alpha=0.05)
 
     aim = np.mean([test(0, run).detectable_80 for run in range(20)])
-    big = random.normal(size=(2, 4000, 4))
-    shifts = np.linspace(0.1, 1, 40)
+    big = random.normal(size=(2, 2000, 4))
+    shifts = np.linspace(0.1, 1, 19)
     exact = [kernel_distance(big[0], big[1] + shift).value for shift in shifts]
     shift = float(np.interp(aim, exact, shifts))
     share = np.mean([test(shift, run).found for run in range(300)])
-    assert 0.68 < share < 0.92
+    assert 0.68 < share < 0.97
 
 
 def test_holm_multiplies_the_smallest_by_all() -> None:
