@@ -1,0 +1,63 @@
+"""Comparing pictures: named features, distances with intervals, and tests that can say yes, no or undecided."""
+
+from sampler.comparison._bootstrap import Interval, bootstrap_key
+from sampler.comparison._compare import Comparison, Run, Verdict, compare_runs
+from sampler.comparison._difference import Difference, difference, holm
+from sampler.comparison._equivalence import Equivalence, equivalence, equivalence_power
+from sampler.comparison._evaluate import Evaluation, evaluate
+from sampler.comparison._features import FeatureExtractor, Features, digit_features, torchscript_features
+from sampler.comparison._frechet import FrechetDistance, Moments, moments
+from sampler.comparison._kernel import KernelDistance, kernel_distance
+from sampler.comparison._memorising import Memorising, memorising
+from sampler.comparison._neighbours import Manifold, Quality, manifold, quality
+from sampler.comparison._reference import (
+    Reference,
+    TrainingPictures,
+    digit_reference,
+    make_reference,
+    real_digits,
+)
+from sampler.comparison._result import ArmResult, Group, RunResult
+from sampler.comparison._splits import DigitParts, digit_parts
+
+__all__ = [
+    "ArmResult",
+    "Comparison",
+    "Difference",
+    "DigitParts",
+    "Equivalence",
+    "Evaluation",
+    "FeatureExtractor",
+    "Features",
+    "FrechetDistance",
+    "Group",
+    "Interval",
+    "KernelDistance",
+    "Manifold",
+    "Memorising",
+    "Moments",
+    "Quality",
+    "Reference",
+    "Run",
+    "RunResult",
+    "TrainingPictures",
+    "Verdict",
+    "bootstrap_key",
+    "compare_runs",
+    "difference",
+    "digit_features",
+    "digit_parts",
+    "digit_reference",
+    "equivalence",
+    "equivalence_power",
+    "evaluate",
+    "holm",
+    "kernel_distance",
+    "make_reference",
+    "manifold",
+    "memorising",
+    "moments",
+    "quality",
+    "real_digits",
+    "torchscript_features",
+]
