@@ -31,12 +31,22 @@ from sampler._sources import (
     Source,
     StuckSource,
 )
-from sampler._train import TrainProgress, TrainSettings, train, training_bill, training_scheduler
+from sampler.training import (
+    TRAINING_NAMES,
+    TrainProgress,
+    TrainSettings,
+    architecture_of_widths,
+    train,
+    training_bill,
+    training_scheduler,
+    training_stream,
+)
 
 __all__ = [
     "NOISE_MAP",
     "NORMAL_WIDTHS",
     "SCHEDULERS",
+    "TRAINING_NAMES",
     "Architecture",
     "BiasedSource",
     "Bill",
@@ -58,6 +68,7 @@ __all__ = [
     "StuckSource",
     "TrainProgress",
     "TrainSettings",
+    "architecture_of_widths",
     "bill",
     "build_model",
     "build_scheduler",
@@ -82,5 +93,6 @@ __all__ = [
     "train",
     "training_bill",
     "training_scheduler",
+    "training_stream",
     "uniforms",
 ]

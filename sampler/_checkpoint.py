@@ -118,14 +118,15 @@ def _read_card(folder: Path) -> dict[str, Any]:
 def _read_architecture(folder: Path, card: Mapping[str, Any]) -> Architecture:
     given = card.get("architecture")
     fields = set(Architecture.__dataclass_fields__)
-    if not isinstance(given, dict) or set(given) != fields:
+    if not isinstance(given, dict) or {"dropout", *given} != fields:  # older cards know no dropout
         raise SamplerError(f"{folder / CARD} describes another kind of network than the one memtj builds")
-    numbers = {k: v for k, v in given.items() if k != "widths"}
-    widths = given["widths"]
+    numbers = {k: v for k, v in given.items() if k not in ("widths", "dropout")}
+    widths, dropout = given["widths"], given.get("dropout", 0.0)
     whole = [*numbers.values(), *(widths if isinstance(widths, list) else [None])]
-    if not all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= 4096 for v in whole):
+    possible = all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= 4096 for v in whole)
+    if not possible or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise SamplerError(f"{folder / CARD} describes a network of impossible size: {given}")
-    return Architecture(widths=tuple(widths), **numbers)
+    return Architecture(widths=tuple(widths), dropout=dropout, **numbers)
 
 
 def _read_weights(folder: Path, card: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], str]:

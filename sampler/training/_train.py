@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,32 +15,16 @@ import torch
 from sampler._checkpoint import save_checkpoint
 from sampler._digits import ATTRIBUTION, Digits, load_digits
 from sampler._errors import SamplerError
-from sampler._model import Architecture, build_model
+from sampler._hook import hardware_noise
+from sampler._model import build_model
+from sampler._sources import Source
+from sampler.training._names import NamedSources, named_sources, names_of
+from sampler.training._settings import TrainSettings, check_settings
 
 if TYPE_CHECKING:
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     from entropy import Conditioning
-    from sampler._sources import Source
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How to train: `out` is the checkpoint folder; `seed` None asks the operating system for one.
-
-    `precision` is that of the forward and backward pass ("float32", or "bfloat16" by autocast, faster where
-    the processor has it); weights and their average are kept in float32.
-    """
-
-    out: Path
-    steps: int = 3500
-    batch: int = 64
-    peak_rate: float = 2e-3
-    ema: float = 0.999
-    seed: int | None = None
-    precision: str = "float32"
-    checkpoint_every: int = 250
-    architecture: Architecture = field(default_factory=Architecture)
 
 
 @dataclass(frozen=True)
@@ -56,34 +39,37 @@ class TrainProgress:
 
 def train(
     settings: TrainSettings,
-    source: Source | None = None,
+    sources: Mapping[str, Source] | Source | None = None,
     progress: Callable[[TrainProgress], None] | None = None,
 ) -> Path:
     """Train the network on the shipped digits and leave a checkpoint folder at `settings.out`.
 
-    Every random number (weights, batches, timesteps, noise) comes from `source` under `hardware_noise`, or
-    from torch's generator with `settings.seed` when there is none; the card says which. A checkpoint is
-    written every `checkpoint_every` steps and at the end. The loss is Ho et al. 2020 (arXiv 2006.11239),
-    equation 14. Raises SamplerError for settings that make no sense and, with a source, where it runs out of
+    The random numbers have names (TRAINING_NAMES). `sources` gives one source for all of them, or by name; a name
+    that it leaves out is drawn from a software stream of `settings.seed`; the card says which bits were whose. A
+    checkpoint is written every `checkpoint_every` steps and at the end. The loss is Ho et al. 2020 (arXiv
+    2006.11239), equation 14. Raises SamplerError for settings that make no sense and where a source runs out of
     bits.
     """
     _check(settings)
     digits = load_digits()
     seed = settings.seed if settings.seed is not None else secrets.randbits(63)
+    named = NamedSources(named_sources(sources, names_of(settings.architecture), seed))
     start, losses = time.monotonic(), []
-    with _entropy(source, seed):
-        run = _Run(settings, digits)
+    with hardware_noise(named):
+        run = _Run(settings, digits, named)
         for step in range(1, settings.steps + 1):
             losses.append(run.step())
             if progress is not None:
                 progress(TrainProgress(step, settings.steps, losses[-1], time.monotonic() - start))
             if step % settings.checkpoint_every == 0 or step == settings.steps:
-                entropy = source.provenance() if source is not None else {"source": "torch", "seed": seed}
                 seconds = time.monotonic() - start
-                card = _card(
-                    settings, run, digits, losses, {"entropy": entropy, "seconds": round(seconds, 1)}
+                made = {"entropy": named.provenance(), "seconds": round(seconds, 1)}
+                save_checkpoint(
+                    settings.out,
+                    run.average,
+                    settings.architecture,
+                    _card(settings, run, digits, losses, made),
                 )
-                save_checkpoint(settings.out, run.average, settings.architecture, card)
     return settings.out
 
 
@@ -110,10 +96,11 @@ def training_scheduler() -> DDPMScheduler:
 class _Run:
     """One training run: network, optimiser, average, and the digits as a tensor from −1 to 1."""
 
-    def __init__(self, settings: TrainSettings, digits: Digits) -> None:
-        self.settings = settings
+    def __init__(self, settings: TrainSettings, digits: Digits, named: NamedSources) -> None:
+        self.settings, self.named = settings, named
         self.scheduler = training_scheduler()
-        self.model = build_model(settings.architecture)
+        with named.drawing("weights"):
+            self.model = build_model(settings.architecture)
         self.model.train()
         self.images = torch.from_numpy(digits.images).float().div(127.5).sub(1).unsqueeze(1)
         self.labels = torch.from_numpy(digits.labels).long()
@@ -129,12 +116,18 @@ class _Run:
 
     def step(self) -> float:
         s = self.settings
-        chosen = torch.randint(0, len(self.images), (s.batch,))
+        with self.named.drawing("shuffle"):
+            chosen = torch.randint(0, len(self.images), (s.batch,))
         clean, labels = self.images[chosen], self.labels[chosen]
-        noise = torch.randn_like(clean)
-        timesteps = torch.randint(0, int(self.scheduler.config["num_train_timesteps"]), (s.batch,))
+        with self.named.drawing("timesteps"):
+            timesteps = torch.randint(0, int(self.scheduler.config["num_train_timesteps"]), (s.batch,))
+        with self.named.drawing("diffusion"):
+            noise = torch.randn_like(clean)
         noisy = self.scheduler.add_noise(clean, noise, timesteps)  # pyright: ignore[reportArgumentType]
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=s.precision == "bfloat16"):
+        with (
+            self.named.drawing("dropout"),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=s.precision == "bfloat16"),
+        ):
             predicted = self.model(noisy, timesteps, class_labels=labels).sample
         loss = torch.nn.functional.mse_loss(predicted.float(), noise)
         self.optimiser.zero_grad(set_to_none=True)
@@ -154,25 +147,8 @@ class _Run:
                 self.average[name].lerp_(value.detach(), 1 - keep)
 
 
-@contextlib.contextmanager
-def _entropy(source: Source | None, seed: int) -> Iterator[None]:
-    if source is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            yield
-    else:
-        from sampler._hook import hardware_noise
-
-        with hardware_noise(source):
-            yield
-
-
 def _check(settings: TrainSettings) -> None:
-    if settings.precision not in ("float32", "bfloat16"):
-        raise SamplerError(f"training precision {settings.precision!r} is unknown: use float32 or bfloat16")
-    for name in ("steps", "batch", "checkpoint_every"):
-        if getattr(settings, name) < 1:
-            raise SamplerError(f"training needs {name} of at least 1, not {getattr(settings, name)}")
+    check_settings(settings)
     if settings.architecture.channels != 1 or settings.architecture.labels != 10:
         raise SamplerError(
             "the shipped digits have one channel and ten labels: the network must have the same"
