@@ -47,13 +47,13 @@ def shipped_checkpoint() -> Path:
 def save_checkpoint(
     path: Path, weights: Mapping[str, torch.Tensor], architecture: Architecture, card: Mapping[str, Any]
 ) -> str:
-    """Write weights and card as folder `path`, replacing an older one only when complete; return the SHA-256.
+    """Write weights and card into folder `path`, replacing older ones only when complete; return the SHA-256.
 
-    Floating-point weights are stored in half precision.
+    Other files in the folder stay. Floating-point weights are stored in half precision.
     """
     from safetensors.torch import save
 
-    new, old = path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
+    new = path.with_name(path.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights.items()}
@@ -68,12 +68,11 @@ def save_checkpoint(
         **card,
     }
     (new / CARD).write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
-    # A folder cannot replace a folder in one step: the old one steps aside first, so that each is whole.
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        os.replace(path, old)
-    os.replace(new, path)
-    shutil.rmtree(old, ignore_errors=True)
+    path.mkdir(exist_ok=True)
+    # Each file is whole at any time; between the two, the card's SHA-256 says that the weights are not its own.
+    for name in (WEIGHTS, CARD):
+        os.replace(new / name, path / name)
+    new.rmdir()
     return digest
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sampler._errors import SamplerError
 from sampler._model import Architecture
 from sampler._sources import Packed, SoftwareSource, Source
+from sampler.training._store_source import StoreSource, joined
 
 TRAINING_NAMES = ("weights", "shuffle", "timesteps", "diffusion", "dropout")
 """Initial weights; which pictures form a batch; their timesteps; the noise of q(x_t | x_0); dropout's masks."""
@@ -48,15 +49,28 @@ def named_sources(
 class NamedSources:
     """The source of a whole training: what is drawn inside `drawing(name)` comes from the source of that name.
 
-    A draw outside of it raises: nobody said whose bits it should get.
+    A draw outside of it raises: nobody said whose bits it should get. `bits` counts the bits of noise by name,
+    `recorded` the bits of stores that they took.
     """
 
     name = "by name"
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self.sources = dict(sources)
+        self.distinct = list({id(source): source for source in self.sources.values()}.values())
         self.bits = dict.fromkeys(sources, 0)
+        self.recorded = dict.fromkeys(sources, 0)
+        self._before: list[dict[str, Any] | None] = [None] * len(self.distinct)
         self._drawing: str | None = None
+
+    @property
+    def stores(self) -> list[StoreSource]:
+        """The sources that are leased a stretch at a time."""
+        return [source for source in self.distinct if isinstance(source, StoreSource)]
+
+    def served_by(self, source: Source) -> list[str]:
+        """The names that draw from `source`."""
+        return [name for name, own in self.sources.items() if own is source]
 
     @contextlib.contextmanager
     def drawing(self, name: str) -> Iterator[None]:
@@ -69,13 +83,20 @@ class NamedSources:
 
     def read(self, bits: int) -> Packed:
         """Read `bits` bits, packed, from the source of what is being drawn; counts them under its name."""
-        if self._drawing not in self.sources:
+        name = self._drawing
+        if name not in self.sources:
             raise SamplerError(
-                f"training drew random numbers for {self._drawing or 'something without a name'}, "
-                f"which has no source: its sources are for {', '.join(self.sources)}"
+                f"training drew random numbers for {name or 'something without a name'}, which has no source: its "
+                f"sources are for {', '.join(self.sources)}"
             )
-        packed = self.sources[self._drawing].read(bits)
-        self.bits[self._drawing] += bits
+        source = self.sources[name]
+        if isinstance(source, StoreSource):
+            before = source.recorded
+            packed = source.read(bits)
+            self.recorded[name] += source.recorded - before
+        else:
+            packed = source.read(bits)
+        self.bits[name] += bits
         return packed
 
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
@@ -83,16 +104,53 @@ class NamedSources:
         raise SamplerError("the sources of a training are not divided among pictures")
 
     def provenance(self) -> dict[str, Any]:
-        """List the sources, and for each name which of them it read and how many bits of noise."""
-        distinct = list({id(source): source for source in self.sources.values()}.values())
-        place = {id(source): index for index, source in enumerate(distinct)}
+        """List the sources, and for each name which of them it read, bits of noise, recorded bits for them."""
+        place = {id(source): index for index, source in enumerate(self.distinct)}
+        told = [source.provenance() for source in self.distinct]
         return {
-            "sources": [source.provenance() for source in distinct],
+            "sources": [
+                now if before is None else joined(before, now)
+                for before, now in zip(self._before, told, strict=True)
+            ],
             "names": {
-                name: {"source": place[id(source)], "bits": self.bits[name]}
+                name: {"source": place[id(source)], "bits": self.bits[name], "recorded": self.recorded[name]}
                 for name, source in self.sources.items()
             },
         }
+
+    def go_on(self, provenance: Mapping[str, Any]) -> None:
+        """Go on after what an interrupted training read: software streams move to where it was.
+
+        Raises SamplerError where a name would now come from another source than before.
+        """
+        names, before = provenance["names"], provenance["sources"]
+        now = self.provenance()
+        for name in dict.fromkeys([*names, *self.sources]):
+            was, is_now = (_told(told, name) for told in (provenance, now))
+            if was != is_now:
+                raise SamplerError(
+                    f"{name} came from {was} and would now come from {is_now}: go on with the same sources, or start "
+                    "anew in another folder"
+                )
+        for index, source in enumerate(self.distinct):
+            if isinstance(source, SoftwareSource):
+                source.skip(before[index]["bits"] - source.bits)
+            else:
+                self._before[index] = before[index]
+        for name, told in names.items():
+            self.bits[name], self.recorded[name] = told["bits"], told["recorded"]
+
+
+def _told(provenance: Mapping[str, Any], name: str) -> str:
+    """Say in words which source a name has, and with which others it shares it."""
+    own = provenance["names"].get(name)
+    if own is None:
+        return "nowhere"
+    source = provenance["sources"][own["source"]]
+    kept = {k: v for k, v in source.items() if k not in ("bits", "ranges", "simulated", "min_entropy")}
+    words = ", ".join(f"{v}" if k == "source" else f"{k} {v}" for k, v in kept.items())
+    others = [n for n, told in provenance["names"].items() if told["source"] == own["source"] and n != name]
+    return words + (f" (one stream with {', '.join(others)})" if others else "")
 
 
 def _known(name: str) -> str:

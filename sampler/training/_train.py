@@ -1,190 +1,244 @@
-"""Training: real digits, ε-prediction, an exponential moving average of the weights."""
+"""Training: ε-prediction, stretch by stretch, so that an interruption loses little and wastes few bits."""
 
 from __future__ import annotations
 
-import platform
+import contextlib
+import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import torch
-
-from sampler._checkpoint import save_checkpoint
-from sampler._digits import ATTRIBUTION, Digits, load_digits
+from sampler._checkpoint import CARD, save_checkpoint
 from sampler._errors import SamplerError
 from sampler._hook import hardware_noise
-from sampler._model import build_model
 from sampler._sources import Source
+from sampler.training._bill import TrainingBill, recorded_bits, stretch_bits, stretches, training_bill
+from sampler.training._card import training_card
+from sampler.training._curves import (
+    Curves,
+    check_tensorboard,
+    draw_losses,
+    open_curves,
+    write_epochs,
+)
+from sampler.training._data import DataSet, load_data
 from sampler.training._names import NamedSources, named_sources, names_of
+from sampler.training._run import Run
 from sampler.training._settings import TrainSettings, check_settings
-
-if TYPE_CHECKING:
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
-    from entropy import Conditioning
+from sampler.training._state import (
+    STATE,
+    State,
+    check_state,
+    load_state,
+    recorded_settings,
+    restored_run,
+    save_state,
+)
 
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """One finished step: its number from 1, of how many, the step's loss, seconds since the start."""
+    """One finished step: its number from 1, of how many, the step's loss, seconds since the start.
+
+    `epoch` from 1; `bits` of noise by name and `recorded` bits of stores, both since the start.
+    """
 
     step: int
     steps: int
     loss: float
     seconds: float
+    epoch: int
+    bits: Mapping[str, int]
+    recorded: int
+
+
+Progress = Callable[[TrainProgress], None]
 
 
 def train(
     settings: TrainSettings,
     sources: Mapping[str, Source] | Source | None = None,
-    progress: Callable[[TrainProgress], None] | None = None,
+    progress: Progress | None = None,
+    *,
+    data: DataSet | None = None,
+    resume: bool = False,
+    tensorboard: bool = False,
 ) -> Path:
-    """Train the network on the shipped digits and leave a checkpoint folder at `settings.out`.
+    """Train a network and leave a checkpoint folder at `settings.out`.
 
-    The random numbers have names (TRAINING_NAMES). `sources` gives one source for all of them, or by name; a name
-    that it leaves out is drawn from a software stream of `settings.seed`; the card says which bits were whose. A
-    checkpoint is written every `checkpoint_every` steps and at the end. The loss is Ho et al. 2020 (arXiv
-    2006.11239), equation 14. Raises SamplerError for settings that make no sense and where a source runs out of
-    bits.
+    `data` are its pictures, the shipped digits by default. The random numbers have names (TRAINING_NAMES). `sources`
+    gives one source for all of them, or by name; a name that it leaves out is drawn from a software stream of
+    `settings.seed`; the card says which bits were whose. The loss is Ho et al. 2020 (arXiv 2006.11239), equation 14.
+
+    Every `checkpoint_every` steps the checkpoint and the state are written. After an interruption, `resume=True` with
+    the same arguments goes on from there (from the start, where there is no state yet; a complete training is left as
+    it is): with software sources, the same threads and the same machine, to the same weights. A StoreSource is leased
+    from one state to the next, and no bit is read twice.
+
+    Raises SamplerError for settings that make no sense or differ from those of the training to go on with, and where
+    a source runs out of bits.
     """
-    _check(settings)
-    digits = load_digits()
-    seed = settings.seed if settings.seed is not None else secrets.randbits(63)
+    check_settings(settings)
+    if tensorboard:
+        check_tensorboard()
+    pictures = _fitting(data, settings)
+    state = load_state(settings.out)
+    if state is not None and not resume:
+        raise SamplerError(f"{settings.out} holds an unfinished training: resume it, or name another folder")
+    if state is not None:
+        check_state(state, settings, pictures)
+    elif resume and steps_done(settings) == settings.steps:
+        return settings.out
+    seed = _seed(settings, state)
     named = NamedSources(named_sources(sources, names_of(settings.architecture), seed))
-    start, losses = time.monotonic(), []
-    with hardware_noise(named):
-        run = _Run(settings, digits, named)
-        for step in range(1, settings.steps + 1):
-            losses.append(run.step())
-            if progress is not None:
-                progress(TrainProgress(step, settings.steps, losses[-1], time.monotonic() - start))
-            if step % settings.checkpoint_every == 0 or step == settings.steps:
-                seconds = time.monotonic() - start
-                made = {"entropy": named.provenance(), "seconds": round(seconds, 1)}
-                save_checkpoint(
-                    settings.out,
-                    run.average,
-                    settings.architecture,
-                    _card(settings, run, digits, losses, made),
-                )
+    _Training(settings, pictures, named, seed, state, progress).run(tensorboard)
     return settings.out
 
 
-def training_bill(settings: TrainSettings, conditioning: Conditioning) -> int:
-    """Give recorded bits that are sure to suffice for a training; what is left over is free again afterwards.
+class _Training:
+    """A training from its first stretch, or from a saved state, to its end."""
 
-    32 bits a weight, and for each picture of each step 32 a pixel, one number to choose it and one for its timestep.
-    Those two are drawn by rejection, so their bits are counted twice: that more than half are rejected does not happen.
-    """
+    def __init__(
+        self,
+        settings: TrainSettings,
+        data: DataSet,
+        named: NamedSources,
+        seed: int,
+        state: State | None,
+        progress: Progress | None,
+    ) -> None:
+        self.settings, self.data, self.named, self.seed, self.state = settings, data, named, seed, state
+        self.progress = progress
+        self.done = state.done if state is not None else 0
+        self.bill = self._bill(0)
+        self.before = state.seconds if state is not None else 0.0
+        self.started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long the training has taken, interrupted time aside."""
+        return self.before + time.monotonic() - self.started
+
+    def run(self, tensorboard: bool) -> None:
+        """Train to the end."""
+        ahead = stretches(self.settings, None if self.state is None else self.done)
+        with contextlib.ExitStack() as stack:
+            for store, bits in self._promises(ahead).items():
+                stack.enter_context(store.promised(bits))
+            stack.enter_context(hardware_noise(self.named))
+            self.settings.out.mkdir(parents=True, exist_ok=True)
+            curves = stack.enter_context(
+                open_curves(self.settings.out, list(self.named.bits), self.done, tensorboard)
+            )
+            run = (
+                None if self.state is None else restored_run(self.state, self.settings, self.data, self.named)
+            )
+            for first, last in ahead:
+                with self._leased(first, last):
+                    if run is None:
+                        run = Run(self.settings, self.data, self.named, None)
+                    for _ in range(first, last):
+                        run.step()
+                        self._tell(run, curves)
+                    self._save(run)
+            if run is not None:
+                self._finish(run)
+
+    def _bill(self, done: int) -> TrainingBill:
+        return training_bill(self.settings, self.named.sources, images=len(self.data), done=done)
+
+    def _promises(self, ahead: list[tuple[int, int]]) -> dict:
+        whole = dict.fromkeys(self.named.stores, 0)
+        for first, last in ahead:
+            wanted = stretch_bits(self.settings, len(self.data), first, last)
+            for store, bits in recorded_bits(self.named, wanted).items():
+                whole[store] += bits
+        return {store: bits for store, bits in whole.items() if bits}
+
+    @contextlib.contextmanager
+    def _leased(self, first: int, last: int) -> Iterator[None]:
+        wanted = stretch_bits(self.settings, len(self.data), first, last)
+        with contextlib.ExitStack() as stack:
+            for store, bits in recorded_bits(self.named, wanted).items():
+                stack.enter_context(store.stretch(bits))
+            yield
+
+    def _tell(self, run: Run, curves: Curves) -> None:
+        curves.write(run, self.seconds)
+        if self.progress is not None:
+            self.progress(
+                TrainProgress(
+                    run.done,
+                    self.settings.steps,
+                    run.losses[-1],
+                    self.seconds,
+                    run.epochs[-1].number,
+                    dict(self.named.bits),
+                    sum(self.named.recorded.values()),
+                )
+            )
+
+    def _save(self, run: Run) -> None:
+        # The state is on the disk before the lease is left: what a state builds on is never free again.
+        save_state(run, self.data, self.seed, self.seconds)
+        write_epochs(self.settings.out, run.epochs, list(self.named.bits))
+        if run.done:
+            self._checkpoint(run)
+
+    def _checkpoint(self, run: Run) -> None:
+        card = training_card(run, self.data, self.bill, self.seconds)
+        save_checkpoint(self.settings.out, run.average, self.settings.architecture, card)
+
+    def _finish(self, run: Run) -> None:
+        self._checkpoint(run)
+        told = {"data": self.data.name[:40], "steps": run.done, "batch": self.settings.batch}
+        draw_losses(self.settings.out, run.losses, told)
+        (self.settings.out / STATE).unlink()
+
+
+def _fitting(data: DataSet | None, settings: TrainSettings) -> DataSet:
     a = settings.architecture
-    weights = sum(value.numel() for value in build_model(a).parameters())
-    pixels = a.channels * a.image_size**2
-    each = 32 * pixels + 2 * 2 * 32
-    return conditioning.bits_in(32 * weights + settings.steps * settings.batch * each + 2**16)
-
-
-def training_scheduler() -> DDPMScheduler:
-    """The forward process that the network is trained for: 1,000 steps, linear β from 1e-4 to 0.02."""
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
-    return DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
-
-
-class _Run:
-    """One training run: network, optimiser, average, and the digits as a tensor from −1 to 1."""
-
-    def __init__(self, settings: TrainSettings, digits: Digits, named: NamedSources) -> None:
-        self.settings, self.named = settings, named
-        self.scheduler = training_scheduler()
-        with named.drawing("weights"):
-            self.model = build_model(settings.architecture)
-        self.model.train()
-        self.images = torch.from_numpy(digits.images).float().div(127.5).sub(1).unsqueeze(1)
-        self.labels = torch.from_numpy(digits.labels).long()
-        size = settings.architecture.image_size
-        if self.images.shape[-1] != size:
-            self.images = torch.nn.functional.interpolate(self.images, size=(size, size), mode="area")
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=settings.peak_rate, weight_decay=1e-4)
-        self.rate = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, max_lr=settings.peak_rate, total_steps=settings.steps + 1, pct_start=0.1
-        )
-        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
-        self.done = 0
-
-    def step(self) -> float:
-        s = self.settings
-        with self.named.drawing("shuffle"):
-            chosen = torch.randint(0, len(self.images), (s.batch,))
-        clean, labels = self.images[chosen], self.labels[chosen]
-        with self.named.drawing("timesteps"):
-            timesteps = torch.randint(0, int(self.scheduler.config["num_train_timesteps"]), (s.batch,))
-        with self.named.drawing("diffusion"):
-            noise = torch.randn_like(clean)
-        noisy = self.scheduler.add_noise(clean, noise, timesteps)  # pyright: ignore[reportArgumentType]
-        with (
-            self.named.drawing("dropout"),
-            torch.autocast("cpu", dtype=torch.bfloat16, enabled=s.precision == "bfloat16"),
-        ):
-            predicted = self.model(noisy, timesteps, class_labels=labels).sample
-        loss = torch.nn.functional.mse_loss(predicted.float(), noise)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimiser.step()
-        self.rate.step()
-        self.done += 1
-        self._follow()
-        return float(loss.detach())
-
-    def _follow(self) -> None:
-        # A young average forgets faster, so that it does not keep the first random weights for long.
-        keep = min(self.settings.ema, (1 + self.done) / (10 + self.done))
-        for name, value in self.model.state_dict().items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value.detach(), 1 - keep)
-
-
-def _check(settings: TrainSettings) -> None:
-    check_settings(settings)
-    if settings.architecture.channels != 1 or settings.architecture.labels != 10:
+    data = data or load_data(size=a.image_size, channels=a.channels)
+    if (data.size, data.channels) != (a.image_size, a.channels):
         raise SamplerError(
-            "the shipped digits have one channel and ten labels: the network must have the same"
+            f"{data.name} has pictures of {data.size} pixels and {data.channels} channels, and the network takes "
+            f"{a.image_size} and {a.channels}: load them with the network's size and channels"
         )
+    if data.label_count > a.labels:
+        raise SamplerError(
+            f"{data.name} has {data.label_count} labels and the network {a.labels}: give it as many"
+        )
+    return data
 
 
-def _card(
-    settings: TrainSettings, run: _Run, digits: Digits, losses: list[float], made: dict[str, Any]
-) -> dict[str, Any]:
-    import diffusers
-    import numpy
+def _seed(settings: TrainSettings, state: State | None) -> int:
+    if settings.seed is not None:
+        return settings.seed
+    return state.seed if state is not None else secrets.randbits(63)
 
-    window = 50
-    curve = [
-        [min(i + window, len(losses)), round(sum(part) / len(part), 5)]
-        for i in range(0, len(losses), window)
-        for part in [losses[i : i + window]]
-    ]
-    recorded = asdict(settings)
-    del recorded["out"], recorded["architecture"], recorded["seed"]
-    return {
-        "data": {"name": ATTRIBUTION, "images": len(digits.images), "sha256": digits.sha256},
-        "scheduler": {k: v for k, v in run.scheduler.config.items() if not k.startswith("_")},
-        "training": {
-            **recorded,
-            "steps_done": len(losses),
-            "objective": "epsilon",
-            "weights": "moving average",
-        },
-        "loss_curve": curve,
-        **made,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-            "numpy": numpy.__version__,
-        },
-        "trained_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+
+def steps_done(settings: TrainSettings) -> int:
+    """How many steps of this training its folder has behind it: all, if it is complete, or those of its saved state.
+
+    Raises SamplerError where the folder holds the checkpoint of another training.
+    """
+    state = load_state(settings.out)
+    if state is not None:
+        return state.done
+    path = settings.out / CARD
+    if not path.exists():
+        return 0
+    try:
+        training = json.loads(path.read_text(encoding="utf-8"))["training"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SamplerError(f"{path} is not the card of a training that could go on") from error
+    wanted = {k: v for k, v in recorded_settings(settings).items() if k != "architecture"}
+    for name, value in {**wanted, "steps_done": settings.steps}.items():
+        if training.get(name) != value:
+            raise SamplerError(
+                f"{settings.out} holds the checkpoint of a training with {name} {training.get(name)}, not {value}, and "
+                "no state to go on from: name another folder"
+            )
+    return settings.steps

@@ -144,7 +144,7 @@ def test_senseless_training_is_one_sentence(few_steps: TrainSettings) -> None:
     for wrong in (
         replace(few_steps, steps=0),
         replace(few_steps, precision="float8"),
-        replace(few_steps, architecture=replace(TINY, channels=3)),
+        replace(few_steps, architecture=replace(TINY, labels=3)),
     ):
         with pytest.raises(SamplerError):
             train(wrong)
