@@ -26,13 +26,27 @@ from sampler._sources import (
     Source,
     StuckSource,
 )
-from sampler._train import TrainProgress, TrainSettings, train, training_bill, training_scheduler
 from sampler.hook import HardwareNoise, hardware_noise, picture_generator
+from sampler.training import (
+    TRAINING_NAMES,
+    DataSet,
+    StoreSource,
+    TrainingBill,
+    TrainProgress,
+    TrainSettings,
+    architecture_of_widths,
+    load_data,
+    train,
+    training_bill,
+    training_scheduler,
+    training_stream,
+)
 
 __all__ = [
     "NOISE_MAP",
     "NORMAL_WIDTHS",
     "SCHEDULERS",
+    "TRAINING_NAMES",
     "Architecture",
     "BiasedSource",
     "Bill",
@@ -40,6 +54,7 @@ __all__ = [
     "ConditionedSource",
     "ConstantSource",
     "CorrelatedSource",
+    "DataSet",
     "Digits",
     "HardwareNoise",
     "LeaseSource",
@@ -55,15 +70,19 @@ __all__ = [
     "SoftwareSource",
     "Source",
     "SourceGenerator",
+    "StoreSource",
     "StuckSource",
     "TrainProgress",
     "TrainSettings",
+    "TrainingBill",
+    "architecture_of_widths",
     "bill",
     "build_model",
     "build_scheduler",
     "hardware_noise",
     "integers",
     "load_checkpoint",
+    "load_data",
     "load_digits",
     "load_provenance",
     "noise_sampler",
@@ -85,5 +104,6 @@ __all__ = [
     "train",
     "training_bill",
     "training_scheduler",
+    "training_stream",
     "uniforms",
 ]

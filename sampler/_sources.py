@@ -179,8 +179,7 @@ class SoftwareSource:
         if not 0 <= seed < 1 << 64:
             raise SamplerError(f"a software seed is a whole number from 0 to 2^64 - 1, not {seed}")
         self.seed, self.stream = seed, stream
-        self._philox = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64))
-        self._rest = np.empty(0, np.uint8)
+        self._place(0)
         self.bits, self._given = 0, 0
 
     def read(self, bits: int) -> Packed:
@@ -193,6 +192,25 @@ class SoftwareSource:
             self._rest = np.concatenate([self._rest, words.astype(">u8").view(np.uint8)])
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
+
+    def skip(self, bits: int) -> None:
+        """Pass over the stream's next `bits` (a multiple of 8), as if they had been read.
+
+        Raises SamplerError for a negative number: a stream does not go back.
+        """
+        if bits < 0 or bits % 8:
+            raise SamplerError(f"a software stream goes on by whole bytes, not by {bits:,} bits")
+        self._place(self.bits + bits)
+        self.bits += bits
+
+    def _place(self, bit: int) -> None:
+        # Philox makes four words of 64 bits for each value of its counter.
+        block, rest = divmod(bit // 8, 32)
+        key = np.array([self.seed, self.stream], dtype=np.uint64)
+        self._philox = np.random.Philox(counter=block, key=key)
+        self._rest = np.empty(0, np.uint8)
+        if rest:
+            self._rest = self._philox.random_raw(4).astype(">u8").view(np.uint8)[rest:]
 
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Give the next `count` streams of the seed."""
@@ -223,6 +241,10 @@ class BiasedSource(SoftwareSource):
         self.bits += bits
         return np.packbits(_below(SoftwareSource.read, self, bits, self.p))
 
+    def skip(self, bits: int) -> None:
+        """Pass over the next `bits` by reading them."""
+        _read_past(self, bits)
+
     def provenance(self) -> dict[str, Any]:
         """Name seed, stream, bits and p."""
         return {**super().provenance(), "p": self.p}
@@ -252,6 +274,10 @@ class CorrelatedSource(SoftwareSource):
         if len(chain):
             self._last = int(chain[-1])
         return np.packbits(chain.astype(np.uint8))
+
+    def skip(self, bits: int) -> None:
+        """Pass over the next `bits` by reading them."""
+        _read_past(self, bits)
 
     def provenance(self) -> dict[str, Any]:
         """Name seed, stream, bits and rho."""
@@ -290,6 +316,10 @@ class StuckSource(SoftwareSource):
         place = (self._at + np.arange(len(fair))) % len(self._free)
         self._at += len(fair)
         return (fair & self._free[place]) | self._value[place]
+
+    def skip(self, bits: int) -> None:
+        """Pass over the next `bits` by reading them."""
+        _read_past(self, bits)
 
     def provenance(self) -> dict[str, Any]:
         """Name seed, stream, bits, fraction and cells."""
@@ -437,6 +467,13 @@ def _below(
     words = read(source, 32 * bits).view(">u4")
     source.bits = before
     return words.astype(np.uint64) < np.uint64(round(p * 2**32))
+
+
+def _read_past(source: SoftwareSource, bits: int) -> None:
+    if bits < 0 or bits % 8:
+        raise SamplerError(f"a software stream goes on by whole bytes, not by {bits:,} bits")
+    for at in range(0, bits, _READ_AHEAD_BITS):
+        source.read(min(_READ_AHEAD_BITS, bits - at))
 
 
 def _check_share(name: str, value: float) -> None:

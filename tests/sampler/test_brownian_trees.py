@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from sampler.hook._brownian import brownian_trees_refused
 
 from sampler import SamplerError, SoftwareSource, hardware_noise
+from sampler.hook._brownian import brownian_trees_refused
 
 # Some of diffusers' schedulers hand a tensor to numpy in a way that numpy 2 has an opinion on.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
