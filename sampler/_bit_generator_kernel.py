@@ -37,7 +37,11 @@ def _ready(s, need):
         return True
     if s[FAILED] == 0:
         _call(s[REFILL], s[SELF], need)  # pyright: ignore[reportCallIssue]
-    return s[FAILED] == 0
+        if s[END] - s[AT] >= need:
+            return True
+        # Whatever became of the call (Ctrl-C can end it anywhere), what lies in the buffer was given out before.
+        s[FAILED] = 1
+    return False
 
 
 @numba.njit(cache=True)

@@ -130,27 +130,34 @@ class _SourceBits(np.random.BitGenerator):
 
     def check(self) -> None:
         """Raise where the source has failed: SamplerError, or as it was what is no Exception (Ctrl-C)."""
-        if self._error is None:
+        if not self._buffer[self._kernel.FAILED]:
             return
-        if not isinstance(self._error, Exception):
+        if self._error is not None and not isinstance(self._error, Exception):
             raise self._error
-        raise SamplerError(f"this numpy generator draws no more: {self._error}") from self._error
+        why = self._error or "it was interrupted while it read from its source"
+        raise SamplerError(f"this numpy generator draws no more: {why}") from self._error
 
     def refill(self, need: int) -> None:
         """Read words into the buffer: `need` at least, and as many ahead as the source still has."""
-        k, left = self._kernel, self._ahead()
-        at = int(self._buffer[k.AT])
-        self._words[:left] = self._words[at : at + left]
+        at, left = int(self._buffer[self._kernel.AT]), self._ahead()
+        rest = self._words[at : at + left].copy()
+        self._hold(0)  # an interruption from here on finds no word to give out a second time
         words = self._read_words(need - left)
+        self._words[:left] = rest
         self._words[left : left + len(words)] = words
-        self._buffer[k.AT], self._buffer[k.END] = 0, left + len(words)
+        self._hold(left + len(words))
 
     def fail(self, error: BaseException) -> None:
         """Remember the first failure, and give out no more of the buffer."""
         if self._error is None:
             self._left_at_end, self._error = self._ahead(), error
         self._buffer[self._kernel.FAILED] = 1
-        self._buffer[self._kernel.AT] = self._buffer[self._kernel.END] = 0
+        self._hold(0)
+
+    def _hold(self, words: int) -> None:
+        """Say how many words the buffer holds, in one step."""
+        k = self._kernel
+        self._buffer[k.AT : k.END + 1] = (0, words)
 
     def _ahead(self) -> int:
         if self._error is not None:
@@ -161,15 +168,18 @@ class _SourceBits(np.random.BitGenerator):
         wanted = max(least, _LEAST_AHEAD, min(self._read // _SHARE_AHEAD, self._kernel.AHEAD))
         while True:
             try:
-                words = self._source.read(32 * wanted).view(">u4")
+                packed = self._source.read(32 * wanted)
             except SamplerError:
                 # Near its end a source may still have what is needed, if not what would be read ahead.
                 if wanted == least:
                     raise
                 wanted = max(least, wanted // 2)
             else:
-                self._read += wanted
-                return words
+                break
+        if len(packed) != 4 * wanted:
+            raise SamplerError(f"the source gave {8 * len(packed):,} bits where {32 * wanted:,} were wanted")
+        self._read += wanted
+        return packed.view(">u4")
 
 
 class _NoSeed(ISeedSequence):

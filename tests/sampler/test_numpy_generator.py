@@ -201,6 +201,34 @@ def test_other_failures_of_a_source_surface_too(error: BaseException, raised: ty
         generator.normal(size=10)
 
 
+class ShortSource(SoftwareSource):
+    def read(self, bits: int) -> Any:
+        return super().read(bits)[:-4]
+
+
+def test_a_source_that_gives_less_than_it_was_asked_for_is_found_out() -> None:
+    generator = numpy_generator(ShortSource(1))
+    with pytest.raises(SamplerError, match="the source gave 992 bits where 1,024 were wanted"):
+        generator.random()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("drawn", [0, 100, 127])
+def test_an_interruption_anywhere_gives_no_bit_out_again(drawn: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = numpy_generator(SoftwareSource(1))
+    generator.integers(0, 2**32, drawn, dtype=np.uint32)
+
+    def interrupted(*_arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    # Where Ctrl-C falls into the code that handles failures, Python has no way to hand it on.
+    for method in ("refill", "fail"):
+        monkeypatch.setattr(type(generator.bit_generator), method, interrupted)
+    for _ in range(2):
+        with pytest.raises(SamplerError, match="was interrupted"):
+            generator.integers(0, 2**32, 1000, dtype=np.uint32)
+
+
 @pytest.mark.parametrize(
     "twice",
     [
