@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,6 @@ def raw_claim(packed: npt.NDArray[np.uint8], cells: int | None = None) -> RawCla
 
     Raises SamplerError for fewer bits than the estimators need.
     """
-    from entropy.assessment import ideal_estimates
     from entropy.estimators import LEAST_BITS, min_entropy
     from entropy.health import CellHealth, Cutoffs, StreamHealth
 
@@ -71,7 +71,7 @@ def raw_claim(packed: npt.NDArray[np.uint8], cells: int | None = None) -> RawCla
     ones = float(bits.mean())
     lag1 = _lag1(bits)
     found = min_entropy(bits[:ESTIMATED_BITS])
-    ideal = min(ideal_estimates(min(count, ESTIMATED_BITS), 4))
+    ideal = _ideal(min(count, ESTIMATED_BITS))
     cutoffs = Cutoffs.from_claim(_CLAIM, _EXPONENT)
     stream = StreamHealth(cutoffs)
     stream.check(packed, count)
@@ -95,6 +95,14 @@ def raw_claim(packed: npt.NDArray[np.uint8], cells: int | None = None) -> RawCla
     return RawClaim(
         count, ones, lag1, found.assessed, found.lowest, ideal, alarms, cells, failed, tuple(reasons)
     )
+
+
+@cache
+def _ideal(count: int) -> float:
+    """The lowest assessment among a few sequences of software bits."""
+    from entropy.assessment import ideal_estimates
+
+    return min(ideal_estimates(count, 4))
 
 
 def _lag1(bits: npt.NDArray[np.uint8]) -> float:

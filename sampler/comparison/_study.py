@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from threadpoolctl import threadpool_limits
 
 from sampler._bill import bill
 from sampler._checkpoint import Checkpoint, load_checkpoint
@@ -110,15 +111,16 @@ class Study:
                     if number < self.plan.runs_of(arm):
                         self._run(arm, number)
                         self._done += 1
-            return self.results()
+        return self.results()
 
     def results(self) -> list[ArmResult]:
         """Give the results of the arms all of whose runs are there, each compared with the one it is held against."""
         found = []
-        for arm in self.plan.arms:
-            runs = [self._result(arm, number) for number in range(self.plan.runs_of(arm))]
-            if None not in runs:
-                found.append(self._arm_result(arm, [run for run in runs if run is not None]))
+        with _threads(self.plan.threads):
+            for arm in self.plan.arms:
+                runs = [self._result(arm, number) for number in range(self.plan.runs_of(arm))]
+                if None not in runs:
+                    found.append(self._arm_result(arm, [run for run in runs if run is not None]))
         return found
 
     def real(self) -> RunResult:
@@ -354,10 +356,12 @@ def _sheet(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> st
 
 @contextlib.contextmanager
 def _threads(count: int) -> Iterator[None]:
+    """Have torch and numpy use so many: on a busy machine more than there are cores for cost ten times the time."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with threadpool_limits(count, "blas"):
+            yield
     finally:
         torch.set_num_threads(before)
 
