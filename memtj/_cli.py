@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from memtj import __version__
-from memtj.commands import assess, bench, demo, lab, pictures, record, store, train, tune
+from memtj.commands import assess, bench, compare, demo, lab, pictures, record, store, train, tune
 
 app = typer.Typer(
     name="memtj",
@@ -27,6 +27,7 @@ app.command("assess")(assess.assess)
 app.command("train")(train.train)
 app.command("sample")(pictures.sample)
 app.command("replay")(pictures.replay)
+app.command("compare")(compare.compare)
 app.add_typer(bench.app, name="bench")
 app.add_typer(store.app, name="store")
 

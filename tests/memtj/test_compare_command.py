@@ -1,0 +1,170 @@
+"""`memtj compare` as a user runs it: wrong words, both verdicts, kills in the middle."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from entropy import CELL_DTYPE, Store
+from sampler import Architecture, SoftwareSource, build_model, save_checkpoint, training_scheduler
+
+SMALL = Architecture(image_size=28, widths=(8, 16), norm_groups=4, attention_head=8)
+CELLS, PULSES = 4096, 64
+EACH = 2 * 28 * 28 * 32 * 2  # recorded bits of a picture: two draws, the XOR of two
+
+PLAN = """
+name = "small"
+key = 5
+pictures = 60
+steps = 2
+microbatch = 10
+margin = 5.0
+[models.small]
+path = "{model}"
+[[arms]]
+name = "software"
+group = "baseline"
+model = "small"
+source = {{ kind = "software" }}
+[[arms]]
+name = "dead array"
+group = "constant"
+model = "small"
+source = {{ kind = "constant" }}
+conditioning = "mask:memtj"
+"""
+LEASED = """
+[[arms]]
+name = "array"
+group = "array"
+model = "small"
+source = { kind = "store", store = "mine" }
+conditioning = "xor2"
+runs = 2
+"""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plan")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        weights = build_model(SMALL).state_dict()
+    scheduler = {k: v for k, v in training_scheduler().config.items() if not k.startswith("_")}
+    save_checkpoint(folder / "small", weights, SMALL, {"scheduler": scheduler})
+    text = PLAN.format(model=(folder / "small").as_posix())
+    (folder / "plan.toml").write_text(text)
+    (folder / "leased.toml").write_text(text + LEASED)
+    return folder / "plan.toml"
+
+
+def record(path: Path, bits: int) -> None:
+    """Record the same software bits into a new store."""
+    count = CELLS * PULSES
+    made = SoftwareSource(9)
+    settings = {"voltage": 1.0, "width": 1e-9, "read_voltage": 0.1, "field": 0.0, "temperature": 300.0}
+    with (
+        Store(path) as store,
+        store.record(
+            cells=np.zeros(CELLS, CELL_DTYPE),
+            cells_per_pulse=CELLS,
+            bench={"name": "test"},
+            procedure={},
+            simulated=True,
+        ) as recording,
+    ):
+        while recording.bits < bits:
+            recording.append(
+                made.read(count), count, positions=count, sequence=recording.blocks, host_time=0.0, board_time=0.0,
+                pulses=PULSES, failed_resets=0, **settings,
+            )  # fmt: skip
+
+
+def results(out: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(out)): path.read_text() for path in sorted((out / "results").rglob("*.json"))
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nothing.toml"], "nothing.toml does not exist: name a plan file, or one of the shipped ones"),
+        (["array"], "say which, --store array=FOLDER"),
+        (["array", "--store", "bits"], "is not NAME=FOLDER"),
+        (["controls", "--store", "bits=x"], "takes no bits from a store of that name, only from no store"),
+        (["array", "--store", "array=none-such"], "none-such"),
+        (["controls", "--only", "softwear"], "no arm 'softwear'"),
+        (["controls", "--report-only"], "holds no arm that is whole yet"),
+        (["controls", "--features", "none.pt"], "none.pt"),
+    ],
+)
+def test_wrong_words_are_one_sentence(
+    memtj_here: Callable, tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    done = memtj_here("compare", *words, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert done.stderr.strip().count("\n") <= 1, done.stderr
+
+
+def test_both_verdicts_are_said_and_written(memtj_here: Callable, plan: Path, tmp_path: Path) -> None:
+    done = memtj_here("compare", plan, "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["arms"]["dead array"]["raw_bits_min_entropy"] == 0
+    assert said["arms"]["dead array"]["raw_bits"] == "not ideal"
+    assert said["arms"]["software"]["raw_bits"] == "like ideal"
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Fréchet distance, digit features" in page
+    assert "FID" not in page
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [arm["name"] for arm in report["arms"]] == ["software", "dead array"]
+    again = memtj_here("compare", plan, "--out", tmp_path / "out", "--report-only")
+    assert "dead array" in again.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_at_any_point_it_comes_to_the_same_numbers_and_no_bit_serves_twice(
+    memtj: Callable, start: Callable[..., subprocess.Popen[str]], plan: Path, tmp_path: Path
+) -> None:
+    leased = plan.with_name("leased.toml")
+    for name in "ab":
+        record(tmp_path / name, 2 * 60 * EACH)
+    whole = memtj(
+        "compare", leased, "--out", tmp_path / "whole", "--store", f"mine={tmp_path / 'a'}", timeout=300
+    )
+    assert whole.returncode == 0, whole.stderr
+    waits = random.Random(time.time_ns())
+    kills = 0
+    while True:
+        words = ("compare", leased, "--out", tmp_path / "killed", "--store", f"mine={tmp_path / 'b'}")
+        process = start(*words)
+        try:
+            # Later from kill to kill, so that it comes to an end: its start alone takes seconds.
+            process.wait(timeout=waits.uniform(4, 12) + 2 * kills)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            continue
+        assert process.returncode == 0
+        break
+    assert kills, "it was killed at least once"
+    assert results(tmp_path / "killed") == results(tmp_path / "whole")
+    with Store(tmp_path / "b") as store:
+        accounts = store.accounts()
+        assert accounts.balanced
+        assert accounts.consumed + accounts.burned == 2 * 60 * EACH, "each bit has its one picture"
+    shutil.rmtree(tmp_path / "killed")
