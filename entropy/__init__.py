@@ -11,7 +11,7 @@ from ._lease import Lease, Portion
 from ._ledger import Accounts, OpenLease
 from ._ones import count_ones
 from ._opening import adopt
-from ._pieces import BitReader
+from ._pieces import BitReader, Piece, gather
 from ._prune import PrunePolicy, PruneStep
 from ._ranges import Range
 from ._recording import BlockCommit, Recording
@@ -61,6 +61,7 @@ __all__ = [
     "OpenLease",
     "PairSums",
     "Peres",
+    "Piece",
     "Portion",
     "PrunePolicy",
     "PruneStep",
@@ -83,6 +84,7 @@ __all__ = [
     "conditioning_from_name",
     "count_ones",
     "export_bits",
+    "gather",
     "move_blocks",
     "salvage",
 ]

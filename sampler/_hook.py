@@ -23,7 +23,7 @@ import torch
 
 from sampler import _noise_map
 from sampler._errors import SamplerError
-from sampler._sources import Source
+from sampler._sources import LeaseSource, Source
 
 # Tagged as random by torch, but drawing nothing on the processor: the choice of an attention kernel, and the
 # one that refuses dropout.
@@ -32,6 +32,7 @@ _HARMLESS = {"aten::_fused_sdp_choice", "aten::_scaled_dot_product_flash_attenti
 _ENDS_IN_SERVED = {"aten::native_dropout"}
 
 _SAME = slice(None)
+_LARGE = 1 << 16  # normals of a draw that is mapped while it is read
 _MANTISSA = {torch.float16: 11, torch.bfloat16: 8, torch.float32: 24, torch.float64: 53}
 
 Pick = Callable[[torch.Tensor], torch.Tensor]
@@ -333,12 +334,19 @@ def _fill_standard_normal(view: torch.Tensor, stream: Source) -> None:
     if isinstance(stream, PaddingStream):
         view.zero_()
         return
-    width = _hook().bits_per_normal
-    packed = stream.read(_noise_map.normal_bits(view.numel(), width))
     memory = _floats(view)
-    z = _noise_map.normals(packed, memory, width=width, count=view.numel())
+    z = np.empty(view.numel(), np.float32) if memory is None else memory
+    _draw_normals(z, stream, _hook().bits_per_normal)
     if memory is None:
         view.copy_(torch.from_numpy(z).view(view.shape))
+
+
+def _draw_normals(out: npt.NDArray[np.float32], stream: Source, width: int) -> None:
+    bits, threads = _noise_map.normal_bits(out.size, width), torch.get_num_threads()
+    if width == 32 and out.size >= _LARGE and isinstance(stream, LeaseSource):
+        _noise_map.normals_of_parts(stream.read_parts(bits), out, threads=threads)
+    else:
+        _noise_map.normals(stream.read(bits), out, width=width, count=out.size, threads=threads)
 
 
 def _normal_(
