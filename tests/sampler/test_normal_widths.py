@@ -8,11 +8,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from entropy import Conditioning, NoConditioning, PublicMask, Store, Xor
 from sampler import (
@@ -158,6 +159,45 @@ def test_neither_sampler_nor_the_levels_load_numba() -> None:
     code = "import sys, sampler; sampler.normal_levels(12); print('numba' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+def test_the_page_says_what_the_laws_are_like() -> None:
+    page = Path(__file__).parents[2] / "docs" / "noise-map.md"
+    cells = [[c.strip() for c in line.split("|")[1:-1]] for line in page.read_text("utf-8").splitlines()]
+    told = {int(c[0]): c[1:] for c in cells if len(c) == 6 and c[0].isdigit()}
+    assert told == {width: _described(width) for width in NORMAL_WIDTHS}
+    hashes = {int(c[0]): c[1].split("`")[1] for c in cells if len(c) == 2 and c[0].isdigit()}
+    assert hashes == GOLDEN
+
+
+def _described(width: int) -> list[str]:
+    if width == 32:
+        small, large, kurtosis, distance = _of_32_bits()
+    else:
+        z = np.sort(normal_levels(width)).astype(np.float64)
+        steps, phi = np.arange(len(z) + 1) / len(z), ndtr(z)
+        assert abs(np.mean(z)) < 1e-12
+        assert abs(np.mean(z**2) - 1) < 5e-8
+        small, large, kurtosis = z[len(z) // 2], z[-1], np.mean(z**4)
+        distance = max(np.max(np.abs(steps[1:] - phi)), np.max(np.abs(steps[:-1] - phi)))
+    return [str(2**width), f"{small:.3e}", f"{large:.3f}", f"{kurtosis:.4f}", f"{distance:.1e}"]
+
+
+def _of_32_bits() -> tuple[float, float, float, float]:
+    """The outermost 2²² magnitudes one by one, the others (close together) by the integrals of the normal law."""
+    ends = normals(np.array([0x7FFFFFFF, 0], ">u4").view(np.uint8)).astype(np.float64)
+    outer = 1 << 22
+    z = normals(np.arange(outer, dtype=">u4").view(np.uint8)).astype(np.float64)
+    edge = -ndtri(outer / 2**32)
+    density, half = math.exp(-(edge**2) / 2) / math.sqrt(2 * math.pi), ndtr(edge) - 0.5
+    variance = 2 * (math.fsum(z**2) / 2**32 + half - edge * density)
+    fourth = 2 * (math.fsum(z**4) / 2**32 + 3 * half - (edge**3 + 3 * edge) * density)
+    assert abs(variance - 1) < 1e-8
+    # rounding to float32 is coarsest, for the density there, just above 1
+    words = np.arange(-(1 << 16), 0) + int(ndtr(-1.0) * 2**32)
+    above = ndtr(-normals(words.astype(">u4").view(np.uint8)).astype(np.float64))
+    distance = max(np.max(np.abs(above - (words + step) / 2**32)) for step in (0, 1))
+    return float(ends[0]), float(ends[1]), fourth, float(distance)
 
 
 # --- through the hook
