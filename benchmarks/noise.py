@@ -3,7 +3,8 @@
 `python -m benchmarks.noise [--json FILE] [--pairs N] [--numbers N]`: alternating pairs of `torch.randn` without and
 with `hardware_noise`: from a lease of recorded bits as they are and through the XOR of two, and the map alone, from
 bits in memory into a tensor that is there. The bits are recorded beforehand into a temporary store, so its files are
-likely in the system's cache; the lease is taken before the clock starts. Only the ratios mean anything.
+likely in the system's cache; the lease is taken before the clock starts. Only the ratios mean anything. `--clock cpu`
+measures this thread's processor time instead of the time that passes, for one thread on a machine that is busy.
 """
 
 import argparse
@@ -26,6 +27,10 @@ from sampler import NORMAL_WIDTHS, LeaseSource, hardware_noise, normal_bits, nor
 _PATHS: dict[str, Conditioning | None] = {"map alone": None, "lease": NoConditioning(), "lease, xor2": Xor(2)}
 
 
+_CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
+Clock = Callable[[], float]
+
+
 class Row(NamedTuple):
     """Normals a second of one way on so many threads, torch's beside it, and the median of the pairs' ratios."""
 
@@ -39,13 +44,8 @@ class Row(NamedTuple):
     highest: float
 
 
-def pairs_of(ours: Callable[[], object], numbers: int, pairs: int) -> list[tuple[float, float]]:
+def pairs_of(ours: Callable[[], object], numbers: int, pairs: int, clock: Clock) -> list[tuple[float, float]]:
     """Measure (ours, torch.randn) in numbers a second; who goes first alternates; the first pair is not counted."""
-
-    def rate(work: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        work()
-        return numbers / (time.perf_counter() - start)
 
     def plain() -> object:
         return torch.randn(numbers)
@@ -53,44 +53,54 @@ def pairs_of(ours: Callable[[], object], numbers: int, pairs: int) -> list[tuple
     found = []
     for pair in range(pairs + 1):
         if pair % 2:
-            b, a = rate(plain), rate(ours)
+            b, a = _rate(plain, numbers, clock), _rate(ours, numbers, clock)
         else:
-            a, b = rate(ours), rate(plain)
+            a, b = _rate(ours, numbers, clock), _rate(plain, numbers, clock)
         found.append((a, b))
     return found[1:]
 
 
-def map_alone(width: int, threads: int, numbers: int, pairs: int) -> list[tuple[float, float]]:
+def map_alone(width: int, threads: int, numbers: int, pairs: int, clock: Clock) -> list[tuple[float, float]]:
     """Map bits in memory into the same tensor, again and again."""
     packed = np.frombuffer(os.urandom(normal_bits(numbers, width) // 8), np.uint8)
     out = torch.empty(numbers).numpy()
-    return pairs_of(lambda: normals(packed, out, width=width, count=numbers, threads=threads), numbers, pairs)
+    return pairs_of(
+        lambda: normals(packed, out, width=width, count=numbers, threads=threads), numbers, pairs, clock
+    )
 
 
 def from_lease(
-    store: Store, conditioning: Conditioning, width: int, numbers: int, pairs: int
+    store: Store, conditioning: Conditioning, width: int, numbers: int, pairs: int, clock: Clock
 ) -> list[tuple[float, float]]:
     """Draw new tensors by torch.randn with the hook on, each from bits of the lease that were never read."""
     needed = conditioning.bits_in(normal_bits(numbers, width)) * (pairs + 1)
+
+    def draw() -> object:
+        return torch.randn(numbers)
+
+    def hooked() -> float:
+        with hardware_noise(source, bits_per_normal=width):
+            return _rate(draw, numbers, clock)
+
+    found = []
     with store.lease(needed, purpose="benchmark") as lease:
         source = LeaseSource(lease, conditioning)
-        found = []
         for pair in range(pairs + 1):
-            plain_first = pair % 2 == 1
-            b = _randn(numbers) if plain_first else 0.0
-            with hardware_noise(source, bits_per_normal=width):
-                a = _randn(numbers)
-            found.append((a, b or _randn(numbers)))
+            if pair % 2:
+                b, a = _rate(draw, numbers, clock), hooked()
+            else:
+                a, b = hooked(), _rate(draw, numbers, clock)
+            found.append((a, b))
     return found[1:]
 
 
-def _randn(numbers: int) -> float:
-    start = time.perf_counter()
-    torch.randn(numbers)
-    return numbers / (time.perf_counter() - start)
+def _rate(work: Callable[[], object], numbers: int, clock: Clock) -> float:
+    start = clock()
+    work()
+    return numbers / (clock() - start)
 
 
-def rows(threads: int, numbers: int, pairs: int) -> list[Row]:
+def rows(threads: int, numbers: int, pairs: int, clock: Clock) -> list[Row]:
     """Measure all widths and ways on so many threads."""
     torch.set_num_threads(threads)
     result = []
@@ -100,9 +110,9 @@ def rows(threads: int, numbers: int, pairs: int) -> list[Row]:
         for width in NORMAL_WIDTHS:
             for path, conditioning in _PATHS.items():
                 if conditioning is None:
-                    found = map_alone(width, threads, numbers, pairs)
+                    found = map_alone(width, threads, numbers, pairs, clock)
                 else:
-                    found = from_lease(store, conditioning, width, numbers, pairs)
+                    found = from_lease(store, conditioning, width, numbers, pairs, clock)
                 ratios = [a / b for a, b in found]
                 medians = (statistics.median(a for a, _ in found), statistics.median(b for _, b in found))
                 row = Row(width, threads, path, *medians, statistics.median(ratios), min(ratios), max(ratios))
@@ -130,8 +140,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--numbers", type=int, default=1 << 21, help="of one draw")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--clock", choices=list(_CLOCKS), default="wall")
     options = parser.parse_args()
-    found = [row for threads in options.threads for row in rows(threads, options.numbers, options.pairs)]
+    if options.clock == "cpu" and options.threads != [1]:
+        parser.error("--clock cpu measures one thread: add --threads 1")
+    clock = _CLOCKS[options.clock]
+    found = [
+        row for threads in options.threads for row in rows(threads, options.numbers, options.pairs, clock)
+    ]
     _print(found)
     if options.json:
         result = {
