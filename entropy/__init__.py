@@ -12,7 +12,7 @@ from ._ledger import Accounts, OpenLease
 from ._locks import FileLock
 from ._ones import count_ones
 from ._opening import adopt
-from ._pieces import BitReader
+from ._pieces import BitReader, Piece, gather
 from ._prune import PrunePolicy, PruneStep
 from ._ranges import Range
 from ._recording import BlockCommit, Recording
@@ -65,6 +65,7 @@ __all__ = [
     "OpenLease",
     "PairSums",
     "Peres",
+    "Piece",
     "Portion",
     "PrunePolicy",
     "PruneStep",
@@ -87,6 +88,7 @@ __all__ = [
     "conditioning_from_name",
     "count_ones",
     "export_bits",
+    "gather",
     "move_blocks",
     "salvage",
 ]

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -68,6 +68,33 @@ def normals(
     for other in others:
         other.result()
     return result
+
+
+def normals_of_parts(
+    parts: Iterable[Packed], out: npt.NDArray[np.float32], *, threads: int = 2
+) -> npt.NDArray[np.float32]:
+    """Map bits that come in parts of whole 32-bit words to the standard normals of `out`; gives it back.
+
+    With two threads a part is mapped while the next is read. Raises SamplerError where the parts do not fill `out`.
+    """
+    kernel, at, before = _kernel(32), 0, None
+    alone = threads < 2 or (os.cpu_count() or 1) < 2
+    for packed in parts:
+        end = at + len(packed) // 4
+        if before is not None:
+            before.result()
+        if end > out.size:
+            raise SamplerError(f"more bits were read than {out.size:,} normals take")
+        if alone:
+            kernel(packed, out[at:end])
+        else:
+            before = _pool(os.getpid(), 1).submit(kernel, packed, out[at:end])
+        at = end
+    if before is not None:
+        before.result()
+    if at < out.size:
+        raise SamplerError(f"fewer bits were read than {out.size:,} normals take")
+    return out
 
 
 def normals_reference(packed: Packed, width: int = 32, count: int | None = None) -> npt.NDArray[np.float32]:

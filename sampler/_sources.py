@@ -13,12 +13,13 @@ import numpy.typing as npt
 from sampler._errors import SamplerError
 
 if TYPE_CHECKING:
-    from entropy import Conditioning, Lease, Portion
+    from entropy import Conditioning, Lease, Piece, Portion
 
 Packed = npt.NDArray[np.uint8]
 
 _READ_AHEAD_BITS = 1 << 23
 _SMALL_UNIT = 32  # bits of one draw
+_PART_BITS = 1 << 23  # recorded bits that are looked at together in a large draw: about a block
 
 
 class Source(Protocol):
@@ -86,6 +87,16 @@ class LeaseSource:
             self._ahead = np.concatenate([self._ahead, fresh])
         taken, self._ahead = self._ahead[:size], self._ahead[size:]
         return taken
+
+    def read_parts(self, bits: int) -> Iterator[Packed]:
+        """Read the same bits as `read`, in parts of whole 32-bit words: a large draw is mapped while it is read.
+
+        Raises SamplerError where the lease holds too few, before the first part.
+        """
+        if bits % _SMALL_UNIT or self._conditioning.unit > _SMALL_UNIT or not self._conditioning.fixed_rate:
+            return iter([self.read(bits)])
+        _check_enough(self._conditioning, self._lease, bits)
+        return _parts(self._conditioning, self._lease, bits)
 
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Split the lease: each picture has a contiguous stretch of its own, of which the rest is free again.
@@ -504,13 +515,66 @@ def _whole(bits: int, conditioning: Conditioning) -> int:
 
 
 def _read_conditioned(conditioning: Conditioning, lease: Lease | Portion, bits: int) -> Packed:
+    _check_enough(conditioning, lease, bits)
+    with entropy_errors():
+        return conditioning.read(lease, bits)
+
+
+def _check_enough(conditioning: Conditioning, lease: Lease | Portion, bits: int) -> None:
     needed = conditioning.bits_in(bits)
     if conditioning.fixed_rate and needed > lease.remaining:
         raise SamplerError(
             f"the noise wants {needed:,} more recorded bits and the lease holds {lease.remaining:,}"
         )
+
+
+def _parts(conditioning: Conditioning, lease: Lease, bits: int) -> Iterator[Packed]:
+    """Give `bits` bits, whole words, block by block: a piece that stands on whole bytes is not copied."""
+    word = conditioning.bits_in(_SMALL_UNIT)
+    at_once = max(_PART_BITS // word, 1) * _SMALL_UNIT
+    for start in range(0, bits, at_once):
+        part = min(at_once, bits - start)
+        with entropy_errors():
+            pieces = lease.read_pieces(conditioning.bits_in(part))
+        cut = any(count % word for _, _, count in pieces)  # a group of words goes on in the next block
+        groups = [pieces] if cut else [[piece] for piece in pieces]
+        for group in groups:
+            yield _view(group[0]) if _is_plain(group, conditioning) else _condition(group, conditioning)
+
+
+def _is_plain(group: list[Piece], conditioning: Conditioning) -> bool:
+    return conditioning.name == "none" and len(group) == 1 and group[0][1] % 8 == 0
+
+
+def _view(piece: Piece) -> Packed:
+    block, first, bits = piece
+    return block.data[first // 8 : (first + bits) // 8]
+
+
+def _condition(group: list[Piece], conditioning: Conditioning) -> Packed:
+    held = _Pieces(group)
     with entropy_errors():
-        return conditioning.read(lease, bits)
+        return conditioning.read(held, held.remaining // conditioning.bits_in(_SMALL_UNIT) * _SMALL_UNIT)
+
+
+class _Pieces:
+    """Pieces of a lease that were read already, on their way through a conditioning."""
+
+    def __init__(self, pieces: list[Piece]) -> None:
+        self._pieces = pieces
+        self.remaining = sum(count for _, _, count in pieces)
+
+    def read_pieces(self, bits: int) -> list[Piece]:
+        """Give all of them."""
+        assert bits == self.remaining
+        self.remaining = 0
+        return self._pieces
+
+    def read(self, bits: int) -> Packed:
+        """Give all of their bits, packed."""
+        from entropy import gather
+
+        return gather(self.read_pieces(bits), bits)
 
 
 def _lease_provenance(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from sampler import _noise_map
-from sampler._sources import Source
+from sampler._sources import LeaseSource, Source
 from sampler.hook._dtypes import check_real, memory_of, put
 from sampler.hook._state import PaddingStream, active
+
+_LARGE = 1 << 16  # normals of a draw that is mapped while it is read
 
 
 def normal_(
@@ -33,12 +37,19 @@ def _fill_standard_normal(view: torch.Tensor, stream: Source) -> None:
     if isinstance(stream, PaddingStream):
         view.zero_()
         return
-    width = active("normal_").bits_per_normal
-    packed = stream.read(_noise_map.normal_bits(view.numel(), width))
     memory = memory_of(view)
-    z = _noise_map.normals(packed, memory, width=width, count=view.numel())
+    z = np.empty(view.numel(), np.float32) if memory is None else memory
+    _draw_normals(z, stream, active("normal_").bits_per_normal)
     if memory is None:
         put(view, z)
+
+
+def _draw_normals(out: npt.NDArray[np.float32], stream: Source, width: int) -> None:
+    bits, threads = _noise_map.normal_bits(out.size, width), torch.get_num_threads()
+    if width == 32 and out.size >= _LARGE and isinstance(stream, LeaseSource):
+        _noise_map.normals_of_parts(stream.read_parts(bits), out, threads=threads)
+    else:
+        _noise_map.normals(stream.read(bits), out, width=width, count=out.size, threads=threads)
 
 
 def normal_of_tensors(mean: Any, std: Any, *, generator: torch.Generator | None = None) -> torch.Tensor:
