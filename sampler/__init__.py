@@ -4,7 +4,6 @@ from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_checkpoint
 from sampler._digits import Digits, load_digits
 from sampler._errors import SamplerError
-from sampler.hook import HardwareNoise, hardware_noise, picture_generator
 from sampler._model import Architecture, build_model
 from sampler._noise_map import (
     NOISE_MAP,
@@ -32,6 +31,7 @@ from sampler._sources import (
     StuckSource,
 )
 from sampler._train import TrainProgress, TrainSettings, train, training_bill, training_scheduler
+from sampler.hook import HardwareNoise, hardware_noise, picture_generator
 
 __all__ = [
     "NOISE_MAP",

@@ -27,6 +27,8 @@ def bernoulli_(
 def bernoulli_of_tensor_(
     tensor: torch.Tensor, p: torch.Tensor, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
+    if not p.is_floating_point():
+        raise NotImplementedError(f"bernoulli expects probabilities of a floating type, but got {p.dtype}")
     if bool(((p < 0) | (p > 1)).any()):
         raise RuntimeError("bernoulli_ expects all elements of p to be in [0, 1]")
     # A copy: `tensor` may be p itself.
@@ -42,8 +44,6 @@ def bernoulli_of_tensor_(
 def bernoulli_out(
     p: torch.Tensor, *, generator: torch.Generator | None = None, out: torch.Tensor
 ) -> torch.Tensor:
-    if not p.is_floating_point():
-        raise NotImplementedError(f"bernoulli expects probabilities of a floating type, but got {p.dtype}")
     if out.shape != p.shape:
         out.resize_(p.shape)
     return bernoulli_of_tensor_(out, p, generator=generator)

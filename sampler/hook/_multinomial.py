@@ -55,9 +55,7 @@ def _draw_row(
 
 def _check(weights: torch.Tensor, num_samples: int, replacement: bool, out: torch.Tensor) -> None:
     if not weights.is_floating_point():
-        raise RuntimeError(
-            f"multinomial only supports floating-point dtypes for input, got: {weights.dtype}"
-        )
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {weights.dtype}")
     if out.dtype is not torch.int64:
         raise RuntimeError(f"multinomial expects Long tensor out, got: {out.dtype}")
     if weights.ndim not in (1, 2):
