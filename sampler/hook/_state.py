@@ -175,7 +175,8 @@ def part(other: torch.Tensor, shape: torch.Size, picture: int | None) -> torch.T
 
 
 def _check_memory(tensor: torch.Tensor) -> None:
-    if tensor.layout is torch.strided and torch._debug_has_internal_overlap(tensor) == 1:
+    overlap = torch._debug_has_internal_overlap  # pyright: ignore[reportPrivateImportUsage]
+    if tensor.layout is torch.strided and overlap(tensor) == 1:
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the tensor before performing the operation."
