@@ -8,7 +8,7 @@ import torch
 from sampler import _noise_map
 from sampler._sources import Source
 from sampler.hook._dtypes import put
-from sampler.hook._state import active, part
+from sampler.hook._state import active
 
 
 def bernoulli_(
@@ -29,14 +29,14 @@ def bernoulli_of_tensor_(
 ) -> torch.Tensor:
     if not p.is_floating_point():
         raise NotImplementedError(f"bernoulli expects probabilities of a floating type, but got {p.dtype}")
-    if bool(((p < 0) | (p > 1)).any()):
+    if not bool(((p >= 0) & (p <= 1)).all()):
         raise RuntimeError("bernoulli_ expects all elements of p to be in [0, 1]")
     # A copy: `tensor` may be p itself.
-    threshold = p.detach().to("cpu", torch.float64, copy=True)
+    threshold = p.detach().to("cpu", torch.float64, copy=True).expand(tensor.shape)
 
     def fill(view: torch.Tensor, stream: Source, picture: int | None) -> None:
         u = torch.from_numpy(_noise_map.uniforms(stream.read(32 * view.numel()), 24)).view(view.shape)
-        view.copy_(u.double() < part(threshold, tensor.shape, picture))
+        view.copy_(u.double() < (threshold if picture is None else threshold[picture]))
 
     return active("bernoulli_").draw("bernoulli_", tensor, generator, fill)
 

@@ -169,11 +169,6 @@ def set_active(hook: HardwareNoise | None) -> None:
     _active = hook
 
 
-def part(other: torch.Tensor, shape: torch.Size, picture: int | None) -> torch.Tensor:
-    """Give picture b's part of a tensor that is broadcast to the shape of the draw, or all of it."""
-    return other if picture is None else other.expand(shape)[picture]
-
-
 def _check_memory(tensor: torch.Tensor) -> None:
     overlap = torch._debug_has_internal_overlap  # pyright: ignore[reportPrivateImportUsage]
     if tensor.layout is torch.strided and overlap(tensor) == 1:

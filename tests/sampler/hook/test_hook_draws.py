@@ -312,7 +312,8 @@ def test_dropout_trains_under_the_hook() -> None:
 
 
 def test_torch_s_own_complaints_stay() -> None:
-    with hardware_noise(SoftwareSource(1)):
+    source = SoftwareSource(1)
+    with hardware_noise(source):
         for wrong in (
             lambda: torch.empty(2).normal_(0, -1),
             lambda: torch.empty(2).uniform_(2, 1),
@@ -337,7 +338,13 @@ def test_torch_s_own_complaints_stay() -> None:
             lambda: torch.multinomial(torch.ones(3), 1, out=torch.empty(1)),
             lambda: torch.multinomial(torch.tensor([1.0, 0.0, 0.0]), 2),
             lambda: torch.bernoulli(torch.ones(3, dtype=torch.int64)),
+            lambda: torch.bernoulli(torch.tensor([0.5, float("nan")])),
+            lambda: torch.empty(2).bernoulli_(torch.ones(3)),
+            lambda: torch.normal(torch.zeros(2), torch.tensor([1.0, -1.0])),
+            lambda: torch.normal(torch.zeros(2), torch.tensor([1.0, float("nan")])),
+            lambda: torch.empty(2, dtype=torch.float16).uniform_(0, 1e5),
         ):
             with pytest.raises(RuntimeError):
                 wrong()
         assert torch.randn(0, 3).shape == (0, 3)
+    assert source.bits == 0
