@@ -26,6 +26,7 @@ from sampler._sources import (
     Source,
     StuckSource,
 )
+from sampler._train import TrainProgress, TrainSettings, train, training_bill, training_scheduler
 from sampler.hook import HardwareNoise, hardware_noise, picture_generator
 from sampler.training import (
     TRAINING_NAMES,

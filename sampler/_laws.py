@@ -49,25 +49,27 @@ def geometrics(packed: Packed, p: float) -> Doubles:
 
 
 def choices(packed: Packed, weights: Doubles) -> npt.NDArray[np.int64]:
-    """Map packed bits, a wide word a number, to independent categories, int64.
+    """Map packed bits, a wide word a number, to independent categories, int64 (rows, numbers a row).
 
-    `weights` (categories,) are not negative and not all 0. The category is the first whose cumulated weight
-    exceeds u·total; one of weight 0 never comes out.
+    `weights` (rows, categories) are not negative and in no row all 0; each row gets as many words, in order.
+    The category is the first whose cumulated weight exceeds u·total; one of weight 0 never comes out.
     """
-    cumulated = np.cumsum(weights)
-    last = np.flatnonzero(weights)[-1]
-    u = open_uniforms(packed, wide=True)
-    # Rounding may bring u·total to total, behind which no category is left.
-    return np.minimum(np.searchsorted(cumulated, u * cumulated[-1], side="right"), last)
+    cumulated = np.cumsum(weights, axis=-1)
+    places = open_uniforms(packed, wide=True).reshape(len(weights), -1) * cumulated[:, -1:]
+    # Rounding may bring a place to the total, behind which no category is left.
+    last = weights.shape[-1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=-1)
+    drawn = [np.searchsorted(row, place, side="right") for row, place in zip(cumulated, places, strict=True)]
+    return np.minimum(np.array(drawn), last[:, None])
 
 
 def distinct_choices(packed: Packed, weights: Doubles, count: int) -> npt.NDArray[np.int64]:
-    """Map packed bits, a wide word a category, to `count` different categories in the order they are drawn.
+    """Map packed bits, a wide word a category, to `count` different categories in the order they are drawn,
+    int64 (rows, count).
 
-    An exponential race: category i arrives at E_i / w_i, the first `count` are taken. The next to arrive is
-    i with probability w_i over the weights still out, so this is drawing without putting back (Efraimidis and
-    Spirakis 2006).
+    An exponential race: category i of `weights` (rows, categories) arrives at E_i / w_i, the first `count` are
+    taken. The next to arrive is i with probability w_i over the weights still out, so this is drawing without
+    putting back (Efraimidis and Spirakis 2006).
     """
     with np.errstate(divide="ignore", over="ignore"):
-        arrival = exponentials(packed, wide=True) / weights
-    return np.argsort(arrival, kind="stable")[:count]
+        arrival = exponentials(packed, wide=True).reshape(weights.shape) / weights
+    return np.argsort(arrival, axis=-1, kind="stable")[:, :count]

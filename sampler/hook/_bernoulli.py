@@ -8,7 +8,7 @@ import torch
 from sampler import _noise_map
 from sampler._sources import Source
 from sampler.hook._dtypes import put
-from sampler.hook._state import active, part
+from sampler.hook._state import active
 
 
 def bernoulli_(
@@ -27,14 +27,16 @@ def bernoulli_(
 def bernoulli_of_tensor_(
     tensor: torch.Tensor, p: torch.Tensor, *, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    if bool(((p < 0) | (p > 1)).any()):
+    if not p.is_floating_point():
+        raise NotImplementedError(f"bernoulli expects probabilities of a floating type, but got {p.dtype}")
+    if not bool(((p >= 0) & (p <= 1)).all()):
         raise RuntimeError("bernoulli_ expects all elements of p to be in [0, 1]")
     # A copy: `tensor` may be p itself.
-    threshold = p.detach().to("cpu", torch.float64, copy=True)
+    threshold = p.detach().to("cpu", torch.float64, copy=True).expand(tensor.shape)
 
     def fill(view: torch.Tensor, stream: Source, picture: int | None) -> None:
         u = torch.from_numpy(_noise_map.uniforms(stream.read(32 * view.numel()), 24)).view(view.shape)
-        view.copy_(u.double() < part(threshold, tensor.shape, picture))
+        view.copy_(u.double() < (threshold if picture is None else threshold[picture]))
 
     return active("bernoulli_").draw("bernoulli_", tensor, generator, fill)
 
@@ -42,8 +44,6 @@ def bernoulli_of_tensor_(
 def bernoulli_out(
     p: torch.Tensor, *, generator: torch.Generator | None = None, out: torch.Tensor
 ) -> torch.Tensor:
-    if not p.is_floating_point():
-        raise NotImplementedError(f"bernoulli expects probabilities of a floating type, but got {p.dtype}")
     if out.shape != p.shape:
         out.resize_(p.shape)
     return bernoulli_of_tensor_(out, p, generator=generator)

@@ -27,10 +27,9 @@ def present_backends() -> tuple[str, ...]:
     return tuple(backend for backend in SERVED_BACKENDS if there[backend])
 
 
-def absent(key: str) -> bool:
-    """Whether a dispatch key belongs to a served backend that this computer lacks."""
-    missing = set(SERVED_BACKENDS) - set(present_backends())
-    return any(key.endswith(backend) for backend in missing)
+def belongs_to_absent(key: str, present: tuple[str, ...]) -> bool:
+    """Whether a dispatch key belongs to a served backend that is not among those present."""
+    return key.endswith(tuple(backend for backend in SERVED_BACKENDS if backend not in present))
 
 
 def fill_through_processor(tensor: torch.Tensor, fill: Callable[[torch.Tensor], None]) -> None:

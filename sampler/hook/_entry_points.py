@@ -13,6 +13,7 @@ import multiprocessing
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 from sampler._errors import SamplerError
@@ -44,7 +45,7 @@ _GRAPH = (
 
 # Module, object of it (or none: the module itself), attribute, reason. Modules that nobody has imported have
 # no objects that could be used.
-_REFUSED = [
+REFUSED = [
     ("torch.utils.checkpoint", "", "_checkpoint_without_reentrant_generator", _CHECKPOINTING),
     ("torch.utils.checkpoint", "CheckpointFunction", "forward", _CHECKPOINTING),
     ("torch", "", "seed", _SEED),
@@ -62,17 +63,24 @@ def entry_points_refused() -> Iterator[None]:
     """Refuse them until the context ends."""
     _import_first()
     with contextlib.ExitStack() as stack:
-        for module, owner, attribute, reason in _REFUSED:
-            if module in sys.modules:
-                target = getattr(sys.modules[module], owner) if owner else sys.modules[module]
+        for module, owner, attribute, reason in REFUSED:
+            target = entry_point(module, owner)
+            if target is not None and attribute in vars(target):
                 stack.enter_context(_replaced(target, attribute, _refusal(target, attribute, reason)))
         stack.enter_context(_distributed_shuffling_refused())
         stack.enter_context(_workers_watched())
         yield
 
 
+def entry_point(module: str, owner: str) -> Any:
+    """Give the object that has the entry point: a module, or a class of it; None where nobody imported it."""
+    loaded = sys.modules.get(module)
+    return getattr(loaded, owner, None) if owner else loaded
+
+
+@cache
 def _import_first() -> None:
-    """Import what programs import late, so that it is there to be refused."""
+    """Import, once a process, what programs import late, so that it is there to be refused."""
     for module in ("torch.utils.checkpoint", "torch.utils.data"):
         importlib.import_module(module)
 
@@ -115,21 +123,22 @@ def _workers_watched() -> Iterator[None]:
 
     Others do not know the hook and would draw from torch's generator.
     """
+    from torch.utils.data.dataloader import DataLoader
     from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter as Workers
 
-    plain_start, plain_next = Workers.__init__, Workers._next_data
+    plain_start, plain_next = DataLoader._get_iterator, Workers._next_data
     ours: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def start(self: Any, loader: Any) -> None:
-        method = _start_method(loader)
-        if method != "fork":
+    def start(self: Any) -> Any:
+        if self.num_workers and (method := _start_method(self)) != "fork":
             raise SamplerError(
                 f"workers of a DataLoader that are started by {method} would draw from torch's generator and not "
                 "from the source of hardware_noise: use num_workers=0, or multiprocessing_context='fork' where "
                 "the workers draw nothing"
             )
-        ours.add(self)
-        plain_start(self, loader)
+        iterator = plain_start(self)
+        ours.add(iterator)
+        return iterator
 
     def next_data(self: Any) -> Any:
         if self not in ours:
@@ -139,7 +148,7 @@ def _workers_watched() -> Iterator[None]:
             )
         return plain_next(self)
 
-    with _replaced(Workers, "__init__", start), _replaced(Workers, "_next_data", next_data):
+    with _replaced(DataLoader, "_get_iterator", start), _replaced(Workers, "_next_data", next_data):
         yield
 
 

@@ -38,19 +38,18 @@ def multinomial_out(
 
     def fill(view: torch.Tensor, stream: Source, picture: int | None) -> None:
         mine = rows.reshape(-1, rows.shape[-1]) if picture is None else rows[picture, None]
-        drawn = [_draw_row(stream, row, num_samples, replacement) for row in mine.numpy()]
-        put(view, np.concatenate(drawn))
+        put(view, _draw(stream, mine.numpy(), num_samples, replacement))
 
     # One row of weights is one experiment: its samples do not belong to pictures.
     return active("multinomial").draw("multinomial", out, generator, fill, divisible=weights.ndim == 2)
 
 
-def _draw_row(
+def _draw(
     stream: Source, weights: npt.NDArray[np.float64], count: int, replacement: bool
 ) -> npt.NDArray[np.int64]:
     if replacement or count == 1:
-        return _laws.choices(stream.read(_laws.WIDE_BITS * count), weights)
-    return _laws.distinct_choices(stream.read(_laws.WIDE_BITS * len(weights)), weights, count)
+        return _laws.choices(stream.read(_laws.WIDE_BITS * count * len(weights)), weights)
+    return _laws.distinct_choices(stream.read(_laws.WIDE_BITS * weights.size), weights, count)
 
 
 def _check(weights: torch.Tensor, num_samples: int, replacement: bool, out: torch.Tensor) -> None:

@@ -65,7 +65,7 @@ def normal_of_tensors_out(
     shape = torch.broadcast_shapes(*(x.shape for x in (mean, std) if isinstance(x, torch.Tensor)))
     if out.shape != shape:
         out.resize_(shape)
-    if bool((std < 0).any()) if isinstance(std, torch.Tensor) else std < 0:
+    if not (bool((std >= 0).all()) if isinstance(std, torch.Tensor) else std >= 0):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     # Where `out` is one of the two, the draw would overwrite what it needs.
     mean, std = (x.clone() if x is out else x for x in (mean, std))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,8 +12,9 @@ from sampler.hook._devices import BACKENDS
 
 # Kernel families of a backend: dense tensors and the others that torch dispatches apart.
 _FAMILIES = ("", "Quantized", "Sparse", "SparseCsr", "NestedTensor")
-# Random, and not tagged so: a generator that is a tensor, whose numbers follow from its key.
-_UNTAGGED = {"aten::_philox_normal_", "aten::_philox_uniform_"}
+# Numbers that follow from a key or a place in the generator's sequence, which no source can give; the first
+# two are not tagged. Where a device has no kernel of its own, other code would answer.
+WITHOUT_KERNELS = {"aten::_philox_normal_", "aten::_philox_uniform_", "rngprims::philox_rand"}
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,17 @@ class RandomOperation:
 
 def random_operations() -> tuple[RandomOperation, ...]:
     """Give all random operations that are registered at this moment, sorted by name."""
-    names = torch._C._dispatch_get_all_op_names()
-    return _random_among(len(names))
+    return _random_among(_registered(len(sys.modules), len(torch.ops.loaded_libraries)))
 
 
 @cache
-def _random_among(_count: int) -> tuple[RandomOperation, ...]:
-    # Libraries register operations as they are imported, and a changed count is how that shows.
+def _registered(_modules: int, _libraries: int) -> int:
+    """How many operations there are: a library registers its own as it is imported or loaded."""
+    return len(torch._C._dispatch_get_all_op_names())
+
+
+@cache
+def _random_among(_registered: int) -> tuple[RandomOperation, ...]:
     found = []
     for name in sorted(torch._C._dispatch_get_all_op_names()):
         if _is_random(name):
@@ -53,7 +59,7 @@ def _random_among(_count: int) -> tuple[RandomOperation, ...]:
 
 
 def _is_random(name: str) -> bool:
-    if name in _UNTAGGED:
+    if name in WITHOUT_KERNELS:
         return True
     try:
         return torch.Tag.nondeterministic_seeded in _overload(name).tags

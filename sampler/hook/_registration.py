@@ -6,13 +6,14 @@ import contextlib
 import functools
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import torch
 
 from sampler.hook import _bernoulli, _integers, _inversion, _multinomial, _normal, _rrelu, _uniform
-from sampler.hook._devices import absent, present_backends
-from sampler.hook._operations import RandomOperation, random_operations
+from sampler.hook._devices import SERVED_BACKENDS, belongs_to_absent, present_backends
+from sampler.hook._operations import WITHOUT_KERNELS, RandomOperation, random_operations
 from sampler.hook._refusals import Kernel, attention_choice, has_dropout, refusal, undropped
 
 SERVED: dict[str, Kernel] = {
@@ -50,23 +51,35 @@ _END_IN_SERVED = {("aten::native_dropout", "CPU")} | {
 @contextlib.contextmanager
 def kernels_replaced() -> Iterator[None]:
     """Replace the kernels of all random operations until the context ends."""
-    with contextlib.ExitStack() as stack, warnings.catch_warnings():
-        libraries: dict[str, torch.library.Library] = {}
-        for operation in random_operations():
-            for key in _keys_to_replace(operation):
-                if operation.namespace not in libraries:
-                    library = torch.library.Library(operation.namespace, "IMPL")
-                    stack.callback(library._destroy)
-                    libraries[operation.namespace] = library
-                _replace(libraries[operation.namespace], operation, key)
+    libraries: dict[str, torch.library.Library] = {}
+    with contextlib.ExitStack() as stack:
+        for operation, key in kernels_to_replace():
+            if operation.namespace not in libraries:
+                library = torch.library.Library(operation.namespace, "IMPL")
+                stack.callback(library._destroy)
+                libraries[operation.namespace] = library
+            _replace(libraries[operation.namespace], operation, key)
         yield
 
 
-def _keys_to_replace(operation: RandomOperation) -> list[str]:
-    if operation.namespace == "prims":
-        return []  # made of torch's operations on every device
-    keys = operation.keys or (() if operation.namespace == "aten" else present_backends())
-    return [key for key in keys if not absent(key) and not leaves(operation.name, key)]
+def kernels_to_replace() -> tuple[tuple[RandomOperation, str], ...]:
+    """Give the kernels of random operations that the hook replaces here: operation and dispatch key."""
+    return _to_replace(random_operations(), present_backends())
+
+
+@cache
+def _to_replace(
+    operations: tuple[RandomOperation, ...], present: tuple[str, ...]
+) -> tuple[tuple[RandomOperation, str], ...]:
+    found = []
+    for operation in operations:
+        keys = operation.keys or (present if operation.name in WITHOUT_KERNELS else ())
+        found += [
+            (operation, key)
+            for key in keys
+            if not belongs_to_absent(key, present) and not leaves(operation.name, key)
+        ]
+    return tuple(found)
 
 
 def leaves(name: str, key: str) -> bool:
@@ -85,7 +98,7 @@ def _replace(library: torch.library.Library, operation: RandomOperation, key: st
 
 def replacement(operation: RandomOperation, key: str) -> tuple[Kernel, bool]:
     """Give the kernel for an operation under a dispatch key, and whether it is called with the keyset."""
-    dense = key in present_backends()
+    dense = key in SERVED_BACKENDS
     if dense and operation.name in SERVED:
         return _plain(SERVED[operation.name]), False
     if dense and key != "CPU" and operation.name in _bernoulli.DROPOUT_KERNELS:

@@ -169,13 +169,9 @@ def set_active(hook: HardwareNoise | None) -> None:
     _active = hook
 
 
-def part(other: torch.Tensor, shape: torch.Size, picture: int | None) -> torch.Tensor:
-    """Give picture b's part of a tensor that is broadcast to the shape of the draw, or all of it."""
-    return other if picture is None else other.expand(shape)[picture]
-
-
 def _check_memory(tensor: torch.Tensor) -> None:
-    if tensor.layout is torch.strided and torch._debug_has_internal_overlap(tensor) == 1:
+    overlap = torch._debug_has_internal_overlap  # pyright: ignore[reportPrivateImportUsage]
+    if tensor.layout is torch.strided and overlap(tensor) == 1:
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory "
             "location. Please clone() the tensor before performing the operation."

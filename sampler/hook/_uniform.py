@@ -16,6 +16,9 @@ def uniform_(
     mantissa = check_real("uniform_", tensor)
     if not low <= high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
+    largest = torch.finfo(tensor.dtype).max
+    if max(-low, high, high - low) > largest:
+        raise RuntimeError(f"uniform_ expects a range within {tensor.dtype}, but found {low} to {high}")
 
     def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
         packed = stream.read(_noise_map.uniform_bits(mantissa) * view.numel())
