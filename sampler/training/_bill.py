@@ -128,7 +128,7 @@ def _recorded(source: Source, bits: int) -> int:
 
 def _spare(expected: float) -> int:
     """Words to add where `expected` are rejected: more are with a chance below expected^m / m! < 2^-64 (Poisson)."""
-    spare, chance = 0, 1.0
+    spare, chance = 0, float(expected > 0)
     while chance > 2.0**-64:
         spare += 1
         chance *= expected / spare
