@@ -186,7 +186,7 @@ def killed_at(process: "Popen[str]", out: Path, step: int, how: signal.Signals) 
 
 @posix_only
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_command_that_is_killed_goes_on_where_it_was(
     memtj_here: Callable, start: Callable, tmp_path: Path
 ) -> None:

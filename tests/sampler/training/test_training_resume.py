@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from entropy import Store
@@ -19,6 +21,7 @@ from sampler import (
     OperatingSystemSource,
     SamplerError,
     SoftwareSource,
+    Source,
     StoreSource,
     TrainSettings,
     load_checkpoint,
@@ -49,7 +52,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 @posix_only
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_killed_trainings_go_on(
     settings: TrainSettings, data: DataSet, npz: Path, tmp_path: Path, recorded: Callable[[int], Store]
 ) -> None:
@@ -65,7 +68,7 @@ def test_killed_trainings_go_on(
 
 @posix_only
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_training_killed_between_its_state_and_the_end_of_its_lease(
     settings: TrainSettings, data: DataSet, npz: Path, recorded: Callable[[int], Store]
 ) -> None:
@@ -145,6 +148,29 @@ def test_an_interrupted_training_goes_on_only_as_it_was_begun(settings: TrainSet
     own = card["entropy"]["names"]["diffusion"]
     assert own["bits"] == 10 * 8 * 64 * 32
     assert card["entropy"]["sources"][own["source"]] == {"source": "operating system", "bits": own["bits"]}
+
+
+class Ones:
+    """A source that would begin again."""
+
+    name = "ones"
+
+    def read(self, bits: int) -> np.ndarray:
+        return np.full(bits // 8, 255, np.uint8)
+
+    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
+        raise NotImplementedError
+
+    def provenance(self) -> dict[str, Any]:
+        return {"source": self.name, "bits": 0}
+
+
+def test_a_training_does_not_go_on_with_a_source_that_begins_again(
+    settings: TrainSettings, data: DataSet
+) -> None:
+    interrupted(settings, data, {"diffusion": Ones()})
+    with pytest.raises(SamplerError, match="cannot go on with ones"):
+        train(settings, {"diffusion": Ones()}, data=data, resume=True)
 
 
 def test_a_damaged_state_is_one_sentence(settings: TrainSettings, data: DataSet) -> None:
