@@ -31,7 +31,7 @@ def load_arrays(
             f"the images of {path} are {images.shape[1]} × {images.shape[2]} pixels, no squares: say by size how large "
             "the network's are"
         )
-    size = size or images.shape[1]
+    size = int(images.shape[1]) if size is None else size
     channels = channels or (3 if images.ndim == 4 else 1)
     names = tuple(str(label) for label in range(int(labels.max()) + 1))
     return fit_arrays(images, size, channels), labels, names, hashlib.sha256(raw).hexdigest()

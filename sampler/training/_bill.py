@@ -46,6 +46,15 @@ class TrainingBill:
         """Bits of noise in all."""
         return sum(line.bits for line in self.names)
 
+    @property
+    def each_epoch(self) -> tuple[int, int]:
+        """What an epoch reads on average, initial weights aside: bits of noise, and recorded bits."""
+        drawn = [line for line in self.names if line.name != "weights"]
+        return (
+            round(sum(line.bits for line in drawn) / self.epochs),
+            round(sum(line.recorded for line in drawn) / self.epochs),
+        )
+
     def __str__(self) -> str:
         lines = [
             f"{line.name:<10} {line.bits:>18,} bits of noise"
@@ -55,7 +64,12 @@ class TrainingBill:
         ]
         whole = f"{'in all':<10} {self.bits:>18,} bits of noise"
         whole += f" = {self.recorded:>18,} recorded bits" if self.recorded else ""
-        return "\n".join([*lines, f"{whole}   ({self.epochs:.3g} epochs)"])
+        lines.append(f"{whole}   ({self.epochs:.3g} epochs)")
+        if self.epochs > 1:
+            bits, recorded = self.each_epoch
+            whole = f"{'an epoch':<10} {bits:>18,} bits of noise"
+            lines.append(whole + (f" = {recorded:>18,} recorded bits" if recorded else ""))
+        return "\n".join(lines)
 
 
 def training_bill(
@@ -128,7 +142,7 @@ def _recorded(source: Source, bits: int) -> int:
 
 def _spare(expected: float) -> int:
     """Words to add where `expected` are rejected: more are with a chance below expected^m / m! < 2^-64 (Poisson)."""
-    spare, chance = 0, 1.0
+    spare, chance = 0, float(expected > 0)
     while chance > 2.0**-64:
         spare += 1
         chance *= expected / spare

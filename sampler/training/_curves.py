@@ -48,7 +48,8 @@ class Curves:
             self._events.add_scalar("loss", loss, run.done)
             self._events.add_scalar("loss/moving mean", mean, run.done)
             self._events.add_scalar("rate", run.rate.get_last_lr()[0], run.done)
-            self._events.add_scalars("bits", {**bits, "recorded": recorded}, run.done)
+            for name, count in {**bits, "recorded": recorded}.items():
+                self._events.add_scalar(f"bits/{name}", count, run.done)
 
 
 @contextlib.contextmanager

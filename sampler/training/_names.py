@@ -8,7 +8,7 @@ from typing import Any
 
 from sampler._errors import SamplerError
 from sampler._model import Architecture
-from sampler._sources import Packed, SoftwareSource, Source
+from sampler._sources import LeaseSource, OperatingSystemSource, Packed, SoftwareSource, Source
 from sampler.training._store_source import StoreSource, joined
 
 TRAINING_NAMES = ("weights", "shuffle", "timesteps", "diffusion", "dropout")
@@ -121,7 +121,8 @@ class NamedSources:
     def go_on(self, provenance: Mapping[str, Any]) -> None:
         """Go on after what an interrupted training read: software streams move to where it was.
 
-        Raises SamplerError where a name would now come from another source than before.
+        Raises SamplerError where a name would now come from another source than before, or from one that would begin
+        again.
         """
         names, before = provenance["names"], provenance["sources"]
         now = self.provenance()
@@ -135,8 +136,12 @@ class NamedSources:
         for index, source in enumerate(self.distinct):
             if isinstance(source, SoftwareSource):
                 source.skip(before[index]["bits"] - source.bits)
+            elif isinstance(source, StoreSource | LeaseSource | OperatingSystemSource):
+                self._before[index] = before[index]  # these never give a bit again
             else:
-                self._before[index] = before[index]
+                raise SamplerError(
+                    f"a training cannot go on with {source.name}: nobody knows where in it the interruption was"
+                )
         for name, told in names.items():
             self.bits[name], self.recorded[name] = told["bits"], told["recorded"]
 

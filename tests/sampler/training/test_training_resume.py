@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from entropy import Store
@@ -19,6 +21,7 @@ from sampler import (
     OperatingSystemSource,
     SamplerError,
     SoftwareSource,
+    Source,
     StoreSource,
     TrainSettings,
     load_checkpoint,
@@ -28,14 +31,19 @@ from sampler.training import steps_done
 from sampler.training._bill import stretch_bits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+posix_only = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
 SCRIPT = Path(__file__).with_name("killed_training.py")
 
 
-def killed(*arguments: object) -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=100
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+def killed(*trainings: tuple[object, ...]) -> None:
+    """Let trainings kill themselves, all at once: see `killed_training`."""
+    processes = [
+        subprocess.Popen([sys.executable, SCRIPT, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+        for arguments in trainings
+    ]
+    for process in processes:
+        _, complaint = process.communicate(timeout=300)
+        assert process.returncode == -signal.SIGKILL, complaint
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -43,13 +51,34 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
-def test_a_killed_training_goes_on_to_the_same_weights(
-    settings: TrainSettings, data: DataSet, npz: Path, tmp_path: Path
+@posix_only
+@pytest.mark.timeout(900)
+def test_killed_trainings_go_on(
+    settings: TrainSettings, data: DataSet, npz: Path, tmp_path: Path, recorded: Callable[[int], Store]
 ) -> None:
+    store = recorded(8_000_000)
+    seeded, leased = (replace(settings, out=tmp_path / name, seed=None) for name in ("seeded", "leased"))
+    killed(
+        (seeded.out, npz, "software", "step", 7),
+        (leased.out, npz, store.path, "step", 6),
+    )
+    goes_on_to_the_same_weights(settings, seeded, data)
+    reads_no_bit_twice(leased, data, store, built_on_burned=False)
+
+
+@posix_only
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_training_killed_between_its_state_and_the_end_of_its_lease(
+    settings: TrainSettings, data: DataSet, npz: Path, recorded: Callable[[int], Store]
+) -> None:
+    store = recorded(8_000_000)
+    killed((settings.out, npz, store.path, "state", 3))
+    reads_no_bit_twice(settings, data, store, built_on_burned=True)
+
+
+def goes_on_to_the_same_weights(settings: TrainSettings, other: TrainSettings, data: DataSet) -> None:
     whole = load_checkpoint(train(settings, data=data))
-    other = replace(settings, out=tmp_path / "killed", seed=None)
-    killed(other.out, npz, "software", "step", 7)
     assert steps_done(other) == 4
     assert len(rows(other.out)) == 7
     with pytest.raises(SamplerError, match="unfinished"):
@@ -69,33 +98,22 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     assert (other.out / "card.json").read_bytes() == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
-@pytest.mark.parametrize(("where", "number"), [("step", 6), pytest.param("state", 3, marks=pytest.mark.slow)])
-def test_a_killed_training_reads_no_recorded_bit_twice(
-    where: str,
-    number: int,
-    settings: TrainSettings,
-    data: DataSet,
-    npz: Path,
-    recorded: Callable[[int], Store],
-) -> None:
-    """Both kills hit the stretch of steps 5 to 8: all of its lease is burned, and the rest is consumed."""
-    store = recorded(8_000_000)
-    killed(settings.out, npz, store.path, where, number)
+def reads_no_bit_twice(settings: TrainSettings, data: DataSet, store: Store, built_on_burned: bool) -> None:
+    """The kill hit the stretch of steps 5 to 8: all of its lease is burned, and the rest is consumed.
+
+    Where the state was saved already, the bits that it builds on were burned with their lease, not consumed.
+    """
     lease = 2 * sum(stretch_bits(settings, len(data), 4, 8).values())
-    accounts = store.accounts()
-    assert accounts.burned == lease
+    assert store.accounts().burned == lease
     card = load_checkpoint(train(settings, StoreSource(store), data=data, resume=True)).card
     (source,) = card["entropy"]["sources"]
     read = sum(own["recorded"] for own in card["entropy"]["names"].values())
     assert read == source["bits"] == sum(bits for _, _, bits in source["ranges"])
-    # Where the state was saved, the bits that it builds on were burned with their lease instead of consumed.
     steps = {int(row["step"]): int(row["recorded"]) for row in rows(settings.out)}
-    in_burned_lease = steps[8] - steps[4] if where == "state" else 0
     after = store.accounts()
     assert after.balanced
     assert after.burned == lease
-    assert after.consumed == read - in_burned_lease
+    assert after.consumed == read - (steps[8] - steps[4] if built_on_burned else 0)
     assert after.free == after.recorded - after.consumed - after.burned
     ends = [(buffer, first, first + bits) for buffer, first, bits in sorted(source["ranges"])]
     assert all(a[0] != b[0] or a[2] <= b[1] for a, b in pairwise(ends))
@@ -130,6 +148,29 @@ def test_an_interrupted_training_goes_on_only_as_it_was_begun(settings: TrainSet
     own = card["entropy"]["names"]["diffusion"]
     assert own["bits"] == 10 * 8 * 64 * 32
     assert card["entropy"]["sources"][own["source"]] == {"source": "operating system", "bits": own["bits"]}
+
+
+class Ones:
+    """A source that would begin again."""
+
+    name = "ones"
+
+    def read(self, bits: int) -> np.ndarray:
+        return np.full(bits // 8, 255, np.uint8)
+
+    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
+        raise NotImplementedError
+
+    def provenance(self) -> dict[str, Any]:
+        return {"source": self.name, "bits": 0}
+
+
+def test_a_training_does_not_go_on_with_a_source_that_begins_again(
+    settings: TrainSettings, data: DataSet
+) -> None:
+    interrupted(settings, data, {"diffusion": Ones()})
+    with pytest.raises(SamplerError, match="cannot go on with ones"):
+        train(settings, {"diffusion": Ones()}, data=data, resume=True)
 
 
 def test_a_damaged_state_is_one_sentence(settings: TrainSettings, data: DataSet) -> None:

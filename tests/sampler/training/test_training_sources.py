@@ -125,6 +125,10 @@ def test_the_bill_is_what_is_read_but_for_rejections(
         sum(sum(epoch["bits"].values()) for epoch in card["epochs"]) == sum(read.values()) - read["weights"]
     )
     assert [epoch["number"] for epoch in card["epochs"]] == [1, 2]
+    # Two epochs of forty pictures: what each took is what the bill says of one.
+    each = [sum(epoch["bits"].values()) for epoch in card["epochs"]]
+    assert all(0 <= bill.each_epoch[0] - bits <= 3 * 10 * 32 for bits in each)
+    assert f"{bill.each_epoch[0]:,} bits of noise" in str(bill)
 
 
 @pytest.mark.parametrize("conditioning", [Xor(3), Toeplitz()])
