@@ -1,10 +1,13 @@
 """Bits to noise to pictures: the noise hook, models, training and sampling."""
 
+from sampler._animation import ANIMATIONS, save_animation, traced_steps
 from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_checkpoint
+from sampler._diffusers_model import PictureKind
 from sampler._digits import Digits, load_digits
 from sampler._errors import SamplerError
 from sampler._hook import HardwareNoise, hardware_noise, picture_generator
+from sampler._microbatch import fitting_microbatch
 from sampler._model import Architecture, build_model
 from sampler._noise_map import (
     NOISE_MAP,
@@ -17,10 +20,21 @@ from sampler._noise_map import (
     permutation,
     uniforms,
 )
-from sampler._pictures import load_provenance, pixels, save_picture, save_pictures, save_sheet
-from sampler._replay import Replayed, replay
-from sampler._sample import Picture, SampleProgress, Samples, sample
-from sampler._schedulers import SCHEDULERS, build_scheduler
+from sampler._pictures import (
+    contact_sheet,
+    load_pixels,
+    load_provenance,
+    picture_name,
+    pixels,
+    save_picture,
+    save_pictures,
+    save_provenance,
+    save_sheet,
+    write_whole,
+)
+from sampler._replay import PixelDifference, Replayed, replay
+from sampler._sample import Picture, SampleProgress, Samples, check_labels, pixels_digest, sample, to_pixels
+from sampler._schedulers import SCHEDULERS, build_scheduler, scheduler_option
 from sampler._settings import SampleSettings
 from sampler._sources import (
     BiasedSource,
@@ -34,6 +48,7 @@ from sampler._sources import (
 from sampler._train import TrainProgress, TrainSettings, train, training_bill, training_scheduler
 
 __all__ = [
+    "ANIMATIONS",
     "NOISE_MAP",
     "NORMAL_WIDTHS",
     "SCHEDULERS",
@@ -48,6 +63,8 @@ __all__ = [
     "NoiseMap",
     "OperatingSystemSource",
     "Picture",
+    "PictureKind",
+    "PixelDifference",
     "Replayed",
     "SampleProgress",
     "SampleSettings",
@@ -61,26 +78,38 @@ __all__ = [
     "bill",
     "build_model",
     "build_scheduler",
+    "check_labels",
+    "contact_sheet",
+    "fitting_microbatch",
     "hardware_noise",
     "integers",
     "load_checkpoint",
     "load_digits",
+    "load_pixels",
     "load_provenance",
     "normal_bits",
     "normal_levels",
     "normals",
     "permutation",
     "picture_generator",
+    "picture_name",
     "pixels",
+    "pixels_digest",
     "replay",
     "sample",
+    "save_animation",
     "save_checkpoint",
     "save_picture",
     "save_pictures",
+    "save_provenance",
     "save_sheet",
+    "scheduler_option",
     "shipped_checkpoint",
+    "to_pixels",
+    "traced_steps",
     "train",
     "training_bill",
     "training_scheduler",
     "uniforms",
+    "write_whole",
 ]
