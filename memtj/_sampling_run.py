@@ -100,6 +100,8 @@ class SamplingRun:
         then = begun_with(folder)
         if then is not None:
             _check_same(folder, then, settings)
+            for half in (folder / "pictures").glob(".*.new"):  # what a kill left of a picture
+                half.unlink()
             kept = frozenset(
                 number
                 for number, label in enumerate(labels)

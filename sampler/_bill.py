@@ -98,6 +98,11 @@ def _count_draws(settings: SampleSettings, trained: str, answers: int) -> int:
             raise SamplerError(
                 f"{type(scheduler).__name__} cannot step with this network's predictions: {error}"
             ) from error
+    if x.shape != (1, 1, 1, 1) and answers > 1:
+        raise SamplerError(
+            f"{type(scheduler).__name__} cannot step with this network's predictions: it predicts the variance too; "
+            "use ddpm with the option variance_type=learned_range"
+        )
     if x.shape != (1, 1, 1, 1) or x.dtype is not torch.float32:
         raise SamplerError(f"{type(scheduler).__name__} does not draw pictures of real numbers")
     return tally.bits // normal_bits(1)

@@ -144,8 +144,7 @@ def _picture_kind(folder: Path, config: Mapping[str, Any]) -> PictureKind:
         config.get("out_channels", 3),
     )
     sides = [size, size] if isinstance(size, int) else size
-    whole = isinstance(sides, list) and len(sides) == 2 and all(isinstance(v, int) and v > 0 for v in sides)
-    if not whole:
+    if not (isinstance(sides, list) and len(sides) == 2 and all(isinstance(v, int) and v > 0 for v in sides)):
         raise SamplerError(f"{folder / CONFIG} does not say how large its pictures are: set its sample_size")
     if channels not in (1, 3) or out not in (channels, 2 * channels):
         raise SamplerError(
@@ -189,9 +188,9 @@ def _load(folder: Path, weights: Path) -> UNet2DModel:
                 output_loading_info=True, variant=variant, torch_dtype=torch.float32,
             )  # fmt: skip
     except Exception as error:  # safetensors, torch, diffusers and json each have their own
-        said = str(error).strip().splitlines()
+        said = " ".join(line.strip() for line in str(error).strip().splitlines()[:2])
         raise SamplerError(
-            f"the network of {folder} cannot be loaded: {said[0] if said else type(error).__name__}"
+            f"the network of {folder} cannot be loaded: {said or type(error).__name__}"
         ) from error
     model, told = loaded  # pyright: ignore[reportGeneralTypeIssues]
     wrong = {name: keys for name, keys in told.items() if keys and name.endswith("_keys")}

@@ -44,7 +44,7 @@ def forward_bytes(checkpoint: Checkpoint) -> int:
     """The most bytes of tensors, besides the weights, alive at once while the network looks at one picture."""
     kind = checkpoint.pictures
     with torch.device("meta"):
-        network = type(checkpoint.model).from_config(checkpoint.model.config)
+        network: Any = type(checkpoint.model).from_config(checkpoint.model.config)
         x = torch.empty(1, *kind.shape)
         labels = None if kind.labels is None else torch.empty(1, dtype=torch.long)
         t = torch.empty(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -98,9 +99,10 @@ def sample(
     Picture i's noise comes from stream i of `source` alone, and the network always sees `settings.microbatch`
     pictures, so a picture does not depend on its company. `preview(first picture, step, images)` gets the
     present guesses, (pictures, channels, height, width) from 0 to 1; `trace(first picture, step, steps, x)` the
-    reverse process itself in the same shape, from step 0, the noise, on; `finished` gets each microbatch's
-    pictures; pictures are numbered from `first`, or by `numbers`. Raises SamplerError where the source holds too
-    few bits or the run read another number of bits than its bill says.
+    reverse process in the same shape, as the network sees it, from step 0, the noise, to the picture (their first
+    picture counts from 0); `finished` gets each microbatch's pictures; pictures are numbered from `first`, or by
+    `numbers`. Raises SamplerError where the source holds too few bits or the run read another number of bits than
+    its bill says.
     """
     settings = settings or SampleSettings()
     check_labels(labels, checkpoint.pictures.labels)
@@ -171,14 +173,20 @@ class _Run:
         options, steps = step_options(scheduler, self.settings.eta), len(scheduler.timesteps)
         padded = [*streams, *[PaddingStream() for _ in range(padding)]]
         digests: list[tuple[int, list[str]]] = []
+        looks = itertools.count()
+
+        def predict(x: torch.Tensor, t: Any) -> torch.Tensor:
+            self._trace(next(looks), steps, x[: len(labels)])
+            return model(x, t, class_labels=classes).sample
+
         with torch.no_grad(), streams_noise(padded, self.settings.bits_per_normal) as noise:
             x = first_noise(scheduler, (self.settings.microbatch, *kind.shape))
-            self._follow(0, steps, x[: len(labels)], digests)
-            process = denoise(lambda x, t: model(x, t, class_labels=classes).sample, scheduler, x, options)
-            for step, output in enumerate(process, 1):
+            self._digest(0, steps, x[: len(labels)], digests)
+            for step, output in enumerate(denoise(predict, scheduler, x, options), 1):
                 x = output.prev_sample
-                self._follow(step, steps, x[: len(labels)], digests)
+                self._digest(step, steps, x[: len(labels)], digests)
                 self._tell(step, steps, len(labels), output)
+        self._trace(steps, steps, x[: len(labels)])
         for stream in streams:
             stream.settle()
         return _Drawn(x, digests, noise.cpu_seconds)
@@ -212,9 +220,11 @@ class _Run:
         trained, settings = self.checkpoint.card["scheduler"], self.settings
         return build_scheduler(settings.scheduler, settings.steps, trained, settings.options)
 
-    def _follow(self, step: int, steps: int, x: torch.Tensor, digests: list[tuple[int, list[str]]]) -> None:
+    def _digest(self, step: int, steps: int, x: torch.Tensor, digests: list[tuple[int, list[str]]]) -> None:
         if step % self.every == 0 and step < steps:
             digests.append((step, [picture_digest(one)[:16] for one in x]))
+
+    def _trace(self, step: int, steps: int, x: torch.Tensor) -> None:
         if self.trace is not None:
             self.trace(self.at, step, steps, to_unit(x))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import warnings
@@ -108,10 +109,9 @@ def scheduler_option(scheduler: str, text: str) -> tuple[str, Any]:
 
 
 def _typed(class_name: str, key: str, value: str, default: Any) -> Any:
-    try:
-        parsed = json.loads(value.lower() if value in ("True", "False", "None", "Null") else value)
-    except ValueError:
-        parsed = None if value == "None" else value
+    parsed: Any = value
+    with contextlib.suppress(ValueError):
+        parsed = json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
     # bool is an int to Python: it is asked first.
     fits: bool
     match default:
