@@ -80,13 +80,13 @@ def with_array(
 
 def with_torch(checkpoint: Checkpoint, settings: SampleSettings, labels: list[int]) -> float:
     """Sample as anyone would with torch's generator; gives pictures per second."""
-    size = checkpoint.architecture.image_size
+    kind = checkpoint.pictures
     start = time.perf_counter()
     for at in range(0, len(labels), settings.microbatch):
         part = torch.tensor(labels[at : at + settings.microbatch])
         scheduler = build_scheduler(settings.scheduler, settings.steps, checkpoint.card["scheduler"])
         with torch.no_grad():
-            x = torch.randn(len(part), checkpoint.architecture.channels, size, size)
+            x = torch.randn(len(part), *kind.shape)
             for t in scheduler.timesteps:
                 x = scheduler.step(checkpoint.model(x, t, class_labels=part).sample, t, x).prev_sample
     return len(labels) / (time.perf_counter() - start)

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from memtj import __version__
-from memtj.commands import assess, bench, compare, demo, lab, pictures, record, store, train, tune
+from memtj.commands import assess, bench, compare, demo, lab, record, replay, sample, store, train, tune
 
 app = typer.Typer(
     name="memtj",
@@ -25,8 +25,8 @@ app.command("tune")(tune.tune)
 app.command("record")(record.record)
 app.command("assess")(assess.assess)
 app.command("train")(train.train)
-app.command("sample")(pictures.sample)
-app.command("replay")(pictures.replay)
+app.command("sample")(sample.sample)
+app.command("replay")(replay.replay)
 app.command("compare")(compare.compare)
 app.add_typer(bench.app, name="bench")
 app.add_typer(store.app, name="store")

@@ -1,18 +1,32 @@
 """Bits to noise to pictures: the noise hook, models, training and sampling."""
 
+from sampler._animation import ANIMATIONS, save_animation, traced_steps
 from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_checkpoint
+from sampler._diffusers_model import PictureKind
 from sampler._digits import Digits, load_digits
 from sampler._errors import SamplerError
+from sampler._microbatch import fitting_microbatch
 from sampler._model import Architecture, build_model
 from sampler._noise_map import integers, normal_bits, normals, permutation, uniforms
 from sampler._noise_sampler import noise_sampler
 from sampler._normal_levels import NOISE_MAP, NORMAL_WIDTHS, NoiseMap, normal_levels, normal_levels_sha256
 from sampler._numpy_generator import SourceGenerator, numpy_generator
-from sampler._pictures import load_provenance, pixels, save_picture, save_pictures, save_sheet
-from sampler._replay import Replayed, replay
-from sampler._sample import Picture, SampleProgress, Samples, sample
-from sampler._schedulers import SCHEDULERS, build_scheduler
+from sampler._pictures import (
+    contact_sheet,
+    load_pixels,
+    load_provenance,
+    picture_name,
+    pixels,
+    save_picture,
+    save_pictures,
+    save_provenance,
+    save_sheet,
+    write_whole,
+)
+from sampler._replay import PixelDifference, Replayed, replay
+from sampler._sample import Picture, SampleProgress, Samples, check_labels, pixels_digest, sample, to_pixels
+from sampler._schedulers import SCHEDULERS, build_scheduler, scheduler_option
 from sampler._settings import SampleSettings
 from sampler._sources import (
     BiasedSource,
@@ -26,7 +40,6 @@ from sampler._sources import (
     Source,
     StuckSource,
 )
-from sampler._train import TrainProgress, TrainSettings, train, training_bill, training_scheduler
 from sampler.hook import HardwareNoise, hardware_noise, picture_generator
 from sampler.training import (
     TRAINING_NAMES,
@@ -44,6 +57,7 @@ from sampler.training import (
 )
 
 __all__ = [
+    "ANIMATIONS",
     "NOISE_MAP",
     "NORMAL_WIDTHS",
     "SCHEDULERS",
@@ -62,6 +76,8 @@ __all__ = [
     "NoiseMap",
     "OperatingSystemSource",
     "Picture",
+    "PictureKind",
+    "PixelDifference",
     "RepeatedSource",
     "Replayed",
     "SampleProgress",
@@ -80,11 +96,15 @@ __all__ = [
     "bill",
     "build_model",
     "build_scheduler",
+    "check_labels",
+    "contact_sheet",
+    "fitting_microbatch",
     "hardware_noise",
     "integers",
     "load_checkpoint",
     "load_data",
     "load_digits",
+    "load_pixels",
     "load_provenance",
     "noise_sampler",
     "normal_bits",
@@ -94,17 +114,25 @@ __all__ = [
     "numpy_generator",
     "permutation",
     "picture_generator",
+    "picture_name",
     "pixels",
+    "pixels_digest",
     "replay",
     "sample",
+    "save_animation",
     "save_checkpoint",
     "save_picture",
     "save_pictures",
+    "save_provenance",
     "save_sheet",
+    "scheduler_option",
     "shipped_checkpoint",
+    "to_pixels",
+    "traced_steps",
     "train",
     "training_bill",
     "training_scheduler",
     "training_stream",
     "uniforms",
+    "write_whole",
 ]

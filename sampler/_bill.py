@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from sampler._checkpoint import Checkpoint
+from sampler._errors import SamplerError
 from sampler._noise_map import normal_bits
-from sampler._reverse_process import denoise
-from sampler._schedulers import build_scheduler, step_options
+from sampler._reverse_process import denoise, first_noise
+from sampler._schedulers import REFUSALS, build_scheduler, step_options
 from sampler._settings import SampleSettings
 from sampler._sources import SoftwareSource
 from sampler.hook import streams_noise
@@ -68,8 +69,7 @@ def bill(
     The draws are counted by running the scheduler itself once on a single pixel. Raises SamplerError for
     settings that the scheduler refuses, and for new ones inside `hardware_noise`.
     """
-    a = checkpoint.architecture
-    pixels = a.channels * a.image_size**2
+    pixels = checkpoint.pictures.numbers
     draws = count_draws(settings, checkpoint)
     bits_each = draws * normal_bits(pixels, settings.bits_per_normal)
     recorded_each = bits_each if conditioning is None else conditioning.bits_in(bits_each)
@@ -80,15 +80,29 @@ def bill(
 def count_draws(settings: SampleSettings, checkpoint: Checkpoint) -> int:
     """Count the noise tensors that one picture takes."""
     trained = json.dumps(checkpoint.card["scheduler"], sort_keys=True)
-    return _count_draws(settings, trained)
+    kind = checkpoint.pictures
+    return _count_draws(settings, trained, kind.out_channels // kind.channels)
 
 
 @cache
-def _count_draws(settings: SampleSettings, trained: str) -> int:
-    scheduler = build_scheduler(settings.scheduler, settings.steps, json.loads(trained))
+def _count_draws(settings: SampleSettings, trained: str, answers: int) -> int:
+    scheduler = build_scheduler(settings.scheduler, settings.steps, json.loads(trained), settings.options)
     options = step_options(scheduler, settings.eta)
     tally = SoftwareSource(0)
     with torch.no_grad(), streams_noise([tally]):
-        for _ in denoise(lambda x, _: torch.zeros_like(x), scheduler, (1, 1, 1, 1), options):
-            pass
+        x = first_noise(scheduler, (1, 1, 1, 1))
+        try:
+            for output in denoise(lambda x, _: x.new_zeros(1, answers, 1, 1), scheduler, x, options):
+                x = output.prev_sample
+        except REFUSALS as error:
+            raise SamplerError(
+                f"{type(scheduler).__name__} cannot step with this network's predictions: {error}"
+            ) from error
+    if x.shape != (1, 1, 1, 1) and answers > 1:
+        raise SamplerError(
+            f"{type(scheduler).__name__} cannot step with this network's predictions: it predicts the variance too; "
+            "use ddpm with the option variance_type=learned_range"
+        )
+    if x.shape != (1, 1, 1, 1) or x.dtype is not torch.float32:
+        raise SamplerError(f"{type(scheduler).__name__} does not draw pictures of real numbers")
     return tally.bits // normal_bits(1)

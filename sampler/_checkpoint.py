@@ -1,4 +1,6 @@
-"""Checkpoints: a folder of weights (safetensors, half precision) and a card on how they were made."""
+"""Checkpoints: a folder of weights (safetensors, half precision) and a card on how they were made; or a model folder
+of diffusers.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from sampler._diffusers_model import PictureKind, config_digest, is_diffusers_folder, load_diffusers_model
 from sampler._errors import SamplerError
 from sampler._model import Architecture, build_model
 
@@ -28,15 +31,21 @@ CARD = "card.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded network, the SHA-256 of its weights file, and its card (data, steps, loss curve, entropy,
-    versions).
+    """A loaded network, what it draws, the SHA-256 of its weights file and of its configuration, and its card.
+
+    The card of our own checkpoints holds data, steps, loss curve, entropy and versions; `card["scheduler"]` is the
+    configuration that the network was trained with, of a diffusers model too. `architecture` is None for those.
+    `scheduler`: the one it is sampled with where nothing else is asked for.
     """
 
     model: UNet2DModel
-    architecture: Architecture
+    architecture: Architecture | None
     sha256: str
     card: dict[str, Any]
     path: Path
+    pictures: PictureKind
+    config_sha256: str
+    scheduler: str = "ddpm"
 
 
 def shipped_checkpoint() -> Path:
@@ -77,11 +86,14 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
-    """Load a checkpoint folder (the shipped one by default) for sampling, its weights in float32.
+    """Load a checkpoint folder (the shipped one by default) or a model folder of diffusers for sampling, in float32.
 
-    Raises SamplerError where the folder is missing, foreign or damaged.
+    Of diffusers: a pipeline folder with unet/ and scheduler/, or a bare one, its network a UNet2DModel. Raises
+    SamplerError where the folder is missing, foreign, damaged, or holds a network that cannot be sampled here.
     """
     folder = Path(path) if path is not None else shipped_checkpoint()
+    if not (folder / CARD).exists() and is_diffusers_folder(folder):
+        return _load_foreign(folder)
     card = _read_card(folder)
     architecture = _read_architecture(folder, card)
     weights, digest = _read_weights(folder, card)
@@ -90,16 +102,32 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
         model = build_model(architecture)
     _fill(model, weights, folder)
     model.eval().requires_grad_(False)
-    return Checkpoint(model, architecture, digest, card, folder)
+    a = architecture
+    kind = PictureKind(a.channels, a.image_size, a.image_size, a.labels, a.channels)
+    return Checkpoint(model, a, digest, card, folder, kind, config_digest(asdict(a)))
+
+
+def _load_foreign(folder: Path) -> Checkpoint:
+    found = load_diffusers_model(folder)
+    card = {"data": f"unknown: a diffusers model, {folder.name}", "scheduler": found.trained}
+    return Checkpoint(
+        found.model, None, found.sha256, card, folder, found.pictures, found.config_sha256, found.scheduler
+    )
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
-        raise SamplerError(f"there is no checkpoint at {folder}: name a folder that `memtj train` wrote")
+        raise SamplerError(
+            f"there is no checkpoint at {folder}: name a folder that `memtj train` wrote, or a model folder of "
+            "diffusers"
+        )
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SamplerError(f"{folder} is not a checkpoint: it holds no {CARD}") from None
+        raise SamplerError(
+            f"{folder} is not a model: it holds no {CARD} of `memtj train`, and no model_index.json or config.json of "
+            "diffusers"
+        ) from None
     except (OSError, ValueError) as error:
         raise SamplerError(f"the card {folder / CARD} cannot be read: {error}") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
+import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import NOISE_MAP
-from sampler._reverse_process import denoise
+from sampler._reverse_process import denoise, first_noise
 from sampler._schedulers import build_scheduler, step_options
 from sampler._settings import SampleSettings
 from sampler.hook import PaddingStream, streams_noise
@@ -25,10 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: `image` (channels, height, width) float32, about −1 to 1, and where its bits came from."""
+    """One picture: `image` (channels, height, width) float32, about −1 to 1, and where its bits came from.
+
+    `label` is None where the network takes none.
+    """
 
     index: int
-    label: int
+    label: int | None
     image: torch.Tensor
     provenance: dict[str, Any] = field(repr=False)
 
@@ -65,48 +75,68 @@ class Samples:
 
 
 Preview = Callable[[int, int, torch.Tensor], None]
+Trace = Callable[[int, int, int, torch.Tensor], None]
+_TRACED = 16  # steps whose digest a picture's provenance holds, at most, besides the first noise
 
 
 def sample(
     checkpoint: Checkpoint,
-    labels: Sequence[int],
+    labels: Sequence[int | None],
     source: Source,
     settings: SampleSettings | None = None,
     *,
     progress: Callable[[SampleProgress], None] | None = None,
     preview: Preview | None = None,
+    trace: Trace | None = None,
     finished: Callable[[list[Picture]], None] | None = None,
     first: int = 0,
+    numbers: Sequence[int] | None = None,
 ) -> Samples:
     """Draw one picture a label, in microbatches of fixed size; the last is padded, and padding reads no bits.
 
+    Labels are None for a network that takes none.
+
     Picture i's noise comes from stream i of `source` alone, and the network always sees `settings.microbatch`
     pictures, so a picture does not depend on its company. `preview(first picture, step, images)` gets the
-    present guesses, (pictures, channels, height, width) from 0 to 1; `finished` gets each microbatch's
-    pictures; pictures are numbered from `first`. Raises SamplerError where the source holds too few bits or
-    the run read another number of bits than its bill says.
+    present guesses, (pictures, channels, height, width) from 0 to 1; `trace(first picture, step, steps, x)` the
+    reverse process in the same shape, as the network sees it, from step 0, the noise, to the picture (their first
+    picture counts from 0); `finished` gets each microbatch's pictures; pictures are numbered from `first`, or by
+    `numbers`. Raises SamplerError where the source holds too few bits or the run read another number of bits than
+    its bill says.
     """
     settings = settings or SampleSettings()
-    _check_labels(labels, checkpoint.architecture.labels)
+    check_labels(labels, checkpoint.pictures.labels)
+    numbers = range(first, first + len(labels)) if numbers is None else numbers
     cost = bill(checkpoint, settings, len(labels))
     streams = [_Metered(s, cost.bits_each) for s in source.pictures(len(labels), cost.bits_each)]
-    run = _Run(checkpoint, settings, cost, progress, preview)
+    run = _Run(checkpoint, settings, cost, progress, preview, trace)
     start, cpu = time.monotonic(), time.process_time()
     pictures: list[Picture] = []
     noise_cpu = 0.0
     for at in range(0, len(labels), settings.microbatch):
         part = slice(at, at + settings.microbatch)
         run.place(at, len(labels), start)
-        images, spent = run.microbatch(labels[part], streams[part])
-        noise_cpu += spent
+        drawn = run.microbatch(labels[part], streams[part])
+        noise_cpu += drawn.noise_cpu_seconds
         done = [
-            run.picture(first + at + i, label, images[i], stream)
-            for i, (label, stream) in enumerate(zip(labels[part], streams[part], strict=True))
+            run.picture(number, label, drawn, i, stream)
+            for i, (number, label, stream) in enumerate(
+                zip(numbers[part], labels[part], streams[part], strict=True)
+            )
         ]
         pictures += done
         if finished is not None:
             finished(done)
     return Samples(pictures, cost, time.monotonic() - start, time.process_time() - cpu, noise_cpu)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A microbatch: its images, padding included, and the digests of x after some steps, step by step."""
+
+    images: torch.Tensor
+    digests: list[tuple[int, list[str]]]
+    noise_cpu_seconds: float
 
 
 class _Run:
@@ -119,11 +149,13 @@ class _Run:
         cost: Bill,
         progress: Callable[[SampleProgress], None] | None,
         preview: Preview | None,
+        trace: Trace | None,
     ) -> None:
         self.checkpoint, self.settings, self.cost = checkpoint, settings, cost
-        self.progress, self.preview = progress, preview
+        self.progress, self.preview, self.trace = progress, preview, trace
         self.at, self.total, self.start = 0, 0, 0.0
         scheduler = self._scheduler()
+        self.every = -(-len(scheduler.timesteps) // _TRACED)
         self.described = {
             "scheduler_class": type(scheduler).__name__,
             "scheduler_config": {k: v for k, v in scheduler.config.items() if not k.startswith("_")},
@@ -132,39 +164,51 @@ class _Run:
     def place(self, at: int, total: int, start: float) -> None:
         self.at, self.total, self.start = at, total, start
 
-    def microbatch(self, labels: Sequence[int], streams: Sequence[_Metered]) -> tuple[torch.Tensor, float]:
+    def microbatch(self, labels: Sequence[int | None], streams: Sequence[_Metered]) -> _Drawn:
         padding = self.settings.microbatch - len(labels)
-        classes = torch.tensor([*labels, *[0] * padding])
-        model, a = self.checkpoint.model, self.checkpoint.architecture
-        shape = (self.settings.microbatch, a.channels, a.image_size, a.image_size)
-        scheduler = self._scheduler()
-        options = step_options(scheduler, self.settings.eta)
-        output = None
+        kind, model, scheduler = self.checkpoint.pictures, self.checkpoint.model, self._scheduler()
+        classes = (
+            None if kind.labels is None else torch.tensor([*(label or 0 for label in labels), *[0] * padding])
+        )
+        options, steps = step_options(scheduler, self.settings.eta), len(scheduler.timesteps)
         padded = [*streams, *[PaddingStream() for _ in range(padding)]]
+        digests: list[tuple[int, list[str]]] = []
+        looks = itertools.count()
+
+        def predict(x: torch.Tensor, t: Any) -> torch.Tensor:
+            self._trace(next(looks), steps, x[: len(labels)])
+            return model(x, t, class_labels=classes).sample
+
         with torch.no_grad(), streams_noise(padded, self.settings.bits_per_normal) as noise:
-            steps = denoise(lambda x, t: model(x, t, class_labels=classes).sample, scheduler, shape, options)
-            for step, output in enumerate(steps, 1):
-                self._tell(step, len(scheduler.timesteps), len(labels), output)
-        if output is None:
-            raise SamplerError("a run needs at least one step")
+            x = first_noise(scheduler, (self.settings.microbatch, *kind.shape))
+            self._digest(0, steps, x[: len(labels)], digests)
+            for step, output in enumerate(denoise(predict, scheduler, x, options), 1):
+                x = output.prev_sample
+                self._digest(step, steps, x[: len(labels)], digests)
+                self._tell(step, steps, len(labels), output)
+        self._trace(steps, steps, x[: len(labels)])
         for stream in streams:
             stream.settle()
-        return output.prev_sample, noise.cpu_seconds
+        return _Drawn(x, digests, noise.cpu_seconds)
 
-    def picture(self, index: int, label: int, image: torch.Tensor, stream: _Metered) -> Picture:
-        image = image.clone()
+    def picture(self, index: int, label: int | None, drawn: _Drawn, at: int, stream: _Metered) -> Picture:
+        image = drawn.images[at].clone()
         provenance = {
             "format": "memtj-picture",
             "format_version": 1,
             "picture": index,
             "label": label,
+            "shape": list(image.shape),
             "picture_sha256": picture_digest(image),
+            "pixels_sha256": pixels_digest(to_pixels(image)),
+            "steps_sha256": [[step, digests[at]] for step, digests in drawn.digests],
             "bits": stream.provenance(),
             "noise_bits": self.cost.bits_each,
             "noise_map": asdict(NOISE_MAP),
             "model_sha256": self.checkpoint.sha256,
+            "model_config_sha256": self.checkpoint.config_sha256,
             "sampling": {
-                **asdict(self.settings),
+                **self.settings.as_json(),
                 "threads": torch.get_num_threads(),
                 **self.described,
             },
@@ -173,9 +217,16 @@ class _Run:
         return Picture(index, label, image, provenance)
 
     def _scheduler(self) -> Any:
-        return build_scheduler(
-            self.settings.scheduler, self.settings.steps, self.checkpoint.card["scheduler"]
-        )
+        trained, settings = self.checkpoint.card["scheduler"], self.settings
+        return build_scheduler(settings.scheduler, settings.steps, trained, settings.options)
+
+    def _digest(self, step: int, steps: int, x: torch.Tensor, digests: list[tuple[int, list[str]]]) -> None:
+        if step % self.every == 0 and step < steps:
+            digests.append((step, [picture_digest(one)[:16] for one in x]))
+
+    def _trace(self, step: int, steps: int, x: torch.Tensor) -> None:
+        if self.trace is not None:
+            self.trace(self.at, step, steps, to_unit(x))
 
     def _tell(self, step: int, steps: int, pictures: int, output: Any) -> None:
         if self.preview is not None:
@@ -218,26 +269,55 @@ def picture_digest(image: torch.Tensor) -> str:
     return hashlib.sha256(image.contiguous().numpy().astype("<f4").tobytes()).hexdigest()
 
 
+def to_pixels(image: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """A picture's numbers as it is shown: (height, width) or (height, width, 3) uint8."""
+    shown = to_unit(image).mul(255).round().byte().permute(1, 2, 0).numpy()
+    return shown[:, :, 0] if shown.shape[2] == 1 else shown
+
+
+def pixels_digest(shown: npt.NDArray[np.uint8]) -> str:
+    """The SHA-256 of pixels, row by row, as a picture's file holds them."""
+    return hashlib.sha256(np.ascontiguousarray(shown).tobytes()).hexdigest()
+
+
 def to_unit(images: torch.Tensor) -> torch.Tensor:
     """Map −1 … 1 to 0 … 1, cutting off what lies outside."""
     return images.add(1).div(2).clamp(0, 1)
 
 
-def _check_labels(labels: Sequence[int], known: int) -> None:
-    for label in labels:
-        if not 0 <= label < known:
-            raise SamplerError(f"label {label} is unknown to this network: it draws labels 0 to {known - 1}")
+def check_labels(labels: Sequence[int | None], known: int | None) -> None:
+    """Raise SamplerError where a network that knows so many labels (None: it takes none) cannot draw these."""
     if not labels:
         raise SamplerError("no labels were given: name at least one picture to draw")
+    for label in labels:
+        if known is None:
+            if label is not None:
+                raise SamplerError(
+                    f"label {label} was given to a network that takes no labels: leave labels out"
+                )
+        elif label is None:
+            raise SamplerError(f"this network draws by label: give each picture one from 0 to {known - 1}")
+        elif not 0 <= label < known:
+            raise SamplerError(f"label {label} is unknown to this network: it draws labels 0 to {known - 1}")
 
 
 def _versions() -> dict[str, str]:
     import diffusers
-    import numpy
 
     return {
         "torch": torch.__version__,
         "diffusers": diffusers.__version__,
-        "numpy": numpy.__version__,
+        "numpy": np.__version__,
         "cpu": torch.backends.cpu.get_cpu_capability(),
+        "machine": _machine(),
     }
+
+
+@cache
+def _machine() -> str:
+    """The kind of machine: system, architecture and, where it is told, the processor's name."""
+    name = platform.processor()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        name = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return " ".join(part for part in (platform.system(), platform.machine(), name) if part)
