@@ -18,6 +18,7 @@ from sampler.comparison._reference import (
     real_digits,
 )
 from sampler.comparison._result import ArmResult, Group, RunResult
+from sampler.comparison._run_bootstrap import arm_frechet
 from sampler.comparison._splits import DigitParts, digit_parts
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "RunResult",
     "TrainingPictures",
     "Verdict",
+    "arm_frechet",
     "bootstrap_key",
     "compare_runs",
     "difference",
