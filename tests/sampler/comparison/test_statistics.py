@@ -75,8 +75,7 @@ def test_replicates_keep_each_label_and_repeat_from_their_key() -> None:
 def test_the_basic_interval_covers_and_the_percentile_interval_does_not() -> None:
     """200 pictures in 16 dimensions, true Fréchet distance 4 (a shift by 0.5 everywhere), 300 experiments.
 
-    95 % intervals must cover it in 90 to 99 % of them (false alarm below 1e-6 at a coverage of 95 %: 0.90 lies 4 σ
-    below, so the coverage here must truly lie near 95 %: it was 0.93 to 0.96).
+    At a coverage of 0.95, 95 % intervals cover it in 0.87 of them or less with a probability below 1e-6.
     """
     random = np.random.default_rng()
     d, labels = 16, np.zeros(200, int)
@@ -90,7 +89,7 @@ def test_the_basic_interval_covers_and_the_percentile_interval_does_not() -> Non
         basic += interval.low < 4 < interval.high
         low, high = np.quantile(again, [0.025, 0.975])
         percentile += low < 4 < high
-    assert basic / 300 > 0.88
+    assert basic / 300 > 0.87
     assert percentile / 300 < basic / 300 - 0.1
 
 
@@ -193,7 +192,7 @@ def test_equal_runs_are_equivalent_within_a_wide_margin_alone() -> None:
 def test_equivalence_at_the_margin_is_wrongly_concluded_in_one_of_twenty(between: float) -> None:
     """The true difference is the margin; three runs each, pictures' spread 1, runs' spread as given.
 
-    At a rate of 0.05, 200 experiments conclude it in more than 0.13 of them with a probability below 1e-6.
+    At a rate of 0.05, 200 experiments conclude it in 0.14 of them or more with a probability below 1e-6.
     """
     random = np.random.default_rng()
     spread = np.hypot(between, 1)
@@ -203,14 +202,14 @@ def test_equivalence_at_the_margin_is_wrongly_concluded_in_one_of_twenty(between
         software = [evaluation(20 + spread * random.normal(), 1.0) for _ in range(3)]
         arm = [evaluation(20 + margin + spread * random.normal(), 1.0) for _ in range(3)]
         shown += equivalence(software, arm, margin, run, resamples=999).shown
-    assert shown / 200 < 0.13
+    assert shown / 200 < 0.14
 
 
 @pytest.mark.parametrize("between", [0.0, 3.0])
 def test_the_interval_of_an_arm_covers_over_runs_and_pictures(between: float) -> None:
     """Mean of three runs about a truth of 19 (the bias is 1): 95 % intervals cover it in 300 experiments.
 
-    At a coverage of 0.95, fewer than 0.88 cover it with a probability below 1e-6.
+    At a coverage of 0.95, 0.875 or fewer cover it with a probability below 1e-6.
     """
     random = np.random.default_rng()
     spread = np.hypot(between, 1)
@@ -218,7 +217,7 @@ def test_the_interval_of_an_arm_covers_over_runs_and_pictures(between: float) ->
     for run in range(300):
         found = arm_frechet([evaluation(20 + spread * random.normal(), 1.0) for _ in range(3)], run)
         covered += found.low < 19 < found.high
-    assert covered / 300 > 0.88
+    assert covered / 300 > 0.875
 
 
 def test_the_power_is_how_often_equal_arms_are_found_equivalent() -> None:
