@@ -26,7 +26,6 @@ from sampler.comparison import (
 )
 from sampler.comparison._bootstrap import (
     basic_interval,
-    frechet_replicates,
     resampled_counts,
     share_interval,
 )
@@ -84,7 +83,7 @@ def test_the_basic_interval_covers_and_the_percentile_interval_does_not() -> Non
     for run in range(300):
         values = 0.5 + random.normal(size=(200, d))
         value = distance(moments(values))
-        again = frechet_replicates(values, distance, resampled_counts(labels, 300, key=run))
+        again = distance.of_replicates(values, resampled_counts(labels, 300, key=run))
         interval = basic_interval(value, again)
         basic += interval.low < 4 < interval.high
         low, high = np.quantile(again, [0.025, 0.975])
