@@ -9,6 +9,7 @@ from ._export import EXPORT_FORMS, export_bits, move_blocks
 from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
 from ._lease import Lease, Portion
 from ._ledger import Accounts, OpenLease
+from ._locks import FileLock
 from ._ones import count_ones
 from ._opening import adopt
 from ._pieces import BitReader
@@ -19,6 +20,7 @@ from ._requests import Request
 from ._reservation import Reservation
 from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
+from ._stream import BitStream
 from ._verify import BadBlock, VerifyReport
 from .conditioning import (
     CONDITIONING_NAMES,
@@ -47,12 +49,14 @@ __all__ = [
     "Accounts",
     "BadBlock",
     "BitReader",
+    "BitStream",
     "BlockCommit",
     "BufferInfo",
     "CellStatistics",
     "Conditioning",
     "Credit",
     "DamagedLedger",
+    "FileLock",
     "FollowedBlock",
     "Lease",
     "NoConditioning",

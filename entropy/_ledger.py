@@ -476,6 +476,17 @@ class Ledger:
             ).fetchall()
             return [OpenLease(*row) for row in found]
 
+    def burned(self, purpose: str) -> list[Range]:
+        """Give the ranges of the last lease that was taken for `purpose`, in order, where it was burned; else none."""
+        with self._reading() as db:
+            found = db.execute(
+                "SELECT b.uuid, r.first, r.bits FROM ranges AS r JOIN buffers AS b ON b.id = r.buffer "
+                "WHERE r.state = 'burned' AND r.lease = (SELECT MAX(id) FROM leases WHERE purpose = ?) "
+                "ORDER BY r.buffer, r.first",
+                (purpose,),
+            ).fetchall()
+            return [Range(*row) for row in found]
+
     def reap(self) -> None:
         """Burn the leases whose owners are dead."""
         with self._reading() as db:

@@ -254,6 +254,16 @@ class Store:
         self._ledger.reap()
         return self._ledger.open_leases()
 
+    def burned(self, purpose: str) -> list[Range]:
+        """Say where the bits are that the last lease for `purpose` burned; none where it was left normally.
+
+        For a program that takes a lease for each piece of work under a name of its own, and is killed in the middle
+        of one: `recorded` reads the same bits again, so that the piece comes out as it would have. They stay burned.
+        """
+        self._check_open()
+        self._ledger.reap()
+        return self._ledger.burned(purpose)
+
     def backlog(self) -> tuple[int, int]:
         """Give the free bits, and how many must be free for everybody who waits to be served.
 

@@ -4,19 +4,11 @@ from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_checkpoint
 from sampler._digits import Digits, load_digits
 from sampler._errors import SamplerError
-from sampler._hook import HardwareNoise, hardware_noise, picture_generator
 from sampler._model import Architecture, build_model
-from sampler._noise_map import (
-    NOISE_MAP,
-    NORMAL_WIDTHS,
-    NoiseMap,
-    integers,
-    normal_bits,
-    normal_levels,
-    normals,
-    permutation,
-    uniforms,
-)
+from sampler._noise_map import integers, normal_bits, normals, permutation, uniforms
+from sampler._noise_sampler import noise_sampler
+from sampler._normal_levels import NOISE_MAP, NORMAL_WIDTHS, NoiseMap, normal_levels, normal_levels_sha256
+from sampler._numpy_generator import SourceGenerator, numpy_generator
 from sampler._pictures import load_provenance, pixels, save_picture, save_pictures, save_sheet
 from sampler._replay import Replayed, replay
 from sampler._sample import Picture, SampleProgress, Samples, sample
@@ -24,30 +16,52 @@ from sampler._schedulers import SCHEDULERS, build_scheduler
 from sampler._settings import SampleSettings
 from sampler._sources import (
     BiasedSource,
+    ConditionedSource,
+    ConstantSource,
     CorrelatedSource,
     LeaseSource,
     OperatingSystemSource,
+    RepeatedSource,
     SoftwareSource,
     Source,
     StuckSource,
 )
-from sampler._train import TrainProgress, TrainSettings, train, training_bill, training_scheduler
+from sampler.hook import HardwareNoise, hardware_noise, picture_generator
+from sampler.training import (
+    TRAINING_NAMES,
+    DataSet,
+    StoreSource,
+    TrainingBill,
+    TrainProgress,
+    TrainSettings,
+    architecture_of_widths,
+    load_data,
+    train,
+    training_bill,
+    training_scheduler,
+    training_stream,
+)
 
 __all__ = [
     "NOISE_MAP",
     "NORMAL_WIDTHS",
     "SCHEDULERS",
+    "TRAINING_NAMES",
     "Architecture",
     "BiasedSource",
     "Bill",
     "Checkpoint",
+    "ConditionedSource",
+    "ConstantSource",
     "CorrelatedSource",
+    "DataSet",
     "Digits",
     "HardwareNoise",
     "LeaseSource",
     "NoiseMap",
     "OperatingSystemSource",
     "Picture",
+    "RepeatedSource",
     "Replayed",
     "SampleProgress",
     "SampleSettings",
@@ -55,20 +69,28 @@ __all__ = [
     "Samples",
     "SoftwareSource",
     "Source",
+    "SourceGenerator",
+    "StoreSource",
     "StuckSource",
     "TrainProgress",
     "TrainSettings",
+    "TrainingBill",
+    "architecture_of_widths",
     "bill",
     "build_model",
     "build_scheduler",
     "hardware_noise",
     "integers",
     "load_checkpoint",
+    "load_data",
     "load_digits",
     "load_provenance",
+    "noise_sampler",
     "normal_bits",
     "normal_levels",
+    "normal_levels_sha256",
     "normals",
+    "numpy_generator",
     "permutation",
     "picture_generator",
     "pixels",
@@ -82,5 +104,6 @@ __all__ = [
     "train",
     "training_bill",
     "training_scheduler",
+    "training_stream",
     "uniforms",
 ]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from sampler._checkpoint import Checkpoint
-from sampler._hook import streams_noise
 from sampler._noise_map import normal_bits
 from sampler._reverse_process import denoise
 from sampler._schedulers import build_scheduler, step_options
 from sampler._settings import SampleSettings
 from sampler._sources import SoftwareSource
+from sampler.hook import streams_noise
 
 if TYPE_CHECKING:
     from entropy import Conditioning

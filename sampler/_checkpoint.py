@@ -47,13 +47,13 @@ def shipped_checkpoint() -> Path:
 def save_checkpoint(
     path: Path, weights: Mapping[str, torch.Tensor], architecture: Architecture, card: Mapping[str, Any]
 ) -> str:
-    """Write weights and card as folder `path`, replacing an older one only when complete; return the SHA-256.
+    """Write weights and card into folder `path`, replacing older ones only when complete; return the SHA-256.
 
-    Floating-point weights are stored in half precision.
+    Other files in the folder stay. Floating-point weights are stored in half precision.
     """
     from safetensors.torch import save
 
-    new, old = path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
+    new = path.with_name(path.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights.items()}
@@ -68,12 +68,11 @@ def save_checkpoint(
         **card,
     }
     (new / CARD).write_text(json.dumps(full, indent=1) + "\n", encoding="utf-8")
-    # A folder cannot replace a folder in one step: the old one steps aside first, so that each is whole.
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        os.replace(path, old)
-    os.replace(new, path)
-    shutil.rmtree(old, ignore_errors=True)
+    path.mkdir(exist_ok=True)
+    # Each file is whole at any time; between the two, the card's SHA-256 says that the weights are not its own.
+    for name in (WEIGHTS, CARD):
+        os.replace(new / name, path / name)
+    new.rmdir()
     return digest
 
 
@@ -118,14 +117,15 @@ def _read_card(folder: Path) -> dict[str, Any]:
 def _read_architecture(folder: Path, card: Mapping[str, Any]) -> Architecture:
     given = card.get("architecture")
     fields = set(Architecture.__dataclass_fields__)
-    if not isinstance(given, dict) or set(given) != fields:
+    if not isinstance(given, dict) or {"dropout", *given} != fields:  # older cards know no dropout
         raise SamplerError(f"{folder / CARD} describes another kind of network than the one memtj builds")
-    numbers = {k: v for k, v in given.items() if k != "widths"}
-    widths = given["widths"]
+    numbers = {k: v for k, v in given.items() if k not in ("widths", "dropout")}
+    widths, dropout = given["widths"], given.get("dropout", 0.0)
     whole = [*numbers.values(), *(widths if isinstance(widths, list) else [None])]
-    if not all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= 4096 for v in whole):
+    possible = all(isinstance(v, int) and not isinstance(v, bool) and 0 < v <= 4096 for v in whole)
+    if not possible or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise SamplerError(f"{folder / CARD} describes a network of impossible size: {given}")
-    return Architecture(widths=tuple(widths), **numbers)
+    return Architecture(widths=tuple(widths), dropout=dropout, **numbers)
 
 
 def _read_weights(folder: Path, card: Mapping[str, Any]) -> tuple[dict[str, torch.Tensor], str]:

@@ -25,6 +25,7 @@ class Architecture:
     norm_groups: int = 16
     attention_head: int = 32
     labels: int = 10
+    dropout: float = 0.0
 
 
 def build_model(architecture: Architecture | None = None) -> UNet2DModel:
@@ -48,6 +49,7 @@ def build_model(architecture: Architecture | None = None) -> UNet2DModel:
             down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",),
             up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * plain,
             num_class_embeds=a.labels,
+            dropout=a.dropout,
         )
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise SamplerError(f"no network can be built from {a}: {error}") from error

@@ -4,63 +4,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sampler._errors import SamplerError
+from sampler._normal_levels import NOISE_MAP as NOISE_MAP
+from sampler._normal_levels import NORMAL_WIDTHS as NORMAL_WIDTHS
+from sampler._normal_levels import NoiseMap as NoiseMap
+from sampler._normal_levels import check_normal_width, normal_levels, normal_table, quantile
 
-NORMAL_WIDTHS = (32, 16, 12, 8, 4, 2, 1)  # bits per normal number
 Packed = npt.NDArray[np.uint8]
 ReadBits = Callable[[int], Packed]
+Kernel = Callable[[Packed, npt.NDArray[np.float32]], None]
 
-_VERSION = 1
-_TABLE_SHA256 = "f8ad83a0df8fd5fffab9599c82b6dbf3c1eb9ea71b99b69a4829d7742965da6b"
-_MIN_PARALLEL = 1 << 20
-
-
-@dataclass(frozen=True)
-class NoiseMap:
-    """The map's identity: its version and the SHA-256 of its table (float64, little-endian, by rows)."""
-
-    version: int
-    sha256: str
-
-
-NOISE_MAP = NoiseMap(_VERSION, _TABLE_SHA256)
-
-
-@cache
-def normal_table() -> npt.NDArray[np.float64]:
-    """The map's polynomials, (2048, 5) float64, read-only; raises SamplerError where the shipped file was
-    altered.
-    """
-    file = resources.files("sampler") / "data" / f"normal-v{_VERSION}.npy"
-    with file.open("rb") as opened:
-        table = np.load(opened, allow_pickle=False)
-    if hashlib.sha256(table.astype("<f8").tobytes()).hexdigest() != _TABLE_SHA256:
-        raise SamplerError(f"{file} is not the table of noise map {_VERSION}: install memtj again")
-    table.flags.writeable = False
-    return table
-
-
-def check_normal_width(width: int) -> int:
-    """Give `width` back; raises SamplerError where the map has no normal numbers of so many bits."""
-    if width not in NORMAL_WIDTHS:
-        raise SamplerError(
-            f"a normal number is made of {', '.join(map(str, NORMAL_WIDTHS[:-1]))} or {NORMAL_WIDTHS[-1]} bits, "
-            f"not {width}"
-        )
-    return width
+_MIN_PARALLEL = 1 << 18
 
 
 def normal_bits(count: int, width: int = 32) -> int:
@@ -68,74 +31,54 @@ def normal_bits(count: int, width: int = 32) -> int:
     return -(-count * width // 8) * 8
 
 
-@cache
-def normal_levels(width: int) -> npt.NDArray[np.float32]:
-    """The numbers that words of `width` bits stand for (width up to 16), float32, shape (2^width,), unit variance.
-
-    Of a word the first bit is the sign, the others m: z = ∓Φ⁻¹((m + ½)/2^width) over the root of its mean square.
-    """
-    m = np.arange(1 << (width - 1), dtype=np.float64)
-    magnitude = _quantile((m + 0.5) * 2.0 ** (32 - width))
-    magnitude = magnitude / math.sqrt(math.fsum(magnitude**2) / len(m))
-    levels = np.concatenate([magnitude, -magnitude]).astype(np.float32)
-    levels.flags.writeable = False
-    return levels
-
-
 def normals(
-    packed: Packed, out: npt.NDArray[np.float32] | None = None, *, width: int = 32, count: int | None = None
+    packed: Packed,
+    out: npt.NDArray[np.float32] | None = None,
+    *,
+    width: int = 32,
+    count: int | None = None,
+    threads: int = 2,
 ) -> npt.NDArray[np.float32]:
     """Map packed bits (uint8, big-endian) to `count` standard normals of `width` bits each, float32, shape (count,).
 
     Without `count`, to as many as the bits are good for. Of 32 bits the first is the sign, the others m:
-    z = ∓Φ⁻¹((m + ½)/2³²); for narrower ones see `normal_levels`. `out`, if given, is contiguous and takes them.
+    z = ∓Φ⁻¹((m + ½)/2³²); for narrower ones see `normal_levels`. `out`, if given, is contiguous, of `count` numbers,
+    and takes them. Large draws are divided among up to `threads` threads, which changes no number. Raises SamplerError
+    for another width, too few bits, and an `out` of another size.
     """
     count = len(packed) * 8 // check_normal_width(width) if count is None else count
+    if len(packed) * 8 < count * width:
+        raise SamplerError(
+            f"{count:,} normals of {width} bits take {count * width:,} bits, not {len(packed) * 8:,}"
+        )
     result = np.empty(count, np.float32) if out is None else out
-    if count == 0:
+    if result.size != count:
+        raise SamplerError(f"{count:,} normals do not fill an array of {result.size:,}")
+    kernel = _kernel(width)
+    parts = min(threads, os.cpu_count() or 1, count // _MIN_PARALLEL * 2)
+    if parts < 2:
+        kernel(packed, result)
         return result
-    if width < 32:
-        return _narrow_normals(packed, width, result)
-    kernel, table, words = _kernel(), normal_table(), result.view(np.uint32)
-    if count < _MIN_PARALLEL or (os.cpu_count() or 1) < 2:
-        kernel(packed, table, words)
-    else:
-        # The kernel holds no lock and each number depends on its own bits alone: two halves, two threads.
-        half = count // 2
-        other = _pool(os.getpid()).submit(kernel, packed[4 * half :], table, words[half:])
-        kernel(packed[: 4 * half], table, words[:half])
+    # The kernel holds no lock and each number depends on its own bits alone. Each part starts with a whole byte.
+    size = -(-count // (8 * parts)) * 8
+    starts = range(0, count, size)
+    pool = _pool(os.getpid(), len(starts) - 1)
+    others = [pool.submit(kernel, packed[at * width // 8 :], result[at : at + size]) for at in starts[1:]]
+    kernel(packed, result[:size])
+    for other in others:
         other.result()
     return result
 
 
-def normals_reference(packed: Packed) -> npt.NDArray[np.float32]:
-    """The same map in plain numpy: the definition, which the compiled kernel equals bit for bit."""
-    word = packed.view(">u4").astype(np.uint32)
-    z = _quantile((word & np.uint32(0x7FFFFFFF)).astype(np.float64) + 0.5)
-    return (z.astype(np.float32).view(np.uint32) | (word & np.uint32(0x80000000))).view(np.float32)
-
-
-def _quantile(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """−Φ⁻¹(x/2³²) for x from ½ to 2³¹, float64, by the map's polynomials."""
-    bits = x.view(np.int64)
-    segment = (bits >> 46) - (1022 << 6)
-    fraction = ((bits & ((1 << 46) - 1)) << 6) | 0x3FF0000000000000
-    u = 2.0 - fraction.view(np.float64)
-    c = normal_table()[segment]
-    return (((c[:, 4] * u + c[:, 3]) * u + c[:, 2]) * u + c[:, 1]) * u + c[:, 0]
-
-
-def _narrow_normals(packed: Packed, width: int, out: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    levels = normal_levels(width)
-    if width == 16:
-        words = packed.view(">u2")
-    elif width == 8:
-        words = packed
-    else:
-        bits = np.unpackbits(packed, count=len(out) * width).reshape(-1, width)
-        words = bits @ (1 << np.arange(width - 1, -1, -1, dtype=np.uint16))
-    np.take(levels, words[: len(out)], out=out)
-    return out
+def normals_reference(packed: Packed, width: int = 32, count: int | None = None) -> npt.NDArray[np.float32]:
+    """The same map in plain numpy: the definition, which the compiled kernels equal bit for bit."""
+    count = len(packed) * 8 // width if count is None else count
+    if width == 32:
+        word = packed[: 4 * count].view(">u4").astype(np.uint32)
+        z = quantile((word & np.uint32(0x7FFFFFFF)).astype(np.float64) + 0.5)
+        return (z.astype(np.float32).view(np.uint32) | (word & np.uint32(0x80000000))).view(np.float32)
+    bits = np.unpackbits(packed, count=count * width).reshape(count, width)
+    return normal_levels(width)[bits @ (1 << np.arange(width - 1, -1, -1))]
 
 
 def uniform_bits(mantissa: int) -> int:
@@ -196,11 +139,30 @@ def permutation(read: ReadBits, count: int) -> npt.NDArray[np.int64]:
 
 
 @cache
-def _kernel() -> Callable[[Packed, npt.NDArray[np.float64], npt.NDArray[np.uint32]], None]:
-    from sampler._normal_kernel import fill_normals
+def _kernel(width: int) -> Kernel:
+    """The compiled map of one width: fills the numbers of its second argument from the bits of its first."""
+    # Compiled parts are loaded where they are first used: importing numba takes longer than all else here.
+    from sampler import _normal_kernel as compiled
 
+    if width == 32:
+        _check_compiled()
+        table = normal_table()
+        return lambda packed, out: compiled.fill_normals(packed, table, out.view(np.uint32))
+    if width in (16, 12):
+        fill, levels = (
+            compiled.fill_normals_16 if width == 16 else compiled.fill_normals_12,
+            normal_levels(width),
+        )
+        return lambda packed, out: fill(packed, levels, out)
+    rows = normals_reference(np.arange(256, dtype=np.uint8), width).reshape(256, 8 // width)
+    return lambda packed, out: compiled.fill_normals_by_bytes(packed, rows, out)
+
+
+def _check_compiled() -> None:
     # A compiler that fused multiplications with additions would change the map: better no noise than another
     # noise.
+    from sampler._normal_kernel import fill_normals
+
     sample = np.random.Generator(np.random.Philox(1)).bytes(4 * 4096)
     packed = np.frombuffer(sample, np.uint8).copy()
     packed[:32] = [0, 0, 0, 0, 0, 0, 0, 1, 0x7F, 255, 255, 255, 0x80, 0, 0, 0] * 2
@@ -210,9 +172,8 @@ def _kernel() -> Callable[[Packed, npt.NDArray[np.float64], npt.NDArray[np.uint3
         raise SamplerError(
             "this computer's compiled noise map differs from its definition: please report the machine"
         )
-    return fill_normals
 
 
 @cache
-def _pool(_process: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, thread_name_prefix="noise-map")
+def _pool(_process: int, workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="noise-map")

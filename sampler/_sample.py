@@ -13,11 +13,11 @@ import torch
 from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
-from sampler._hook import PaddingStream, streams_noise
 from sampler._noise_map import NOISE_MAP
 from sampler._reverse_process import denoise
 from sampler._schedulers import build_scheduler, step_options
 from sampler._settings import SampleSettings
+from sampler.hook import PaddingStream, streams_noise
 
 if TYPE_CHECKING:
     from sampler._sources import Packed, Source

@@ -179,8 +179,7 @@ class SoftwareSource:
         if not 0 <= seed < 1 << 64:
             raise SamplerError(f"a software seed is a whole number from 0 to 2^64 - 1, not {seed}")
         self.seed, self.stream = seed, stream
-        self._philox = np.random.Philox(key=np.array([seed, stream], dtype=np.uint64))
-        self._rest = np.empty(0, np.uint8)
+        self._place(0)
         self.bits, self._given = 0, 0
 
     def read(self, bits: int) -> Packed:
@@ -193,6 +192,25 @@ class SoftwareSource:
             self._rest = np.concatenate([self._rest, words.astype(">u8").view(np.uint8)])
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
+
+    def skip(self, bits: int) -> None:
+        """Pass over the stream's next `bits` (a multiple of 8), as if they had been read.
+
+        Raises SamplerError for a negative number: a stream does not go back.
+        """
+        if bits < 0 or bits % 8:
+            raise SamplerError(f"a software stream goes on by whole bytes, not by {bits:,} bits")
+        self._place(self.bits + bits)
+        self.bits += bits
+
+    def _place(self, bit: int) -> None:
+        # Philox makes four words of 64 bits for each value of its counter.
+        block, rest = divmod(bit // 8, 32)
+        key = np.array([self.seed, self.stream], dtype=np.uint64)
+        self._philox = np.random.Philox(counter=block, key=key)
+        self._rest = np.empty(0, np.uint8)
+        if rest:
+            self._rest = self._philox.random_raw(4).astype(">u8").view(np.uint8)[rest:]
 
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Give the next `count` streams of the seed."""
@@ -223,6 +241,10 @@ class BiasedSource(SoftwareSource):
         self.bits += bits
         return np.packbits(_below(SoftwareSource.read, self, bits, self.p))
 
+    def skip(self, bits: int) -> None:
+        """Pass over the next `bits` by reading them."""
+        _read_past(self, bits)
+
     def provenance(self) -> dict[str, Any]:
         """Name seed, stream, bits and p."""
         return {**super().provenance(), "p": self.p}
@@ -252,6 +274,10 @@ class CorrelatedSource(SoftwareSource):
         if len(chain):
             self._last = int(chain[-1])
         return np.packbits(chain.astype(np.uint8))
+
+    def skip(self, bits: int) -> None:
+        """Pass over the next `bits` by reading them."""
+        _read_past(self, bits)
 
     def provenance(self) -> dict[str, Any]:
         """Name seed, stream, bits and rho."""
@@ -291,6 +317,10 @@ class StuckSource(SoftwareSource):
         self._at += len(fair)
         return (fair & self._free[place]) | self._value[place]
 
+    def skip(self, bits: int) -> None:
+        """Pass over the next `bits` by reading them."""
+        _read_past(self, bits)
+
     def provenance(self) -> dict[str, Any]:
         """Name seed, stream, bits, fraction and cells."""
         return {**super().provenance(), "fraction": self.fraction, "cells": self.cells}
@@ -299,8 +329,120 @@ class StuckSource(SoftwareSource):
         return StuckSource(self.fraction, self.seed, stream, self.cells)
 
 
-def software_source(recorded: dict[str, Any]) -> SoftwareSource | None:
+class ConstantSource(SoftwareSource):
+    """A dead array: the same bit always. A negative control, above all behind a public mask."""
+
+    name = "constant"
+
+    def __init__(self, value: int = 0, seed: int = 0, stream: int = 0) -> None:
+        super().__init__(seed, stream)
+        if value not in (0, 1):
+            raise SamplerError(f"a constant bit is 0 or 1, not {value}")
+        self.value = value
+
+    def read(self, bits: int) -> Packed:
+        """Read `bits` equal bits, packed."""
+        self.bits += bits
+        return np.full(bits // 8, 255 * self.value, np.uint8)
+
+    def provenance(self) -> dict[str, Any]:
+        """Name the bit, how many, and the stream: a mask differs from stream to stream."""
+        return {**super().provenance(), "value": self.value}
+
+    def _with_stream(self, stream: int) -> SoftwareSource:
+        return ConstantSource(self.value, self.seed, stream)
+
+
+class RepeatedSource(SoftwareSource):
+    """One stretch of `stretch` fair software bits, again and again: a negative control.
+
+    Its pictures read on where the one before ended, as from a recording that holds the stretch many times.
+    """
+
+    name = "repeated"
+
+    def __init__(self, stretch: int, seed: int = 0, stream: int = 0, start: int = 0) -> None:
+        super().__init__(seed, stream)
+        if stretch < 64 or stretch % 64:
+            raise SamplerError(f"a stretch that repeats has a multiple of 64 bits, not {stretch}")
+        self.stretch, self.start = stretch, start
+        self._whole = SoftwareSource(seed).read(stretch)
+
+    def read(self, bits: int) -> Packed:
+        """Read the next `bits`, packed; after the stretch's last bit comes its first."""
+        at = (self.start + self.bits) // 8 + np.arange(bits // 8)
+        self.bits += bits
+        return self._whole[at % len(self._whole)]
+
+    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
+        """Give the next `count` pictures' parts; raises SamplerError without `bits_each`: they would all be one."""
+        if bits_each is None:
+            raise SamplerError("pictures of a repeated stretch need the bits that each will read")
+        first = self.stream + self._given
+        self._given += count
+        return [
+            RepeatedSource(self.stretch, self.seed, b + 1, (self.start + b * bits_each) % self.stretch)
+            for b in range(first, first + count)
+        ]
+
+    def provenance(self) -> dict[str, Any]:
+        """Name seed, stream, bits, the stretch and the place in it where this part began."""
+        return {**super().provenance(), "stretch": self.stretch, "start": self.start}
+
+
+class ConditionedSource:
+    """A source's bits through a conditioning, as `LeaseSource` has them of a lease's.
+
+    A public mask takes each stream for a buffer of its own, named `software:SEED:STREAM` (other sources: their name).
+    Raises SamplerError for a conditioning whose rate varies: those go by the cells of a recording.
+    """
+
+    def __init__(self, source: Source, conditioning: Conditioning) -> None:
+        from entropy import BitStream
+
+        if not conditioning.fixed_rate:
+            raise SamplerError(
+                f"{conditioning.name} pairs the outcomes of each cell of a recording: it works on a store's bits, not "
+                f"on those of a {source.name} source; use another conditioning"
+            )
+
+        place = f"{source.seed}:{source.stream}" if isinstance(source, SoftwareSource) else source.name
+        self._source, self._conditioning = source, conditioning
+        self._stream = BitStream(f"software:{place}", source.read)
+        self._ahead = np.empty(0, np.uint8)
+        self.name = f"{source.name}, {conditioning.name}"
+
+    def read(self, bits: int) -> Packed:
+        """Read `bits` conditioned bits, packed; what a conditioning makes at once is kept for the next read."""
+        size = bits // 8
+        if len(self._ahead) < size:
+            short = _whole(bits - 8 * len(self._ahead), self._conditioning)
+            fresh = self._conditioning.read(self._stream, max(short, 32))
+            self._ahead = np.concatenate([self._ahead, fresh])
+        taken, self._ahead = self._ahead[:size], self._ahead[size:]
+        return taken
+
+    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
+        """Give the source's streams, each through the conditioning."""
+        raw = None if bits_each is None else self._conditioning.bits_in(bits_each)
+        return [ConditionedSource(s, self._conditioning) for s in self._source.pictures(count, raw)]
+
+    def provenance(self) -> dict[str, Any]:
+        """Say the source's, and the conditioning's name."""
+        return {**self._source.provenance(), "conditioning": self._conditioning.name}
+
+
+def software_source(recorded: dict[str, Any]) -> Source | None:
     """Make a software source again from its provenance; None where the bits were not made by software."""
+    made = _software_source(recorded)
+    if made is None or recorded.get("conditioning", "none") == "none":
+        return made
+    from entropy import conditioning_from_name
+
+    return ConditionedSource(made, conditioning_from_name(recorded["conditioning"]))
+
+
+def _software_source(recorded: dict[str, Any]) -> SoftwareSource | None:
     seed, stream = recorded.get("seed"), recorded.get("stream", 0)
     match recorded.get("source"):
         case "software":
@@ -311,6 +453,10 @@ def software_source(recorded: dict[str, Any]) -> SoftwareSource | None:
             return CorrelatedSource(recorded["rho"], seed or 0, stream)
         case "stuck":
             return StuckSource(recorded["fraction"], seed or 0, stream, recorded["cells"])
+        case "constant":
+            return ConstantSource(recorded["value"], seed or 0, stream)
+        case "repeated":
+            return RepeatedSource(recorded["stretch"], seed or 0, stream, recorded["start"])
     return None
 
 
@@ -321,6 +467,13 @@ def _below(
     words = read(source, 32 * bits).view(">u4")
     source.bits = before
     return words.astype(np.uint64) < np.uint64(round(p * 2**32))
+
+
+def _read_past(source: SoftwareSource, bits: int) -> None:
+    if bits < 0 or bits % 8:
+        raise SamplerError(f"a software stream goes on by whole bytes, not by {bits:,} bits")
+    for at in range(0, bits, _READ_AHEAD_BITS):
+        source.read(min(_READ_AHEAD_BITS, bits - at))
 
 
 def _check_share(name: str, value: float) -> None:

@@ -1,8 +1,7 @@
-"""`memtj train`: train the digit model."""
+"""`memtj train`: train a network, each of its random numbers from a source of one's choice."""
 
 import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,73 +10,250 @@ import typer
 from memtj._conditioning import CONDITIONING_HELP, conditioning_of
 from memtj._errors import CommandError
 from memtj._progress import ProgressDisplay
+from memtj._quantities import si
 
 if TYPE_CHECKING:
     from sampler import Source, TrainProgress, TrainSettings
 
 
-@contextlib.contextmanager
-def _source(entropy: str, settings: "TrainSettings", conditioning: str | None) -> Iterator["Source | None"]:
-    from entropy import Store
-    from sampler import LeaseSource, OperatingSystemSource, training_bill
+def _specs(entropy: str, entropy_for: list[str], names: tuple[str, ...]) -> dict[str, str]:
+    """Read which source each name has: `--entropy SPEC` for all, `--entropy-for NAME=SPEC` for one."""
+    specs = dict.fromkeys(names, entropy)
+    for item in entropy_for:
+        name, equals, spec = item.partition("=")
+        if not equals or not spec:
+            raise CommandError(f"--entropy-for {item!r} is not NAME=SOURCE, such as diffusion=STORE.")
+        if name not in specs:
+            dropout = " (dropout goes with --dropout)" if name == "dropout" else ""
+            raise CommandError(
+                f"--entropy-for {item!r}: this training draws {', '.join(names)}, but no {name}{dropout}."
+            )
+        specs[name] = spec
+    return specs
 
-    if entropy == "software":
-        yield None
-    elif entropy == "os":
-        yield OperatingSystemSource()
-    else:
-        with Store(Path(entropy), create=False) as store:
-            conditioner = conditioning_of(store, conditioning)
-            bits = training_bill(settings, conditioner)
-            with store.lease(bits, purpose=f"train {settings.out}") as lease:
-                yield LeaseSource(lease, conditioner)
+
+def _software_seed(spec: str) -> int | None:
+    """Give the seed of a source `software:SEED`; None for any other."""
+    kind, colon, seed = spec.partition(":")
+    if kind != "software" or not colon:
+        return None
+    if not seed.isdecimal() or int(seed) >= 1 << 64:
+        raise CommandError(f"{spec!r} has no seed: give a whole number below 2^64, such as software:7.")
+    return int(seed)
+
+
+def _seed(entropy: str, seed: int | None, specs: dict[str, str]) -> int | None:
+    """The seed of the software streams that name none of their own."""
+    own = _software_seed(entropy)
+    if seed is not None and own is not None and seed != own:
+        raise CommandError(f"--seed {seed} contradicts --entropy {entropy}: leave one of them out.")
+    if seed is not None and not any(spec.startswith("software") for spec in specs.values()):
+        raise CommandError("--seed goes with software noise only: no other source is seeded.")
+    return seed if own is None else own
+
+
+def _sources(
+    stack: contextlib.ExitStack,
+    specs: dict[str, str],
+    base: str,
+    conditioning: str | None,
+    wait: float | None,
+    min_entropy: float | None,
+    out: Path,
+) -> "dict[str, Source]":
+    """Make the sources that are not the settings' own software streams, one a store or operating system."""
+    from entropy import Store
+    from sampler import OperatingSystemSource, StoreSource, training_stream
+
+    shared: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
+    for name, spec in specs.items():
+        seed = _software_seed(spec)
+        if spec == "software" or (spec == base and seed is not None):
+            continue
+        if seed is not None:
+            sources[name] = training_stream(name, seed)
+            continue
+        if spec not in shared and spec == "os":
+            shared[spec] = OperatingSystemSource()
+        elif spec not in shared:
+            store = stack.enter_context(Store(Path(spec), create=False))
+            shared[spec] = StoreSource(
+                store,
+                conditioning_of(store, conditioning),
+                purpose=f"train {out}",
+                wait=wait,
+                min_entropy=min_entropy,
+            )
+        sources[name] = shared[spec]
+    stores = [source for source in shared.values() if isinstance(source, StoreSource)]
+    if not stores and (wait, min_entropy, conditioning) != (None, None, None):
+        raise CommandError("--wait, --min-entropy and --conditioning go with a store: name one as --entropy.")
+    return sources
+
+
+def _widths(text: str) -> list[int]:
+    try:
+        return [int(width) for width in text.split(",")]
+    except ValueError:
+        raise CommandError(f"--widths {text!r} is not a list of numbers such as 16,24,32.") from None
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    if resume or not out.exists():
+        return
+    if not out.is_dir() or any(out.iterdir()):
+        raise CommandError(
+            f"{out} is not empty: name a new folder for the checkpoint, or go on with the training in it by --resume."
+        )
+
+
+class _Teller:
+    """Shows the progress of a training: a bar, and a line at the end of every epoch (every 250 steps, at most)."""
+
+    def __init__(self, display: ProgressDisplay, steps: int) -> None:
+        self._display, self._task = display, display.task("training", steps, "steps")
+        self.losses: list[float] = []
+        self._told, self._last = 0, None
+
+    def __call__(self, state: "TrainProgress") -> None:
+        self.losses.append(state.loss)
+        self._task.advance_to(state.step)
+        ended = self._last is not None and self._last.epoch != state.epoch
+        if state.step == state.steps or (ended and state.step - self._told >= 250):
+            recent = self.losses[-100:]
+            self._told = state.step
+            bits = f"{si(sum(state.bits.values()), 'bit')} of noise"
+            recorded = f" from {si(state.recorded, 'bit')} recorded" if state.recorded else ""
+            self._display.say(
+                f"step {state.step}, epoch {state.epoch}: mean loss of the last {len(recent)} steps "
+                f"{sum(recent) / len(recent):.4f}; so far {bits}{recorded}"
+            )
+        self._last = state
 
 
 def train(
     out: Annotated[Path, typer.Argument(help="Folder for the checkpoint.")],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="digits (shipped), a folder of pictures (its sub-folders are the labels), or an .npz file."
+        ),
+    ] = "digits",
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Pixels a side; without it, what the pictures have.")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(help="1 grey, 3 RGB; without it, what the pictures have.")
+    ] = None,
+    widths: Annotated[str, typer.Option(help="Channels of the network, one number a level.")] = "32,48,64",
+    layers: Annotated[int, typer.Option(min=1, help="Layers of the network at each level.")] = 1,
+    dropout: Annotated[float, typer.Option(help="Share of activations that training drops.")] = 0.0,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3500,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per step.")] = 64,
+    rate: Annotated[float, typer.Option(help="Highest learning rate of the one-cycle schedule.")] = 2e-3,
+    ema: Annotated[float, typer.Option(help="How much the average of the weights keeps a step.")] = 0.999,
+    save_every: Annotated[
+        int,
+        typer.Option(min=1, help="Steps from one saved state to the next; an interruption loses no more."),
+    ] = 250,
     seed: Annotated[
         int | None, typer.Option(help="Seed of software noise; without one, from the operating system.")
     ] = None,
     entropy: Annotated[
-        str, typer.Option(help="Where the randomness comes from: software, os, or the folder of a store.")
+        str,
+        typer.Option(
+            help="Where the randomness comes from: software (or software:SEED), os, or the folder of a store."
+        ),
     ] = "software",
+    entropy_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=SOURCE: another source for weights, shuffle, timesteps, diffusion or dropout alone."
+        ),
+    ] = None,
     conditioning: Annotated[str | None, typer.Option(help=CONDITIONING_HELP)] = None,
+    min_entropy: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Use only bits that were assessed to have so much min-entropy."),
+    ] = None,
+    wait: Annotated[
+        float | None, typer.Option(help="Seconds to wait for bits that are still being recorded.")
+    ] = None,
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16 (faster where the processor has it).")
     ] = "float32",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with an interrupted training: the same command, plus this."),
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write the curves as events of TensorBoard, too.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
 ) -> None:
-    """Train the class-conditional digit model on the shipped digits and write a checkpoint folder."""
+    """Train a class-conditional network and write a checkpoint folder. The bill comes first."""
     import torch
 
-    from sampler import TrainSettings
+    from sampler import TrainSettings, architecture_of_widths, load_checkpoint, load_data
     from sampler import train as run_training
+    from sampler.training import names_of
 
-    if out.exists() and any(out.iterdir()):
-        raise CommandError(f"{out} is not empty: name a new folder for the checkpoint.")
-    if entropy not in ("software", "os") and seed is not None:
-        raise CommandError("--seed goes with --entropy software only: bits of a store are not seeded.")
+    _check_folder(out, resume)
     if threads is not None:
         torch.set_num_threads(threads)
-    settings = TrainSettings(out=out, steps=steps, batch=batch, seed=seed, precision=precision)
-    recent: list[float] = []
-    with ProgressDisplay() as display, _source(entropy, settings, conditioning) as source:
-        task = display.task("training", steps, "steps")
-
-        def progress(state: "TrainProgress") -> None:
-            recent.append(state.loss)
-            task.advance_to(state.step)
-            if state.step % 250 == 0:
-                display.say(
-                    f"step {state.step}: mean loss of the last 250 steps {sum(recent[-250:]) / 250:.4f}"
-                )
-
-        run_training(settings, source, progress)
-    outcome = {"checkpoint": str(out), "steps": steps, "loss": sum(recent[-100:]) / len(recent[-100:])}
+    data = load_data(dataset, size=size, channels=channels)
+    architecture = architecture_of_widths(
+        _widths(widths),
+        image_size=data.size,
+        channels=data.channels,
+        labels=data.label_count,
+        layers=layers,
+        dropout=dropout,
+    )
+    specs = _specs(entropy, entropy_for or [], names_of(architecture))
+    settings = TrainSettings(
+        out=out,
+        steps=steps,
+        batch=batch,
+        peak_rate=rate,
+        ema=ema,
+        seed=_seed(entropy, seed, specs),
+        precision=precision,
+        checkpoint_every=save_every,
+        architecture=architecture,
+    )
+    with contextlib.ExitStack() as stack:
+        sources = _sources(stack, specs, entropy, conditioning, wait, min_entropy, out)
+        if not as_json:
+            _tell_bill(settings, sources, len(data), resume)
+        display = stack.enter_context(ProgressDisplay())
+        told = _Teller(display, steps)
+        run_training(settings, sources, told, data=data, resume=resume, tensorboard=tensorboard)
+    checkpoint = load_checkpoint(out)
+    loss, drawn = checkpoint.card["loss_curve"][-1][1], checkpoint.card["entropy"]["names"]
+    outcome = {
+        "checkpoint": str(out),
+        "sha256": checkpoint.sha256,
+        "steps": steps,
+        "loss": sum(told.losses[-100:]) / len(told.losses[-100:]) if told.losses else loss,
+        "bits": {name: own["bits"] for name, own in drawn.items()},
+        "recorded": sum(own["recorded"] for own in drawn.values()),
+    }
     if as_json:
         print(json.dumps(outcome))
-    else:
+    elif told.losses:
         print(f"checkpoint in {out}: mean loss of the last 100 steps {outcome['loss']:.4f}")
+    else:
+        print(f"checkpoint in {out}: the training was complete already")
+
+
+def _tell_bill(settings: "TrainSettings", sources: "dict[str, Source]", images: int, resume: bool) -> None:
+    from sampler import training_bill
+    from sampler.training import steps_done
+
+    done = steps_done(settings) if resume else 0
+    rest = f", {done} of {settings.steps} steps are done" if done else ""
+    if done < settings.steps:
+        print(f"bill (at most{rest}):\n{training_bill(settings, sources, images=images, done=done)}")

@@ -10,6 +10,18 @@ from sampler.comparison._frechet import FrechetDistance, Moments, moments
 from sampler.comparison._kernel import KernelDistance, kernel_distance
 from sampler.comparison._memorising import Memorising, memorising
 from sampler.comparison._neighbours import Manifold, Quality, manifold, quality
+from sampler.comparison._plan import (
+    SHIPPED_PLANS,
+    ArmPlan,
+    ModelPlan,
+    Plan,
+    SourcePlan,
+    TrainPlan,
+    load_plan,
+    read_plan,
+    shipped_plan,
+)
+from sampler.comparison._raw_claim import RAW_BITS, RawClaim, raw_claim
 from sampler.comparison._reference import (
     Reference,
     TrainingPictures,
@@ -18,10 +30,15 @@ from sampler.comparison._reference import (
     real_digits,
 )
 from sampler.comparison._result import ArmResult, Group, RunResult
+from sampler.comparison._run import LeaseParts, RunPictures, SourceParts, draw_run
 from sampler.comparison._run_bootstrap import arm_frechet
 from sampler.comparison._splits import DigitParts, digit_parts
+from sampler.comparison._study import Study, StudyProgress
 
 __all__ = [
+    "RAW_BITS",
+    "SHIPPED_PLANS",
+    "ArmPlan",
     "ArmResult",
     "Comparison",
     "Difference",
@@ -34,13 +51,23 @@ __all__ = [
     "Group",
     "Interval",
     "KernelDistance",
+    "LeaseParts",
     "Manifold",
     "Memorising",
+    "ModelPlan",
     "Moments",
+    "Plan",
     "Quality",
+    "RawClaim",
     "Reference",
     "Run",
+    "RunPictures",
     "RunResult",
+    "SourceParts",
+    "SourcePlan",
+    "Study",
+    "StudyProgress",
+    "TrainPlan",
     "TrainingPictures",
     "Verdict",
     "arm_frechet",
@@ -50,16 +77,21 @@ __all__ = [
     "digit_features",
     "digit_parts",
     "digit_reference",
+    "draw_run",
     "equivalence",
     "equivalence_power",
     "evaluate",
     "holm",
     "kernel_distance",
+    "load_plan",
     "make_reference",
     "manifold",
     "memorising",
     "moments",
     "quality",
+    "raw_claim",
+    "read_plan",
     "real_digits",
+    "shipped_plan",
     "torchscript_features",
 ]

@@ -274,3 +274,23 @@ def test_any_sequence_of_reads_gives_the_recorded_bits_in_order(tmp_path_factory
                 at += wanted
             np.testing.assert_array_equal(unpacked(store.read(lease.read_ranges), at), bits[:at])
         assert store.accounts().balanced
+
+
+def test_what_a_purpose_burned_can_be_read_again_and_stays_burned(store, made):
+    made.fill(store, [4])
+    lease = store.lease(320, purpose="part 7")
+    first = lease.read(320)
+    lease.burn()
+    (where,) = store.burned("part 7")
+    assert where.bits == 320
+    np.testing.assert_array_equal(store.read([where]), first)
+    assert store.accounts().burned == 320
+    assert store.burned("part 8") == []
+
+
+def test_a_purpose_whose_last_lease_was_left_burned_nothing_that_is_to_be_read_again(store, made):
+    made.fill(store, [4])
+    store.lease(320, purpose="part 7").burn()
+    with store.lease(320, purpose="part 7") as lease:
+        lease.read(320)
+    assert store.burned("part 7") == []

@@ -13,8 +13,9 @@ def test_training_with_recorded_bits(memtj: Callable, lab, bench: Path, tmp_path
     done = memtj("train", tmp_path / "net", "--steps", 2, "--batch", 4, "--entropy", store, "--json")
     assert done.returncode == 0, done.stderr
     card = json.loads((tmp_path / "net" / "card.json").read_text())
-    assert card["entropy"]["conditioning"] == "xor2"
-    read = sum(bits for _, _, bits in card["entropy"]["ranges"])
+    (source,) = card["entropy"]["sources"]
+    assert source["conditioning"] == "xor2"
+    read = sum(bits for _, _, bits in source["ranges"])
     with Store(store) as opened:
         accounts = opened.accounts()
     assert accounts.balanced

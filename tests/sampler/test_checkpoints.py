@@ -114,7 +114,10 @@ def test_training_leaves_a_checkpoint_and_repeats_from_its_seed(
     first = load_checkpoint(train(few_steps, progress=told.append))
     assert torch.equal(torch.get_rng_state(), state)
     assert [p.step for p in told] == [1, 2, 3, 4, 5]
-    assert first.card["entropy"] == {"source": "torch", "seed": 3}
+    entropy = first.card["entropy"]
+    assert {(s["source"], s["seed"]) for s in entropy["sources"]} == {("software", 3)}
+    assert set(entropy["names"]) == {"weights", "shuffle", "timesteps", "diffusion"}
+    assert [s["bits"] for s in entropy["sources"]] == [n["bits"] for n in entropy["names"].values()]
     assert first.card["training"]["steps_done"] == 5
     assert not list(tmp_path.glob("*.new")) + list(tmp_path.glob("*.old"))
     again = load_checkpoint(train(replace(few_steps, out=tmp_path / "again")))
@@ -128,8 +131,10 @@ def test_training_draws_everything_from_a_source(few_steps: TrainSettings, tmp_p
     state = torch.get_rng_state()
     source = SoftwareSource(9)
     first = load_checkpoint(train(few_steps, source))
-    assert first.card["entropy"]["source"] == "software"
-    assert first.card["entropy"]["bits"] == source.bits > 5 * 4 * 64 * 32
+    (provenance,) = first.card["entropy"]["sources"]
+    assert provenance["source"] == "software"
+    assert provenance["bits"] == source.bits > 5 * 4 * 64 * 32
+    assert sum(n["bits"] for n in first.card["entropy"]["names"].values()) == source.bits
     assert torch.equal(torch.get_rng_state(), state)
     again = load_checkpoint(train(replace(few_steps, out=tmp_path / "again"), SoftwareSource(9)))
     assert again.sha256 == first.sha256
@@ -139,7 +144,7 @@ def test_senseless_training_is_one_sentence(few_steps: TrainSettings) -> None:
     for wrong in (
         replace(few_steps, steps=0),
         replace(few_steps, precision="float8"),
-        replace(few_steps, architecture=replace(TINY, channels=3)),
+        replace(few_steps, architecture=replace(TINY, labels=3)),
     ):
         with pytest.raises(SamplerError):
             train(wrong)

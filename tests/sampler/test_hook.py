@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sampler import SamplerError, SoftwareSource, hardware_noise, normals, picture_generator, uniforms
-from sampler._hook import _random_kernels
 
 Draw = Callable[[torch.Generator], torch.Tensor]
 

@@ -13,7 +13,8 @@ from scipy import stats
 from scipy.special import ndtri
 
 from sampler import NOISE_MAP, integers, normals, permutation, uniforms
-from sampler._noise_map import normal_table, normals_reference
+from sampler._noise_map import normals_reference
+from sampler._normal_levels import normal_table
 from sampler._normal_table import SEGMENTS, segment_coefficients
 
 # Word, and the float32 that map 1 makes of it. These never change: a picture's replay rests on them.

@@ -1,0 +1,167 @@
+"""`memtj compare`: pictures from the array's noise and from others', what they score, and what their bits are worth."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memtj._errors import CommandError
+from memtj._progress import ProgressDisplay, Task
+
+if TYPE_CHECKING:
+    from entropy import Store
+    from sampler.comparison import ArmResult, FeatureExtractor, Plan, Reference, StudyProgress
+
+
+def compare(
+    plan: Annotated[
+        str, typer.Argument(metavar="PLAN", help="Plan file (TOML), or a shipped one: controls or array.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the comparison; it goes on with what is there.")],
+    store: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="A store that the plan takes bits from; repeatable."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="ARM", help="Only this arm of the plan; repeatable.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(help="TorchScript Inception instead of the shipped digit features: makes it the FID."),
+    ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(help="Real pictures (npz or folder) to compare with; without it, the shipped digits."),
+    ] = None,
+    report_only: Annotated[
+        bool, typer.Option("--report-only", help="Draw nothing: write the report of what is there.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
+) -> None:
+    """Run the arms of a plan and report what sets their pictures, and their bits, apart from software's."""
+    from sampler.comparison import Study
+
+    chosen = _plan(plan)
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(ProgressDisplay())
+        stores = _stores(store or [], chosen, report_only, stack)
+        reference, extractor = _reference(features, real)
+        told = _Told(display)
+        study = stack.enter_context(Study(chosen, out, reference, extractor, stores, told.progress))
+        results = study.results() if report_only else study.run(only)
+        floor = study.real() if real is None else None
+        if not results:
+            raise CommandError(f"{out} holds no arm that is whole yet: go on without --report-only.")
+        page = _write_report(out, chosen, results, floor)
+    outcome = {
+        "out": str(out),
+        "report": str(page),
+        "arms": {arm.name: _verdicts(arm) for arm in results},
+    }
+    if as_json:
+        print(json.dumps(outcome, allow_nan=False))
+    else:
+        _say(results)
+        print(f"the report is {page}.")
+
+
+class _Told:
+    """One line of progress for each run."""
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display, self._task, self._doing = display, None, ""
+
+    def progress(self, state: "StudyProgress") -> None:
+        if state.doing != self._doing or self._task is None:
+            self._doing = state.doing
+            self._display.say(f"{state.doing} ({state.runs_done} of {state.runs} runs are done)")
+            self._task: Task | None = self._display.task(state.doing[:40], state.of, state.unit)
+        self._task.advance_to(state.done)
+
+
+def _plan(name: str) -> "Plan":
+    from sampler.comparison import SHIPPED_PLANS, load_plan, shipped_plan
+
+    path = Path(name)
+    if name in SHIPPED_PLANS and not path.exists():
+        return shipped_plan(name)
+    if not path.exists():
+        raise CommandError(
+            f"{name} does not exist: name a plan file, or one of the shipped ones ({', '.join(SHIPPED_PLANS)})."
+        )
+    return load_plan(path)
+
+
+def _stores(
+    named: Sequence[str], plan: "Plan", report_only: bool, stack: contextlib.ExitStack
+) -> "dict[str, Store]":
+    from entropy import Store
+
+    found = {}
+    for text in named:
+        name, equals, folder = text.partition("=")
+        if not equals or not name or not folder:
+            raise CommandError(f"--store {text!r} is not NAME=FOLDER: the plan names {_names(plan.stores)}.")
+        if name not in plan.stores:
+            raise CommandError(
+                f"--store {name}=…: the plan takes no bits from a store of that name, only from {_names(plan.stores)}."
+            )
+        if not report_only:
+            found[name] = stack.enter_context(Store(Path(folder), create=False))
+    if report_only:
+        return found
+    for name in plan.stores:
+        if name not in found:
+            raise CommandError(
+                f"the plan takes bits from a store called {name}: say which, --store {name}=FOLDER."
+            )
+    return found
+
+
+def _names(stores: Sequence[str]) -> str:
+    return ", ".join(stores) if stores else "no store"
+
+
+def _reference(features: Path | None, real: Path | None) -> "tuple[Reference, FeatureExtractor]":
+    from sampler.comparison import digit_features, digit_reference, make_reference, torchscript_features
+
+    extractor = digit_features() if features is None else torchscript_features(features)
+    if real is None:
+        return digit_reference(extractor), extractor
+    from sampler.training import load_dataset
+
+    pictures = load_dataset(real)
+    return make_reference(
+        f"{len(pictures.images):,} pictures of {real.name}", pictures.images, extractor
+    ), extractor
+
+
+def _verdicts(arm: "ArmResult") -> dict[str, object]:
+    frechet = [run.evaluation.frechet for run in arm.runs]
+    claims = [run.raw_claim for run in arm.runs if run.raw_claim is not None]
+    return {
+        "frechet": frechet,
+        "pictures": None if arm.comparison is None else arm.comparison.verdict,
+        "raw_bits_min_entropy": min((claim["min_entropy"] for claim in claims), default=None),
+        "raw_bits": "like ideal" if not any(claim["reasons"] for claim in claims) else "not ideal",
+    }
+
+
+def _write_report(out: Path, plan: "Plan", results: "Sequence[ArmResult]", floor: "object | None") -> Path:
+    from memtj._comparison_page import write_page
+
+    return write_page(out, plan, results, floor)
+
+
+def _say(results: "Sequence[ArmResult]") -> None:
+    for arm in results:
+        found = _verdicts(arm)
+        scores = ", ".join(f"{value:.1f}" for value in found["frechet"])  # pyright: ignore[reportGeneralTypeIssues]
+        verdict = found["pictures"] or "what the others are held against"
+        print(
+            f"{arm.name}: {arm.runs[0].evaluation.distance} {scores}; pictures {verdict}; "
+            f"raw bits {found['raw_bits']}, {found['raw_bits_min_entropy']:.2f} bit of min-entropy each"
+        )

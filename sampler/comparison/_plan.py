@@ -1,0 +1,268 @@
+"""The plan of a comparison: a TOML file that says, before anything runs, which arms there are and what is equal."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sampler._errors import SamplerError
+from sampler._noise_map import NORMAL_WIDTHS
+from sampler._sources import (
+    BiasedSource,
+    ConstantSource,
+    CorrelatedSource,
+    OperatingSystemSource,
+    RepeatedSource,
+    SoftwareSource,
+    Source,
+    StuckSource,
+)
+from sampler.comparison._result import Group
+from sampler.training import TRAINING_NAMES
+
+SOFTWARE_ARM = "software"
+SHIPPED_PLANS = ("controls", "array")
+
+_FIELDS = {"biased": "p", "correlated": "rho", "stuck": "fraction", "repeated": "stretch"}
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._=+%,()-]{0,62}[A-Za-z0-9)]$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourcePlan(_Part):
+    """Where the raw bits of an arm come from.
+
+    `kind`: software, os, store (`store` names which), or a negative control: biased (`p`), correlated (`rho`), stuck
+    (`fraction` of `cells`), constant (`value`), repeated (`stretch` bits).
+    """
+
+    kind: Literal["software", "os", "store", "biased", "correlated", "stuck", "constant", "repeated"]
+    store: str | None = None
+    p: float | None = Field(None, ge=0, le=1)
+    rho: float | None = Field(None, ge=-1, le=1)
+    fraction: float | None = Field(None, ge=0, le=1)
+    stretch: int | None = Field(None, ge=64, multiple_of=64)
+    cells: int = Field(1024, ge=8, multiple_of=8)
+    value: Literal[0, 1] = 0
+
+    @model_validator(mode="after")
+    def _complete(self) -> SourcePlan:
+        wanted = {**_FIELDS, "store": "store"}.get(self.kind)
+        if wanted is not None and getattr(self, wanted) is None:
+            raise ValueError(f"a source of kind {self.kind} needs {wanted}")
+        for name in {*_FIELDS.values(), "store"} - {wanted}:
+            if getattr(self, name) is not None:
+                raise ValueError(f"a source of kind {self.kind} takes no {name}")
+        return self
+
+    @property
+    def seeded(self) -> bool:
+        """Whether software makes its bits, from a seed."""
+        return self.kind not in ("os", "store")
+
+    @property
+    def turns(self) -> int | None:
+        """How many cells take turns in its bits, where that is known."""
+        return None if self.kind in ("os", "store") else self.cells
+
+    @property
+    def described(self) -> str:
+        """The source in a few words."""
+        match self.kind:
+            case "software":
+                return "software"
+            case "os":
+                return "operating system"
+            case "store":
+                return f"store {self.store}"
+            case "biased":
+                return f"software, P(1) = {self.p:g}"
+            case "correlated":
+                return f"software, lag-1 correlation {self.rho:g}"
+            case "stuck":
+                return f"software, {self.fraction:.0%} of {self.cells:,} cells stuck"
+            case "constant":
+                return f"every bit is {self.value}"
+            case "repeated":
+                return f"software, {self.stretch:,} bits again and again"
+
+    def make(self, seed: int) -> Source:
+        """Make the source, raw; raises SamplerError for a store, whose bits are leased."""
+        match self.kind:
+            case "software":
+                return SoftwareSource(seed)
+            case "os":
+                return OperatingSystemSource()
+            case "biased":
+                return BiasedSource(self.p or 0.0, seed)
+            case "correlated":
+                return CorrelatedSource(self.rho or 0.0, seed)
+            case "stuck":
+                return StuckSource(self.fraction or 0.0, seed, cells=self.cells)
+            case "constant":
+                return ConstantSource(self.value, seed)
+            case "repeated":
+                return RepeatedSource(self.stretch or 64, seed)
+            case "store":
+                raise SamplerError(f"the bits of store {self.store!r} are leased, not made")
+
+
+class TrainPlan(_Part):
+    """A training of the comparison's own: the settings of `memtj train`, and a source for each named noise.
+
+    `noise`: name (weights, shuffle, timesteps, diffusion, dropout, or all) to a source; what has none is software's.
+    """
+
+    steps: int = Field(2000, ge=1)
+    batch: int = Field(64, ge=1)
+    widths: tuple[int, ...] = (16, 24, 32)
+    noise: dict[Literal["all", *TRAINING_NAMES], SourcePlan] = {}  # pyright: ignore[reportInvalidTypeForm]
+    conditioning: str = "xor2"
+
+    @property
+    def described(self) -> str:
+        """Where its noise comes from, in a few words."""
+        given = [
+            source.described if name == "all" else f"{name}: {source.described}"
+            for name, source in self.noise.items()
+        ]
+        return ", ".join(given) or "software"
+
+
+class ModelPlan(_Part):
+    """A network: a checkpoint folder (or "shipped"), or a training: one, or with `each` one of its own for each run."""
+
+    path: str | None = None
+    train: TrainPlan | None = None
+    each: bool = False
+
+    @model_validator(mode="after")
+    def _one(self) -> ModelPlan:
+        if (self.path is None) == (self.train is None):
+            raise ValueError("a model has a path or is trained: give one of the two")
+        return self
+
+
+class ArmPlan(_Part):
+    """One arm: a network, the bits of its sampling noise, and how they become noise.
+
+    `parameter`: what the curve of its `group` is drawn over.
+    """
+
+    name: Name
+    group: Group
+    parameter: float | None = None
+    model: str = "shipped"
+    source: SourcePlan
+    conditioning: str = "none"
+    bits_per_normal: int = 32
+    runs: int | None = Field(None, ge=1)
+    pictures: int | None = Field(None, ge=10)
+    against: str = SOFTWARE_ARM
+
+    @model_validator(mode="after")
+    def _known(self) -> ArmPlan:
+        from entropy import StoreError, conditioning_from_name
+
+        if self.bits_per_normal not in NORMAL_WIDTHS:
+            raise ValueError(f"bits_per_normal is one of {', '.join(map(str, NORMAL_WIDTHS))}")
+        try:
+            conditioning_from_name(self.conditioning)
+        except StoreError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class Plan(_Part):
+    """The whole comparison.
+
+    `pictures` and `runs` are of each arm that does not say otherwise; `margin` is the difference of the Fréchet
+    distance that counts as none, fixed before anything runs; `key` is what all seeds are made from.
+    """
+
+    name: Name
+    key: int = Field(ge=0)
+    pictures: int = Field(2000, ge=10)
+    runs: int = Field(1, ge=1)
+    scheduler: str = "ddpm"
+    steps: int = Field(50, ge=1)
+    eta: float = 0.0
+    microbatch: int = Field(50, ge=1)
+    threads: int = Field(1, ge=1)
+    margin: float = Field(gt=0)
+    models: dict[str, ModelPlan] = {}
+    arms: tuple[ArmPlan, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Plan:
+        names = [arm.name for arm in self.arms]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"arm {twice[0]!r} stands there twice")
+        for arm in self.arms:
+            if arm.model != "shipped" and arm.model not in self.models:
+                raise ValueError(
+                    f"arm {arm.name!r} wants model {arm.model!r}, which [models] does not describe"
+                )
+            if arm.against not in names:
+                raise ValueError(
+                    f"arm {arm.name!r} is compared with {arm.against!r}, which is no arm of this plan"
+                )
+        return self
+
+    def runs_of(self, arm: ArmPlan) -> int:
+        """How many runs an arm has."""
+        return arm.runs or self.runs
+
+    def pictures_of(self, arm: ArmPlan) -> int:
+        """How many pictures each of its runs has."""
+        return arm.pictures or self.pictures
+
+    def seed(self, *words: object) -> int:
+        """The seed of one thing of this plan, from 0 to 2⁶³ − 1: of SHA-256 of the key and the words."""
+        text = "\n".join(map(str, (self.key, *words)))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    @property
+    def stores(self) -> list[str]:
+        """The names of the stores that it takes bits from."""
+        sources = [arm.source for arm in self.arms]
+        for model in self.models.values():
+            sources += [] if model.train is None else list(model.train.noise.values())
+        return sorted({source.store for source in sources if source.store is not None})
+
+
+def read_plan(text: str, name: str) -> Plan:
+    """Read a plan from TOML; raises SamplerError that names the key where it is wrong."""
+    try:
+        return Plan(**tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SamplerError(f"{name} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise SamplerError(f"{name}{', ' + where if where else ''}: {message}") from error
+    except TypeError as error:
+        raise SamplerError(f"{name}: {error}") from error
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan file; raises SamplerError where it cannot be read or says something wrong."""
+    try:
+        return read_plan(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SamplerError(f"{path} cannot be read: name a plan of `memtj compare` ({error})") from error
+
+
+def shipped_plan(name: str) -> Plan:
+    """Give one of SHIPPED_PLANS."""
+    file = resources.files("sampler") / "comparison" / "plans" / f"{name}.toml"
+    return read_plan(file.read_text(encoding="utf-8"), name)

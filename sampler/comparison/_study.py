@@ -1,0 +1,387 @@
+"""A comparison from plan to results: trains what it must, draws every run, judges it, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from threadpoolctl import threadpool_limits
+
+from sampler._bill import bill
+from sampler._checkpoint import Checkpoint, load_checkpoint
+from sampler._errors import SamplerError
+from sampler._settings import SampleSettings
+from sampler._sources import Packed, entropy_errors
+from sampler.comparison._bootstrap import bootstrap_key
+from sampler.comparison._compare import Comparison, Run, compare_runs
+from sampler.comparison._evaluate import evaluate
+from sampler.comparison._features import FeatureExtractor, Features
+from sampler.comparison._plan import ArmPlan, Plan
+from sampler.comparison._raw_claim import RAW_BITS, raw_claim
+from sampler.comparison._reference import Reference, real_digits
+from sampler.comparison._result import ArmResult, RunResult
+from sampler.comparison._run import LeaseParts, Parts, RunPictures, SourceParts, draw_run
+from sampler.comparison._trainings import train_model
+
+if TYPE_CHECKING:
+    from entropy import Conditioning, Store
+
+_SHOWN = 30  # pictures of a run that the report shows
+_COLUMNS = 10
+_LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class StudyProgress:
+    """Where a study is: what it does, pictures (or steps) done of this run, of how many, runs done, of how many."""
+
+    doing: str
+    done: float
+    of: int
+    unit: str
+    runs_done: int
+    runs: int
+
+
+class Study:
+    """A plan in a folder.
+
+    A context manager: a second study is kept out of the folder meanwhile. `stores`: those that the plan names.
+    `results/` of the folder holds what was found, small and readable; `work/` the pictures and their features,
+    `models/` the trainings. What is there is not made again, so a study that was interrupted, however, goes on; one
+    whose `work/` was lost goes on too, unless it must compare with what is gone.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        reference: Reference,
+        extractor: FeatureExtractor,
+        stores: Mapping[str, Store] | None = None,
+        progress: Callable[[StudyProgress], None] = lambda state: None,
+    ) -> None:
+        from entropy import FileLock
+
+        self.plan, self.folder, self._reference, self._extractor = plan, folder, reference, extractor
+        self._stores, self._progress = dict(stores or {}), progress
+        missing = [name for name in plan.stores if name not in self._stores]
+        if missing:
+            raise SamplerError(f"the plan takes bits from a store called {missing[0]!r}, which was not named")
+        self._runs = sum(plan.runs_of(arm) for arm in plan.arms)
+        self._done = 0
+        _make_folder(folder)
+        self._lock = FileLock(folder / _LOCK, wait=False)
+        if not self._lock.held:
+            raise SamplerError(
+                f"another comparison is at work in {folder}: wait for it, or name another folder"
+            )
+        try:
+            _claim_folder(folder, plan)
+        except BaseException:
+            self._lock.release(remove=True)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release(remove=True)
+
+    def run(self, only: Sequence[str] | None = None) -> list[ArmResult]:
+        """Do what is not done yet, of all arms or those named, and give the results of all that are whole.
+
+        A run of every arm comes before the second of any, so that what there is early covers the whole plan.
+        """
+        chosen = self._chosen(only)
+        with _threads(self.plan.threads):
+            for number in range(max(self.plan.runs_of(arm) for arm in chosen)):
+                for arm in chosen:
+                    if number < self.plan.runs_of(arm):
+                        self._run(arm, number)
+                        self._done += 1
+        return self.results()
+
+    def results(self) -> list[ArmResult]:
+        """Give the results of the arms all of whose runs are there, each compared with the one it is held against."""
+        found = []
+        with _threads(self.plan.threads):
+            for arm in self.plan.arms:
+                runs = [self._result(arm, number) for number in range(self.plan.runs_of(arm))]
+                if None not in runs:
+                    found.append(self._arm_result(arm, [run for run in runs if run is not None]))
+        return found
+
+    def real(self) -> RunResult:
+        """Give what other real pictures score: the floor of every distance."""
+        path = self.folder / "results" / "real.json"
+        if not path.exists():
+            images, labels = real_digits()
+            found = evaluate(
+                self._extractor(images), labels, self._reference, self._key("real"), images=images
+            )
+            _write_json(path, RunResult("real digits", found, sheet_png=_sheet(images, labels)).to_json())
+        return RunResult.from_json(_read_json(path))
+
+    def _chosen(self, only: Sequence[str] | None) -> list[ArmPlan]:
+        if not only:
+            return list(self.plan.arms)
+        known = {arm.name: arm for arm in self.plan.arms}
+        for name in only:
+            if name not in known:
+                raise SamplerError(f"the plan has no arm {name!r}: its arms are {', '.join(known)}")
+        return [known[name] for name in only]
+
+    def _run(self, arm: ArmPlan, number: int) -> None:
+        if self._result(arm, number) is not None:
+            return
+        checkpoint = self._checkpoint(arm, number)
+        labels = self._labels(arm, checkpoint)
+        parts = self._parts(arm, number)
+        tell = functools.partial(self._tell, f"{arm.name}, run {number + 1}", len(labels), "pictures")
+        pictures = draw_run(self._work(arm, number), checkpoint, labels, self._settings(arm), parts, tell)
+        features = self._measured(arm, number, pictures)
+        found = evaluate(
+            features, pictures.labels, self._reference, self._key(arm.name, number), images=pictures.images
+        )
+        claim = raw_claim(*self._raw_bits(arm, number, pictures, checkpoint))
+        cost = bill(checkpoint, self._settings(arm), 1, _conditioning(arm))
+        result = RunResult(
+            self._told(arm, number),
+            found,
+            claim.to_json(),
+            _sheet(pictures.images, pictures.labels),
+            cost.recorded_each,
+        )
+        _write_json(self._result_path(arm, number), result.to_json())
+
+    def _arm_result(self, arm: ArmPlan, runs: list[RunResult]) -> ArmResult:
+        return ArmResult(
+            name=arm.name,
+            group=arm.group,
+            parameter=arm.parameter,
+            parameter_name=_PARAMETERS.get(arm.group, ""),
+            training=self._training(arm),
+            sampling=arm.source.described,
+            conditioning=arm.conditioning,
+            bits_per_normal=arm.bits_per_normal,
+            runs=runs,
+            comparison=self._comparison(arm),
+        )
+
+    def _comparison(self, arm: ArmPlan) -> Comparison | None:
+        if arm.against == arm.name:
+            return None
+        path = self.folder / "results" / arm.name / "comparison.json"
+        if path.exists():
+            return Comparison.from_json(_read_json(path))
+        other = next(item for item in self.plan.arms if item.name == arm.against)
+        both = [self._measured_runs(other), self._measured_runs(arm)]
+        if not all(both):
+            return None
+        found = compare_runs(*both, self.plan.margin, self._key(arm.name, "against", other.name))
+        _write_json(path, found.to_json())
+        return found
+
+    def _measured_runs(self, arm: ArmPlan) -> list[Run]:
+        """The runs with their features; none where not all are there."""
+        runs = []
+        for number in range(self.plan.runs_of(arm)):
+            result, measured = self._result(arm, number), self._work(arm, number) / "features.npz"
+            if result is None or not measured.exists():
+                return []
+            runs.append(Run(*_read_features(measured, self._extractor), result.evaluation))
+        return runs
+
+    def _measured(self, arm: ArmPlan, number: int, pictures: RunPictures) -> Features:
+        features = self._extractor(pictures.images)
+        packed = io.BytesIO()
+        np.savez(packed, values=features.values, labels=pictures.labels)
+        _write_bytes(self._work(arm, number) / "features.npz", packed.getvalue())
+        return features
+
+    def _checkpoint(self, arm: ArmPlan, number: int) -> Checkpoint:
+        if arm.model == "shipped":
+            return load_checkpoint()
+        model = self.plan.models[arm.model]
+        if model.train is None:
+            return load_checkpoint(None if model.path == "shipped" else model.path)
+        training = number if model.each else 0
+        name = f"{arm.model}-{training}"
+        return train_model(
+            self.folder / "models" / name,
+            model.train,
+            self.plan.seed("training", arm.model, training),
+            self._stores,
+            f"{self.plan.name} {self.plan.key} model {name}",
+            lambda done, of: self._tell(f"training {name}", of, "steps", done),
+        )
+
+    def _parts(self, arm: ArmPlan, number: int) -> Parts:
+        conditioning = _conditioning(arm)
+        if arm.source.store is not None:
+            purpose = f"{self.plan.name} {self.plan.key} {arm.name} run {number}"
+            return LeaseParts(self._stores[arm.source.store], conditioning, purpose)
+        seed = self._seed(arm, number)
+        return SourceParts(lambda: arm.source.make(seed), conditioning)
+
+    def _raw_bits(
+        self, arm: ArmPlan, number: int, pictures: RunPictures, checkpoint: Checkpoint
+    ) -> tuple[Packed, int | None]:
+        """The first raw bits of the run, and how many cells take turns in them where that is known."""
+        if arm.source.store is not None:
+            ranges = [tuple(item) for told in pictures.bits for item in told["ranges"]]
+            with entropy_errors():
+                recorded = self._stores[arm.source.store].recorded(ranges)
+                return recorded.read(min(RAW_BITS, recorded.bits)), None
+        each = bill(checkpoint, self._settings(arm), 1, _conditioning(arm)).recorded_each
+        streams = arm.source.make(self._seed(arm, number)).pictures(len(pictures.labels), each)
+        read, size = [], 0
+        for stream in streams:
+            if size >= RAW_BITS:
+                break
+            read.append(stream.read(each))
+            size += each
+        return np.concatenate(read)[: RAW_BITS // 8], arm.source.turns
+
+    def _labels(self, arm: ArmPlan, checkpoint: Checkpoint) -> list[int]:
+        known = checkpoint.architecture.labels
+        return [index % known for index in range(self.plan.pictures_of(arm))]
+
+    def _settings(self, arm: ArmPlan) -> SampleSettings:
+        p = self.plan
+        return SampleSettings(p.scheduler, p.steps, p.eta, p.microbatch, arm.bits_per_normal)
+
+    def _training(self, arm: ArmPlan) -> str:
+        model = None if arm.model == "shipped" else self.plan.models[arm.model]
+        if model is None or model.train is None:
+            return f"model {arm.model}"
+        return model.train.described
+
+    def _told(self, arm: ArmPlan, number: int) -> str:
+        if arm.source.store is not None:
+            return f"lease {number + 1} of store {arm.source.store}"
+        return f"seed {self._seed(arm, number)}" if arm.source.seeded else f"run {number + 1}"
+
+    def _seed(self, arm: ArmPlan, number: int) -> int:
+        return self.plan.seed("sampling", arm.name, number)
+
+    def _key(self, *words: object) -> int:
+        return bootstrap_key(self.plan.key, *words)
+
+    def _tell(self, doing: str, of: int, unit: str, done: float) -> None:
+        self._progress(StudyProgress(doing, done, of, unit, self._done, self._runs))
+
+    def _work(self, arm: ArmPlan, number: int) -> Path:
+        return self.folder / "work" / arm.name / f"run-{number}"
+
+    def _result_path(self, arm: ArmPlan, number: int) -> Path:
+        return self.folder / "results" / arm.name / f"run-{number}.json"
+
+    def _result(self, arm: ArmPlan, number: int) -> RunResult | None:
+        path = self._result_path(arm, number)
+        return RunResult.from_json(_read_json(path)) if path.exists() else None
+
+
+_PARAMETERS = {
+    "bias": "P(1)",
+    "correlation": "lag-1 correlation",
+    "stuck": "share of stuck cells",
+    "width": "bits per normal number",
+}
+
+
+def _conditioning(arm: ArmPlan) -> Conditioning:
+    from entropy import conditioning_from_name
+
+    with entropy_errors():
+        return conditioning_from_name(arm.conditioning)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise SamplerError(f"{folder} is not a folder: name another one")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _claim_folder(folder: Path, plan: Plan) -> None:
+    """Have the folder hold this plan; raises SamplerError where it holds another one."""
+    path, now = folder / "plan.json", json.loads(plan.model_dump_json())
+    if not path.exists():
+        if any(item.name != _LOCK for item in folder.iterdir()):
+            raise SamplerError(f"{folder} is not empty and holds no comparison: name another folder")
+        _write_json(path, now)
+        return
+    before = _read_json(path)
+    if before == now:
+        return
+    arms = ({arm["name"]: arm for arm in it["arms"]} for it in (before, now))
+    old, new = arms
+    changed = [key for key in now if key != "arms" and before.get(key) != now[key]]
+    changed += [f"arm {name!r}" for name, arm in old.items() if name in new and new[name] != arm]
+    if changed:
+        raise SamplerError(
+            f"{folder} holds a comparison by another plan ({', '.join(changed[:5])} differ): name another folder, or "
+            "go on with the plan that it began with"
+        )
+    _write_json(path, now)  # arms were added or left out: what there is stays true
+
+
+def _read_features(path: Path, extractor: FeatureExtractor) -> tuple[Features, npt.NDArray[np.int64]]:
+    with np.load(path, allow_pickle=False) as file:
+        return Features(file["values"], None, extractor.name, extractor.sha256), file["labels"]
+
+
+def _sheet(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> str:
+    """The first pictures side by side, a PNG as base64."""
+    from PIL import Image
+
+    shown = images[: min(_SHOWN, len(images)) // _COLUMNS * _COLUMNS]
+    rows = [np.concatenate(list(shown[i : i + _COLUMNS]), axis=1) for i in range(0, len(shown), _COLUMNS)]
+    packed = io.BytesIO()
+    Image.fromarray(np.concatenate(rows)).save(packed, format="PNG", optimize=True)
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Have torch and numpy use so many: on a busy machine more than there are cores for cost ten times the time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count, "blas"):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SamplerError(f"{path} is damaged: remove it, and it is made again ({error})") from error
+
+
+def _write_json(path: Path, values: Any) -> None:
+    _write_bytes(path, (json.dumps(values, indent=1) + "\n").encode())
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    with new.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)

@@ -1,0 +1,57 @@
+"""The trainings of a comparison's own networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sampler._checkpoint import Checkpoint, load_checkpoint
+from sampler._sources import Source, entropy_errors
+from sampler.comparison._plan import SourcePlan, TrainPlan
+from sampler.training import StoreSource, TrainProgress, TrainSettings, architecture_of_widths, train
+
+if TYPE_CHECKING:
+    from entropy import Store
+
+
+def train_model(
+    folder: Path,
+    plan: TrainPlan,
+    seed: int,
+    stores: Mapping[str, Store],
+    purpose: str,
+    progress: Callable[[int, int], None],
+) -> Checkpoint:
+    """Give the network of a training, which is made, or gone on with, where it is not whole; steps done of how many."""
+    settings = TrainSettings(
+        out=folder,
+        steps=plan.steps,
+        batch=plan.batch,
+        seed=seed,
+        architecture=architecture_of_widths(plan.widths),
+    )
+
+    def tell(state: TrainProgress) -> None:
+        progress(state.step, state.steps)
+
+    train(settings, _sources(plan, seed, stores, purpose), tell, resume=True)
+    return load_checkpoint(folder)
+
+
+def _sources(
+    plan: TrainPlan, seed: int, stores: Mapping[str, Store], purpose: str
+) -> Mapping[str, Source] | Source:
+    from entropy import conditioning_from_name
+
+    with entropy_errors():
+        conditioning = conditioning_from_name(plan.conditioning)
+
+    def make(source: SourcePlan) -> Source:
+        if source.store is None:
+            return source.make(seed)
+        return StoreSource(stores[source.store], conditioning, purpose=purpose)
+
+    if "all" in plan.noise:
+        return make(plan.noise["all"])
+    return {name: make(source) for name, source in plan.noise.items()}

@@ -1,0 +1,31 @@
+"""Uniform numbers: `uniform_`, in which `rand` and its like end."""
+
+from __future__ import annotations
+
+import torch
+
+from sampler import _noise_map
+from sampler._sources import Source
+from sampler.hook._dtypes import check_real, put
+from sampler.hook._state import active
+
+
+def uniform_(
+    tensor: torch.Tensor, low: float = 0.0, high: float = 1.0, *, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    mantissa = check_real("uniform_", tensor)
+    if not low <= high:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={high}")
+
+    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+        packed = stream.read(_noise_map.uniform_bits(mantissa) * view.numel())
+        put(view, _noise_map.uniforms(packed, mantissa))
+        if (low, high) != (0, 1):
+            view.mul_(high - low).add_(low)
+            # Rounding may reach the open end, which is not in the range: those few get the start.
+            view.masked_fill_(view >= high, low)
+
+    return active("uniform_").draw("uniform_", tensor, generator, fill)
+
+
+KERNELS = {"aten::uniform_": uniform_}

@@ -1,0 +1,28 @@
+"""Training: real pictures, ε-prediction, every random number from a named source."""
+
+from sampler.training._bill import NameBill, TrainingBill, training_bill
+from sampler.training._data import DataSet, load_data
+from sampler.training._forward_process import training_scheduler
+from sampler.training._names import TRAINING_NAMES, NamedSources, names_of, training_stream
+from sampler.training._settings import TrainSettings, architecture_of_widths
+from sampler.training._store_source import StoreSource
+from sampler.training._train import TrainProgress, steps_done, train
+
+__all__ = [
+    "TRAINING_NAMES",
+    "DataSet",
+    "NameBill",
+    "NamedSources",
+    "StoreSource",
+    "TrainProgress",
+    "TrainSettings",
+    "TrainingBill",
+    "architecture_of_widths",
+    "load_data",
+    "names_of",
+    "steps_done",
+    "train",
+    "training_bill",
+    "training_scheduler",
+    "training_stream",
+]

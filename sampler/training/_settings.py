@@ -1,0 +1,85 @@
+"""How to train, and what can be told to be senseless before anything is leased."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sampler._errors import SamplerError
+from sampler._model import Architecture
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train: `out` is the checkpoint folder; `seed` None asks the operating system for one.
+
+    `precision` is that of the forward and backward pass ("float32", or "bfloat16" by autocast, faster where
+    the processor has it); weights and their average are kept in float32. `seed` is that of the software streams,
+    which serve every named draw that no other source was given for.
+    """
+
+    out: Path
+    steps: int = 3500
+    batch: int = 64
+    peak_rate: float = 2e-3
+    ema: float = 0.999
+    seed: int | None = None
+    precision: str = "float32"
+    checkpoint_every: int = 250
+    architecture: Architecture = field(default_factory=Architecture)
+
+
+def architecture_of_widths(
+    widths: Sequence[int],
+    *,
+    image_size: int = 28,
+    channels: int = 1,
+    labels: int = 10,
+    layers: int = 1,
+    dropout: float = 0.0,
+) -> Architecture:
+    """Give a network of these widths, its norm groups (at most 16) and attention head (at most 32) fitted to them.
+
+    Raises SamplerError where no network can be made of them.
+    """
+    if not widths or any(width < 1 for width in widths):
+        raise SamplerError(f"a network needs one or more widths from 1 up, such as 32, 48, 64, not {widths}")
+    return Architecture(
+        image_size=image_size,
+        channels=channels,
+        widths=tuple(widths),
+        layers_per_block=layers,
+        norm_groups=math.gcd(16, *widths),
+        attention_head=math.gcd(32, widths[-1]),
+        labels=labels,
+        dropout=dropout,
+    )
+
+
+def check_settings(settings: TrainSettings) -> None:
+    """Raise SamplerError, with one sentence, for settings that make no sense."""
+    if settings.precision not in ("float32", "bfloat16"):
+        raise SamplerError(f"training precision {settings.precision!r} is unknown: use float32 or bfloat16")
+    for name in ("steps", "batch", "checkpoint_every"):
+        if getattr(settings, name) < 1:
+            raise SamplerError(f"training needs {name} of at least 1, not {getattr(settings, name)}")
+    if not 0 < settings.peak_rate < 1:
+        raise SamplerError(f"the learning rate is a number above 0 and below 1, not {settings.peak_rate}")
+    if not 0 <= settings.ema < 1:
+        raise SamplerError(f"the average's ema is a number from 0 to below 1, not {settings.ema}")
+    check_architecture(settings.architecture)
+
+
+def check_architecture(architecture: Architecture) -> None:
+    """Raise SamplerError where the network cannot be trained: its size does not halve at every width, say."""
+    a = architecture
+    halvings = len(a.widths) - 1
+    if a.image_size < 1 or a.image_size % 2**halvings:
+        raise SamplerError(
+            f"a network of {len(a.widths)} widths halves its pictures {halvings} times: their size must be a "
+            f"multiple of {2**halvings}, not {a.image_size}"
+        )
+    if not 0 <= a.dropout < 1:
+        raise SamplerError(f"dropout is a share from 0 to below 1, not {a.dropout}")

@@ -1,0 +1,143 @@
+"""Whole small comparisons: what is there is kept, the numbers of an interrupted one are those of a whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from entropy import Store
+from sampler import Architecture, SamplerError, build_model, save_checkpoint, training_scheduler
+from sampler.comparison import (
+    FeatureExtractor,
+    Plan,
+    Reference,
+    Study,
+    StudyProgress,
+    digit_features,
+    digit_reference,
+    read_plan,
+)
+
+SMALL = Architecture(image_size=28, widths=(8, 16), norm_groups=4, attention_head=8)
+
+
+class Interrupted(Exception):
+    """What stands for Ctrl-C."""
+
+
+@pytest.fixture(scope="module")
+def extractor() -> FeatureExtractor:
+    return digit_features()
+
+
+@pytest.fixture(scope="module")
+def reference(extractor: FeatureExtractor) -> Reference:
+    return digit_reference(extractor)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of random weights: its pictures follow its noise and nothing else."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        weights = build_model(SMALL).state_dict()
+    scheduler = {k: v for k, v in training_scheduler().config.items() if not k.startswith("_")}
+    folder = tmp_path_factory.mktemp("checkpoints") / "small"
+    save_checkpoint(folder, weights, SMALL, {"scheduler": scheduler})
+    return folder
+
+
+def plan_of(model: Path, arms: str, key: int = 3) -> Plan:
+    head = f'name = "test"\nkey = {key}\npictures = 60\nsteps = 2\nmicrobatch = 20\nmargin = 5.0\n'
+    return read_plan(head + f'[models.small]\npath = "{model.as_posix()}"\n' + arms, "test.toml")
+
+
+def arm(name: str, source: str, more: str = "") -> str:
+    return (
+        f'[[arms]]\nname = "{name}"\ngroup = "baseline"\nmodel = "small"\nsource = {{ {source} }}\n{more}\n'
+    )
+
+
+SOFTWARE = arm("software", 'kind = "software"', "runs = 2")
+DEAD = arm("dead", 'kind = "constant"', 'conditioning = "mask:memtj"')
+ALL_ONES = arm("all ones", 'kind = "constant", value = 1')
+LEASED = arm("array", 'kind = "store", store = "array"', 'conditioning = "xor2"')
+
+
+def test_both_verdicts_stand_side_by_side(
+    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+) -> None:
+    with Study(plan_of(model, SOFTWARE + DEAD + ALL_ONES), tmp_path / "out", reference, extractor) as study:
+        software, dead, ones = study.run()
+    assert [len(item.runs) for item in (software, dead, ones)] == [2, 1, 1]
+    assert software.comparison is None
+    assert dead.comparison is not None
+    assert ones.comparison is not None
+    assert dead.comparison.difference.p_value > 1e-6, "its pictures are software's"
+    assert ones.comparison.difference.p_value < 1e-3, (
+        "every normal is the same: no picture is like software's"
+    )
+    for item in (dead, ones):
+        assert item.runs[0].raw_claim is not None
+        assert item.runs[0].raw_claim["min_entropy"] == 0
+        assert item.runs[0].raw_claim["reasons"]
+    assert software.runs[0].raw_claim is not None
+    assert not software.runs[0].raw_claim["reasons"]
+
+
+def test_an_interrupted_comparison_goes_on_to_the_same_numbers(
+    tmp_path: Path,
+    model: Path,
+    reference: Reference,
+    extractor: FeatureExtractor,
+    recorded: Callable[[int], Store],
+) -> None:
+    plan = plan_of(model, SOFTWARE + LEASED)
+    each = 2 * 32 * 28 * 28 * 2
+    store = recorded(60 * each)
+
+    def interrupt(state: StudyProgress) -> None:
+        if "array" in state.doing and 20 < state.done < 40:
+            raise Interrupted
+
+    with Study(plan, tmp_path / "a", reference, extractor, {"array": store}, interrupt) as study:
+        with pytest.raises(Interrupted):
+            study.run()
+        assert [item.name for item in study.results()] == []
+    with Study(plan, tmp_path / "a", reference, extractor, {"array": store}) as study:
+        first = study.run()
+    assert store.accounts().free == store.accounts().recorded - 60 * each
+    with Study(plan, tmp_path / "a", reference, extractor, {"array": store}) as study:
+        assert [item.to_json() for item in study.run()] == [item.to_json() for item in first]
+    assert store.accounts().free == store.accounts().recorded - 60 * each, "nothing was drawn again"
+    with Study(plan_of(model, SOFTWARE), tmp_path / "b", reference, extractor) as study:
+        assert study.run()[0].to_json() == first[0].to_json(), "an arm's numbers are its own"
+
+
+def test_another_plan_a_second_study_and_a_foreign_folder_are_refused(
+    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+) -> None:
+    with Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor):
+        with pytest.raises(SamplerError, match="another comparison is at work"):
+            Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor)
+    with pytest.raises(SamplerError, match="by another plan \\(key differ"):
+        Study(plan_of(model, SOFTWARE, key=4), tmp_path / "out", reference, extractor)
+    with Study(plan_of(model, SOFTWARE + DEAD), tmp_path / "out", reference, extractor):
+        pass  # an arm more is the same plan still
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(SamplerError, match="is not empty"):
+        Study(plan_of(model, SOFTWARE), tmp_path / "full", reference, extractor)
+    with pytest.raises(SamplerError, match="store called 'array', which was not named"):
+        Study(plan_of(model, SOFTWARE + LEASED), tmp_path / "more", reference, extractor)
+
+
+def test_an_arm_that_the_plan_does_not_have_is_named(
+    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+) -> None:
+    with Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor) as study:
+        with pytest.raises(SamplerError, match="no arm 'softwear': its arms are software"):
+            study.run(["softwear"])

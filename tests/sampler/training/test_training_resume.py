@@ -1,0 +1,143 @@
+"""A training that is killed goes on to the same weights, and no recorded bit is read twice."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from entropy import Store
+from sampler import (
+    DataSet,
+    OperatingSystemSource,
+    SamplerError,
+    SoftwareSource,
+    StoreSource,
+    TrainSettings,
+    load_checkpoint,
+    train,
+)
+from sampler.training import steps_done
+from sampler.training._bill import stretch_bits
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SCRIPT = Path(__file__).with_name("killed_training.py")
+
+
+def killed(*arguments: object) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "loss.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+def test_a_killed_training_goes_on_to_the_same_weights(
+    settings: TrainSettings, data: DataSet, npz: Path, tmp_path: Path
+) -> None:
+    whole = load_checkpoint(train(settings, data=data))
+    other = replace(settings, out=tmp_path / "killed", seed=None)
+    killed(other.out, npz, "software", "step", 7)
+    assert steps_done(other) == 4
+    assert len(rows(other.out)) == 7
+    with pytest.raises(SamplerError, match="unfinished"):
+        train(other, data=data)
+    again = load_checkpoint(train(other, data=data, resume=True))
+    assert again.sha256 == whole.sha256
+    assert again.card["entropy"] == whole.card["entropy"]
+    assert again.card["epochs"] == whole.card["epochs"]
+    kept = ("step", "epoch", "loss", "moving mean", "weights", "diffusion", "shuffle", "timesteps")
+    assert [[row[k] for k in kept] for row in rows(other.out)] == [
+        [row[k] for k in kept] for row in rows(settings.out)
+    ]
+    assert not (other.out / "state.safetensors").exists()
+    # Once complete it stays as it is.
+    before = (other.out / "card.json").read_bytes()
+    train(other, data=data, resume=True)
+    assert (other.out / "card.json").read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+@pytest.mark.parametrize(("where", "number"), [("step", 6), pytest.param("state", 3, marks=pytest.mark.slow)])
+def test_a_killed_training_reads_no_recorded_bit_twice(
+    where: str,
+    number: int,
+    settings: TrainSettings,
+    data: DataSet,
+    npz: Path,
+    recorded: Callable[[int], Store],
+) -> None:
+    """Both kills hit the stretch of steps 5 to 8: all of its lease is burned, and the rest is consumed."""
+    store = recorded(8_000_000)
+    killed(settings.out, npz, store.path, where, number)
+    lease = 2 * sum(stretch_bits(settings, len(data), 4, 8).values())
+    accounts = store.accounts()
+    assert accounts.burned == lease
+    card = load_checkpoint(train(settings, StoreSource(store), data=data, resume=True)).card
+    (source,) = card["entropy"]["sources"]
+    read = sum(own["recorded"] for own in card["entropy"]["names"].values())
+    assert read == source["bits"] == sum(bits for _, _, bits in source["ranges"])
+    # Where the state was saved, the bits that it builds on were burned with their lease instead of consumed.
+    steps = {int(row["step"]): int(row["recorded"]) for row in rows(settings.out)}
+    in_burned_lease = steps[8] - steps[4] if where == "state" else 0
+    after = store.accounts()
+    assert after.balanced
+    assert after.burned == lease
+    assert after.consumed == read - in_burned_lease
+    assert after.free == after.recorded - after.consumed - after.burned
+    ends = [(buffer, first, first + bits) for buffer, first, bits in sorted(source["ranges"])]
+    assert all(a[0] != b[0] or a[2] <= b[1] for a, b in pairwise(ends))
+
+
+def interrupted(settings: TrainSettings, data: DataSet, sources: object) -> None:
+    def stop(state: object) -> None:
+        if getattr(state, "step", 0) == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, sources, stop, data=data)  # pyright: ignore[reportArgumentType]
+
+
+def test_an_interrupted_training_goes_on_only_as_it_was_begun(settings: TrainSettings, data: DataSet) -> None:
+    interrupted(settings, data, {"diffusion": OperatingSystemSource(), "shuffle": SoftwareSource(8)})
+    same = {"diffusion": OperatingSystemSource(), "shuffle": SoftwareSource(8)}
+    wrong = [
+        (settings, {"shuffle": SoftwareSource(8)}, "diffusion came from operating system"),
+        (settings, {**same, "shuffle": SoftwareSource(9)}, "seed 8"),
+        (replace(settings, seed=4), same, "weights came from software, seed 3"),
+        (replace(settings, batch=9), same, "batch 8"),
+    ]
+    for changed, sources, words in wrong:
+        with pytest.raises(SamplerError, match=words) as raised:
+            train(changed, sources, data=data, resume=True)
+        assert "\n" not in str(raised.value)
+    other = replace(data, sha256="0" * 64)
+    with pytest.raises(SamplerError, match="other pictures"):
+        train(settings, same, data=other, resume=True)
+    card = load_checkpoint(train(settings, same, data=data, resume=True)).card
+    own = card["entropy"]["names"]["diffusion"]
+    assert own["bits"] == 10 * 8 * 64 * 32
+    assert card["entropy"]["sources"][own["source"]] == {"source": "operating system", "bits": own["bits"]}
+
+
+def test_a_damaged_state_is_one_sentence(settings: TrainSettings, data: DataSet) -> None:
+    interrupted(settings, data, None)
+    state = settings.out / "state.safetensors"
+    whole = state.read_bytes()
+    for harm in (whole[:100], whole[:-50], b"\x80pickle"):
+        state.write_bytes(harm)
+        with pytest.raises(SamplerError, match="cannot be read as the state") as raised:
+            train(settings, data=data, resume=True)
+        assert "\n" not in str(raised.value)
