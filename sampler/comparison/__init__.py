@@ -31,6 +31,7 @@ from sampler.comparison._reference import (
 )
 from sampler.comparison._result import ArmResult, Group, RunResult
 from sampler.comparison._run import LeaseParts, RunPictures, SourceParts, draw_run
+from sampler.comparison._run_bootstrap import arm_frechet
 from sampler.comparison._splits import DigitParts, digit_parts
 from sampler.comparison._study import Study, StudyProgress
 
@@ -69,6 +70,7 @@ __all__ = [
     "TrainPlan",
     "TrainingPictures",
     "Verdict",
+    "arm_frechet",
     "bootstrap_key",
     "compare_runs",
     "difference",

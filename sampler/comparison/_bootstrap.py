@@ -10,9 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sampler.comparison._frechet import FrechetDistance, weighted_moments
-
-REPLICATES = 400
 LEVEL = 0.95
 
 
@@ -59,16 +56,6 @@ def resampled_counts(labels: npt.NDArray[np.integer], replicates: int, key: int)
         flat = drawn + len(at) * np.arange(replicates)[:, None]
         counts[:, at] = np.bincount(flat.ravel(), minlength=replicates * len(at)).reshape(replicates, -1)
     return counts
-
-
-def frechet_replicates(
-    values: npt.NDArray[np.floating], distance: FrechetDistance, counts: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Fréchet distances of bootstrap replicates, (replicates,) float64, of features (n, d)."""
-    exact = values.astype(np.float64)
-    centre = exact.mean(axis=0)
-    centred = exact - centre
-    return np.array([distance(weighted_moments(centred, centre, each)) for each in counts])
 
 
 def basic_interval(value: float, replicates: npt.NDArray[np.float64], level: float = LEVEL) -> Interval:

@@ -10,10 +10,8 @@ import numpy.typing as npt
 
 from sampler._errors import SamplerError
 from sampler.comparison._bootstrap import (
-    REPLICATES,
     Interval,
     basic_interval,
-    frechet_replicates,
     mean_interval,
     resampled_counts,
     share_interval,
@@ -26,6 +24,7 @@ from sampler.comparison._neighbours import quality
 from sampler.comparison._reference import Reference
 
 FORMAT_VERSION = 1
+_REPLICATES, _REPLICATES_WIDE, _WIDE = 400, 100, 512
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ def evaluate(
     key: int,
     *,
     images: npt.NDArray[np.uint8] | None = None,
-    replicates: int = REPLICATES,
+    replicates: int | None = None,
 ) -> Evaluation:
     """Measure one run of n pictures.
 
@@ -110,14 +109,16 @@ def evaluate(
         key: 128-bit key of the bootstrap (`bootstrap_key`): the same key repeats the numbers; give each run its own.
         images: (n, h, w[, 3]) uint8, the pictures themselves; without them, or without the reference's training
             pictures, memorising is not checked (real digits are copies of themselves: leave theirs out).
-        replicates: of the bootstrap.
+        replicates: of the bootstrap; by default 400, or 100 in more than 512 dimensions, where each takes a second.
 
     Raises SamplerError for another feature space than the reference's, for labels that are not one for each picture,
     for values that are not finite, for fewer than 50 pictures, 3 of a label, or 50 replicates.
     """
+    if replicates is None:
+        replicates = _REPLICATES if features.values.shape[1] <= _WIDE else _REPLICATES_WIDE
     _check(features, labels, reference, images, replicates)
     distance = reference.frechet(moments(features.values))
-    again = frechet_replicates(features.values, reference.frechet, resampled_counts(labels, replicates, key))
+    again = reference.frechet.of_replicates(features.values, resampled_counts(labels, replicates, key))
     kernel = kernel_distance(features.values, reference.values, reference.kernel_mean, labels)
     found = quality(features.values, reference.manifold)
     return Evaluation(

@@ -29,25 +29,6 @@ def moments(values: npt.NDArray[np.floating]) -> Moments:
     return Moments(mean, centred.T @ centred / (len(values) - 1), len(values))
 
 
-def weighted_moments(
-    centred: npt.NDArray[np.float64],
-    centre: npt.NDArray[np.float64],
-    counts: npt.NDArray[np.integer],
-) -> Moments:
-    """Moments of a sample that holds row i of `centred` + `centre` counts[i] times: a bootstrap replicate.
-
-    Args:
-        centred: (n, d) features less `centre` (any point near their mean: it keeps the digits).
-        centre: (d,).
-        counts: (n,) whole numbers.
-    """
-    n = int(counts.sum())
-    weights = counts.astype(np.float64)
-    mean = weights @ centred / n
-    second = centred.T @ (centred * weights[:, None])
-    return Moments(centre + mean, (second - n * np.outer(mean, mean)) / (n - 1), n)
-
-
 class FrechetDistance:
     """Fréchet distances to one fixed reference: |μ − μ_r|² + tr(Σ + Σ_r − 2 (Σ Σ_r)^½).
 
@@ -64,8 +45,40 @@ class FrechetDistance:
 
     def __call__(self, found: Moments) -> float:
         """The distance of moments to the reference; at least zero up to rounding."""
-        shift = found.mean - self.reference.mean
         product = self._root @ found.covariance @ self._root
+        return self._distance(found.mean, float(np.trace(found.covariance)), product)
+
+    def of_replicates(
+        self, values: npt.NDArray[np.floating], counts: npt.NDArray[np.integer]
+    ) -> npt.NDArray[np.float64]:
+        """Distances of samples that hold row i of `values` counts[r, i] times, for every r: bootstrap replicates.
+
+        Args:
+            values: (n, d) features.
+            counts: (replicates, n) whole numbers, each row of sum n.
+
+        Returns (replicates,) float64. One matrix product and one set of eigenvalues each.
+        """
+        exact = values.astype(np.float64)
+        centre = exact.mean(axis=0)
+        centred = exact - centre  # keeps the digits
+        turned = centred @ self._root
+        lengths = np.einsum("ij,ij->i", centred, centred)
+        n = len(values)
+        found = []
+        for count in counts:
+            weights = count.astype(np.float64)
+            mean = weights @ centred / n
+            turned_mean = mean @ self._root
+            product = turned.T @ (turned * weights[:, None]) - n * np.outer(turned_mean, turned_mean)
+            trace = float(weights @ lengths - n * (mean @ mean)) / (n - 1)
+            found.append(self._distance(centre + mean, trace, product / (n - 1)))
+        return np.array(found)
+
+    def _distance(
+        self, mean: npt.NDArray[np.float64], trace: float, product: npt.NDArray[np.float64]
+    ) -> float:
+        """Give the distance from mean, trace of the covariance, and Σ_r^½ Σ Σ_r^½."""
+        shift = mean - self.reference.mean
         roots = np.sqrt(np.maximum(np.linalg.eigvalsh(product), 0))
-        spread = np.trace(found.covariance) + np.trace(self.reference.covariance)
-        return float(shift @ shift + spread - 2 * roots.sum())
+        return float(shift @ shift + trace + np.trace(self.reference.covariance) - 2 * roots.sum())

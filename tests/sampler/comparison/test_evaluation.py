@@ -125,6 +125,18 @@ def test_two_arms_beside_each_other(real: Run, noisy: Run) -> None:
     assert narrow.equivalence.runs == (2, 1)
 
 
+def test_pictures_that_collapsed_to_one_are_measured_too(real: Run, reference: Reference) -> None:
+    blank = measured(np.zeros((1000, 28, 28), np.uint8), real.labels, reference)
+    found = blank.evaluation
+    json.dumps(found.to_json(), allow_nan=False)
+    assert found.frechet > 5
+    assert found.recall == 0
+    assert found.label_entropy == 0
+    against = compare_runs([real], [blank], 1.0, 7, permutations=1999)
+    assert against.verdict == "different"
+    json.dumps(against.to_json(), allow_nan=False)
+
+
 def test_wrong_input_is_one_sentence(real: Run, reference: Reference) -> None:
     features, labels = real.features, real.labels
 

@@ -13,6 +13,7 @@ import torch
 from sampler import SamplerError, load_digits
 from sampler.comparison import Features, digit_features, digit_parts, real_digits, torchscript_features
 from sampler.comparison._classifier import classifier_folder, load_classifier
+from sampler.comparison.train_classifier import train_classifier
 
 
 def test_the_parts_of_the_digits_do_not_overlap_where_they_must_not() -> None:
@@ -90,6 +91,18 @@ def test_damaged_or_foreign_weights_are_refused(tmp_path: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(SamplerError, match="cannot be read"):
         load_classifier(folder)
+
+
+@pytest.mark.slow
+def test_a_classifier_can_be_trained_again(tmp_path: Path) -> None:
+    """One epoch: well above chance on digits it never saw, and it loads as what its card describes."""
+    state = torch.get_rng_state()
+    card = train_classifier(tmp_path / "new", seed=3, epochs=1, told=lambda line: None)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert card["accuracy"]["test"] > 0.8
+    assert load_classifier(tmp_path / "new", None).sha256 == card["sha256"]
+    with pytest.raises(SamplerError, match="not the digit classifier that this memtj measures with"):
+        load_classifier(tmp_path / "new")
 
 
 class Means(torch.nn.Module):

@@ -15,6 +15,7 @@ from sampler.comparison import (
     FrechetDistance,
     Interval,
     Moments,
+    arm_frechet,
     bootstrap_key,
     difference,
     equivalence,
@@ -25,7 +26,6 @@ from sampler.comparison import (
 )
 from sampler.comparison._bootstrap import (
     basic_interval,
-    frechet_replicates,
     resampled_counts,
     share_interval,
 )
@@ -74,8 +74,7 @@ def test_replicates_keep_each_label_and_repeat_from_their_key() -> None:
 def test_the_basic_interval_covers_and_the_percentile_interval_does_not() -> None:
     """200 pictures in 16 dimensions, true Fréchet distance 4 (a shift by 0.5 everywhere), 300 experiments.
 
-    95 % intervals must cover it in 90 to 99 % of them (false alarm below 1e-6 at a coverage of 95 %: 0.90 lies 4 σ
-    below, so the coverage here must truly lie near 95 %: it was 0.93 to 0.96).
+    At a coverage of 0.95, 95 % intervals cover it in 0.87 of them or less with a probability below 1e-6.
     """
     random = np.random.default_rng()
     d, labels = 16, np.zeros(200, int)
@@ -84,12 +83,12 @@ def test_the_basic_interval_covers_and_the_percentile_interval_does_not() -> Non
     for run in range(300):
         values = 0.5 + random.normal(size=(200, d))
         value = distance(moments(values))
-        again = frechet_replicates(values, distance, resampled_counts(labels, 300, key=run))
+        again = distance.of_replicates(values, resampled_counts(labels, 300, key=run))
         interval = basic_interval(value, again)
         basic += interval.low < 4 < interval.high
         low, high = np.quantile(again, [0.025, 0.975])
         percentile += low < 4 < high
-    assert basic / 300 > 0.88
+    assert basic / 300 > 0.87
     assert percentile / 300 < basic / 300 - 0.1
 
 
@@ -104,17 +103,17 @@ def test_a_share_has_an_interval_at_its_ends_too() -> None:
 
 
 def test_equal_laws_give_uniform_p_values() -> None:
-    """300 tests of 99 permutations each: χ² over ten equal bins, false alarm 1e-6."""
+    """200 tests of 99 permutations each: χ² over ten equal bins, false alarm 1e-6."""
     random = np.random.default_rng()
     p = [
         difference(
             *random.normal(size=(2, 40, 5)).astype(np.float32), *[LABELS[:40]] * 2, run, permutations=99
         )
-        for run in range(300)
+        for run in range(200)
     ]
     counts = np.histogram([each.p_value for each in p], np.linspace(0, 1.0001, 11))[0]
-    assert counts.sum() == 300
-    assert ((counts - 30) ** 2 / 30).sum() < stats.chi2.isf(1e-6, 9)
+    assert counts.sum() == 200
+    assert ((counts - 20) ** 2 / 20).sum() < stats.chi2.isf(1e-6, 9)
 
 
 def test_labels_are_never_mixed_up() -> None:
@@ -188,21 +187,36 @@ def test_equal_runs_are_equivalent_within_a_wide_margin_alone() -> None:
     assert far.low > 15
 
 
-@pytest.mark.parametrize("between", [0.0, 1.0, 5.0])
+@pytest.mark.parametrize("between", [0.0, 5.0])
 def test_equivalence_at_the_margin_is_wrongly_concluded_in_one_of_twenty(between: float) -> None:
     """The true difference is the margin; three runs each, pictures' spread 1, runs' spread as given.
 
-    At a rate of 0.05, 400 experiments conclude it in more than 0.107 of them with a probability below 1e-6.
+    At a rate of 0.05, 200 experiments conclude it in 0.14 of them or more with a probability below 1e-6.
     """
     random = np.random.default_rng()
     spread = np.hypot(between, 1)
     margin = 4 * spread
     shown = 0
-    for run in range(400):
+    for run in range(200):
         software = [evaluation(20 + spread * random.normal(), 1.0) for _ in range(3)]
         arm = [evaluation(20 + margin + spread * random.normal(), 1.0) for _ in range(3)]
         shown += equivalence(software, arm, margin, run, resamples=999).shown
-    assert shown / 400 < 0.107
+    assert shown / 200 < 0.14
+
+
+@pytest.mark.parametrize("between", [0.0, 3.0])
+def test_the_interval_of_an_arm_covers_over_runs_and_pictures(between: float) -> None:
+    """Mean of three runs about a truth of 19 (the bias is 1): 95 % intervals cover it in 300 experiments.
+
+    At a coverage of 0.95, 0.875 or fewer cover it with a probability below 1e-6.
+    """
+    random = np.random.default_rng()
+    spread = np.hypot(between, 1)
+    covered = 0
+    for run in range(300):
+        found = arm_frechet([evaluation(20 + spread * random.normal(), 1.0) for _ in range(3)], run)
+        covered += found.low < 19 < found.high
+    assert covered / 300 > 0.875
 
 
 def test_the_power_is_how_often_equal_arms_are_found_equivalent() -> None:

@@ -1,0 +1,148 @@
+"""Figures of a comparison: distances with intervals against what was varied, drawn as self-contained data URIs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from memtj._assessment_figures import GREEN
+from memtj._figures import BLUE, GREY, RED, STYLE, as_uri
+
+COLOURS = {"equivalent": GREEN, "different": RED, "undecided": "#b98a1c", "": BLUE}
+
+
+@dataclass(frozen=True)
+class Point:
+    """An arm in a figure: `x` what was varied, its distance with a 95 % interval, the pictures' verdict ("" for the
+    arm that others are held against), the lowest min-entropy of its raw bits or None, whether something sets those
+    apart from ideal ones, and its curve's name.
+    """
+
+    name: str
+    x: float
+    value: float
+    low: float
+    high: float
+    verdict: str
+    min_entropy: float | None = None
+    raw_bad: bool = False
+    series: str = ""
+
+
+@dataclass(frozen=True)
+class Level:
+    """What the points are seen against: software's distance and its margin, and that of real pictures (or None)."""
+
+    software: float | None
+    margin: float
+    real: float | None
+
+
+def overview(points: Sequence[Point], level: Level, label: str) -> str:
+    """All arms below each other: distance with interval on the left, min-entropy of the raw bits on the right."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.4, 0.9 + 0.27 * len(points)))
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.2, 1])
+        rows = np.arange(len(points))[::-1]
+        floor = _scale(left, points, level, "x")
+        _levels(left, level, "x", floor)
+        for row, point in zip(rows, points, strict=True):
+            ends = [max(point.low, floor), max(point.high, floor)]
+            left.plot(ends, [row, row], color=COLOURS[point.verdict], lw=1.6)
+            left.plot(max(point.value, floor), row, "o", ms=5, color=COLOURS[point.verdict])
+            if point.min_entropy is not None:
+                right.plot(point.min_entropy, row, "s", ms=5, color=RED if point.raw_bad else GREEN)
+        left.set_yticks(rows, [point.name for point in points])
+        left.set_xlabel(label)
+        left.set_ylim(-0.7, len(points) - 0.3)
+        left.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        right.axvline(1, color=GREY, lw=0.8)
+        right.set_xlim(-0.05, 1.05)
+        right.set_xlabel("min-entropy of a raw bit (bit)")
+        return as_uri(figure)
+
+
+def curve(points: Sequence[Point], level: Level, label: str, x_label: str, *, base: float = 10) -> str:
+    """Distance against what was varied, a line for each series; both axes logarithmic where that shows more."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 3.3))
+        axes = figure.add_subplot()
+        floor = _scale(axes, points, level, "y")
+        _levels(axes, level, "y", floor)
+        for number, series in enumerate(dict.fromkeys(point.series for point in points)):
+            own = sorted((p for p in points if p.series == series), key=lambda p: p.x)
+            style = ("-", "--", ":")[number % 3]
+            axes.plot(
+                [p.x for p in own],
+                [max(p.value, floor) for p in own],
+                style,
+                color=GREY,
+                lw=1,
+                label=series or None,
+            )
+            for point in own:
+                ends = [max(point.low, floor), max(point.high, floor)]
+                axes.plot([point.x, point.x], ends, color=COLOURS[point.verdict], lw=1.6)
+                axes.plot(point.x, max(point.value, floor), "o", ms=5, color=COLOURS[point.verdict])
+        _x_scale(axes, [point.x for point in points], base)
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(label)
+        axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        return as_uri(figure)
+
+
+def categories(points: Sequence[Point], level: Level, label: str) -> str:
+    """Distance of arms that differ in kind, side by side."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(4.6, 3.3))
+        axes = figure.add_subplot()
+        floor = _scale(axes, points, level, "y")
+        _levels(axes, level, "y", floor)
+        for at, point in enumerate(points):
+            axes.plot(
+                [at, at],
+                [max(point.low, floor), max(point.high, floor)],
+                color=COLOURS[point.verdict],
+                lw=1.6,
+            )
+            axes.plot(at, max(point.value, floor), "o", ms=5, color=COLOURS[point.verdict])
+        axes.set_xticks(range(len(points)), [point.name for point in points], rotation=35, ha="right")
+        axes.set_xlim(-0.6, len(points) - 0.4)
+        axes.set_ylabel(label)
+        axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        return as_uri(figure)
+
+
+def _scale(axes: Axes, points: Sequence[Point], level: Level, along: str) -> float:
+    """Make the axis of distances logarithmic where they span much; give the value that lower ends are cut at."""
+    values = [point.value for point in points if point.value > 0]
+    values += [value for value in (level.software, level.real) if value is not None and value > 0]
+    if not values or max(values) < 20 * min(values):
+        return -np.inf
+    (axes.set_xscale if along == "x" else axes.set_yscale)("log")
+    floor = min(values) / 2
+    (axes.set_xlim if along == "x" else axes.set_ylim)(floor, 2 * max(point.high for point in points))
+    return floor
+
+
+def _levels(axes: Axes, level: Level, along: str, floor: float) -> None:
+    span, line = (axes.axvspan, axes.axvline) if along == "x" else (axes.axhspan, axes.axhline)
+    if level.software is not None:
+        low = max(level.software - level.margin, floor)
+        span(low, level.software + level.margin, color=BLUE, alpha=0.13, lw=0, label="software ± margin")
+        line(max(level.software, floor), color=BLUE, lw=0.9)
+    if level.real is not None and level.real > 0:
+        line(level.real, color="#222", lw=0.9, ls="--", label="real pictures")
+
+
+def _x_scale(axes: Axes, values: Sequence[float], base: float) -> None:
+    if min(values) <= 0 or max(values) <= 2 * min(values):
+        return
+    axes.set_xscale("log", base=base)
+    ticks = sorted(set(values))
+    if len(ticks) <= 7:
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
