@@ -36,7 +36,7 @@ class BitStream:
 
     def read_pieces(self, bits: int) -> list[Piece]:
         """Read the next `bits` bits as one block that begins where the last one ended."""
-        row = np.zeros((), BLOCK_DTYPE)
+        row = np.zeros(1, BLOCK_DTYPE)[0]
         row["bits"] = row["positions"] = bits
         first = self._at
-        return [(LoadedBlock(self.name, 0, first, row[()], self.read(bits), None, _ENDLESS), 0, bits)]
+        return [(LoadedBlock(self.name, 0, first, row, self.read(bits), None, _ENDLESS), 0, bits)]

@@ -13,7 +13,7 @@ from memtj._progress import ProgressDisplay, Task
 
 if TYPE_CHECKING:
     from entropy import Store
-    from sampler.comparison import ArmResult, FeatureExtractor, Plan, Reference, StudyProgress
+    from sampler.comparison import ArmResult, FeatureExtractor, Plan, Reference, RunResult, StudyProgress
 
 
 def compare(
@@ -131,9 +131,9 @@ def _reference(features: Path | None, real: Path | None) -> "tuple[Reference, Fe
     extractor = digit_features() if features is None else torchscript_features(features)
     if real is None:
         return digit_reference(extractor), extractor
-    from sampler.training import load_dataset
+    from sampler import load_data
 
-    pictures = load_dataset(real)
+    pictures = load_data(real)
     return make_reference(
         f"{len(pictures.images):,} pictures of {real.name}", pictures.images, extractor
     ), extractor
@@ -150,7 +150,7 @@ def _verdicts(arm: "ArmResult") -> dict[str, object]:
     }
 
 
-def _write_report(out: Path, plan: "Plan", results: "Sequence[ArmResult]", floor: "object | None") -> Path:
+def _write_report(out: Path, plan: "Plan", results: "Sequence[ArmResult]", floor: "RunResult | None") -> Path:
     from memtj._comparison_page import write_page
 
     return write_page(out, plan, results, floor)

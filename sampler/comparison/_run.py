@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunPictures:
-    """Pictures of a run: images (n, height, width[, 3]) uint8, labels (n,) int64, the provenance of each one's bits."""
+    """Pictures of a run: images (n, height, width[, 3]) uint8, labels (n,) int64, the provenance of each one's bits.
+
+    The label is −1 where the network takes none.
+    """
 
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
@@ -116,7 +119,7 @@ class _Burned:
 def draw_run(
     folder: Path,
     checkpoint: Checkpoint,
-    labels: Sequence[int],
+    labels: Sequence[int | None],
     settings: SampleSettings,
     parts: Parts,
     progress: Callable[[float], None] = lambda pictures: None,
@@ -146,7 +149,7 @@ def draw_run(
 def _draw_part(
     path: Path,
     checkpoint: Checkpoint,
-    labels: Sequence[int],
+    labels: Sequence[int | None],
     settings: SampleSettings,
     parts: Parts,
     place: tuple[int, int, int],
@@ -169,7 +172,7 @@ def _write_part(path: Path, pictures: Sequence[Picture]) -> None:
     np.savez_compressed(
         packed,
         images=np.stack([pixels(p) for p in pictures]),
-        labels=np.array([p.label for p in pictures], np.int64),
+        labels=np.array(_numbers([p.label for p in pictures]), np.int64),
         bits=np.frombuffer(bits.encode(), np.uint8),
     )
     new = path.with_suffix(".new")
@@ -180,17 +183,21 @@ def _write_part(path: Path, pictures: Sequence[Picture]) -> None:
     os.replace(new, path)
 
 
-def _read_part(path: Path, labels: Sequence[int]) -> RunPictures:
+def _read_part(path: Path, labels: Sequence[int | None]) -> RunPictures:
     try:
         with np.load(path, allow_pickle=False) as file:
             part = RunPictures(file["images"], file["labels"], json.loads(file["bits"].tobytes()))
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise SamplerError(f"{path} is damaged: remove it, and it is drawn again ({error})") from error
-    if part.labels.tolist() != list(labels) or len(part.images) != len(labels):
+    if part.labels.tolist() != _numbers(labels) or len(part.images) != len(labels):
         raise SamplerError(
             f"{path} holds pictures of other labels: it belongs to another plan, use another folder"
         )
     return part
+
+
+def _numbers(labels: Sequence[int | None]) -> list[int]:
+    return [-1 if label is None else label for label in labels]
 
 
 def _cut(ranges: Sequence[Range], first: int, bits: int) -> list[tuple[str, int, int]]:

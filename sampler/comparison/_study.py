@@ -187,10 +187,10 @@ class Study:
         if path.exists():
             return Comparison.from_json(_read_json(path))
         other = next(item for item in self.plan.arms if item.name == arm.against)
-        both = [self._measured_runs(other), self._measured_runs(arm)]
-        if not all(both):
+        theirs, own = self._measured_runs(other), self._measured_runs(arm)
+        if not theirs or not own:
             return None
-        found = compare_runs(*both, self.plan.margin, self._key(arm.name, "against", other.name))
+        found = compare_runs(theirs, own, self.plan.margin, self._key(arm.name, "against", other.name))
         _write_json(path, found.to_json())
         return found
 
@@ -255,9 +255,9 @@ class Study:
             size += each
         return np.concatenate(read)[: RAW_BITS // 8], arm.source.turns
 
-    def _labels(self, arm: ArmPlan, checkpoint: Checkpoint) -> list[int]:
-        known = checkpoint.architecture.labels
-        return [index % known for index in range(self.plan.pictures_of(arm))]
+    def _labels(self, arm: ArmPlan, checkpoint: Checkpoint) -> list[int | None]:
+        known = checkpoint.pictures.labels
+        return [None if known is None else index % known for index in range(self.plan.pictures_of(arm))]
 
     def _settings(self, arm: ArmPlan) -> SampleSettings:
         p = self.plan
