@@ -270,6 +270,8 @@ def test_other_settings_than_the_run_was_begun_with_are_named(
     memtj_here: Callable, tiny: Path, pipeline: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
+    out.mkdir()
+    (out / ".run.json.new").write_text("{half")  # killed at the very beginning
     common = ("sample", "--source", "software", "--model", tiny, "--out", out, "--images", 2, "--resume")
     assert memtj_here(*common, "--steps", 2, "--microbatch", "auto").returncode == 0
     assert memtj_here(*common, "--steps", 2, "--microbatch", "auto").returncode == 0
