@@ -31,8 +31,11 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
     file = folder / _FILE
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    except (FileNotFoundError, NotADirectoryError):
+        # A run that was killed before its first line was whole has begun nothing.
+        if folder.exists() and (
+            not folder.is_dir() or any(item.name != f".{_FILE}.new" for item in folder.iterdir())
+        ):
             raise CommandError(
                 f"{folder} holds no {_FILE}, so it is not a run that can be gone on with: name another folder."
             ) from None
