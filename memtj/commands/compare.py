@@ -50,7 +50,7 @@ def compare(
         stores = _stores(store or [], chosen, report_only, stack)
         reference, extractor = _reference(features, real)
         told = _Told(display)
-        study = stack.enter_context(Study(chosen, out, reference, extractor, stores, told.progress))
+        study = Study(chosen, out, reference, extractor, stores, told.progress)
         results = study.results() if report_only else study.run(only)
         floor = study.real() if real is None else None
         if not results:

@@ -8,10 +8,11 @@ import functools
 import io
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 _SHOWN = 30  # pictures of a run that the report shows
 _COLUMNS = 10
 _LOCK = "lock"
+_WAIT = 2.0  # s between looks at what another process does
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class StudyProgress:
 class Study:
     """A plan in a folder.
 
-    A context manager: a second study is kept out of the folder meanwhile. `stores`: those that the plan names.
-    `results/` of the folder holds what was found, small and readable; `work/` the pictures and their features,
+    `stores`: those that the plan names. Several processes may work in one folder: each takes runs that no other is
+    at. `results/` of the folder holds what was found, small and readable; `work/` the pictures and their features,
     `models/` the trainings. What is there is not made again, so a study that was interrupted, however, goes on; one
     whose `work/` was lost goes on too, unless it must compare with what is gone.
     """
@@ -72,45 +74,29 @@ class Study:
         stores: Mapping[str, Store] | None = None,
         progress: Callable[[StudyProgress], None] = lambda state: None,
     ) -> None:
-        from entropy import FileLock
-
         self.plan, self.folder, self._reference, self._extractor = plan, folder, reference, extractor
         self._stores, self._progress = dict(stores or {}), progress
-        missing = [name for name in plan.stores if name not in self._stores]
-        if missing:
-            raise SamplerError(f"the plan takes bits from a store called {missing[0]!r}, which was not named")
-        self._runs = sum(plan.runs_of(arm) for arm in plan.arms)
-        self._done = 0
+        self._runs, self._done = sum(plan.runs_of(arm) for arm in plan.arms), 0
         _make_folder(folder)
-        self._lock = FileLock(folder / _LOCK, wait=False)
-        if not self._lock.held:
-            raise SamplerError(
-                f"another comparison is at work in {folder}: wait for it, or name another folder"
-            )
-        try:
+        with _locked(folder / _LOCK):
             _claim_folder(folder, plan)
-        except BaseException:
-            self._lock.release(remove=True)
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release(remove=True)
 
     def run(self, only: Sequence[str] | None = None) -> list[ArmResult]:
         """Do what is not done yet, of all arms or those named, and give the results of all that are whole.
 
         A run of every arm comes before the second of any, so that what there is early covers the whole plan.
         """
+        for name in self.plan.stores:
+            if name not in self._stores:
+                raise SamplerError(f"the plan takes bits from a store called {name!r}, which was not named")
         chosen = self._chosen(only)
+        rounds = range(max(self.plan.runs_of(arm) for arm in chosen))
+        wanted = [(arm, number) for number in rounds for arm in chosen if number < self.plan.runs_of(arm)]
         with _threads(self.plan.threads):
-            for number in range(max(self.plan.runs_of(arm) for arm in chosen)):
-                for arm in chosen:
-                    if number < self.plan.runs_of(arm):
-                        self._run(arm, number)
-                        self._done += 1
+            while wanted := [place for place in wanted if not self._result_path(*place).exists()]:
+                # What another process is at is left to it; when nothing else is left, it is waited for.
+                if not any(self._run(*place) for place in wanted):
+                    time.sleep(_WAIT)
         return self.results()
 
     def results(self) -> list[ArmResult]:
@@ -128,9 +114,7 @@ class Study:
         path = self.folder / "results" / "real.json"
         if not path.exists():
             images, labels = real_digits()
-            found = evaluate(
-                self._extractor(images), labels, self._reference, self._key("real"), images=images
-            )
+            found = evaluate(self._extractor(images), labels, self._reference, self._key("real"))
             _write_json(path, RunResult("real digits", found, sheet_png=_sheet(images, labels)).to_json())
         return RunResult.from_json(_read_json(path))
 
@@ -143,9 +127,23 @@ class Study:
                 raise SamplerError(f"the plan has no arm {name!r}: its arms are {', '.join(known)}")
         return [known[name] for name in only]
 
-    def _run(self, arm: ArmPlan, number: int) -> None:
-        if self._result(arm, number) is not None:
-            return
+    def _run(self, arm: ArmPlan, number: int) -> bool:
+        """Do a run and say so, unless it is there, or another process is at it."""
+        with _locked(self._work(arm, number).with_suffix(".lock"), wait=False) as ours:
+            if not ours or self._result_path(arm, number).exists():
+                return False
+            self._done = self._runs_there()
+            self._draw_and_judge(arm, number)
+        return True
+
+    def _runs_there(self) -> int:
+        return sum(
+            self._result_path(arm, number).exists()
+            for arm in self.plan.arms
+            for number in range(self.plan.runs_of(arm))
+        )
+
+    def _draw_and_judge(self, arm: ArmPlan, number: int) -> None:
         checkpoint = self._checkpoint(arm, number)
         labels = self._labels(arm, checkpoint)
         parts = self._parts(arm, number)
@@ -219,14 +217,16 @@ class Study:
             return load_checkpoint(None if model.path == "shipped" else model.path)
         training = number if model.each else 0
         name = f"{arm.model}-{training}"
-        return train_model(
-            self.folder / "models" / name,
-            model.train,
-            self.plan.seed("training", arm.model, training),
-            self._stores,
-            f"{self.plan.name} {self.plan.key} model {name}",
-            lambda done, of: self._tell(f"training {name}", of, "steps", done),
-        )
+        folder = self.folder / "models" / name
+        with _locked(folder.with_suffix(".lock")):
+            return train_model(
+                folder,
+                model.train,
+                self.plan.seed("training", arm.model, training),
+                self._stores,
+                f"{self.plan.name} {self.plan.key} model {name}",
+                lambda done, of: self._tell(f"training {name}", of, "steps", done),
+            )
 
     def _parts(self, arm: ArmPlan, number: int) -> Parts:
         conditioning = _conditioning(arm)
@@ -307,6 +307,19 @@ def _conditioning(arm: ArmPlan) -> Conditioning:
 
     with entropy_errors():
         return conditioning_from_name(arm.conditioning)
+
+
+@contextlib.contextmanager
+def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock that dies with the process; without `wait`, say whether it could be had."""
+    from entropy import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, wait=wait)
+    try:
+        yield lock.held
+    finally:
+        lock.release(remove=True)
 
 
 def _make_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from entropy import Store
+from entropy import FileLock, Store
 from sampler import Architecture, SamplerError, build_model, save_checkpoint, training_scheduler
 from sampler.comparison import (
     FeatureExtractor,
@@ -70,8 +70,8 @@ LEASED = arm("array", 'kind = "store", store = "array"', 'conditioning = "xor2"'
 def test_both_verdicts_stand_side_by_side(
     tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
 ) -> None:
-    with Study(plan_of(model, SOFTWARE + DEAD + ALL_ONES), tmp_path / "out", reference, extractor) as study:
-        software, dead, ones = study.run()
+    study = Study(plan_of(model, SOFTWARE + DEAD + ALL_ONES), tmp_path / "out", reference, extractor)
+    software, dead, ones = study.run()
     assert [len(item.runs) for item in (software, dead, ones)] == [2, 1, 1]
     assert software.comparison is None
     assert dead.comparison is not None
@@ -103,41 +103,59 @@ def test_an_interrupted_comparison_goes_on_to_the_same_numbers(
         if "array" in state.doing and 20 < state.done < 40:
             raise Interrupted
 
-    with Study(plan, tmp_path / "a", reference, extractor, {"array": store}, interrupt) as study:
-        with pytest.raises(Interrupted):
-            study.run()
-        assert [item.name for item in study.results()] == []
-    with Study(plan, tmp_path / "a", reference, extractor, {"array": store}) as study:
-        first = study.run()
+    study = Study(plan, tmp_path / "a", reference, extractor, {"array": store}, interrupt)
+    with pytest.raises(Interrupted):
+        study.run()
+    assert [item.name for item in study.results()] == []
+    study = Study(plan, tmp_path / "a", reference, extractor, {"array": store})
+    first = study.run()
     assert store.accounts().free == store.accounts().recorded - 60 * each
-    with Study(plan, tmp_path / "a", reference, extractor, {"array": store}) as study:
-        assert [item.to_json() for item in study.run()] == [item.to_json() for item in first]
+    study = Study(plan, tmp_path / "a", reference, extractor, {"array": store})
+    assert [item.to_json() for item in study.run()] == [item.to_json() for item in first]
     assert store.accounts().free == store.accounts().recorded - 60 * each, "nothing was drawn again"
-    with Study(plan_of(model, SOFTWARE), tmp_path / "b", reference, extractor) as study:
-        assert study.run()[0].to_json() == first[0].to_json(), "an arm's numbers are its own"
+    study = Study(plan_of(model, SOFTWARE), tmp_path / "b", reference, extractor)
+    assert study.run()[0].to_json() == first[0].to_json(), "an arm's numbers are its own"
 
 
-def test_another_plan_a_second_study_and_a_foreign_folder_are_refused(
+def test_another_plan_and_a_foreign_folder_are_refused(
     tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
 ) -> None:
-    with Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor):
-        with pytest.raises(SamplerError, match="another comparison is at work"):
-            Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor)
+    Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor)
     with pytest.raises(SamplerError, match="by another plan \\(key differ"):
         Study(plan_of(model, SOFTWARE, key=4), tmp_path / "out", reference, extractor)
-    with Study(plan_of(model, SOFTWARE + DEAD), tmp_path / "out", reference, extractor):
-        pass  # an arm more is the same plan still
+    more = Study(plan_of(model, SOFTWARE + LEASED), tmp_path / "out", reference, extractor)
+    with pytest.raises(SamplerError, match="store called 'array', which was not named"):
+        more.run()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(SamplerError, match="is not empty"):
         Study(plan_of(model, SOFTWARE), tmp_path / "full", reference, extractor)
-    with pytest.raises(SamplerError, match="store called 'array', which was not named"):
-        Study(plan_of(model, SOFTWARE + LEASED), tmp_path / "more", reference, extractor)
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it_and_waited_for(
+    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+) -> None:
+    done: list[str] = []
+    plan = plan_of(model, SOFTWARE + DEAD)
+    Study(plan, tmp_path / "out", reference, extractor)
+    place = tmp_path / "out" / "work" / "software"
+    place.mkdir(parents=True)
+    theirs = FileLock(place / "run-0.lock")  # it belongs to an open file: as good as another process's
+
+    def progress(state: StudyProgress) -> None:
+        if not done or done[-1] != state.doing:
+            done.append(state.doing)
+        if len(done) == 2:
+            theirs.release(remove=True)
+
+    found = Study(plan, tmp_path / "out", reference, extractor, progress=progress).run()
+    assert [item.name for item in found] == ["software", "dead"]
+    assert done == ["dead, run 1", "software, run 2", "software, run 1"]
 
 
 def test_an_arm_that_the_plan_does_not_have_is_named(
     tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
 ) -> None:
-    with Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor) as study:
-        with pytest.raises(SamplerError, match="no arm 'softwear': its arms are software"):
-            study.run(["softwear"])
+    study = Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor)
+    with pytest.raises(SamplerError, match="no arm 'softwear': its arms are software"):
+        study.run(["softwear"])
