@@ -8,6 +8,8 @@ from ._errors import StoreError
 from ._view import FileView
 
 _FEW = 16  # so many chunks are looked up one by one sooner than all are listed
+_LINE = 64  # bytes of a line of the processor's cache
+_PAGE = 4096  # bytes of a page of the system's cache
 
 
 class Column:
@@ -45,7 +47,7 @@ class Column:
     def read(self, first: int, size: int) -> np.ndarray:
         """Read `size` bytes from byte `first` of the dataset on; uint8. Raises StoreError."""
         extents = self.extents(first, size)  # before the memory is taken
-        data = np.empty(size, np.uint8)
+        data = _memory_for(extents, size)
         self._fill(extents, data.data)
         return data
 
@@ -97,6 +99,20 @@ class Column:
             except OSError as error:
                 raise StoreError(f"{self._view.path}: /{self.name} cannot be read ({error})") from None
             at += part
+
+
+def _memory_for(extents: list[tuple[int, int]], size: int) -> np.ndarray:
+    """Make room for `size` bytes at a place to which the system copies fast.
+
+    Some processors (AMD's since Zen 3) copy five times more slowly to a place that lies less than a line behind its
+    source, by their addresses within a page, and that is where numpy's own memory for a block most often begins.
+    """
+    room = np.empty(size + 2 * _LINE, np.uint8)
+    address = room.__array_interface__["data"][0]  # `room.ctypes` takes longer than all else here
+    start = -address % _LINE
+    if extents and (address + start - extents[0][0]) % _PAGE < _LINE:
+        start += _LINE
+    return room[start : start + size]
 
 
 def _list(dataset: Any, chunk: int, size: int, offsets: np.ndarray) -> None:

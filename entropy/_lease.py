@@ -3,9 +3,9 @@
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -17,6 +17,12 @@ from ._reader import LoadedBlock
 
 if TYPE_CHECKING:
     from .conditioning import Conditioning
+
+
+class LoadBlock(Protocol):
+    """Loads the block of usable bit `bit` of a buffer for a reader who reads `bits` bits from there on, in order."""
+
+    def __call__(self, buffer: str, bit: int, bits: int) -> LoadedBlock: ...
 
 
 class Portion:
@@ -83,7 +89,7 @@ class Portion:
         pieces: list[Piece] = []
         while bits:
             if not self._block_left:
-                self._block, self._block_bit, self._block_left = self._lease.locate(self._at)
+                self._block, self._block_bit, self._block_left = self._lease.locate(self._at, self._end)
             assert self._block is not None
             count = min(bits, self._block_left)
             pieces.append((self._block, self._block_bit, count))
@@ -103,7 +109,7 @@ class Places:
 
     min_entropy: float | None = None
 
-    def __init__(self, ranges: Sequence[Range], load: Callable[[str, int], LoadedBlock]) -> None:
+    def __init__(self, ranges: Sequence[Range], load: LoadBlock) -> None:
         self._load = load
         self._ranges = list(ranges)
         self._starts = [0]
@@ -123,12 +129,12 @@ class Places:
     def check_usable(self) -> None:
         """Raise StoreError where nothing may be read any more."""
 
-    def locate(self, at: int) -> tuple[LoadedBlock, int, int]:
-        """Find the block of bit `at`: (block, bit in it, bits left in block and range)."""
+    def locate(self, at: int, end: int) -> tuple[LoadedBlock, int, int]:
+        """Find the block of bit `at` for who reads on to bit `end`: (block, bit in it, bits left in block, range)."""
         index = bisect_right(self._starts, at) - 1
         item = self._ranges[index]
         inside = at - self._starts[index]
-        block = self._load(item.buffer, item.first + inside)
+        block = self._load(item.buffer, item.first + inside, min(item.bits - inside, end - at))
         bit = item.first + inside - block.first_bit
         return block, bit, min(block.bits - bit, item.bits - inside)
 
@@ -161,7 +167,7 @@ class Lease(Places):
     def __init__(
         self,
         ledger: Ledger,
-        load: Callable[[str, int], LoadedBlock],
+        load: LoadBlock,
         taken: TakenBits,
         *,
         purpose: str,

@@ -325,15 +325,16 @@ class Ledger:
             ).fetchall()
             return np.asarray(found, np.int64).reshape(len(found), 4)
 
-    def block_copy(self, buffer: int, index: int) -> tuple[int, int, int, int] | None:
-        """Give the ledger's copy of one block row: (first_byte, bits, ones, crc); None where it has none."""
-        # One statement is a transaction by itself: begun and ended apart it took three times as long, for every block
-        # that a lease reads. All rows are fetched, so that it is over.
+    def block_copies_from(self, buffer: int, index: int, count: int) -> dict[int, tuple[int, int, int, int]]:
+        """Give the ledger's copies of up to `count` block rows from `index` on: (first_byte, bits, ones, crc)."""
+        # One statement is a transaction by itself: begun and ended apart it took three times as long. All rows are
+        # fetched, so that it is over.
         with self._mutex, self._errors():
             found = self._db.execute(
-                "SELECT first_byte, bits, ones, crc FROM blocks WHERE buffer = ? AND idx = ?", (buffer, index)
+                "SELECT idx, first_byte, bits, ones, crc FROM blocks WHERE buffer = ? AND idx BETWEEN ? AND ?",
+                (buffer, index, index + count - 1),
             ).fetchall()
-        return found[0] if found else None
+        return {row[0]: row[1:] for row in found}
 
     def first_bits(self, buffer: int) -> np.ndarray:
         """Give the first usable bit of each block of a buffer, and the end of the last; int64, (blocks + 1,)."""

@@ -102,11 +102,13 @@ class BlockCache:
         """Find a block that somebody holds."""
         return self._alive.get((buffer, index))
 
-    def put(self, block: LoadedBlock) -> None:
-        """Keep a block until newer ones need the room."""
+    def put(self, block: LoadedBlock, *, keep: bool = True) -> None:
+        """Share a block as long as somebody holds it; with `keep`, until newer ones need the room."""
         key = (block.buffer, block.index)
         with self._mutex:
             self._alive[key] = block
+            if not keep:
+                return
             self._kept[key] = block
             self._bytes += len(block.data)
             while self._bytes > _KEPT_BYTES and len(self._kept) > 1:
@@ -235,15 +237,15 @@ class BufferReader:
     def load(self, index: int, buffer: str = "") -> LoadedBlock:
         """Read one block and check it; raises StoreError naming file and block where it is wrong."""
         row = self.row(index)
-        size = (int(row["bits"]) + 7) // 8
-        data = self._checked(self._bits, index, int(row["first_byte"]), size, int(row["crc"]))
+        bits = int(row["bits"])
+        data = self._checked(self._bits, index, int(row["first_byte"]), (bits + 7) // 8, int(row["crc"]))
         valid = None
         if row["valid_offset"] >= 0:
             positions = int(row["positions"])
             size = (positions + 7) // 8
             valid = self._checked(self._valid, index, int(row["valid_offset"]), size, int(row["valid_crc"]))
             usable = int(np.bitwise_count(valid).sum(dtype=np.int64))
-            if usable != int(row["bits"]) or padding_used(valid, positions):
+            if usable != bits or padding_used(valid, positions):
                 raise StoreError(
                     f"{self.path}: the mask of block {index} does not fit its bits; restore the file from a copy"
                 )

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ._block_copies import BlockCopies
 from ._credits import Credit
 from ._errors import NotEnoughBits, StoreError
 from ._lease import Lease, Places, Portion, Terms
@@ -340,7 +341,8 @@ class Store:
                 self._ledger.set_waiting(ticket, 0)
 
     def _lease_of(self, taken: TakenBits, purpose: str, terms: Terms) -> Lease:
-        lease = Lease(self._ledger, self._load_leased, taken, purpose=purpose, terms=terms)
+        load = functools.partial(self._load_leased, BlockCopies(self._ledger))
+        lease = Lease(self._ledger, load, taken, purpose=purpose, terms=terms)
         self._leases.add(lease)
         return lease
 
@@ -658,35 +660,39 @@ class Store:
                 f"{reader.path} has {int(reader.starts[-1]):,} committed bits, so bit {bit:,} is not there: "
                 "verify the store"
             )
-        return reader, int(np.searchsorted(reader.starts, bit, side="right")) - 1
+        return reader, int(reader.starts.searchsorted(bit, side="right")) - 1
 
-    def _load_at(self, buffer: str, bit: int) -> LoadedBlock:
-        """Load the block that holds a usable bit of a buffer."""
+    def _load_at(self, buffer: str, bit: int, bits: int = 0) -> LoadedBlock:
+        """Load the block that holds a usable bit of a buffer, for a reader of `bits` bits from there on.
+
+        A block that one reader reads from end to end is not kept for others, so that the memory of the block before is
+        used again, while it is still in the processor's cache.
+        """
         with self._mutex:
             reader, index = self._find(buffer, bit)
             block = self._cache.get(buffer, index)
             if block is None:
                 block = reader.load(index, buffer)
-                self._cache.put(block)
+                self._cache.put(block, keep=bit > block.first_bit or bits < block.bits)
             return block
 
-    def _load_leased(self, buffer: str, bit: int) -> LoadedBlock:
+    def _load_leased(self, copies: BlockCopies, buffer: str, bit: int, bits: int) -> LoadedBlock:
         """Load a block for a lease; what is damaged is withheld, so that it does not spoil the next lease too."""
         try:
-            block = self._load_at(buffer, bit)
-            self._check_copy(block)
+            block = self._load_at(buffer, bit, bits)
+            self._check_copy(block, copies)
         except StoreError as error:
             with contextlib.suppress(StoreError):
                 self._withhold_damaged(buffer, bit, str(error))
             raise
         return block
 
-    def _check_copy(self, block: LoadedBlock) -> None:
+    def _check_copy(self, block: LoadedBlock, copies: BlockCopies) -> None:
         """Raise StoreError where a block is not the one that the ledger has entered under its number."""
         reader, record = self._reader(block.buffer), self._record(block.buffer)
         row = reader.rows[block.index]
-        copy = self._ledger.block_copy(record.id, block.index)
-        if copy != tuple(int(row[name]) for name in ("first_byte", "bits", "ones", "crc")):
+        found = (int(row["first_byte"]), int(row["bits"]), int(row["ones"]), int(row["crc"]))
+        if copies.of(record.id, block.index) != found:
             raise StoreError(
                 f"{reader.path}: block {block.index} is another one than the ledger has entered; restore the file from "
                 "a copy"

@@ -55,8 +55,9 @@ def normals(
     if result.size != count:
         raise SamplerError(f"{count:,} normals do not fill an array of {result.size:,}")
     kernel = _kernel(width)
-    parts = min(threads, os.cpu_count() or 1, count // _MIN_PARALLEL * 2)
-    if parts < 2:
+    parts = min(threads, count // _MIN_PARALLEL * 2)
+    # Small draws do not ask for the processors, which takes longer than to map them.
+    if parts < 2 or (parts := min(parts, os.cpu_count() or 1)) < 2:
         kernel(packed, result)
         return result
     # The kernel holds no lock and each number depends on its own bits alone. Each part starts with a whole byte.

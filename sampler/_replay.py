@@ -13,6 +13,7 @@ import torch
 from sampler._checkpoint import Checkpoint, load_checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import NOISE_MAP
+from sampler._normal_levels import normal_levels_sha256
 from sampler._pictures import pixels
 from sampler._sample import Picture, pixels_digest, sample
 from sampler._settings import SampleSettings
@@ -124,6 +125,13 @@ def _check(told: Mapping[str, Any], checkpoint: Checkpoint) -> None:
         raise SamplerError(
             f"picture {told['picture']} was drawn with noise map {told['noise_map']['version']}, this memtj "
             f"has {NOISE_MAP.version}"
+        )
+    levels = told.get("normal_levels_sha256")
+    width = SampleSettings.from_json(told["sampling"]).bits_per_normal
+    if levels not in (None, normal_levels_sha256(width)):
+        raise SamplerError(
+            f"picture {told['picture']} was drawn with other normals of {width} bits (levels {levels[:12]}…) than this "
+            f"memtj's ({normal_levels_sha256(width)[:12]}…): replay it with the memtj that drew it"
         )
 
 

@@ -21,6 +21,7 @@ from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import NOISE_MAP
+from sampler._normal_levels import normal_levels_sha256
 from sampler._reverse_process import denoise, first_noise
 from sampler._schedulers import build_scheduler, step_options
 from sampler._settings import SampleSettings
@@ -205,6 +206,7 @@ class _Run:
             "bits": stream.provenance(),
             "noise_bits": self.cost.bits_each,
             "noise_map": asdict(NOISE_MAP),
+            **self._levels(),
             "model_sha256": self.checkpoint.sha256,
             "model_config_sha256": self.checkpoint.config_sha256,
             "sampling": {
@@ -219,6 +221,10 @@ class _Run:
     def _scheduler(self) -> Any:
         trained, settings = self.checkpoint.card["scheduler"], self.settings
         return build_scheduler(settings.scheduler, settings.steps, trained, settings.options)
+
+    def _levels(self) -> dict[str, str]:
+        width = self.settings.bits_per_normal
+        return {"normal_levels_sha256": normal_levels_sha256(width)} if width < 32 else {}
 
     def _digest(self, step: int, steps: int, x: torch.Tensor, digests: list[tuple[int, list[str]]]) -> None:
         if step % self.every == 0 and step < steps:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from entropy import NotEnoughBits, Store, StoreError
+from entropy._chunks import _memory_for
 
 
 def unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
@@ -294,3 +295,27 @@ def test_a_purpose_whose_last_lease_was_left_burned_nothing_that_is_to_be_read_a
     with store.lease(320, purpose="part 7") as lease:
         lease.read(320)
     assert store.burned("part 7") == []
+
+
+def test_a_block_that_is_read_whole_is_not_kept_and_a_shared_one_is(store, made):
+    """What nobody will read again makes room, so that a long read stays within the processor's cache."""
+    bits = made.fill(store, [4, 4, 4])
+    with store.lease(3072, purpose="test") as lease:
+        kept = store._cache._kept
+        np.testing.assert_array_equal(unpacked(lease.read(1024), 1024), bits[:1024])
+        assert not kept
+        first, second = lease.split(2, 512)
+        np.testing.assert_array_equal(unpacked(second.read(512), 512), bits[1536:2048])
+        np.testing.assert_array_equal(unpacked(first.read(512), 512), bits[1024:1536])
+        assert [index for _, index in kept] == [1]
+        np.testing.assert_array_equal(unpacked(lease.read(1024), 1024), bits[2048:])
+        assert [index for _, index in kept] == [1]
+
+
+@pytest.mark.parametrize("offset", [0, 8, 64, 1000, 2048 + 16])
+def test_memory_of_a_block_lies_where_the_system_copies_fast(offset):
+    for size in (1, 5000, 1 << 20):
+        memory = _memory_for([(offset, size)], size)
+        assert (memory.size, memory.dtype) == (size, np.uint8)
+        assert memory.ctypes.data % 64 == 0
+        assert (memory.ctypes.data - offset) % 4096 >= 64

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from entropy import DamagedLedger, Store, adopt
+from entropy import DamagedLedger, Store, StoreError, adopt
 
 VERSION_1 = Path(__file__).parent / "data" / "ledger-version-1.sql"
 
@@ -88,6 +89,46 @@ def test_a_buffer_whose_file_is_another_one_is_not_read(store, made):
     with Store(store.path) as again, pytest.raises(Exception, match="under this name"):
         with again.lease(8, purpose="test") as lease:
             lease.read(8)
+
+
+@pytest.mark.parametrize("portions", [1, 2])
+@pytest.mark.parametrize(
+    ("index", "change"),
+    [
+        (0, "crc = crc + 1"),
+        (1, "first_byte = first_byte + 32"),
+        (63, "ones = ones - 1"),
+        (64, "crc = crc + 1"),
+        (150, "first_byte = first_byte - 32"),
+    ],
+)
+def test_a_block_that_the_ledger_knows_otherwise_is_refused_and_withheld(
+    store, made, change, index, portions
+):
+    """Copies of rows are fetched many at once: every block is held against its own, wherever the reading began."""
+    bits = made.fill(store, [1] * 160)
+    rewrite(store, f"UPDATE blocks SET {change} WHERE idx = {index}")
+    half = made.count // 2
+    read = 0
+
+    def read_all(opened):
+        nonlocal read
+        with opened.lease(index * made.count + half, purpose="test") as lease:
+            parts = lease.split(portions, lease.bits // portions)
+            for _ in range(0, parts[0].bits, 64):
+                for number, part in enumerate(parts):
+                    first = number * part.bits + part.bits - part.remaining
+                    count = min(64, part.remaining)
+                    packed = part.read(count)
+                    assert (np.unpackbits(packed)[:count] == bits[first : first + count]).all()
+                    read += count
+
+    with Store(store.path) as again:
+        with pytest.raises(StoreError, match=f"block {index} is another one than the ledger has entered"):
+            read_all(again)
+        assert read <= index * made.count, "not a bit of the block came out"
+        accounts = again.accounts()
+        assert (accounts.burned, accounts.withheld) == (index * made.count + half, half)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")

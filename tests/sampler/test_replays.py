@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from sampler import (
     load_checkpoint,
     load_pixels,
     load_provenance,
+    normal_levels,
     pixels,
     replay,
     sample,
@@ -69,6 +71,23 @@ def test_a_picture_of_any_width_is_billed_and_replayed(width: int, tiny: Checkpo
     assert one.provenance["sampling"]["bits_per_normal"] == width
     assert one.provenance["bits"]["bits"] == 64 * 4 * width
     assert replay(two.provenance, checkpoint=tiny).identical
+
+
+@pytest.mark.parametrize("width", [16, 1])
+def test_the_levels_of_narrow_normals_are_named_and_others_refused(width: int, tiny: Checkpoint) -> None:
+    settings = SampleSettings("ddim", 2, microbatch=2, bits_per_normal=width)
+    told = sample(tiny, [5], SoftwareSource(1), settings).pictures[0].provenance
+    levels = normal_levels(width).astype("<f4").tobytes()
+    assert told["normal_levels_sha256"] == hashlib.sha256(levels).hexdigest()
+    other = {**told, "normal_levels_sha256": "0" * 64}
+    with pytest.raises(SamplerError, match=rf"other normals of {width} bits \(levels 000000000000…\)"):
+        replay(other, checkpoint=tiny)
+    older = {key: value for key, value in told.items() if key != "normal_levels_sha256"}
+    assert replay(older, checkpoint=tiny).identical
+
+
+def test_a_picture_of_32_bits_a_normal_names_the_map_alone(picture: Picture) -> None:
+    assert "normal_levels_sha256" not in picture.provenance
 
 
 def test_an_altered_file_is_told_from_a_picture_that_came_out_otherwise(
