@@ -28,7 +28,8 @@ from sampler._replay import PixelDifference, Replayed, replay
 from sampler._sample import Picture, SampleProgress, Samples, check_labels, pixels_digest, sample, to_pixels
 from sampler._schedulers import SCHEDULERS, build_scheduler, scheduler_option
 from sampler._settings import SampleSettings
-from sampler._sources import (
+from sampler.hook import HardwareNoise, hardware_noise, picture_generator
+from sampler.sources import (
     BiasedSource,
     ConditionedSource,
     ConstantSource,
@@ -40,7 +41,6 @@ from sampler._sources import (
     Source,
     StuckSource,
 )
-from sampler.hook import HardwareNoise, hardware_noise, picture_generator
 from sampler.training import (
     TRAINING_NAMES,
     DataSet,

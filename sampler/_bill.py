@@ -15,8 +15,8 @@ from sampler._noise_map import normal_bits
 from sampler._reverse_process import denoise, first_noise
 from sampler._schedulers import REFUSALS, build_scheduler, step_options
 from sampler._settings import SampleSettings
-from sampler._sources import SoftwareSource
 from sampler.hook import streams_noise
+from sampler.sources import SoftwareSource
 
 if TYPE_CHECKING:
     from entropy import Conditioning

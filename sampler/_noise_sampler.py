@@ -9,7 +9,7 @@ import torch
 
 from sampler import _noise_map
 from sampler._errors import SamplerError
-from sampler._sources import Source
+from sampler.sources import Source
 
 _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 

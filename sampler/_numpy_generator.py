@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 
 from sampler._errors import SamplerError
-from sampler._sources import Source
+from sampler.sources import Source
 
 _LEAST_AHEAD = 32  # words
 _SHARE_AHEAD = 8  # what is read ahead is at most one part in so many of what was used

@@ -17,7 +17,7 @@ from sampler._normal_levels import normal_levels_sha256
 from sampler._pictures import pixels
 from sampler._sample import Picture, pixels_digest, sample
 from sampler._settings import SampleSettings
-from sampler._sources import Packed, PortionSource, Source, entropy_errors, software_source
+from sampler.sources import Packed, PortionSource, Source, entropy_errors, software_source
 
 if TYPE_CHECKING:
     from entropy import Store

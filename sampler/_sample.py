@@ -28,7 +28,7 @@ from sampler._settings import SampleSettings
 from sampler.hook import PaddingStream, streams_noise
 
 if TYPE_CHECKING:
-    from sampler._sources import Packed, Source
+    from sampler.sources import Packed, Source
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from sampler._errors import SamplerError
 from sampler._noise_map import NORMAL_WIDTHS
-from sampler._sources import (
+from sampler.comparison._result import Group
+from sampler.sources import (
     BiasedSource,
     ConstantSource,
     CorrelatedSource,
@@ -22,7 +23,6 @@ from sampler._sources import (
     Source,
     StuckSource,
 )
-from sampler.comparison._result import Group
 from sampler.training import TRAINING_NAMES
 
 SOFTWARE_ARM = "software"

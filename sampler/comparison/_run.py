@@ -20,7 +20,7 @@ from sampler._errors import SamplerError
 from sampler._pictures import pixels
 from sampler._sample import Picture, SampleProgress, sample
 from sampler._settings import SampleSettings
-from sampler._sources import (
+from sampler.sources import (
     ConditionedSource,
     LeaseSource,
     Packed,

@@ -23,7 +23,6 @@ from sampler._bill import bill
 from sampler._checkpoint import Checkpoint, load_checkpoint
 from sampler._errors import SamplerError
 from sampler._settings import SampleSettings
-from sampler._sources import Packed, entropy_errors
 from sampler.comparison._bootstrap import bootstrap_key
 from sampler.comparison._compare import Comparison, Run, compare_runs
 from sampler.comparison._evaluate import evaluate
@@ -34,6 +33,7 @@ from sampler.comparison._reference import Reference, real_digits
 from sampler.comparison._result import ArmResult, RunResult
 from sampler.comparison._run import LeaseParts, Parts, RunPictures, SourceParts, draw_run
 from sampler.comparison._trainings import train_model
+from sampler.sources import Packed, entropy_errors
 
 if TYPE_CHECKING:
     from entropy import Conditioning, Store

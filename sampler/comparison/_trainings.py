@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampler._checkpoint import Checkpoint, load_checkpoint
-from sampler._sources import Source, entropy_errors
 from sampler.comparison._plan import SourcePlan, TrainPlan
+from sampler.sources import Source, entropy_errors
 from sampler.training import StoreSource, TrainProgress, TrainSettings, architecture_of_widths, train
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from sampler import _noise_map
-from sampler._sources import Source
 from sampler.hook._dtypes import put
 from sampler.hook._state import active
+from sampler.sources import Source
 
 
 def bernoulli_(

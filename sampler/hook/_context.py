@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 import torch
 
 from sampler._errors import SamplerError
-from sampler._sources import Source
 from sampler.hook._brownian import brownian_trees_refused
 from sampler.hook._entry_points import entry_points_refused
 from sampler.hook._registration import kernels_replaced
 from sampler.hook._state import HardwareNoise, active, set_active
+from sampler.sources import Source
 
 _lock = threading.Lock()
 

@@ -7,9 +7,9 @@ import torch
 
 from sampler import _noise_map
 from sampler._errors import SamplerError
-from sampler._sources import Source
 from sampler.hook._dtypes import MANTISSA, put
 from sampler.hook._state import active
+from sampler.sources import Source
 
 
 def random_(tensor: torch.Tensor, *, generator: torch.Generator | None = None) -> torch.Tensor:

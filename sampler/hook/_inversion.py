@@ -6,9 +6,9 @@ import torch
 
 from sampler import _laws
 from sampler._errors import SamplerError
-from sampler._sources import Source
 from sampler.hook._dtypes import check_real, put
 from sampler.hook._state import active
+from sampler.sources import Source
 
 
 def exponential_(

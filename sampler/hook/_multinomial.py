@@ -7,9 +7,9 @@ import numpy.typing as npt
 import torch
 
 from sampler import _laws
-from sampler._sources import Source
 from sampler.hook._dtypes import put
 from sampler.hook._state import active
+from sampler.sources import Source
 
 
 def multinomial(

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import torch
 
 from sampler import _noise_map
-from sampler._sources import LeaseSource, Source
 from sampler.hook._dtypes import check_real, memory_of, put
 from sampler.hook._state import PaddingStream, active
+from sampler.sources import LeaseSource, Source
 
 _LARGE = 1 << 16  # normals of a draw that is mapped while it is read
 

@@ -13,8 +13,8 @@ import torch
 
 from sampler._errors import SamplerError
 from sampler._noise_map import check_normal_width
-from sampler._sources import Source
 from sampler.hook._devices import fill_through_processor
+from sampler.sources import Source
 
 # Fills a tensor of the processor from a stream: the whole draw (None), or the part that is picture b's.
 Fill = Callable[[torch.Tensor, Source, int | None], None]

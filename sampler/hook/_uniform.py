@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from sampler import _noise_map
-from sampler._sources import Source
 from sampler.hook._dtypes import check_real, put
 from sampler.hook._state import active
+from sampler.sources import Source
 
 
 def uniform_(

@@ -9,8 +9,8 @@ from functools import cache
 import torch
 
 from sampler._model import Architecture, build_model
-from sampler._sources import SoftwareSource, Source
 from sampler.hook import hardware_noise
+from sampler.sources import SoftwareSource, Source
 from sampler.training._forward_process import TIMESTEPS
 from sampler.training._names import NamedSources, named_sources, names_of
 from sampler.training._settings import TrainSettings, check_settings

@@ -8,7 +8,7 @@ from typing import Any
 
 from sampler._errors import SamplerError
 from sampler._model import Architecture
-from sampler._sources import LeaseSource, OperatingSystemSource, Packed, SoftwareSource, Source
+from sampler.sources import LeaseSource, OperatingSystemSource, Packed, SoftwareSource, Source
 from sampler.training._store_source import StoreSource, joined
 
 TRAINING_NAMES = ("weights", "shuffle", "timesteps", "diffusion", "dropout")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sampler._errors import SamplerError
-from sampler._sources import LeaseSource, Packed, Source, entropy_errors
+from sampler.sources import LeaseSource, Packed, Source, entropy_errors
 
 if TYPE_CHECKING:
     from entropy import Conditioning, Lease, Store

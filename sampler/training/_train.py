@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sampler._checkpoint import CARD, save_checkpoint
 from sampler._errors import SamplerError
-from sampler._sources import Source
 from sampler.hook import hardware_noise
+from sampler.sources import Source
 from sampler.training._bill import TrainingBill, recorded_bits, stretch_bits, stretches, training_bill
 from sampler.training._card import training_card
 from sampler.training._curves import (

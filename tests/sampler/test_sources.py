@@ -23,7 +23,7 @@ from sampler import (
     Source,
     StuckSource,
 )
-from sampler._sources import software_source
+from sampler.sources import software_source
 
 MILLION = 1 << 20
 FALSE_ALARM = 1e-6

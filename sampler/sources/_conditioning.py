@@ -1,0 +1,49 @@
+"""Recorded bits on their way through a conditioning, and the store's errors on theirs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from sampler._errors import SamplerError
+from sampler.sources._source import Packed
+
+if TYPE_CHECKING:
+    from entropy import Conditioning, Lease, Portion
+
+
+@contextlib.contextmanager
+def entropy_errors() -> Iterator[None]:
+    """Turn the store's errors into SamplerErrors with the same sentence."""
+    from entropy import StoreError
+
+    try:
+        yield
+    except StoreError as error:
+        raise SamplerError(str(error)) from error
+
+
+def default_conditioning() -> Conditioning:
+    from entropy import Xor
+
+    return Xor(2)
+
+
+def whole(bits: int, conditioning: Conditioning) -> int:
+    """Round bits up to what a conditioning makes without waste."""
+    return -(-bits // conditioning.unit) * conditioning.unit
+
+
+def read_conditioned(conditioning: Conditioning, lease: Lease | Portion, bits: int) -> Packed:
+    check_enough(conditioning, lease, bits)
+    with entropy_errors():
+        return conditioning.read(lease, bits)
+
+
+def check_enough(conditioning: Conditioning, lease: Lease | Portion, bits: int) -> None:
+    needed = conditioning.bits_in(bits)
+    if conditioning.fixed_rate and needed > lease.remaining:
+        raise SamplerError(
+            f"the noise wants {needed:,} more recorded bits and the lease holds {lease.remaining:,}"
+        )
