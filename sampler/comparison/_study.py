@@ -57,7 +57,8 @@ class StudyProgress:
 class Study:
     """A plan in a folder.
 
-    A context manager: a second study is kept out of the folder meanwhile. `stores`: those that the plan names.
+    A context manager: a second study is kept out of the folder meanwhile. `stores`: those that the plan names, without
+    which it gives the results that are there, and runs nothing.
     `results/` of the folder holds what was found, small and readable; `work/` the pictures and their features,
     `models/` the trainings. What is there is not made again, so a study that was interrupted, however, goes on; one
     whose `work/` was lost goes on too, unless it must compare with what is gone.
@@ -76,9 +77,6 @@ class Study:
 
         self.plan, self.folder, self._reference, self._extractor = plan, folder, reference, extractor
         self._stores, self._progress = dict(stores or {}), progress
-        missing = [name for name in plan.stores if name not in self._stores]
-        if missing:
-            raise SamplerError(f"the plan takes bits from a store called {missing[0]!r}, which was not named")
         self._runs = sum(plan.runs_of(arm) for arm in plan.arms)
         self._done = 0
         _make_folder(folder)
@@ -105,6 +103,9 @@ class Study:
         A run of every arm comes before the second of any, so that what there is early covers the whole plan.
         """
         chosen = self._chosen(only)
+        missing = [name for name in self.plan.stores if name not in self._stores]
+        if missing:
+            raise SamplerError(f"the plan takes bits from a store called {missing[0]!r}, which was not named")
         with _threads(self.plan.threads):
             for number in range(max(self.plan.runs_of(arm) for arm in chosen)):
                 for arm in chosen:
@@ -178,6 +179,7 @@ class Study:
             bits_per_normal=arm.bits_per_normal,
             runs=runs,
             comparison=self._comparison(arm),
+            against="" if arm.against == arm.name else arm.against,
         )
 
     def _comparison(self, arm: ArmPlan) -> Comparison | None:
@@ -344,10 +346,15 @@ def _read_features(path: Path, extractor: FeatureExtractor) -> tuple[Features, n
 
 
 def _sheet(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> str:
-    """The first pictures side by side, a PNG as base64."""
+    """The first pictures of each label side by side, label after label, a PNG as base64."""
     from PIL import Image
 
-    shown = images[: min(_SHOWN, len(images)) // _COLUMNS * _COLUMNS]
+    turn = np.empty(len(labels), np.int64)  # how many of its label come before a picture
+    for label in np.unique(labels):
+        own = labels == label
+        turn[own] = np.arange(own.sum())
+    order = np.lexsort((labels, turn))
+    shown = images[order[: min(_SHOWN, len(images)) // _COLUMNS * _COLUMNS]]
     rows = [np.concatenate(list(shown[i : i + _COLUMNS]), axis=1) for i in range(0, len(shown), _COLUMNS)]
     packed = io.BytesIO()
     Image.fromarray(np.concatenate(rows)).save(packed, format="PNG", optimize=True)

@@ -16,6 +16,8 @@ import pytest
 import torch
 
 from entropy import CELL_DTYPE, Store
+from memtj._comparison_origin import Origin, begun_with
+from memtj._errors import CommandError
 from sampler import Architecture, SoftwareSource, build_model, save_checkpoint, training_scheduler
 
 SMALL = Architecture(image_size=28, widths=(8, 16), norm_groups=4, attention_head=8)
@@ -130,8 +132,25 @@ def test_both_verdicts_are_said_and_written(memtj_here: Callable, plan: Path, tm
     assert "FID" not in page
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [arm["name"] for arm in report["arms"]] == ["software", "dead array"]
+    assert "SOFTWARE BITS ALONE" in page
+    assert report["commands"] == [f"memtj compare {plan} --out {tmp_path / 'out'}"]
     again = memtj_here("compare", plan, "--out", tmp_path / "out", "--report-only")
     assert "dead array" in again.stdout
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def test_the_report_says_whether_the_array_was_a_simulated_one(tmp_path: Path) -> None:
+    assert begun_with(tmp_path) == Origin()
+    record(tmp_path / "a", 1)
+    with Store(tmp_path / "a") as simulated, Store(tmp_path / "b") as empty:
+        assert Origin().again("x", [empty]) == Origin("x", None)
+        assert Origin("x", False).again("y", [simulated]) == Origin("y", True)
+        assert Origin("y", True).again("z", [empty]) == Origin("z", True)
+    Origin("y", True).write(tmp_path)
+    assert begun_with(tmp_path) == Origin("y", True)
+    (tmp_path / "origin.json").write_text("{")
+    with pytest.raises(CommandError, match="remove it, and it is written again"):
+        begun_with(tmp_path)
 
 
 @pytest.mark.slow

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from entropy import Store
 from sampler import Architecture, SamplerError, build_model, save_checkpoint, training_scheduler
@@ -19,6 +23,7 @@ from sampler.comparison import (
     digit_features,
     digit_reference,
     read_plan,
+    real_digits,
 )
 
 SMALL = Architecture(image_size=28, widths=(8, 16), norm_groups=4, attention_head=8)
@@ -131,8 +136,24 @@ def test_another_plan_a_second_study_and_a_foreign_folder_are_refused(
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(SamplerError, match="is not empty"):
         Study(plan_of(model, SOFTWARE), tmp_path / "full", reference, extractor)
-    with pytest.raises(SamplerError, match="store called 'array', which was not named"):
-        Study(plan_of(model, SOFTWARE + LEASED), tmp_path / "more", reference, extractor)
+    with Study(plan_of(model, SOFTWARE + LEASED), tmp_path / "out", reference, extractor) as study:
+        with pytest.raises(SamplerError, match="store called 'array', which was not named"):
+            study.run()
+        assert study.results() == [], "what is there can be had without the store"
+
+
+def test_the_sheet_of_real_pictures_shows_every_label(
+    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+) -> None:
+    with Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor) as study:
+        sheet = study.real().sheet_png
+    assert sheet is not None
+    with Image.open(io.BytesIO(base64.b64decode(sheet))) as picture:
+        rows = np.asarray(picture).reshape(3, 28, 10, 28).swapaxes(1, 2)
+    images, labels = real_digits()
+    for row, column in np.ndindex(3, 10):
+        (found,) = np.flatnonzero((images == rows[row, column]).all(axis=(1, 2)))
+        assert labels[found] == column
 
 
 def test_an_arm_that_the_plan_does_not_have_is_named(
