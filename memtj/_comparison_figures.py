@@ -144,13 +144,13 @@ def _baselines(
     for place, point in zip(places, points, strict=True):
         if point.baseline is None:
             continue
-        ends = [max(point.baseline - margin, floor), max(point.baseline + margin, floor)]
+        low, high = max(point.baseline - margin, floor), max(point.baseline + margin, floor)
         sides, at = [place - 0.45, place + 0.45], [max(point.baseline, floor)] * 2
         if along == "x":
-            axes.fill_betweenx(sides, *ends, color=BLUE, alpha=0.13, lw=0, label=label)
+            axes.fill_betweenx(sides, low, high, color=BLUE, alpha=0.13, lw=0, label=label)
             axes.plot(at, sides, color=BLUE, lw=0.9)
         else:
-            axes.fill_between(sides, *ends, color=BLUE, alpha=0.13, lw=0, label=label)
+            axes.fill_between(sides, low, high, color=BLUE, alpha=0.13, lw=0, label=label)
             axes.plot(sides, at, color=BLUE, lw=0.9)
         label = None
 

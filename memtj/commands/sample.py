@@ -340,7 +340,10 @@ class _Sampling:
             self._say(f"kept: {kept} of {len(self.labels)} pictures that {self.out} holds")
         if kept == len(self.labels):
             return
-        self._say(f"bill: {cost} ({si(cost.recorded, 'bit')} from {self.noise.source})")
+        if self.noise.store is None:
+            self._say(f"bill: {si(cost.bits, 'bit')} from {self.noise.source}, none of them recorded")
+        else:
+            self._say(f"bill: {cost} ({si(cost.recorded, 'bit')} from {self.noise.source})")
 
     def _tell_credit(self) -> None:
         claimed, conditioning = self.noise.min_entropy, self.noise.conditioning
