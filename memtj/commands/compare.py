@@ -47,6 +47,8 @@ def compare(
     from sampler.comparison import Study
 
     chosen = _plan(plan)
+    if report_only and not out.is_dir():
+        raise CommandError(f"{out} does not exist: go on without --report-only.")
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(ProgressDisplay())
         stores = _stores(store or [], chosen, report_only, stack)

@@ -107,7 +107,7 @@ def results(out: Path) -> dict[str, str]:
         (["controls", "--store", "bits=x"], "takes no bits from a store of that name, only from no store"),
         (["array", "--store", "array=none-such"], "none-such"),
         (["controls", "--only", "softwear"], "no arm 'softwear'"),
-        (["controls", "--report-only"], "holds no arm that is whole yet"),
+        (["controls", "--report-only"], "does not exist: go on without --report-only"),
         (["controls", "--features", "none.pt"], "none.pt"),
     ],
 )
@@ -134,6 +134,11 @@ def test_both_verdicts_are_said_and_written(memtj_here: Callable, plan: Path, tm
     assert [arm["name"] for arm in report["arms"]] == ["software", "dead array"]
     assert "SOFTWARE BITS ALONE" in page
     assert report["commands"] == [f"memtj compare {plan} --out {tmp_path / 'out'}"]
+    leased = memtj_here(
+        "compare", plan.with_name("leased.toml"), "--out", tmp_path / "out", "--report-only", "--json"
+    )
+    assert leased.returncode == 0, "what is there can be told without the store"
+    assert list(json.loads(leased.stdout)["arms"]) == ["software", "dead array"]
     again = memtj_here("compare", plan, "--out", tmp_path / "out", "--report-only")
     assert "dead array" in again.stdout
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
