@@ -16,9 +16,10 @@ COLOURS = {"equivalent": GREEN, "different": RED, "undecided": "#b98a1c", "": BL
 
 @dataclass(frozen=True)
 class Point:
-    """An arm in a figure: `x` what was varied, its distance with a 95 % interval, the pictures' verdict ("" for the
+    """An arm in a figure: `x` what was varied, its distance with a 95 % interval, the pictures' verdict ("" for an
     arm that others are held against), the lowest min-entropy of its raw bits or None, whether something sets those
-    apart from ideal ones, and its curve's name.
+    apart from ideal ones, its curve's name, and the arm that it is held against with that one's distance (None where
+    that is not known).
     """
 
     name: str
@@ -30,13 +31,14 @@ class Point:
     min_entropy: float | None = None
     raw_bad: bool = False
     series: str = ""
+    against: str = ""
+    baseline: float | None = None
 
 
 @dataclass(frozen=True)
 class Level:
-    """What the points are seen against: software's distance and its margin, and that of real pictures (or None)."""
+    """What all points are seen against: the margin around their baselines, and real pictures' distance (or None)."""
 
-    software: float | None
     margin: float
     real: float | None
 
@@ -47,8 +49,9 @@ def overview(points: Sequence[Point], level: Level, label: str) -> str:
         figure = Figure(figsize=(9.4, 0.9 + 0.27 * len(points)))
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.2, 1])
         rows = np.arange(len(points))[::-1]
-        floor = _scale(left, points, level, "x")
-        _levels(left, level, "x", floor)
+        floor = _scale(left, points, "x")
+        _baselines(left, points, list(rows), level.margin, "x", floor)
+        _real(left, level.real, "x", floor)
         for row, point in zip(rows, points, strict=True):
             ends = [max(point.low, floor), max(point.high, floor)]
             left.plot(ends, [row, row], color=COLOURS[point.verdict], lw=1.6)
@@ -70,8 +73,9 @@ def curve(points: Sequence[Point], level: Level, label: str, x_label: str, *, ba
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.3))
         axes = figure.add_subplot()
-        floor = _scale(axes, points, level, "y")
-        _levels(axes, level, "y", floor)
+        floor = _scale(axes, points, "y")
+        _common_baselines(axes, points, level.margin, floor)
+        _real(axes, level.real, "y", floor)
         for number, series in enumerate(dict.fromkeys(point.series for point in points)):
             own = sorted((p for p in points if p.series == series), key=lambda p: p.x)
             style = ("-", "--", ":")[number % 3]
@@ -99,8 +103,9 @@ def categories(points: Sequence[Point], level: Level, label: str) -> str:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.3))
         axes = figure.add_subplot()
-        floor = _scale(axes, points, level, "y")
-        _levels(axes, level, "y", floor)
+        floor = _scale(axes, points, "y")
+        _baselines(axes, points, range(len(points)), level.margin, "y", floor)
+        _real(axes, level.real, "y", floor)
         for at, point in enumerate(points):
             axes.plot(
                 [at, at],
@@ -116,10 +121,13 @@ def categories(points: Sequence[Point], level: Level, label: str) -> str:
         return as_uri(figure)
 
 
-def _scale(axes: Axes, points: Sequence[Point], level: Level, along: str) -> float:
-    """Make the axis of distances logarithmic where they span much; give the value that lower ends are cut at."""
+def _scale(axes: Axes, points: Sequence[Point], along: str) -> float:
+    """Make the axis of distances logarithmic where they span much; give the value that lower ends are cut at.
+
+    The distance of real pictures, near 0, has no say: it would squeeze all others into one decade of many.
+    """
     values = [point.value for point in points if point.value > 0]
-    values += [value for value in (level.software, level.real) if value is not None and value > 0]
+    values += [point.baseline for point in points if point.baseline is not None and point.baseline > 0]
     if not values or max(values) < 20 * min(values):
         return -np.inf
     (axes.set_xscale if along == "x" else axes.set_yscale)("log")
@@ -128,14 +136,53 @@ def _scale(axes: Axes, points: Sequence[Point], level: Level, along: str) -> flo
     return floor
 
 
-def _levels(axes: Axes, level: Level, along: str, floor: float) -> None:
-    span, line = (axes.axvspan, axes.axvline) if along == "x" else (axes.axhspan, axes.axhline)
-    if level.software is not None:
-        low = max(level.software - level.margin, floor)
-        span(low, level.software + level.margin, color=BLUE, alpha=0.13, lw=0, label="software ± margin")
-        line(max(level.software, floor), color=BLUE, lw=0.9)
-    if level.real is not None and level.real > 0:
-        line(level.real, color="#222", lw=0.9, ls="--", label="real pictures")
+def _baselines(
+    axes: Axes, points: Sequence[Point], places: Sequence[int], margin: float, along: str, floor: float
+) -> None:
+    """At each point the distance of the arm that it is held against, and the margin around it."""
+    label: str | None = f"{_against(points)} ± margin"
+    for place, point in zip(places, points, strict=True):
+        if point.baseline is None:
+            continue
+        low, high = max(point.baseline - margin, floor), max(point.baseline + margin, floor)
+        sides, at = [place - 0.45, place + 0.45], [max(point.baseline, floor)] * 2
+        if along == "x":
+            axes.fill_betweenx(sides, low, high, color=BLUE, alpha=0.13, lw=0, label=label)
+            axes.plot(at, sides, color=BLUE, lw=0.9)
+        else:
+            axes.fill_between(sides, low, high, color=BLUE, alpha=0.13, lw=0, label=label)
+            axes.plot(sides, at, color=BLUE, lw=0.9)
+        label = None
+
+
+def _common_baselines(axes: Axes, points: Sequence[Point], margin: float, floor: float) -> None:
+    """Across the whole figure the distance of each arm that points are held against, and the margin around it."""
+    found = {point.against: point.baseline for point in points if point.baseline is not None}
+    for name, value in found.items():
+        axes.axhspan(
+            max(value - margin, floor),
+            max(value + margin, floor),
+            color=BLUE,
+            alpha=0.13,
+            lw=0,
+            label=f"{name} ± margin",
+        )
+        axes.axhline(max(value, floor), color=BLUE, lw=0.9)
+
+
+def _against(points: Sequence[Point]) -> str:
+    names = {point.against for point in points if point.baseline is not None}
+    return names.pop() if len(names) == 1 else "what it is held against"
+
+
+def _real(axes: Axes, real: float | None, along: str, floor: float) -> None:
+    if real is None:
+        return
+    style = {"color": "#222", "lw": 0.9, "ls": "--"}
+    if real < floor:
+        axes.plot([], [], label=f"real pictures: {real:.2g}, below the axis", **style)
+    else:
+        (axes.axvline if along == "x" else axes.axhline)(real, label="real pictures", **style)
 
 
 def _x_scale(axes: Axes, values: Sequence[float], base: float) -> None:

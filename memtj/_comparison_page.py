@@ -17,7 +17,7 @@ from memtj._quantities import si
 from sampler.comparison import ArmResult, Interval, RunResult, arm_frechet, bootstrap_key, holm
 
 _CURVES = {
-    "bias": ("P(1) − ½ of the raw bits", "How far P(1) of the bits may lie from one half."),
+    "bias": ("|P(1) − ½| of the raw bits", "How far P(1) of the bits may lie from one half."),
     "correlation": ("lag-1 correlation of the bits", "How much neighbouring bits may follow each other."),
     "stuck": ("share of stuck cells", "How many cells may be stuck: the yield that an array needs."),
 }
@@ -30,6 +30,7 @@ def write_page(
     results: Sequence[ArmResult],
     floor: RunResult | None,
     *,
+    stores: Sequence[str] = (),
     simulated: bool | None = None,
     commands: Sequence[str] = (),
 ) -> Path:
@@ -40,6 +41,7 @@ def write_page(
         plan: of the comparison; all of it goes into the report.
         results: the arms that are whole.
         floor: what other real pictures score, where that is known.
+        stores: the names of those that the plan takes bits from.
         simulated: whether the array's bits are a simulation's; None where that is not known.
         commands: that make the comparison again.
     """
@@ -47,6 +49,7 @@ def write_page(
         "format": "memtj-comparison",
         "format_version": 1,
         "plan": plan.model_dump(mode="json"),
+        "stores": list(stores),
         "simulated": simulated,
         "commands": list(commands),
         "floor": None if floor is None else floor.to_json(),
@@ -61,7 +64,7 @@ def comparison_page(report: Mapping[str, Any]) -> str:
     """Make the page of a report as `write_page` stores it.
 
     `report` has `plan` (name, key, pictures, runs, scheduler, steps, margin …), `arms` (a list of what
-    ArmResult.to_json gives), `floor` (RunResult.to_json or None), `simulated` (bool or None) and `commands`.
+    ArmResult.to_json gives), `floor` (RunResult.to_json or None), `stores`, `simulated` (bool or None) and `commands`.
     """
     environment = Environment(
         loader=PackageLoader("memtj", "templates"),
@@ -72,20 +75,15 @@ def comparison_page(report: Mapping[str, Any]) -> str:
     arms = [ArmResult.from_json(arm) for arm in report["arms"]]
     floor = None if report.get("floor") is None else RunResult.from_json(report["floor"])
     plan = report["plan"]
-    points = {arm.name: _point(arm) for arm in arms}
-    held = _held_against(arms)
+    points = _points(arms)
     first = arms[0].runs[0].evaluation
-    level = Level(
-        None if held is None else points[held.name].value,
-        float(plan["margin"]),
-        None if floor is None else floor.evaluation.frechet_interval.value,
-    )
+    level = Level(float(plan["margin"]), None if floor is None else floor.evaluation.frechet_interval.value)
     return environment.get_template("comparison.html").render(
         title=f"Comparison of noise: {plan['name']}",
         simulated=report.get("simulated") is not False,
-        badge=_badge(report.get("simulated"), arms),
+        badge=_badge(report.get("simulated"), report.get("stores", [])),
         summary=_summary(arms),
-        facts=_facts(plan, arms, held, floor),
+        facts=_facts(plan, arms, points, floor),
         distance=first.distance,
         reference=first.reference,
         overview=figures.overview(list(points.values()), level, first.distance),
@@ -107,28 +105,39 @@ def _write(path: Path, text: str) -> None:
     os.replace(new, path)
 
 
+def _points(arms: Sequence[ArmResult]) -> dict[str, Point]:
+    """Each arm as the figures show it, beside the arm that it is held against."""
+    found = {arm.name: _frechet(arm) for arm in arms}
+    return {arm.name: _point(arm, found) for arm in arms}
+
+
 def _frechet(arm: ArmResult) -> Interval:
     return arm_frechet([run.evaluation for run in arm.runs], bootstrap_key("page", arm.name))
 
 
-def _point(arm: ArmResult) -> Point:
-    found = _frechet(arm)
-    verdict = "" if arm.comparison is None else arm.comparison.verdict
+def _point(arm: ArmResult, distances: Mapping[str, Interval]) -> Point:
+    own, against = distances[arm.name], arm.against or arm.name
     return Point(
         arm.name,
         float("nan") if arm.parameter is None else arm.parameter,
-        found.value,
-        found.low,
-        found.high,
-        verdict,
+        own.value,
+        own.low,
+        own.high,
+        "" if not arm.against else "undecided" if arm.comparison is None else arm.comparison.verdict,
         _min_entropy(arm),
         any(claim["reasons"] for claim in _claims(arm)),
-        "" if arm.conditioning == "none" else arm.conditioning,
+        _series(arm),
+        against,
+        distances[against].value if against in distances else None,
     )
 
 
-def _held_against(arms: Sequence[ArmResult]) -> ArmResult | None:
-    return next((arm for arm in arms if arm.comparison is None), None)
+def _series(arm: ArmResult) -> str:
+    """Which curve of its group an arm is a point of: what else than the parameter differs."""
+    said = [] if arm.conditioning == "none" else [arm.conditioning]
+    if arm.bits_per_normal != 32 and arm.group != "width":
+        said.append(f"{arm.bits_per_normal} bit{'s' if arm.bits_per_normal > 1 else ''} a normal")
+    return ", ".join(said)
 
 
 def _claims(arm: ArmResult) -> list[Mapping[str, Any]]:
@@ -139,8 +148,8 @@ def _min_entropy(arm: ArmResult) -> float | None:
     return min((float(claim["min_entropy"]) for claim in _claims(arm)), default=None)
 
 
-def _badge(simulated: bool | None, arms: Sequence[ArmResult]) -> str:
-    if simulated is None and not any(arm.group in ("array", "conditioning") for arm in arms):
+def _badge(simulated: bool | None, stores: Sequence[str]) -> str:
+    if simulated is None and not stores:
         return "SOFTWARE BITS ALONE"
     return {True: "SIMULATED ARRAY", False: "PHYSICAL ARRAY", None: "ORIGIN OF THE ARRAY'S BITS UNKNOWN"}[
         simulated
@@ -149,12 +158,15 @@ def _badge(simulated: bool | None, arms: Sequence[ArmResult]) -> str:
 
 def _summary(arms: Sequence[ArmResult]) -> str:
     compared = [arm for arm in arms if arm.comparison is not None]
+    if not compared:
+        return "No arm is compared with another one yet."
     count = {
         verdict: sum(arm.comparison is not None and arm.comparison.verdict == verdict for arm in compared)
         for verdict in ("equivalent", "different", "undecided")
     }
     said = (
-        f"Of {len(compared)} arms, {count['equivalent']} draw pictures equivalent to those that they are held against, "
+        f"Of {len(compared)} compared arms, {count['equivalent']} draw pictures equivalent to those that they are held "
+        "against, "
         f"{count['different']} draw different ones, and {count['undecided']} are undecided."
     )
     hidden = [
@@ -173,7 +185,7 @@ def _summary(arms: Sequence[ArmResult]) -> str:
 
 
 def _facts(
-    plan: Mapping[str, Any], arms: Sequence[ArmResult], held: ArmResult | None, floor: RunResult | None
+    plan: Mapping[str, Any], arms: Sequence[ArmResult], points: Mapping[str, Point], floor: RunResult | None
 ) -> list[dict[str, str]]:
     powers = [arm.comparison.equivalence.power for arm in arms if arm.comparison is not None]
     facts = [
@@ -192,10 +204,10 @@ def _facts(
                 "note": "if an arm is truly equal",
             }
         )
-    if held is not None:
-        facts.append(
-            {"name": held.name, "value": _interval(_frechet(held)), "note": "what others are held against"}
-        )
+    for name in dict.fromkeys(arm.against for arm in arms):
+        if name in points:
+            found = Interval(points[name].value, points[name].low, points[name].high)
+            facts.append({"name": name, "value": _interval(found), "note": "what others are held against"})
     if floor is not None:
         found = floor.evaluation
         facts.append(
@@ -215,7 +227,9 @@ def _verdicts(arms: Sequence[ArmResult]) -> list[dict[str, Any]]:
     for arm in arms:
         row: dict[str, Any] = {
             "name": arm.name,
-            "verdict": "held against",
+            "against": arm.against or "–",
+            "verdict": "not compared yet" if arm.against else "baseline",
+            "class": "",
             "difference": "",
             "p": "",
             "power": "",
@@ -224,6 +238,7 @@ def _verdicts(arms: Sequence[ArmResult]) -> list[dict[str, Any]]:
             same, other = arm.comparison.equivalence, arm.comparison.difference
             row |= {
                 "verdict": arm.comparison.verdict,
+                "class": arm.comparison.verdict,
                 "difference": f"{_number(same.difference)} [{_number(same.low)}, {_number(same.high)}]",
                 "p": f"{_p(other.p_value)} ({_p(next(adjusted))})",
                 "power": f"{same.power:.2f}; {_number(same.detectable_80)}",
@@ -242,7 +257,7 @@ def _raw_verdict(arm: ArmResult) -> dict[str, Any]:
         "raw": "NOT ideal" if bad else "like ideal bits",
         "raw_bad": bad,
         "entropy": f"{worst['min_entropy']:.2f}",
-        "why": "; ".join(worst["reasons"]),
+        "why": "; ".join([f"{si(worst['bits'], 'bit')} judged", *worst["reasons"]]),
     }
 
 
@@ -279,11 +294,13 @@ def _width_curves(
             "caption": "How few bits a normal number may be made of.",
         }
     ]
-    bill = [replace(points[arm.name], x=arm.runs[0].bits_per_picture / 1e6) for arm in arms]
+    most = max(arm.runs[0].bits_per_picture for arm in arms)
+    unit, scale = ("Mbit", 1e6) if most >= 1e6 else ("kbit", 1e3)
+    bill = [replace(points[arm.name], x=arm.runs[0].bits_per_picture / scale) for arm in arms]
     if all(point.x > 0 for point in bill):
         drawn.append(
             {
-                "uri": figures.curve(bill, level, label, "recorded bits per picture (Mbit)"),
+                "uri": figures.curve(bill, level, label, f"raw bits that a picture takes ({unit})"),
                 "caption": "The same against the bill: what one picture reads.",
             }
         )
@@ -366,7 +383,9 @@ def _setup(report: Mapping[str, Any], extractor: str, sha256: str) -> list[dict[
 
 
 def _number(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.4f}"
+    size = abs(value)
+    text = f"{size:.0f}" if size >= 100 else f"{size:.3g}" if size >= 0.001 else f"{size:.4f}"
+    return f"−{text}" if value < 0 else text
 
 
 def _interval(found: Interval) -> str:

@@ -14,6 +14,7 @@ from memtj._quantities import duration, si
 
 _LOG_INTERVAL = 3.0  # s
 _RATE_OVER = 5  # lines
+_SHORT = 0.1  # s; what was done in less (what a run that goes on finds done already) says nothing of a rate
 
 
 _SCALED = ("bit", "B")  # units that take SI prefixes; things that are counted do not
@@ -22,7 +23,8 @@ _SCALED = ("bit", "B")  # units that take SI prefixes; things that are counted d
 def _amount(value: float, unit: str, per: str = "") -> str:
     if unit in _SCALED:
         return si(value, unit + per)
-    return f"{value:.{0 if value >= 100 else 1 if value >= 1 else 2}f} {unit}{per}"
+    whole = value >= 100 or (not per and value == int(value))
+    return f"{value:.{0 if whole else 1 if value >= 1 else 2}f} {unit}{per}"
 
 
 def _amounts(completed: float, total: float | None, unit: str, rate: float | None) -> str:
@@ -68,7 +70,7 @@ class Task:
         since, before = (self._started, 0.0) if finished or not self._recent else self._recent[0]
         self._recent = [*self._recent, (now, completed)][-_RATE_OVER:]
         self._logged = math.inf if finished else now
-        rate = (completed - before) / max(now - since, 1e-3)
+        rate = (completed - before) / (now - since) if now - since > _SHORT else None
         self._owner.console.print(f"{self.description}: {_amounts(completed, self.total, self.unit, rate)}")
 
 

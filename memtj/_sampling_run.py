@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -16,9 +16,11 @@ from memtj._errors import CommandError
 if TYPE_CHECKING:
     import torch
 
+    from entropy import FileLock
     from sampler import Picture
 
 _FILE = "run.json"
+_LOCK = ".lock"
 _FORMAT = "memtj-run"
 _FORMAT_VERSION = 1
 
@@ -33,8 +35,9 @@ def begun_with(folder: Path) -> dict[str, Any] | None:
         told = json.loads(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         # A run that was killed before its first line was whole has begun nothing.
+        nothing = {f".{_FILE}.new", _LOCK}
         if folder.exists() and (
-            not folder.is_dir() or any(item.name != f".{_FILE}.new" for item in folder.iterdir())
+            not folder.is_dir() or any(item.name not in nothing for item in folder.iterdir())
         ):
             raise CommandError(
                 f"{folder} holds no {_FILE}, so it is not a run that can be gone on with: name another folder."
@@ -80,13 +83,21 @@ def _short(value: Any) -> str:
 class SamplingRun:
     """A run in its folder: `settings` are what its pictures follow from, `labels` one a picture.
 
-    `kept`: the numbers of the pictures that were there, whole, when it was opened.
+    A context manager: a second run is kept out of the folder meanwhile. `kept`: the numbers of the pictures that were
+    there, whole, when it was opened.
     """
 
     folder: Path
     settings: Mapping[str, Any]
     labels: Sequence[int | None]
     kept: frozenset[int]
+    _lock: "FileLock"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release(remove=True)
 
     @classmethod
     def open(
@@ -96,12 +107,18 @@ class SamplingRun:
         sampling: Mapping[str, Any],
         labels: Sequence[int | None],
     ) -> "SamplingRun":
-        """Begin a run in `folder`, or go on with the one that is there; raises CommandError where its settings differ.
+        """Begin a run in `folder`, or go on with the one that is there.
 
-        `sampling` is what the provenance of each of its pictures says of the sampling, and more.
+        `sampling` is what the provenance of each of its pictures says of the sampling, and more. Raises CommandError
+        where the settings of the one that is there differ, or another process is at work on it.
         """
-        then = begun_with(folder)
-        if then is not None:
+        begun_with(folder)  # before the lock is a file in it: a folder of something else is left as it is
+        lock = _locked(folder)
+        try:
+            then = begun_with(folder)
+            if then is None:
+                _begin(folder, settings)
+                return cls(folder, settings, labels, frozenset(), lock)
             _check_same(folder, then, settings)
             for half in (folder / "pictures").glob(".*.new"):  # what a kill left of a picture
                 half.unlink()
@@ -110,19 +127,10 @@ class SamplingRun:
                 for number, label in enumerate(labels)
                 if _is_whole(folder / "pictures", number, label, str(settings["model"]), sampling)
             )
-            return cls(folder, settings, labels, kept)
-        folder.mkdir(parents=True, exist_ok=True)
-        told = {
-            "format": _FORMAT,
-            "format_version": _FORMAT_VERSION,
-            "memtj": __version__,
-            "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "settings": settings,
-        }
-        from sampler import write_whole
-
-        write_whole(folder / _FILE, (json.dumps(told, indent=1) + "\n").encode())
-        return cls(folder, settings, labels, frozenset())
+            return cls(folder, settings, labels, kept, lock)
+        except BaseException:
+            lock.release(remove=True)
+            raise
 
     @property
     def missing(self) -> list[int]:
@@ -154,6 +162,31 @@ class SamplingRun:
             "settings": dict(self.settings),
             "pictures_sha256": pictures,
         }
+
+
+def _locked(folder: Path) -> "FileLock":
+    from entropy import FileLock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK, wait=False)
+    if not lock.held:
+        raise CommandError(
+            f"another memtj sample is at work in {folder}: wait for it, or name another folder."
+        )
+    return lock
+
+
+def _begin(folder: Path, settings: Mapping[str, Any]) -> None:
+    from sampler import write_whole
+
+    told = {
+        "format": _FORMAT,
+        "format_version": _FORMAT_VERSION,
+        "memtj": __version__,
+        "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "settings": settings,
+    }
+    write_whole(folder / _FILE, (json.dumps(told, indent=1) + "\n").encode())
 
 
 def _is_whole(folder: Path, number: int, label: int | None, model: str, sampling: Mapping[str, Any]) -> bool:

@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memtj._comparison_origin import Origin, begun_with
 from memtj._errors import CommandError
 from memtj._progress import ProgressDisplay, Task
 
@@ -45,17 +47,23 @@ def compare(
     from sampler.comparison import Study
 
     chosen = _plan(plan)
+    if report_only and not out.is_dir():
+        raise CommandError(f"{out} does not exist: go on without --report-only.")
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(ProgressDisplay())
         stores = _stores(store or [], chosen, report_only, stack)
         reference, extractor = _reference(features, real)
         told = _Told(display)
         study = Study(chosen, out, reference, extractor, stores, told.progress)
+        origin = begun_with(out)
+        if not report_only:
+            origin = origin.again(_command(plan, out, store or [], features, real), stores.values())
+            origin.write(out)
         results = study.results() if report_only else study.run(only)
         floor = study.real() if real is None else None
         if not results:
             raise CommandError(f"{out} holds no arm that is whole yet: go on without --report-only.")
-        page = _write_report(out, chosen, results, floor)
+        page = _write_report(out, chosen, results, floor, origin)
     outcome = {
         "out": str(out),
         "report": str(page),
@@ -144,24 +152,47 @@ def _verdicts(arm: "ArmResult") -> dict[str, object]:
     claims = [run.raw_claim for run in arm.runs if run.raw_claim is not None]
     return {
         "frechet": frechet,
+        "against": arm.against or None,
         "pictures": None if arm.comparison is None else arm.comparison.verdict,
         "raw_bits_min_entropy": min((claim["min_entropy"] for claim in claims), default=None),
         "raw_bits": "like ideal" if not any(claim["reasons"] for claim in claims) else "not ideal",
     }
 
 
-def _write_report(out: Path, plan: "Plan", results: "Sequence[ArmResult]", floor: "RunResult | None") -> Path:
+def _command(plan: str, out: Path, stores: Sequence[str], features: Path | None, real: Path | None) -> str:
+    """The command line that makes the comparison, or goes on with it."""
+    words = ["memtj", "compare", plan, "--out", str(out)]
+    for store in stores:
+        words += ["--store", store]
+    for option, path in (("--features", features), ("--real", real)):
+        words += [] if path is None else [option, str(path)]
+    return shlex.join(words)
+
+
+def _write_report(
+    out: Path, plan: "Plan", results: "Sequence[ArmResult]", floor: "RunResult | None", origin: Origin
+) -> Path:
     from memtj._comparison_page import write_page
 
-    return write_page(out, plan, results, floor)
+    return write_page(
+        out,
+        plan,
+        results,
+        floor,
+        stores=plan.stores,
+        simulated=origin.simulated if plan.stores else None,
+        commands=[origin.command] if origin.command else [],
+    )
 
 
 def _say(results: "Sequence[ArmResult]") -> None:
     for arm in results:
         found = _verdicts(arm)
         scores = ", ".join(f"{value:.1f}" for value in found["frechet"])  # pyright: ignore[reportGeneralTypeIssues]
-        verdict = found["pictures"] or "what the others are held against"
+        verdict = "others are held against it"
+        if arm.against:
+            verdict = f"pictures {found['pictures'] or 'not compared yet'} (held against {arm.against})"
         print(
-            f"{arm.name}: {arm.runs[0].evaluation.distance} {scores}; pictures {verdict}; "
+            f"{arm.name}: {arm.runs[0].evaluation.distance} {scores}; {verdict}; "
             f"raw bits {found['raw_bits']}, {found['raw_bits_min_entropy']:.2f} bit of min-entropy each"
         )

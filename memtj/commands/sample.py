@@ -234,12 +234,13 @@ class _Sampling:
         with contextlib.ExitStack() as stack:
             whole = bill(self.checkpoint, self.settings, len(self.labels), conditioning)
             then = begun_with(self.out)
-            run = None if then is None else self._open()
+            run = None if then is None else stack.enter_context(self._open())
             missing = len(self.labels) if run is None else len(run.missing)
             cost = bill(self.checkpoint, self.settings, missing, conditioning)
             self._tell_bill(cost, len(self.labels) - missing)
             take = stack.enter_context(self._taking(cost)) if missing else None
-            run = run or self._open()
+            if run is None:
+                run = stack.enter_context(self._open())
             display = stack.enter_context(ProgressDisplay())
             started = time.monotonic()
             drawn = self._draw(run, display, take)
@@ -339,7 +340,10 @@ class _Sampling:
             self._say(f"kept: {kept} of {len(self.labels)} pictures that {self.out} holds")
         if kept == len(self.labels):
             return
-        self._say(f"bill: {cost} ({si(cost.recorded, 'bit')} from {self.noise.source})")
+        if self.noise.store is None:
+            self._say(f"bill: {si(cost.bits, 'bit')} from {self.noise.source}, none of them recorded")
+        else:
+            self._say(f"bill: {cost} ({si(cost.recorded, 'bit')} from {self.noise.source})")
 
     def _tell_credit(self) -> None:
         claimed, conditioning = self.noise.min_entropy, self.noise.conditioning

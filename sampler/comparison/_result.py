@@ -47,7 +47,8 @@ class RunResult:
 class ArmResult:
     """One arm: noise of training × noise of sampling, its parameter (as P(1) = 0.52) and its runs.
 
-    `comparison` is with the software arm, None for that arm itself.
+    `against` names the arm that it is held against, "" where others are held against this one; `comparison` is with
+    that arm, None where there is none (yet).
     """
 
     name: str
@@ -60,6 +61,7 @@ class ArmResult:
     bits_per_normal: int
     runs: list[RunResult]
     comparison: Comparison | None = None
+    against: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers and texts."""

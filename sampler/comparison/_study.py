@@ -59,8 +59,9 @@ class StudyProgress:
 class Study:
     """A plan in a folder.
 
-    `stores`: those that the plan names. Several processes may work in one folder: each takes runs that no other is
-    at. `results/` of the folder holds what was found, small and readable; `work/` the pictures and their features,
+    `stores`: those that the plan names, without which it gives the results that are there and runs nothing. Several
+    processes may work in one folder: each takes runs that no other is at.
+    `results/` of the folder holds what was found, small and readable; `work/` the pictures and their features,
     `models/` the trainings. What is there is not made again, so a study that was interrupted, however, goes on; one
     whose `work/` was lost goes on too, unless it must compare with what is gone.
     """
@@ -176,6 +177,7 @@ class Study:
             bits_per_normal=arm.bits_per_normal,
             runs=runs,
             comparison=self._comparison(arm),
+            against="" if arm.against == arm.name else arm.against,
         )
 
     def _comparison(self, arm: ArmPlan) -> Comparison | None:
@@ -357,10 +359,15 @@ def _read_features(path: Path, extractor: FeatureExtractor) -> tuple[Features, n
 
 
 def _sheet(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> str:
-    """The first pictures side by side, a PNG as base64."""
+    """The first pictures of each label side by side, label after label, a PNG as base64."""
     from PIL import Image
 
-    shown = images[: min(_SHOWN, len(images)) // _COLUMNS * _COLUMNS]
+    turn = np.empty(len(labels), np.int64)  # how many of its label come before a picture
+    for label in np.unique(labels):
+        own = labels == label
+        turn[own] = np.arange(own.sum())
+    order = np.lexsort((labels, turn))
+    shown = images[order[: min(_SHOWN, len(images)) // _COLUMNS * _COLUMNS]]
     rows = [np.concatenate(list(shown[i : i + _COLUMNS]), axis=1) for i in range(0, len(shown), _COLUMNS)]
     packed = io.BytesIO()
     Image.fromarray(np.concatenate(rows)).save(packed, format="PNG", optimize=True)

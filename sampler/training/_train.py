@@ -77,24 +77,60 @@ def train(
     it is): with software sources, the same threads and the same machine, to the same weights. A StoreSource is leased
     from one state to the next, and no bit is read twice.
 
-    Raises SamplerError for settings that make no sense or differ from those of the training to go on with, and where
-    a source runs out of bits.
+    Raises SamplerError for settings that make no sense or differ from those of the training to go on with, where
+    another training is at work in the folder, and where a source runs out of bits.
     """
     check_settings(settings)
     if tensorboard:
         check_tensorboard()
     pictures = _fitting(data, settings)
+    with contextlib.ExitStack() as alone:
+        if settings.out.is_dir():
+            alone.enter_context(_alone_in(settings.out))
+        _train(settings, sources, progress, pictures, resume, tensorboard, alone)
+    return settings.out
+
+
+def _train(
+    settings: TrainSettings,
+    sources: Mapping[str, Source] | Source | None,
+    progress: Progress | None,
+    pictures: DataSet,
+    resume: bool,
+    tensorboard: bool,
+    alone: contextlib.ExitStack,
+) -> None:
+    begun = settings.out.is_dir()
     state = load_state(settings.out)
     if state is not None and not resume:
         raise SamplerError(f"{settings.out} holds an unfinished training: resume it, or name another folder")
     if state is not None:
         check_state(state, settings, pictures)
     elif resume and steps_done(settings) == settings.steps:
-        return settings.out
+        return
     seed = _seed(settings, state)
     named = NamedSources(named_sources(sources, names_of(settings.architecture), seed))
-    _Training(settings, pictures, named, seed, state, progress).run(tensorboard)
-    return settings.out
+
+    def begin() -> None:
+        settings.out.mkdir(parents=True, exist_ok=True)
+        if not begun:
+            alone.enter_context(_alone_in(settings.out))
+
+    _Training(settings, pictures, named, seed, state, progress).run(tensorboard, begin)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder; raises SamplerError where one is at work in it."""
+    from entropy import FileLock
+
+    lock = FileLock(folder / ".lock", wait=False)
+    if not lock.held:
+        raise SamplerError(f"another training is at work in {folder}: wait for it, or name another folder")
+    try:
+        yield
+    finally:
+        lock.release(remove=True)
 
 
 class _Training:
@@ -121,14 +157,14 @@ class _Training:
         """How long the training has taken, interrupted time aside."""
         return self.before + time.monotonic() - self.started
 
-    def run(self, tensorboard: bool) -> None:
-        """Train to the end."""
+    def run(self, tensorboard: bool, begin: Callable[[], None]) -> None:
+        """Train to the end; `begin` makes the folder, once all bits are promised."""
         ahead = stretches(self.settings, None if self.state is None else self.done)
         with contextlib.ExitStack() as stack:
             for store, bits in self._promises(ahead).items():
                 stack.enter_context(store.promised(bits))
             stack.enter_context(hardware_noise(self.named))
-            self.settings.out.mkdir(parents=True, exist_ok=True)
+            begin()
             curves = stack.enter_context(
                 open_curves(self.settings.out, list(self.named.bits), self.done, tensorboard)
             )

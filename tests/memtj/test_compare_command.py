@@ -16,6 +16,8 @@ import pytest
 import torch
 
 from entropy import CELL_DTYPE, Store
+from memtj._comparison_origin import Origin, begun_with
+from memtj._errors import CommandError
 from sampler import Architecture, SoftwareSource, build_model, save_checkpoint, training_scheduler
 
 SMALL = Architecture(image_size=28, widths=(8, 16), norm_groups=4, attention_head=8)
@@ -105,7 +107,7 @@ def results(out: Path) -> dict[str, str]:
         (["controls", "--store", "bits=x"], "takes no bits from a store of that name, only from no store"),
         (["array", "--store", "array=none-such"], "none-such"),
         (["controls", "--only", "softwear"], "no arm 'softwear'"),
-        (["controls", "--report-only"], "holds no arm that is whole yet"),
+        (["controls", "--report-only"], "does not exist: go on without --report-only"),
         (["controls", "--features", "none.pt"], "none.pt"),
     ],
 )
@@ -130,8 +132,30 @@ def test_both_verdicts_are_said_and_written(memtj_here: Callable, plan: Path, tm
     assert "FID" not in page
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [arm["name"] for arm in report["arms"]] == ["software", "dead array"]
+    assert "SOFTWARE BITS ALONE" in page
+    assert report["commands"] == [f"memtj compare {plan} --out {tmp_path / 'out'}"]
+    leased = memtj_here(
+        "compare", plan.with_name("leased.toml"), "--out", tmp_path / "out", "--report-only", "--json"
+    )
+    assert leased.returncode == 0, "what is there can be told without the store"
+    assert list(json.loads(leased.stdout)["arms"]) == ["software", "dead array"]
     again = memtj_here("compare", plan, "--out", tmp_path / "out", "--report-only")
     assert "dead array" in again.stdout
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
+
+
+def test_the_report_says_whether_the_array_was_a_simulated_one(tmp_path: Path) -> None:
+    assert begun_with(tmp_path) == Origin()
+    record(tmp_path / "a", 1)
+    with Store(tmp_path / "a") as simulated, Store(tmp_path / "b") as empty:
+        assert Origin().again("x", [empty]) == Origin("x", None)
+        assert Origin("x", False).again("y", [simulated]) == Origin("y", True)
+        assert Origin("y", True).again("z", [empty]) == Origin("z", True)
+    Origin("y", True).write(tmp_path)
+    assert begun_with(tmp_path) == Origin("y", True)
+    (tmp_path / "origin.json").write_text("{")
+    with pytest.raises(CommandError, match="remove it, and it is written again"):
+        begun_with(tmp_path)
 
 
 @pytest.mark.slow
@@ -148,19 +172,20 @@ def test_killed_at_any_point_it_comes_to_the_same_numbers_and_no_bit_serves_twic
     assert whole.returncode == 0, whole.stderr
     waits = random.Random(time.time_ns())
     kills = 0
+    words = ("compare", leased, "--out", tmp_path / "killed", "--store", f"mine={tmp_path / 'b'}")
     while True:
-        words = ("compare", leased, "--out", tmp_path / "killed", "--store", f"mine={tmp_path / 'b'}")
-        process = start(*words)
-        try:
-            # Later from kill to kill, so that it comes to an end: its start alone takes seconds.
-            process.wait(timeout=waits.uniform(4, 12) + 2 * kills)
-        except subprocess.TimeoutExpired:
+        both = [start(*words), start(*words)]
+        # Later from kill to kill, so that it comes to an end: its start alone takes seconds.
+        end = time.monotonic() + waits.uniform(4, 12) + 2 * kills
+        while time.monotonic() < end and any(process.poll() is None for process in both):
+            time.sleep(0.05)
+        if all(process.poll() == 0 for process in both):
+            break
+        for process in both:
+            assert process.poll() in (None, 0), process.communicate()
             process.send_signal(signal.SIGKILL)
             process.wait()
-            kills += 1
-            continue
-        assert process.returncode == 0
-        break
+        kills += 1
     assert kills, "it was killed at least once"
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
     with Store(tmp_path / "b") as store:

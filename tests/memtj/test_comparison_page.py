@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 
+from memtj import _comparison_figures
 from memtj._comparison_page import comparison_page, write_page
 from sampler.comparison import (
     ArmResult,
@@ -101,6 +102,7 @@ def arm(name: str, group: Any, frechet: float, raw: dict[str, Any] | None, **cha
         "bits_per_normal": 32,
         "runs": [run, RunResult("seed 2", evaluation(1.05 * frechet), raw, sheet(), run.bits_per_picture)],
         "comparison": None if name == "software" else comparison(frechet - 0.25),
+        "against": "" if name == "software" else "software",
     }
     return ArmResult(name=name, group=group, **{**plain, **changes})
 
@@ -125,7 +127,15 @@ def arms() -> list[ArmResult]:
 def page_path(tmp_path_factory: pytest.TempPathFactory, arms: list[ArmResult]) -> Path:
     out = tmp_path_factory.mktemp("comparison")
     floor = RunResult("real digits", evaluation(0.08), sheet_png=sheet())
-    path = write_page(out, Plan(), arms, floor, simulated=True, commands=["memtj compare made-up --out out"])
+    path = write_page(
+        out,
+        Plan(),
+        arms,
+        floor,
+        stores=["array"],
+        simulated=True,
+        commands=["memtj compare made-up --out out"],
+    )
     assert path == out / "report.html"
     return path
 
@@ -138,7 +148,7 @@ def test_the_page_stands_alone_and_shows_both_verdicts(page_path: Path, arms: li
         assert text in page
     masked = re.search(r"<tr><td>all zeros behind a mask</td>.*?</tr>", page)
     assert masked is not None
-    for text in ('"equivalent">equivalent', "NOT ideal", "0.00", "all are 0"):
+    for text in ('"equivalent">equivalent', "NOT ideal", "0.00", "2.10 Mbit judged; all are 0"):
         assert text in masked.group()
     assert "Pictures alone never prove randomness" in page
     assert "software &lt;of&gt; a seed" in page
@@ -160,3 +170,38 @@ def test_a_first_arm_alone_has_a_page(tmp_path: Path) -> None:
     page = path.read_text(encoding="utf-8")
     assert "SOFTWARE BITS ALONE" in page
     assert "not judged" in page
+
+
+def test_each_arm_is_shown_beside_the_one_that_it_is_held_against(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = [
+        arm("software", "baseline", 0.25, None),
+        arm("large network", "baseline", 30.0, None, against="", comparison=None),
+        arm("array", "array", 0.26, None),
+        arm("array, large network", "array", 31.0, None, against="large network"),
+        arm("array, later", "array", 31.0, None, against="not drawn yet", comparison=None),
+        arm("P(1) = 0.52", "bias", 3.0, None, parameter=0.52),
+        arm("P(1) = 0.52, 1 bit", "bias", 4.0, None, parameter=0.52, bits_per_normal=1),
+    ]
+    drawn: dict[str, list[_comparison_figures.Point]] = {}
+    for kind in ("categories", "curve"):
+        plain = getattr(_comparison_figures, kind)
+
+        def keep(points: Any, *others: Any, kind: str = kind, plain: Any = plain, **more: Any) -> str:
+            drawn[kind] = list(points)
+            return plain(points, *others, **more)
+
+        monkeypatch.setattr(_comparison_figures, kind, keep)
+    page = write_page(tmp_path, Plan(), arms, None, stores=["array"]).read_text(encoding="utf-8")
+    assert "ORIGIN OF THE ARRAY&#39;S BITS UNKNOWN" in page
+    rows = dict(re.findall(r"<tr><td>([^<]*)</td><td>([^<]*)</td><td class=", page))
+    assert rows == {one.name: one.against or "–" for one in arms}
+    assert page.count(">baseline<") == 2
+    assert page.count("not compared yet") == 1
+    near, far, later = drawn["categories"]
+    assert near.baseline == pytest.approx(0.225, rel=0.1)
+    assert far.baseline == pytest.approx(27, rel=0.1)
+    assert later.baseline is None
+    # Maps of different width are different curves.
+    assert [point.series for point in drawn["curve"]] == ["", "1 bit a normal"]

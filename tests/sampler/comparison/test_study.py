@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from entropy import FileLock, Store
 from sampler import Architecture, SamplerError, build_model, save_checkpoint, training_scheduler
@@ -19,6 +23,7 @@ from sampler.comparison import (
     digit_features,
     digit_reference,
     read_plan,
+    real_digits,
 )
 
 SMALL = Architecture(image_size=28, widths=(8, 16), norm_groups=4, attention_head=8)
@@ -123,13 +128,14 @@ def test_another_plan_and_a_foreign_folder_are_refused(
     Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor)
     with pytest.raises(SamplerError, match="by another plan \\(key differ"):
         Study(plan_of(model, SOFTWARE, key=4), tmp_path / "out", reference, extractor)
-    more = Study(plan_of(model, SOFTWARE + LEASED), tmp_path / "out", reference, extractor)
-    with pytest.raises(SamplerError, match="store called 'array', which was not named"):
-        more.run()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(SamplerError, match="is not empty"):
         Study(plan_of(model, SOFTWARE), tmp_path / "full", reference, extractor)
+    more = Study(plan_of(model, SOFTWARE + LEASED), tmp_path / "out", reference, extractor)
+    with pytest.raises(SamplerError, match="store called 'array', which was not named"):
+        more.run()
+    assert more.results() == [], "what is there can be had without the store"
 
 
 def test_a_run_that_another_process_is_at_is_left_to_it_and_waited_for(
@@ -151,6 +157,19 @@ def test_a_run_that_another_process_is_at_is_left_to_it_and_waited_for(
     found = Study(plan, tmp_path / "out", reference, extractor, progress=progress).run()
     assert [item.name for item in found] == ["software", "dead"]
     assert done == ["dead, run 1", "software, run 2", "software, run 1"]
+
+
+def test_the_sheet_of_real_pictures_shows_every_label(
+    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+) -> None:
+    sheet = Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor).real().sheet_png
+    assert sheet is not None
+    with Image.open(io.BytesIO(base64.b64decode(sheet))) as picture:
+        rows = np.asarray(picture).reshape(3, 28, 10, 28).swapaxes(1, 2)
+    images, labels = real_digits()
+    for row, column in np.ndindex(3, 10):
+        (found,) = np.flatnonzero((images == rows[row, column]).all(axis=(1, 2)))
+        assert labels[found] == column
 
 
 def test_an_arm_that_the_plan_does_not_have_is_named(

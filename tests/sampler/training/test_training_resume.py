@@ -23,6 +23,7 @@ from sampler import (
     SoftwareSource,
     Source,
     StoreSource,
+    TrainProgress,
     TrainSettings,
     load_checkpoint,
     train,
@@ -49,6 +50,25 @@ def killed(*trainings: tuple[object, ...]) -> None:
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "loss.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_second_training_is_kept_out_of_the_folder(
+    settings: TrainSettings, data: DataSet, exists: bool
+) -> None:
+    if exists:
+        settings.out.mkdir()
+    refused = []
+
+    def meanwhile(state: TrainProgress) -> None:
+        for resume in (False, True):
+            with pytest.raises(SamplerError, match="another training is at work in") as error:
+                train(settings, data=data, resume=resume)
+            refused.append(error)
+
+    train(replace(settings, steps=2), progress=meanwhile, data=data)
+    assert len(refused) == 4
+    assert not (settings.out / ".lock").exists()
 
 
 @posix_only
