@@ -174,18 +174,17 @@ def test_killed_at_any_point_it_comes_to_the_same_numbers_and_no_bit_serves_twic
     kills = 0
     words = ("compare", leased, "--out", tmp_path / "killed", "--store", f"mine={tmp_path / 'b'}")
     while True:
-        both = [start(*words), start(*words)]
-        # Later from kill to kill, so that it comes to an end: its start alone takes seconds.
-        end = time.monotonic() + waits.uniform(4, 12) + 2 * kills
-        while time.monotonic() < end and any(process.poll() is None for process in both):
-            time.sleep(0.05)
-        if all(process.poll() == 0 for process in both):
-            break
-        for process in both:
-            assert process.poll() in (None, 0), process.communicate()
+        process = start(*words)
+        try:
+            # Later from kill to kill, so that it comes to an end: its start alone takes seconds.
+            process.wait(timeout=waits.uniform(4, 12) + 2 * kills)
+        except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        kills += 1
+            kills += 1
+            continue
+        assert process.returncode == 0
+        break
     assert kills, "it was killed at least once"
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
     with Store(tmp_path / "b") as store:
@@ -193,3 +192,30 @@ def test_killed_at_any_point_it_comes_to_the_same_numbers_and_no_bit_serves_twic
         assert accounts.balanced
         assert accounts.consumed + accounts.burned == 2 * 60 * EACH, "each bit has its one picture"
     shutil.rmtree(tmp_path / "killed")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_at_once_share_the_runs_and_no_bit_serves_twice(
+    memtj: Callable, start: Callable[..., subprocess.Popen[str]], plan: Path, tmp_path: Path
+) -> None:
+    record(tmp_path / "mine", 2 * 60 * EACH)
+    words = (
+        "compare",
+        plan.with_name("leased.toml"),
+        "--out",
+        tmp_path / "out",
+        "--store",
+        f"mine={tmp_path / 'mine'}",
+    )
+    both = [start(*words), start(*words)]
+    for process in both:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    assert memtj("compare", plan, "--out", tmp_path / "alone", timeout=300).returncode == 0
+    shared = results(tmp_path / "out")
+    assert {name: shared[name] for name in results(tmp_path / "alone")} == results(tmp_path / "alone")
+    with Store(tmp_path / "mine") as store:
+        accounts = store.accounts()
+        assert accounts.balanced
+        assert (accounts.consumed, accounts.burned) == (2 * 60 * EACH, 0)
