@@ -1,7 +1,6 @@
 """The page of a comparison: self-contained HTML that shows both verdicts, of pictures and of raw bits."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import BaseModel
 from memtj import _comparison_figures as figures
 from memtj._comparison_figures import Level, Point
 from memtj._quantities import si
+from sampler import write_whole
 from sampler.comparison import ArmResult, Interval, RunResult, arm_frechet, bootstrap_key, holm
 
 _CURVES = {
@@ -55,8 +55,9 @@ def write_page(
         "floor": None if floor is None else floor.to_json(),
         "arms": [arm.to_json() for arm in results],
     }
-    _write(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-    _write(out / "report.html", comparison_page(report))
+    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(out / "report.json", text.encode())
+    write_whole(out / "report.html", comparison_page(report).encode())
     return out / "report.html"
 
 
@@ -97,12 +98,6 @@ def comparison_page(report: Mapping[str, Any]) -> str:
         setup=_setup(report, first.extractor, first.extractor_sha256),
         commands=report.get("commands", []),
     )
-
-
-def _write(path: Path, text: str) -> None:
-    new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
-    os.replace(new, path)
 
 
 def _points(arms: Sequence[ArmResult]) -> dict[str, Point]:

@@ -22,12 +22,12 @@ from sampler._pictures import (
     save_pictures,
     save_provenance,
     save_sheet,
-    write_whole,
 )
 from sampler._replay import PixelDifference, Replayed, replay
 from sampler._sample import Picture, SampleProgress, Samples, check_labels, pixels_digest, sample, to_pixels
 from sampler._schedulers import SCHEDULERS, build_scheduler, scheduler_option
 from sampler._settings import SampleSettings
+from sampler._whole_files import write_whole
 from sampler.hook import HardwareNoise, hardware_noise, picture_generator
 from sampler.sources import (
     BiasedSource,

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sampler._errors import SamplerError
-from sampler._pictures import SHEET_CHUNK, write_whole
+from sampler._pictures import SHEET_CHUNK
+from sampler._whole_files import write_whole
 
 ANIMATIONS = ("gif", "apng")
 _FRAME = 100  # ms

@@ -102,7 +102,19 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
         model = build_model(architecture)
     _fill(model, weights, folder)
     model.eval().requires_grad_(False)
-    a = architecture
+    return _checkpoint(model, architecture, digest, card, folder)
+
+
+def untrained_checkpoint(architecture: Architecture, scheduler: Mapping[str, Any]) -> Checkpoint:
+    """Stand in for a network that is not trained yet where only its bill is wanted: it has no weights."""
+    with torch.device("meta"):
+        model = build_model(architecture)
+    return _checkpoint(model, architecture, "", {"scheduler": dict(scheduler)}, Path())
+
+
+def _checkpoint(
+    model: UNet2DModel, a: Architecture, digest: str, card: dict[str, Any], folder: Path
+) -> Checkpoint:
     kind = PictureKind(a.channels, a.image_size, a.image_size, a.labels, a.channels)
     return Checkpoint(model, a, digest, card, folder, kind, config_digest(asdict(a)))
 

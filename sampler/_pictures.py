@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from sampler._errors import SamplerError
 from sampler._sample import Picture, to_pixels
+from sampler._whole_files import write_whole
 
 _CHUNK = "memtj"
 SHEET_CHUNK = "memtj-sheet"
@@ -105,13 +105,6 @@ def load_provenance(path: Path) -> dict[str, Any]:
     if not isinstance(provenance, dict) or provenance.get("format") != "memtj-picture":
         raise SamplerError(f"{path} carries no provenance of a memtj picture")
     return provenance
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, an older one until then."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_bytes(content)
-    os.replace(new, path)
 
 
 def _save_png(

@@ -59,6 +59,7 @@ def compare(
         if not report_only:
             origin = origin.again(_command(plan, out, store or [], features, real), stores.values())
             origin.write(out)
+            _tell_bills(study.bills(only), stores, display)
         results = study.results() if report_only else study.run(only)
         floor = study.real() if real is None else None
         if not results:
@@ -88,6 +89,17 @@ class _Told:
             self._display.say(f"{state.doing} ({state.runs_done} of {state.runs} runs are done)")
             self._task: Task | None = self._display.task(state.doing[:40], state.of, state.unit)
         self._task.advance_to(state.done)
+
+
+def _tell_bills(bills: dict[str, int], stores: "dict[str, Store]", display: ProgressDisplay) -> None:
+    for name, wanted in bills.items():
+        free = stores[name].accounts().free
+        display.say(f"bill: {wanted:,} recorded bits of store {name}, where {free:,} are free")
+        if wanted > free:
+            display.say(
+                f"store {name} is {wanted - free:,} bits short: record more meanwhile, or the comparison ends "
+                "where they do, and goes on when it is called again"
+            )
 
 
 def _plan(name: str) -> "Plan":

@@ -225,6 +225,14 @@ class Plan(_Part):
         """How many pictures each of its runs has."""
         return arm.pictures or self.pictures
 
+    def model_of(self, arm: ArmPlan) -> ModelPlan:
+        """The network of an arm."""
+        return self.models.get(arm.model) or ModelPlan(path="shipped")
+
+    def training_of(self, arm: ArmPlan, number: int) -> int:
+        """Which training of its network a run of an arm uses: its own, or the only one."""
+        return number if self.model_of(arm).each else 0
+
     def seed(self, *words: object) -> int:
         """The seed of one thing of this plan, from 0 to 2⁶³ − 1: of SHA-256 of the key and the words."""
         text = "\n".join(map(str, (self.key, *words)))

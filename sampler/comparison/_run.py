@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from sampler._errors import SamplerError
 from sampler._pictures import pixels
 from sampler._sample import Picture, SampleProgress, sample
 from sampler._settings import SampleSettings
+from sampler._whole_files import write_whole
 from sampler.sources import (
     ConditionedSource,
     LeaseSource,
@@ -146,6 +146,11 @@ def draw_run(
     )
 
 
+def kept_pictures(folder: Path, microbatch: int) -> int:
+    """How many pictures of a run are there already, where all its parts but the last are whole microbatches."""
+    return microbatch * len(list(folder.glob("part-*.npz")))
+
+
 def _draw_part(
     path: Path,
     checkpoint: Checkpoint,
@@ -175,12 +180,7 @@ def _write_part(path: Path, pictures: Sequence[Picture]) -> None:
         labels=np.array(_numbers([p.label for p in pictures]), np.int64),
         bits=np.frombuffer(bits.encode(), np.uint8),
     )
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(packed.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    write_whole(path, packed.getvalue(), durable=True)
 
 
 def _read_part(path: Path, labels: Sequence[int | None]) -> RunPictures:

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import io
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from sampler._bill import bill
 from sampler._checkpoint import Checkpoint, load_checkpoint
 from sampler._errors import SamplerError
 from sampler._settings import SampleSettings
+from sampler._whole_files import write_whole
+from sampler.comparison._bills import model_folder, store_bills
 from sampler.comparison._bootstrap import bootstrap_key
 from sampler.comparison._compare import Comparison, Run, compare_runs
 from sampler.comparison._evaluate import evaluate
@@ -31,7 +32,7 @@ from sampler.comparison._plan import ArmPlan, Plan
 from sampler.comparison._raw_claim import RAW_BITS, raw_claim
 from sampler.comparison._reference import Reference, real_digits
 from sampler.comparison._result import ArmResult, RunResult
-from sampler.comparison._run import LeaseParts, Parts, RunPictures, SourceParts, draw_run
+from sampler.comparison._run import LeaseParts, Parts, RunPictures, SourceParts, draw_run, kept_pictures
 from sampler.comparison._trainings import train_model
 from sampler.sources import Packed, entropy_errors
 
@@ -99,6 +100,16 @@ class Study:
                 if not any(self._run(*place) for place in wanted):
                     time.sleep(_WAIT)
         return self.results()
+
+    def bills(self, only: Sequence[str] | None = None) -> dict[str, int]:
+        """Say how many recorded bits of each store the runs that are not there yet will take, at most."""
+        runs = [
+            (arm, number, kept_pictures(self._work(arm, number), self.plan.microbatch))
+            for arm in self._chosen(only)
+            for number in range(self.plan.runs_of(arm))
+            if not self._result_path(arm, number).exists()
+        ]
+        return store_bills(self.plan, self.folder, runs, self._stores)
 
     def results(self) -> list[ArmResult]:
         """Give the results of the arms all of whose runs are there, each compared with the one it is held against."""
@@ -208,18 +219,15 @@ class Study:
         features = self._extractor(pictures.images)
         packed = io.BytesIO()
         np.savez(packed, values=features.values, labels=pictures.labels)
-        _write_bytes(self._work(arm, number) / "features.npz", packed.getvalue())
+        write_whole(self._work(arm, number) / "features.npz", packed.getvalue(), durable=True)
         return features
 
     def _checkpoint(self, arm: ArmPlan, number: int) -> Checkpoint:
-        if arm.model == "shipped":
-            return load_checkpoint()
-        model = self.plan.models[arm.model]
+        model, training = self.plan.model_of(arm), self.plan.training_of(arm, number)
         if model.train is None:
             return load_checkpoint(None if model.path == "shipped" else model.path)
-        training = number if model.each else 0
-        name = f"{arm.model}-{training}"
-        folder = self.folder / "models" / name
+        folder = model_folder(self.folder, arm.model, training)
+        name = folder.name
         with _locked(folder.with_suffix(".lock")):
             return train_model(
                 folder,
@@ -266,10 +274,8 @@ class Study:
         return SampleSettings(p.scheduler, p.steps, p.eta, p.microbatch, arm.bits_per_normal)
 
     def _training(self, arm: ArmPlan) -> str:
-        model = None if arm.model == "shipped" else self.plan.models[arm.model]
-        if model is None or model.train is None:
-            return f"model {arm.model}"
-        return model.train.described
+        train = self.plan.model_of(arm).train
+        return f"model {arm.model}" if train is None else train.described
 
     def _told(self, arm: ArmPlan, number: int) -> str:
         if arm.source.store is not None:
@@ -394,14 +400,4 @@ def _read_json(path: Path) -> Any:
 
 
 def _write_json(path: Path, values: Any) -> None:
-    _write_bytes(path, (json.dumps(values, indent=1) + "\n").encode())
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    with new.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    write_whole(path, (json.dumps(values, indent=1) + "\n").encode(), durable=True)

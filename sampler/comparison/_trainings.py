@@ -24,7 +24,17 @@ def train_model(
     progress: Callable[[int, int], None],
 ) -> Checkpoint:
     """Give the network of a training, which is made, or gone on with, where it is not whole; steps done of how many."""
-    settings = TrainSettings(
+
+    def tell(state: TrainProgress) -> None:
+        progress(state.step, state.steps)
+
+    train(training_settings(folder, plan, seed), sources_of(plan, seed, stores, purpose), tell, resume=True)
+    return load_checkpoint(folder)
+
+
+def training_settings(folder: Path, plan: TrainPlan, seed: int) -> TrainSettings:
+    """Give the settings of a training in its folder."""
+    return TrainSettings(
         out=folder,
         steps=plan.steps,
         batch=plan.batch,
@@ -32,16 +42,11 @@ def train_model(
         architecture=architecture_of_widths(plan.widths),
     )
 
-    def tell(state: TrainProgress) -> None:
-        progress(state.step, state.steps)
 
-    train(settings, _sources(plan, seed, stores, purpose), tell, resume=True)
-    return load_checkpoint(folder)
-
-
-def _sources(
+def sources_of(
     plan: TrainPlan, seed: int, stores: Mapping[str, Store], purpose: str
 ) -> Mapping[str, Source] | Source:
+    """Give the sources of a training, for all of its names or by name."""
     from entropy import conditioning_from_name
 
     with entropy_errors():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import os
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from sampler._errors import SamplerError
+from sampler._whole_files import write_whole
 
 if TYPE_CHECKING:
     from sampler.training._run import Epoch, Run
@@ -101,10 +102,9 @@ def write_epochs(out: Path, epochs: Sequence[Epoch], names: Sequence[str]) -> No
 
 
 def _write(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(rows)
-    os.replace(new, path)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_whole(path, text.getvalue().encode())
 
 
 def draw_losses(out: Path, losses: Sequence[float], told: Mapping[str, object]) -> None:

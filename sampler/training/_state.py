@@ -6,7 +6,6 @@ Nothing in it is ever unpickled or executed. It is replaced in one step, and on 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from sampler._errors import SamplerError
+from sampler._whole_files import write_whole
 from sampler.training._data import DataSet
 from sampler.training._names import NamedSources
 from sampler.training._run import Epoch, Run, optimiser_tensors, restore_optimiser
@@ -74,7 +74,7 @@ def save_state(run: Run, data: DataSet, seed: int, seconds: float) -> None:
         "entropy": run.named.provenance(),
     }
     raw = save({k: v.contiguous() for k, v in tensors.items()}, {_FORMAT: json.dumps(numbers)})
-    _replace_durably(run.settings.out / STATE, raw)
+    write_whole(run.settings.out / STATE, raw, durable=True)
 
 
 def load_state(out: Path) -> State | None:
@@ -134,18 +134,3 @@ def recorded_settings(settings: TrainSettings) -> dict[str, Any]:
 
 def _part(state: State, part: str) -> dict[str, torch.Tensor]:
     return {k.removeprefix(f"{part}."): v for k, v in state.tensors.items() if k.startswith(f"{part}.")}
-
-
-def _replace_durably(path: Path, raw: bytes) -> None:
-    new = path.with_name(path.name + ".new")
-    with new.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
-    if os.name != "nt":  # a folder cannot be opened there, and its entries need no sync
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

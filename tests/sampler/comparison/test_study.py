@@ -178,3 +178,43 @@ def test_an_arm_that_the_plan_does_not_have_is_named(
     study = Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor)
     with pytest.raises(SamplerError, match="no arm 'softwear': its arms are software"):
         study.run(["softwear"])
+
+
+def test_the_bill_says_what_each_store_must_still_hold(
+    tmp_path: Path,
+    model: Path,
+    reference: Reference,
+    extractor: FeatureExtractor,
+    recorded: Callable[[int], Store],
+) -> None:
+    each = 2 * 32 * 28 * 28 * 2
+    store = recorded(60 * each)
+    plan = plan_of(model, SOFTWARE + LEASED)
+
+    def interrupt(state: StudyProgress) -> None:
+        if "array" in state.doing and state.done > 20:
+            raise Interrupted
+
+    study = Study(plan, tmp_path / "a", reference, extractor, {"array": store}, interrupt)
+    assert study.bills() == {"array": 60 * each}
+    assert study.bills(["software"]) == {"array": 0}
+    with pytest.raises(Interrupted):
+        study.run(["array"])
+    assert study.bills() == {"array": 40 * each}
+
+
+def test_the_bill_of_a_network_that_is_not_trained_yet(
+    tmp_path: Path,
+    model: Path,
+    reference: Reference,
+    extractor: FeatureExtractor,
+    recorded: Callable[[int], Store],
+) -> None:
+    store = recorded(8)
+    trained = (
+        "[models.own]\ntrain = { steps = 3, batch = 2, widths = [8, 16], noise = "
+        '{ diffusion = { kind = "store", store = "array" } } }\n'
+        '[[arms]]\nname = "software"\ngroup = "baseline"\nmodel = "own"\nsource = { kind = "software" }\n'
+    )
+    study = Study(plan_of(model, trained), tmp_path / "a", reference, extractor, {"array": store})
+    assert study.bills() == {"array": 3 * 2 * 28 * 28 * 32 * 2}
