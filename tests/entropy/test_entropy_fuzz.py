@@ -1,5 +1,6 @@
 """Thousands of ways to damage a store: right bits or a clear sentence; no crash, no hang, no flood of memory."""
 
+import secrets
 import shutil
 import subprocess
 import sys
@@ -47,9 +48,13 @@ def test_damaged_stores_give_right_bits_or_a_sentence(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-def test_ten_thousand_damaged_stores_give_right_bits_or_a_sentence(folder):
+@pytest.mark.timeout(600)
+def test_thousands_of_damaged_stores_give_right_bits_or_a_sentence(folder):
+    """A fifth of ten thousand cases, another one each time; all: `python tests/entropy/fuzzer.py FOLDER 250 10000`."""
+    start = 250 + 2_000 * secrets.randbelow(5)
     with ThreadPoolExecutor(2) as pool:
-        halves = [pool.submit(fuzz, folder / str(first), first, 5_000, 1100) for first in (250, 5_250)]
+        halves = [
+            pool.submit(fuzz, folder / str(first), first, 1_000, 500) for first in (start, start + 1_000)
+        ]
     for half in halves:
         half.result()
