@@ -14,7 +14,7 @@ from ._ones import count_ones
 from ._opening import adopt
 from ._pieces import BitReader, Piece, gather
 from ._prune import PrunePolicy, PruneStep
-from ._ranges import Range
+from ._ranges import Range, slice_ranges
 from ._recording import BlockCommit, Recording
 from ._requests import Request
 from ._reservation import Reservation
@@ -91,4 +91,5 @@ __all__ = [
     "gather",
     "move_blocks",
     "salvage",
+    "slice_ranges",
 ]

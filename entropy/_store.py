@@ -395,6 +395,11 @@ class Store:
         """Give the name of the device that a buffer was recorded from."""
         return str(self._snapshot(buffer, "device"))
 
+    def simulated(self, ranges: Iterable[tuple[str, int, int]]) -> bool:
+        """Say whether any of (buffer uuid, first usable bit, bits) comes from a simulated array."""
+        used = {buffer for buffer, _, _ in ranges}
+        return any(record.simulated for record in self.buffers() if record.uuid in used)
+
     def resistances(self, buffer: str) -> np.ndarray:
         """Give a buffer's sample of raw readings; float32, ohm; inf where one was over the scale."""
         return self._reader(buffer, fresh=True).resistances()

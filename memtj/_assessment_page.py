@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
 
 from entropy.assessment import Assessment, CellAssessment, autocorrelation
 from entropy.estimators import ESTIMATORS, MinEntropy
@@ -14,6 +13,7 @@ from memtj import _assessment_figures as figures
 from memtj._assessment_words import verdict
 from memtj._cell_map import as_map
 from memtj._figures import probability_map
+from memtj._page import render_page
 from memtj._quantities import duration, si
 
 _MEANINGS = {
@@ -32,19 +32,14 @@ _MEANINGS = {
 
 def write_page(path: Path, found: Assessment) -> None:
     """Write the page of an assessment."""
-    environment = Environment(
-        loader=PackageLoader("memtj", "templates"),
-        autoescape=select_autoescape(),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     by_order = _estimates(found)
     batteries = [(found.sp800_22, "raw bits")]
     if found.cells is not None:
         batteries.append((found.cells.sp800_22, "raw bits, cell by cell"))
     if found.conditioned is not None:
         batteries.append((found.conditioned.sp800_22, f"after {found.conditioned.name}"))
-    page = environment.get_template("assessment.html").render(
+    page = render_page(
+        "assessment.html",
         title="Assessment of raw bits",
         name=found.name,
         available=f"{found.available:,}",

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
 from pydantic import BaseModel
 
 from memtj import _comparison_figures as figures
 from memtj._comparison_figures import Level, Point
+from memtj._page import render_page
 from memtj._quantities import si
 from sampler import write_whole
 from sampler.comparison import ArmResult, Interval, RunResult, arm_frechet, bootstrap_key, holm
@@ -67,19 +67,14 @@ def comparison_page(report: Mapping[str, Any]) -> str:
     `report` has `plan` (name, key, pictures, runs, scheduler, steps, margin …), `arms` (a list of what
     ArmResult.to_json gives), `floor` (RunResult.to_json or None), `stores`, `simulated` (bool or None) and `commands`.
     """
-    environment = Environment(
-        loader=PackageLoader("memtj", "templates"),
-        autoescape=select_autoescape(),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     arms = [ArmResult.from_json(arm) for arm in report["arms"]]
     floor = None if report.get("floor") is None else RunResult.from_json(report["floor"])
     plan = report["plan"]
     points = _points(arms)
     first = arms[0].runs[0].evaluation
     level = Level(float(plan["margin"]), None if floor is None else floor.evaluation.frechet_interval.value)
-    return environment.get_template("comparison.html").render(
+    return render_page(
+        "comparison.html",
         title=f"Comparison of noise: {plan['name']}",
         simulated=report.get("simulated") is not False,
         badge=_badge(report.get("simulated"), report.get("stores", [])),

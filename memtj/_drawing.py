@@ -72,10 +72,7 @@ class Drawing:
         for at in range(0, len(self.missing), self.settings.microbatch):
             part = self.missing[at : at + self.settings.microbatch]
             with lease(bill(self.checkpoint, self.settings, len(part), conditioning).recorded) as leased:
-                used = {buffer for buffer, _, _ in leased.ranges}
-                # Asked now: before the lease the store may not have had a buffer yet.
-                simulated = any(buffer.simulated for buffer in store.buffers() if buffer.uuid in used)
-                source = LeaseSource(leased, conditioning, simulated=simulated)
+                source = LeaseSource(leased, conditioning, simulated=store.simulated(leased.ranges))
                 drawn.add(self._sample(part, source, at))
         return drawn
 

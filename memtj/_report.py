@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
 from numpy.typing import NDArray
 
 from memtj import _figures
+from memtj._page import render_page
 from memtj._quantities import duration, si
 
 _MEANINGS = {
@@ -283,14 +283,9 @@ def write_report(
     baseline: bytes | None = None,
 ) -> None:
     """Write the report page to `path`; `pictures` and `baseline` are PNG files as bytes."""
-    environment = Environment(
-        loader=PackageLoader("memtj", "templates"),
-        autoescape=select_autoescape(),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     simulated = bool(summary["simulated"])
-    page = environment.get_template("report.html").render(
+    page = render_page(
+        "report.html",
         title=f"Digits drawn with the noise of {'a simulated' if simulated else 'an'} ME-MTJ array",
         lead=(
             "Every random number of these pictures was made from bits read from "

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampler._bill import bill
-from sampler._checkpoint import Checkpoint, load_checkpoint, untrained_checkpoint
-from sampler._settings import SampleSettings
-from sampler.comparison._plan import ArmPlan, Plan
-from sampler.comparison._trainings import sources_of, training_settings
-from sampler.sources import entropy_errors
+from sampler._checkpoint import Checkpoint, untrained_checkpoint
+from sampler.comparison._plan import ArmPlan, ModelPlan, Plan
+from sampler.comparison._trainings import given_network, model_folder, sources_of, training_settings
 from sampler.training import steps_done, training_bill, training_scheduler
 
 if TYPE_CHECKING:
@@ -27,34 +25,26 @@ def store_bills(
     Trainings count from their last saved state. Conditionings whose rate varies count what they may need at most.
     """
     found = Counter(dict.fromkeys(plan.stores, 0))
+    pictures: Counter[ArmPlan] = Counter()
     trainings = set()
     for arm, number, there in runs:
         if arm.source.store is not None:
-            found[arm.source.store] += max(plan.pictures_of(arm) - there, 0) * _of_a_picture(plan, arm)
+            pictures[arm] += max(plan.pictures_of(arm) - there, 0)
         trainings.add((arm.model, plan.training_of(arm, number)))
+    for arm, count in pictures.items():
+        found[arm.source.store or ""] += count * _of_a_picture(plan, arm)
     for name, number in trainings:
         found.update(_of_a_training(plan, folder, name, number, stores))
     return dict(found)
 
 
-def model_folder(folder: Path, name: str, training: int) -> Path:
-    """Where a comparison keeps a network that it trains."""
-    return folder / "models" / f"{name}-{training}"
-
-
 def _of_a_picture(plan: Plan, arm: ArmPlan) -> int:
-    from entropy import conditioning_from_name
-
-    with entropy_errors():
-        conditioning = conditioning_from_name(arm.conditioning)
-    settings = SampleSettings(plan.scheduler, plan.steps, plan.eta, plan.microbatch, arm.bits_per_normal)
-    return bill(_checkpoint(plan, arm), settings, 1, conditioning).recorded_each
+    return bill(_network(plan.model_of(arm)), plan.settings_of(arm), 1, arm.conditioner).recorded_each
 
 
-def _checkpoint(plan: Plan, arm: ArmPlan) -> Checkpoint:
-    model = plan.model_of(arm)
+def _network(model: ModelPlan) -> Checkpoint:
     if model.train is None:
-        return load_checkpoint(None if model.path == "shipped" else model.path)
+        return given_network(model)
     architecture = training_settings(Path(), model.train, 0).architecture
     return untrained_checkpoint(architecture, training_scheduler().config)
 

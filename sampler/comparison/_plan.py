@@ -6,12 +6,13 @@ import hashlib
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sampler._errors import SamplerError
 from sampler._noise_map import NORMAL_WIDTHS
+from sampler._settings import SampleSettings
 from sampler.comparison._result import Group
 from sampler.sources import (
     BiasedSource,
@@ -24,6 +25,9 @@ from sampler.sources import (
     StuckSource,
 )
 from sampler.training import TRAINING_NAMES
+
+if TYPE_CHECKING:
+    from entropy import Conditioning
 
 SOFTWARE_ARM = "software"
 SHIPPED_PLANS = ("controls", "array")
@@ -70,7 +74,7 @@ class SourcePlan(_Part):
     @property
     def turns(self) -> int | None:
         """How many cells take turns in its bits, where that is known."""
-        return None if self.kind in ("os", "store") else self.cells
+        return self.cells if self.seeded else None
 
     @property
     def described(self) -> str:
@@ -167,14 +171,21 @@ class ArmPlan(_Part):
     pictures: int | None = Field(None, ge=10)
     against: str = SOFTWARE_ARM
 
+    @property
+    def conditioner(self) -> Conditioning:
+        """What stands between its bits and its noise."""
+        from entropy import conditioning_from_name
+
+        return conditioning_from_name(self.conditioning)
+
     @model_validator(mode="after")
     def _known(self) -> ArmPlan:
-        from entropy import StoreError, conditioning_from_name
+        from entropy import StoreError
 
         if self.bits_per_normal not in NORMAL_WIDTHS:
             raise ValueError(f"bits_per_normal is one of {', '.join(map(str, NORMAL_WIDTHS))}")
         try:
-            conditioning_from_name(self.conditioning)
+            _ = self.conditioner
         except StoreError as error:
             raise ValueError(str(error)) from error
         return self
@@ -232,6 +243,10 @@ class Plan(_Part):
     def training_of(self, arm: ArmPlan, number: int) -> int:
         """Which training of its network a run of an arm uses: its own, or the only one."""
         return number if self.model_of(arm).each else 0
+
+    def settings_of(self, arm: ArmPlan) -> SampleSettings:
+        """How the pictures of an arm are sampled."""
+        return SampleSettings(self.scheduler, self.steps, self.eta, self.microbatch, arm.bits_per_normal)
 
     def seed(self, *words: object) -> int:
         """The seed of one thing of this plan, from 0 to 2⁶³ − 1: of SHA-256 of the key and the words."""

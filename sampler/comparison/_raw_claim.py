@@ -61,6 +61,7 @@ def raw_claim(packed: npt.NDArray[np.uint8], cells: int | None = None) -> RawCla
 
     Raises SamplerError for fewer bits than the estimators need.
     """
+    from entropy.assessment import autocorrelation
     from entropy.estimators import LEAST_BITS, min_entropy
     from entropy.health import CellHealth, Cutoffs, StreamHealth
 
@@ -69,7 +70,8 @@ def raw_claim(packed: npt.NDArray[np.uint8], cells: int | None = None) -> RawCla
         raise SamplerError(f"{count:,} raw bits are too few to judge: it takes {LEAST_BITS:,}")
     bits = np.unpackbits(packed)
     ones = float(bits.mean())
-    lag1 = _lag1(bits)
+    lag1 = float(autocorrelation(bits, 1)[0])
+    lag1 = 1.0 if math.isnan(lag1) else lag1  # all bits are equal
     found = min_entropy(bits[:ESTIMATED_BITS])
     ideal = _ideal(min(count, ESTIMATED_BITS))
     cutoffs = Cutoffs.from_claim(_CLAIM, _EXPONENT)
@@ -103,14 +105,3 @@ def _ideal(count: int) -> float:
     from entropy.assessment import ideal_estimates
 
     return min(ideal_estimates(count, 4))
-
-
-def _lag1(bits: npt.NDArray[np.uint8]) -> float:
-    """Correlation of neighbouring bits; 1 where all are equal."""
-    signs = bits.astype(np.int8) * 2 - 1
-    mean = float(signs.mean())
-    variance = 1 - mean**2
-    if variance < 1e-12:
-        return 1.0
-    together = float((signs[1:] * signs[:-1]).mean())
-    return (together - mean**2) / variance

@@ -89,7 +89,7 @@ class LeaseParts:
             yield _Burned(self._store, burned, self._conditioning, each)
             return
         with entropy_errors(), self._store.lease(each * count, purpose=purpose) as lease:
-            yield LeaseSource(lease, self._conditioning, simulated=_simulated(self._store, lease.ranges))
+            yield LeaseSource(lease, self._conditioning, simulated=self._store.simulated(lease.ranges))
 
 
 class _Burned:
@@ -104,8 +104,10 @@ class _Burned:
         raise SamplerError("the bits of a burned lease belong to its pictures")
 
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
-        simulated = _simulated(self._store, self._ranges)
-        parts = [_cut(self._ranges, b * self._each, self._each) for b in range(count)]
+        from entropy import slice_ranges
+
+        simulated = self._store.simulated(self._ranges)
+        parts = [slice_ranges(self._ranges, b * self._each, self._each) for b in range(count)]
         with entropy_errors():
             return [
                 PortionSource(self._store.recorded(part), self._conditioning, bits_each, simulated)
@@ -198,19 +200,3 @@ def _read_part(path: Path, labels: Sequence[int | None]) -> RunPictures:
 
 def _numbers(labels: Sequence[int | None]) -> list[int]:
     return [-1 if label is None else label for label in labels]
-
-
-def _cut(ranges: Sequence[Range], first: int, bits: int) -> list[tuple[str, int, int]]:
-    """The ranges of a stretch, from the first bit on, of bits that stand in `ranges` one after the other."""
-    found, at = [], 0
-    for buffer, start, count in ranges:
-        low, high = max(first, at), min(first + bits, at + count)
-        if low < high:
-            found.append((buffer, start + low - at, high - low))
-        at += count
-    return found
-
-
-def _simulated(store: Store, ranges: Sequence[Range]) -> bool:
-    used = {buffer for buffer, _, _ in ranges}
-    return any(buffer.simulated for buffer in store.buffers() if buffer.uuid in used)

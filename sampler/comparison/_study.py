@@ -19,11 +19,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from sampler._bill import bill
-from sampler._checkpoint import Checkpoint, load_checkpoint
+from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
-from sampler._settings import SampleSettings
+from sampler._locked import locked
 from sampler._whole_files import write_whole
-from sampler.comparison._bills import model_folder, store_bills
+from sampler.comparison._bills import store_bills
 from sampler.comparison._bootstrap import bootstrap_key
 from sampler.comparison._compare import Comparison, Run, compare_runs
 from sampler.comparison._evaluate import evaluate
@@ -33,11 +33,11 @@ from sampler.comparison._raw_claim import RAW_BITS, raw_claim
 from sampler.comparison._reference import Reference, real_digits
 from sampler.comparison._result import ArmResult, RunResult
 from sampler.comparison._run import LeaseParts, Parts, RunPictures, SourceParts, draw_run, kept_pictures
-from sampler.comparison._trainings import train_model
+from sampler.comparison._trainings import given_network, model_folder, train_model
 from sampler.sources import Packed, entropy_errors
 
 if TYPE_CHECKING:
-    from entropy import Conditioning, Store
+    from entropy import Store
 
 _SHOWN = 30  # pictures of a run that the report shows
 _COLUMNS = 10
@@ -80,7 +80,7 @@ class Study:
         self._stores, self._progress = dict(stores or {}), progress
         self._runs, self._done = sum(plan.runs_of(arm) for arm in plan.arms), 0
         _make_folder(folder)
-        with _locked(folder / _LOCK):
+        with locked(folder / _LOCK):
             _claim_folder(folder, plan)
 
     def run(self, only: Sequence[str] | None = None) -> list[ArmResult]:
@@ -141,7 +141,7 @@ class Study:
 
     def _run(self, arm: ArmPlan, number: int) -> bool:
         """Do a run and say so, unless it is there, or another process is at it."""
-        with _locked(self._work(arm, number).with_suffix(".lock"), wait=False) as ours:
+        with locked(self._work(arm, number).with_suffix(".lock"), wait=False) as ours:
             if not ours or self._result_path(arm, number).exists():
                 return False
             self._done = self._runs_there()
@@ -160,13 +160,15 @@ class Study:
         labels = self._labels(arm, checkpoint)
         parts = self._parts(arm, number)
         tell = functools.partial(self._tell, f"{arm.name}, run {number + 1}", len(labels), "pictures")
-        pictures = draw_run(self._work(arm, number), checkpoint, labels, self._settings(arm), parts, tell)
+        pictures = draw_run(
+            self._work(arm, number), checkpoint, labels, self.plan.settings_of(arm), parts, tell
+        )
         features = self._measured(arm, number, pictures)
         found = evaluate(
             features, pictures.labels, self._reference, self._key(arm.name, number), images=pictures.images
         )
         claim = raw_claim(*self._raw_bits(arm, number, pictures, checkpoint))
-        cost = bill(checkpoint, self._settings(arm), 1, _conditioning(arm))
+        cost = bill(checkpoint, self.plan.settings_of(arm), 1, arm.conditioner)
         result = RunResult(
             self._told(arm, number),
             found,
@@ -225,10 +227,10 @@ class Study:
     def _checkpoint(self, arm: ArmPlan, number: int) -> Checkpoint:
         model, training = self.plan.model_of(arm), self.plan.training_of(arm, number)
         if model.train is None:
-            return load_checkpoint(None if model.path == "shipped" else model.path)
+            return given_network(model)
         folder = model_folder(self.folder, arm.model, training)
         name = folder.name
-        with _locked(folder.with_suffix(".lock")):
+        with locked(folder.with_suffix(".lock")):
             return train_model(
                 folder,
                 model.train,
@@ -239,7 +241,7 @@ class Study:
             )
 
     def _parts(self, arm: ArmPlan, number: int) -> Parts:
-        conditioning = _conditioning(arm)
+        conditioning = arm.conditioner
         if arm.source.store is not None:
             purpose = f"{self.plan.name} {self.plan.key} {arm.name} run {number}"
             return LeaseParts(self._stores[arm.source.store], conditioning, purpose)
@@ -255,7 +257,7 @@ class Study:
             with entropy_errors():
                 recorded = self._stores[arm.source.store].recorded(ranges)
                 return recorded.read(min(RAW_BITS, recorded.bits)), None
-        each = bill(checkpoint, self._settings(arm), 1, _conditioning(arm)).recorded_each
+        each = bill(checkpoint, self.plan.settings_of(arm), 1, arm.conditioner).recorded_each
         streams = arm.source.make(self._seed(arm, number)).pictures(len(pictures.labels), each)
         read, size = [], 0
         for stream in streams:
@@ -268,10 +270,6 @@ class Study:
     def _labels(self, arm: ArmPlan, checkpoint: Checkpoint) -> list[int | None]:
         known = checkpoint.pictures.labels
         return [None if known is None else index % known for index in range(self.plan.pictures_of(arm))]
-
-    def _settings(self, arm: ArmPlan) -> SampleSettings:
-        p = self.plan
-        return SampleSettings(p.scheduler, p.steps, p.eta, p.microbatch, arm.bits_per_normal)
 
     def _training(self, arm: ArmPlan) -> str:
         train = self.plan.model_of(arm).train
@@ -310,26 +308,6 @@ _PARAMETERS = {
 }
 
 
-def _conditioning(arm: ArmPlan) -> Conditioning:
-    from entropy import conditioning_from_name
-
-    with entropy_errors():
-        return conditioning_from_name(arm.conditioning)
-
-
-@contextlib.contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold a lock that dies with the process; without `wait`, say whether it could be had."""
-    from entropy import FileLock
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, wait=wait)
-    try:
-        yield lock.held
-    finally:
-        lock.release(remove=True)
-
-
 def _make_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise SamplerError(f"{folder} is not a folder: name another one")
@@ -347,8 +325,7 @@ def _claim_folder(folder: Path, plan: Plan) -> None:
     before = _read_json(path)
     if before == now:
         return
-    arms = ({arm["name"]: arm for arm in it["arms"]} for it in (before, now))
-    old, new = arms
+    old, new = ({arm["name"]: arm for arm in it["arms"]} for it in (before, now))
     changed = [key for key in now if key != "arms" and before.get(key) != now[key]]
     changed += [f"arm {name!r}" for name, arm in old.items() if name in new and new[name] != arm]
     if changed:

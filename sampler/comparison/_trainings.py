@@ -7,12 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampler._checkpoint import Checkpoint, load_checkpoint
-from sampler.comparison._plan import SourcePlan, TrainPlan
+from sampler.comparison._plan import ModelPlan, SourcePlan, TrainPlan
 from sampler.sources import Source, entropy_errors
 from sampler.training import StoreSource, TrainProgress, TrainSettings, architecture_of_widths, train
 
 if TYPE_CHECKING:
     from entropy import Store
+
+
+def given_network(model: ModelPlan) -> Checkpoint:
+    """Load a network that is not the comparison's own: a folder's, or the shipped one."""
+    return load_checkpoint(None if model.path == "shipped" else model.path)
+
+
+def model_folder(folder: Path, name: str, training: int) -> Path:
+    """Where a comparison keeps a network that it trains."""
+    return folder / "models" / f"{name}-{training}"
 
 
 def train_model(

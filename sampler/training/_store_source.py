@@ -82,8 +82,7 @@ class StoreSource:
         with entropy_errors():
             lease = self._take(recorded)
         with lease:
-            used = {buffer for buffer, _, _ in lease.ranges}
-            simulated = any(buffer.simulated for buffer in self._store.buffers() if buffer.uuid in used)
+            simulated = self._store.simulated(lease.ranges)
             self._lease, self._source = lease, LeaseSource(lease, self.conditioning, simulated=simulated)
             try:
                 yield

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sampler._checkpoint import CARD, save_checkpoint
 from sampler._errors import SamplerError
+from sampler._locked import locked
 from sampler.hook import hardware_noise
 from sampler.sources import Source
 from sampler.training._bill import TrainingBill, recorded_bits, stretch_bits, stretches, training_bill
@@ -122,15 +123,12 @@ def _train(
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Keep other trainings out of a folder; raises SamplerError where one is at work in it."""
-    from entropy import FileLock
-
-    lock = FileLock(folder / ".lock", wait=False)
-    if not lock.held:
-        raise SamplerError(f"another training is at work in {folder}: wait for it, or name another folder")
-    try:
+    with locked(folder / ".lock", wait=False) as ours:
+        if not ours:
+            raise SamplerError(
+                f"another training is at work in {folder}: wait for it, or name another folder"
+            )
         yield
-    finally:
-        lock.release(remove=True)
 
 
 class _Training:
