@@ -95,6 +95,17 @@ def comparison_page(report: Mapping[str, Any]) -> str:
     )
 
 
+def arms_of_figure(arms: Sequence[ArmResult], group: str) -> list[ArmResult]:
+    """Give a group's arms, and those of others that differ from one of them only in what the group varies."""
+
+    def same(arm: ArmResult) -> tuple[object, ...]:
+        varied = {"width": arm.conditioning, "conditioning": arm.bits_per_normal}.get(group, arm.name)
+        return arm.training, arm.sampling, arm.against, varied
+
+    kinds = {same(arm) for arm in arms if arm.group == group}
+    return [arm for arm in arms if arm.group == group or same(arm) in kinds]
+
+
 def _points(arms: Sequence[ArmResult]) -> dict[str, Point]:
     """Each arm as the figures show it, beside the arm that it is held against."""
     found = {arm.name: _frechet(arm) for arm in arms}
@@ -264,9 +275,9 @@ def _curves(
         ]
         if own:
             drawn.append({"uri": figures.curve(own, level, label, x_label), "caption": caption})
-    drawn += _width_curves([arm for arm in arms if arm.group == "width"], points, level, label)
+    drawn += _width_curves(arms_of_figure(arms, "width"), points, level, label)
     for group, caption in _PLAIN.items():
-        own = [points[arm.name] for arm in arms if arm.group == group]
+        own = [points[arm.name] for arm in arms_of_figure(arms, group)]
         if own:
             drawn.append({"uri": figures.categories(own, level, label), "caption": caption})
     return drawn

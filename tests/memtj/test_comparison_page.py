@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from memtj import _comparison_figures
-from memtj._comparison_page import comparison_page, write_page
+from memtj._comparison_page import arms_of_figure, comparison_page, write_page
 from sampler.comparison import (
     ArmResult,
     Comparison,
@@ -205,3 +205,25 @@ def test_each_arm_is_shown_beside_the_one_that_it_is_held_against(
     assert later.baseline is None
     # Maps of different width are different curves.
     assert [point.series for point in drawn["curve"]] == ["", "1 bit a normal"]
+
+
+def test_a_figure_has_what_differs_only_in_what_it_varies() -> None:
+    xor = {"sampling": "store array", "conditioning": "xor2"}
+    poor = {"sampling": "software, P(1) = 0.55"}
+    arms = [
+        arm("software", "baseline", 0.25, None),
+        arm("array xor2", "array", 0.26, None, **xor),
+        arm("array raw", "array", 0.26, None, sampling="store array"),
+        arm("trained by the array, too", "array", 0.26, None, training="store array", **xor),
+        arm("P(1) = 0.55", "bias", 40.0, None, **poor),
+        arm("P(1) = 0.55, 1 bit", "bias", 40.0, None, bits_per_normal=1, **poor),
+        arm("8 bits", "width", 0.26, None, bits_per_normal=8, **xor),
+        arm("P(1) = 0.55, xor2", "conditioning", 0.3, None, conditioning="xor2", **poor),
+    ]
+    assert [one.name for one in arms_of_figure(arms, "width")] == ["array xor2", "8 bits"]
+    assert [one.name for one in arms_of_figure(arms, "conditioning")] == ["P(1) = 0.55", "P(1) = 0.55, xor2"]
+    assert [one.name for one in arms_of_figure(arms, "array")] == [
+        "array xor2",
+        "array raw",
+        "trained by the array, too",
+    ]
