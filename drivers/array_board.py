@@ -29,6 +29,10 @@ TIMEOUT = 2.0  # s; a board answers within 0.5 s, and a stuck one must not hold 
 _CHUNK = 1 << 16
 _QUIET = 0.6  # s of silence after which nothing more is on its way: FETCh? waits 0.5 s
 _LONGEST_REST = 5.0  # s for which the rest of an answer is thrown away; a wire slower than that is of no use
+_WATCHDOG_EXPIRED = (
+    "; it heard nothing for the time of its watchdog, as when this computer is busy with other programs or the wire is "
+    "slow: see to that, and start again"
+)
 _ERROR = re.compile(r'\s*([+-]?\d+)\s*,\s*"(.*)"\s*')
 
 
@@ -602,8 +606,9 @@ class ArrayBoard(Instrument):
                 errors.append((number, text))
         if errors:
             listed = "; then ".join(f'{number} "{text}"' for number, text in errors)
+            why = _WATCHDOG_EXPIRED if any(number == 101 for number, _ in errors) else ""
             raise BoardError(
-                f"{self._who()} reports error {listed} (after {command!r})",
+                f"{self._who()} reports error {listed} (after {command!r}){why}",
                 number=errors[0][0],
                 text=errors[0][1],
             )

@@ -246,7 +246,7 @@ def test_the_error_queue_becomes_an_exception():
     ]
     with expected_protocol(ArrayBoard, lines) as board:
         with pytest.raises(
-            BoardError, match=r"-222 .*above LIMit.*then 101 .*after 'PULS:VOLT 1.9'"
+            BoardError, match=r"-222 .*above LIMit.*then 101 .*after 'PULS:VOLT 1.9'.*busy"
         ) as caught:
             board.voltage = 1.9
     assert (caught.value.number, caught.value.text.split(";")[0]) == (-222, "Data out of range")

@@ -115,5 +115,6 @@ def test_frozen_so_that_only_the_watchdog_is_left(recorder, wire, tmp_path: Path
     _, said = process.communicate(timeout=30)
     assert process.returncode != 0
     assert "Watchdog expired" in said
+    assert "this computer is busy" in said
     assert not wire.output()
     accounts_add_up(tmp_path / "store")
