@@ -185,9 +185,14 @@ class ArmPlan(_Part):
         if self.bits_per_normal not in NORMAL_WIDTHS:
             raise ValueError(f"bits_per_normal is one of {', '.join(map(str, NORMAL_WIDTHS))}")
         try:
-            _ = self.conditioner
+            fixed_rate = self.conditioner.fixed_rate
         except StoreError as error:
             raise ValueError(str(error)) from error
+        if not fixed_rate and self.source.store is None:
+            raise ValueError(
+                f"{self.conditioning} pairs the outcomes of each cell of a recording: it works on a store's bits, not "
+                f"on {self.source.described}; use another conditioning"
+            )
         return self
 
 

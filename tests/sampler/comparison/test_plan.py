@@ -34,6 +34,7 @@ ARM = '\n[[arms]]\nname = "other"\ngroup = "bias"\n'
         (PLAN + ARM + 'source = { kind = "os" }\nmodel = "mine"', "which \\[models\\] does not describe"),
         (PLAN + ARM + 'source = { kind = "os" }\nagainst = "it"', "which is no arm of this plan"),
         (PLAN + ARM + 'source = { kind = "os" }\nconditioning = "salt"', "salt"),
+        (PLAN + ARM + 'source = { kind = "os" }\nconditioning = "peres"', "it works on a store's bits"),
         (PLAN + ARM + 'source = { kind = "os" }\nbits_per_normal = 3', "one of 32, 16, 12, 8, 4, 2, 1"),
         (PLAN + ARM + 'source = { kind = "os" }\ncolour = "red"', "colour"),
         (PLAN + '\n[models.a]\npath = "x"\ntrain = {}\n', "give one of the two"),
