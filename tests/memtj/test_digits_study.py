@@ -1,0 +1,64 @@
+"""The committed study of digits: its page, its plan and the numbers of its README agree with its report."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sampler.comparison import ArmResult, arm_frechet, bootstrap_key, load_plan
+
+STUDY = Path(__file__).parents[2] / "docs" / "studies" / "digits"
+README = (STUDY / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    return json.loads((STUDY / "report.json").read_text(encoding="utf-8"))
+
+
+def row(arm: ArmResult) -> str:
+    """An arm's line in a table of the README."""
+    distance = arm_frechet([run.evaluation for run in arm.runs], bootstrap_key("page", arm.name))
+    cells = [arm.name, f"{len(arm.runs)}", f"{distance.value:.3g} [{distance.low:.3g}, {distance.high:.3g}]"]
+    if arm.comparison is None:
+        cells += ["–", "–", "baseline"]
+    else:
+        same, other = arm.comparison.equivalence, arm.comparison.difference
+        verdict = arm.comparison.verdict
+        cells += [
+            f"{same.difference:+.3f} [{same.low:+.3f}, {same.high:+.3f}]",
+            f"{other.p_value:.1e}" if other.p_value < 0.01 else f"{other.p_value:.2f}",
+            f"**{verdict}**" if verdict == "different" else verdict,
+        ]
+    claims = [run.raw_claim for run in arm.runs if run.raw_claim is not None]
+    bad = any(claim["reasons"] for claim in claims)
+    lowest = min(claim["min_entropy"] for claim in claims)
+    cells.append(f"{'**not ideal**' if bad else 'like ideal bits'}, {lowest:.2f}")
+    return f"| {' | '.join(cells)} |".replace("-0.", "−0.")
+
+
+def test_every_arm_is_in_the_readme_with_the_numbers_of_the_report(report: dict[str, Any]) -> None:
+    for given in report["arms"]:
+        assert row(ArmResult.from_json(given)) in README
+
+
+def test_the_report_is_of_the_plan_and_whole(report: dict[str, Any]) -> None:
+    plan = load_plan(STUDY / "plan.toml")
+    assert report["plan"] == plan.model_dump(mode="json")
+    assert [arm["name"] for arm in report["arms"]] == [arm.name for arm in plan.arms]
+    assert all(
+        len(given["runs"]) == plan.runs_of(arm) for given, arm in zip(report["arms"], plan.arms, strict=True)
+    )
+    assert all(given["comparison"] is not None for given in report["arms"] if given["against"])
+    assert report["simulated"] is True
+
+
+def test_the_readmes_figures_are_those_of_the_page() -> None:
+    page = (STUDY / "report.html").read_text(encoding="utf-8")
+    shown = re.findall(r"!\[[^\]]*\]\(([^)]+\.png)\)", README)
+    assert shown
+    for name in shown:
+        assert base64.b64encode((STUDY / name).read_bytes()).decode() in page
