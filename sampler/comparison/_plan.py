@@ -23,6 +23,7 @@ from sampler.sources import (
     SoftwareSource,
     Source,
     StuckSource,
+    check_works_on,
 )
 from sampler.training import TRAINING_NAMES
 
@@ -185,14 +186,11 @@ class ArmPlan(_Part):
         if self.bits_per_normal not in NORMAL_WIDTHS:
             raise ValueError(f"bits_per_normal is one of {', '.join(map(str, NORMAL_WIDTHS))}")
         try:
-            fixed_rate = self.conditioner.fixed_rate
-        except StoreError as error:
+            conditioner = self.conditioner
+            if self.source.store is None:
+                check_works_on(conditioner, self.source.described)
+        except (StoreError, SamplerError) as error:
             raise ValueError(str(error)) from error
-        if not fixed_rate and self.source.store is None:
-            raise ValueError(
-                f"{self.conditioning} pairs the outcomes of each cell of a recording: it works on a store's bits, not "
-                f"on {self.source.described}; use another conditioning"
-            )
         return self
 
 

@@ -1,7 +1,7 @@
 """Sources of bits: leases, software, the operating system, negative controls, and conditionings before them."""
 
 from sampler.sources._conditioned import ConditionedSource, software_source
-from sampler.sources._conditioning import entropy_errors
+from sampler.sources._conditioning import check_works_on, entropy_errors
 from sampler.sources._controls import (
     BiasedSource,
     ConstantSource,
@@ -26,6 +26,7 @@ __all__ = [
     "SoftwareSource",
     "Source",
     "StuckSource",
+    "check_works_on",
     "entropy_errors",
     "software_source",
 ]

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sampler._errors import SamplerError
-from sampler.sources._conditioning import whole
+from sampler.sources._conditioning import check_works_on, whole
 from sampler.sources._controls import (
     BiasedSource,
     ConstantSource,
@@ -32,12 +31,7 @@ class ConditionedSource:
     def __init__(self, source: Source, conditioning: Conditioning) -> None:
         from entropy import BitStream
 
-        if not conditioning.fixed_rate:
-            raise SamplerError(
-                f"{conditioning.name} pairs the outcomes of each cell of a recording: it works on a store's bits, not "
-                f"on those of a {source.name} source; use another conditioning"
-            )
-
+        check_works_on(conditioning, f"those of a {source.name} source")
         place = f"{source.seed}:{source.stream}" if isinstance(source, SoftwareSource) else source.name
         self._source, self._conditioning = source, conditioning
         self._stream = BitStream(f"software:{place}", source.read)

@@ -35,6 +35,15 @@ def whole(bits: int, conditioning: Conditioning) -> int:
     return -(-bits // conditioning.unit) * conditioning.unit
 
 
+def check_works_on(conditioning: Conditioning, bits: str) -> None:
+    """Raise SamplerError for a conditioning whose rate varies: `bits`, as a sentence calls them, are of no cells."""
+    if not conditioning.fixed_rate:
+        raise SamplerError(
+            f"{conditioning.name} pairs the outcomes of each cell of a recording: it works on a store's bits, not on "
+            f"{bits}; use another conditioning"
+        )
+
+
 def read_conditioned(conditioning: Conditioning, lease: Lease | Portion, bits: int) -> Packed:
     check_enough(conditioning, lease, bits)
     with entropy_errors():
