@@ -1,9 +1,10 @@
 """`memtj compare`: pictures from the array's noise and from others', what they score, and what their bits are worth."""
 
 import contextlib
+import functools
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -145,17 +146,19 @@ def _names(stores: Sequence[str]) -> str:
     return ", ".join(stores) if stores else "no store"
 
 
-def _reference(features: Path | None, real: Path | None) -> "tuple[Reference, FeatureExtractor]":
+def _reference(
+    features: Path | None, real: Path | None
+) -> "tuple[Callable[[], Reference], FeatureExtractor]":
     from sampler.comparison import digit_features, digit_reference, make_reference, torchscript_features
 
     extractor = digit_features() if features is None else torchscript_features(features)
     if real is None:
-        return digit_reference(extractor), extractor
+        return functools.partial(digit_reference, extractor), extractor
     from sampler import load_data
 
-    pictures = load_data(real)
-    return make_reference(
-        f"{len(pictures.images):,} pictures of {real.name}", pictures.images, extractor
+    images = load_data(real).images
+    return functools.partial(
+        make_reference, f"{len(images):,} pictures of {real.name}", images, extractor
     ), extractor
 
 

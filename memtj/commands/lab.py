@@ -23,7 +23,9 @@ def lab(
     seed: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Seed of the simulated devices; without one, the state's, or the operating system's."
+            min=0,
+            help="Seed of the simulated devices: the same one gives the same bits again. Without one, the state's, "
+            "or the operating system's.",
         ),
     ] = None,
     pace: Annotated[

@@ -71,17 +71,12 @@ def make_reference(
     """
     if len(images) < 10:
         raise SamplerError(f"a reference takes at least 10 real pictures, not {len(images)}")
-    values = extractor(images).values
-    return Reference(
+    return _reference(
         name,
-        extractor.name,
-        extractor.sha256,
-        extractor.distance,
-        values,
-        FrechetDistance(moments(values)),
-        own_mean(values, labels),
-        manifold(values),
-        None if training is None else _training(training, extractor, real),
+        extractor,
+        extractor(images).values,
+        labels,
+        None if training is None else _training(training, extractor(training).values, real),
     )
 
 
@@ -94,14 +89,13 @@ def digit_reference(extractor: FeatureExtractor) -> Reference:
     """
     digits = load_digits()
     parts = digit_parts(digits)
-    name = "5,000 real digits (500 of each label)"
-    return make_reference(
-        name,
-        digits.images[parts.reference],
+    values = extractor(digits.images).values
+    return _reference(
+        "5,000 real digits (500 of each label)",
         extractor,
+        values[parts.reference],
         digits.labels[parts.reference],
-        digits.images,
-        parts.real,
+        _training(digits.images, values, parts.real),
     )
 
 
@@ -117,11 +111,31 @@ def as_pixels(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
 
 
+def _reference(
+    name: str,
+    extractor: FeatureExtractor,
+    values: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.integer] | None,
+    training: TrainingPictures | None,
+) -> Reference:
+    return Reference(
+        name,
+        extractor.name,
+        extractor.sha256,
+        extractor.distance,
+        values,
+        FrechetDistance(moments(values)),
+        own_mean(values, labels),
+        manifold(values),
+        training,
+    )
+
+
 def _training(
-    images: npt.NDArray[np.uint8], extractor: FeatureExtractor, real: npt.NDArray[np.int64] | None
+    images: npt.NDArray[np.uint8], features: npt.NDArray[np.float32], real: npt.NDArray[np.int64] | None
 ) -> TrainingPictures:
     own = np.arange(len(images)) if real is None else real
-    pixels, features = as_pixels(images), extractor(images).values
+    pixels = as_pixels(images)
     return TrainingPictures(
         images,
         pixels,

@@ -65,20 +65,23 @@ class Study:
     `results/` of the folder holds what was found, small and readable; `work/` the pictures and their features,
     `models/` the trainings. What is there is not made again, so a study that was interrupted, however, goes on; one
     whose `work/` was lost goes on too, unless it must compare with what is gone.
+    `reference` makes what the pictures are compared with, which takes seconds: it is called when there is something to
+    measure, and then before anything is drawn, so that a reference that cannot be had costs no picture.
     """
 
     def __init__(
         self,
         plan: Plan,
         folder: Path,
-        reference: Reference,
+        reference: Callable[[], Reference],
         extractor: FeatureExtractor,
         stores: Mapping[str, Store] | None = None,
         progress: Callable[[StudyProgress], None] = lambda state: None,
     ) -> None:
-        self.plan, self.folder, self._reference, self._extractor = plan, folder, reference, extractor
+        self.plan, self.folder, self._extractor = plan, folder, extractor
+        self._reference = functools.cache(reference)
         self._stores, self._progress = dict(stores or {}), progress
-        self._runs, self._done = sum(plan.runs_of(arm) for arm in plan.arms), 0
+        self._places, self._done = self._places_of(None), 0  # the runs that progress counts
         _make_folder(folder)
         with locked(folder / _LOCK):
             _claim_folder(folder, plan)
@@ -91,11 +94,11 @@ class Study:
         for name in self.plan.stores:
             if name not in self._stores:
                 raise SamplerError(f"the plan takes bits from a store called {name!r}, which was not named")
-        chosen = self._chosen(only)
-        rounds = range(max(self.plan.runs_of(arm) for arm in chosen))
-        wanted = [(arm, number) for number in rounds for arm in chosen if number < self.plan.runs_of(arm)]
+        wanted = self._places = self._places_of(only)
         with _threads(self.plan.threads):
-            while wanted := [place for place in wanted if not self._result_path(*place).exists()]:
+            if not all(self._is_there(*place) for place in wanted):
+                self._reference()
+            while wanted := [place for place in wanted if not self._is_there(*place)]:
                 # What another process is at is left to it; when nothing else is left, it is waited for.
                 if not any(self._run(*place) for place in wanted):
                     time.sleep(_WAIT)
@@ -105,9 +108,8 @@ class Study:
         """Say how many recorded bits of each store the runs that are not there yet will take, at most."""
         runs = [
             (arm, number, kept_pictures(self._work(arm, number), self.plan.microbatch))
-            for arm in self._chosen(only)
-            for number in range(self.plan.runs_of(arm))
-            if not self._result_path(arm, number).exists()
+            for arm, number in self._places_of(only)
+            if not self._is_there(arm, number)
         ]
         return store_bills(self.plan, self.folder, runs, self._stores)
 
@@ -115,6 +117,10 @@ class Study:
         """Give the results of the arms all of whose runs are there, each compared with the one it is held against."""
         found = []
         with _threads(self.plan.threads):
+            for arm in self.plan.arms:
+                self._comparison(
+                    arm, wait=False
+                )  # what another process is at is left to it until the rest is there
             for arm in self.plan.arms:
                 runs = [self._result(arm, number) for number in range(self.plan.runs_of(arm))]
                 if None not in runs:
@@ -126,7 +132,8 @@ class Study:
         path = self.folder / "results" / "real.json"
         if not path.exists():
             images, labels = real_digits()
-            found = evaluate(self._extractor(images), labels, self._reference, self._key("real"))
+            with _threads(self.plan.threads):
+                found = evaluate(self._extractor(images), labels, self._reference(), self._key("real"))
             _write_json(path, RunResult("real digits", found, sheet_png=_sheet(images, labels)).to_json())
         return RunResult.from_json(_read_json(path))
 
@@ -139,21 +146,23 @@ class Study:
                 raise SamplerError(f"the plan has no arm {name!r}: its arms are {', '.join(known)}")
         return [known[name] for name in only]
 
+    def _places_of(self, only: Sequence[str] | None) -> list[tuple[ArmPlan, int]]:
+        """The runs of all arms, or of those named: the first of each, then the second of each, and so on."""
+        chosen = self._chosen(only)
+        rounds = range(max(self.plan.runs_of(arm) for arm in chosen))
+        return [(arm, number) for number in rounds for arm in chosen if number < self.plan.runs_of(arm)]
+
+    def _is_there(self, arm: ArmPlan, number: int) -> bool:
+        return self._result_path(arm, number).exists()
+
     def _run(self, arm: ArmPlan, number: int) -> bool:
         """Do a run and say so, unless it is there, or another process is at it."""
         with locked(self._work(arm, number).with_suffix(".lock"), wait=False) as ours:
-            if not ours or self._result_path(arm, number).exists():
+            if not ours or self._is_there(arm, number):
                 return False
-            self._done = self._runs_there()
+            self._done = sum(self._is_there(*place) for place in self._places)
             self._draw_and_judge(arm, number)
         return True
-
-    def _runs_there(self) -> int:
-        return sum(
-            self._result_path(arm, number).exists()
-            for arm in self.plan.arms
-            for number in range(self.plan.runs_of(arm))
-        )
 
     def _draw_and_judge(self, arm: ArmPlan, number: int) -> None:
         checkpoint = self._checkpoint(arm, number)
@@ -165,7 +174,7 @@ class Study:
         )
         features = self._measured(arm, number, pictures)
         found = evaluate(
-            features, pictures.labels, self._reference, self._key(arm.name, number), images=pictures.images
+            features, pictures.labels, self._reference(), self._key(arm.name, number), images=pictures.images
         )
         claim = raw_claim(*self._raw_bits(arm, number, pictures, checkpoint))
         cost = bill(checkpoint, self.plan.settings_of(arm), 1, arm.conditioner)
@@ -193,7 +202,8 @@ class Study:
             against="" if arm.against == arm.name else arm.against,
         )
 
-    def _comparison(self, arm: ArmPlan) -> Comparison | None:
+    def _comparison(self, arm: ArmPlan, *, wait: bool = True) -> Comparison | None:
+        """Hold the arm against the other one, once; without `wait`, leave what another process is at to it."""
         if arm.against == arm.name:
             return None
         path = self.folder / "results" / arm.name / "comparison.json"
@@ -203,9 +213,13 @@ class Study:
         theirs, own = self._measured_runs(other), self._measured_runs(arm)
         if not theirs or not own:
             return None
-        found = compare_runs(theirs, own, self.plan.margin, self._key(arm.name, "against", other.name))
-        _write_json(path, found.to_json())
-        return found
+        with locked(self.folder / "work" / arm.name / "comparison.lock", wait=wait) as ours:
+            if ours and not path.exists():
+                found = compare_runs(
+                    theirs, own, self.plan.margin, self._key(arm.name, "against", other.name)
+                )
+                _write_json(path, found.to_json())
+        return Comparison.from_json(_read_json(path)) if path.exists() else None
 
     def _measured_runs(self, arm: ArmPlan) -> list[Run]:
         """The runs with their features; none where not all are there."""
@@ -287,7 +301,7 @@ class Study:
         return bootstrap_key(self.plan.key, *words)
 
     def _tell(self, doing: str, of: int, unit: str, done: float) -> None:
-        self._progress(StudyProgress(doing, done, of, unit, self._done, self._runs))
+        self._progress(StudyProgress(doing, done, of, unit, self._done, len(self._places)))
 
     def _work(self, arm: ArmPlan, number: int) -> Path:
         return self.folder / "work" / arm.name / f"run-{number}"

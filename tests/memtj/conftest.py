@@ -46,7 +46,7 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "memtj", *map(str, arguments)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def memtj() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run a `memtj` command to its end."""
 

@@ -24,11 +24,18 @@ def demo_children(out: Path) -> list[str]:
     return [line for line in lines if str(out) in line]
 
 
-def test_demo_leaves_what_it_promises(memtj: Callable, tmp_path: Path) -> None:
-    out = tmp_path / "demo"
+@pytest.fixture(scope="module")
+def demo(memtj: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demo that came to its end."""
+    out = tmp_path_factory.mktemp("demo") / "out"
     done = memtj("demo", "--out", out, "--seed", 3, *_SMALL)
     assert done.returncode == 0, done.stderr
-    summary = json.loads((out / "summary.json").read_text())
+    assert not demo_children(out)
+    return out
+
+
+def test_demo_leaves_what_it_promises(demo: Path) -> None:
+    summary = json.loads((demo / "summary.json").read_text())
     for name in (
         "images", "bits_recorded", "bits_consumed", "bits_burned", "ones_fraction", "lag1", "record_bits_per_s",
         "device_bits_per_s", "energy_per_bit", "sampling_seconds", "noise_fraction_of_sampling", "simulated", "store",
@@ -39,19 +46,26 @@ def test_demo_leaves_what_it_promises(memtj: Callable, tmp_path: Path) -> None:
     assert summary["images"] == 3
     assert summary["verdict"] == "good"
     assert summary["bits_consumed"] == 3 * 784 * 3 * 32 * 2
-    with Store(out / "store", create=False) as store:
+    with Store(demo / "store", create=False) as store:
         accounts = store.accounts()
     assert accounts.balanced
     assert (accounts.recorded, accounts.consumed, accounts.burned, accounts.leased) == (
         summary["bits_recorded"], summary["bits_consumed"], 0, 0,
     )  # fmt: skip
-    for picture in (out / "pictures").glob("*.json"):
+    for picture in (demo / "pictures").glob("*.json"):
         assert json.loads(picture.read_text())["bits"]["simulated"] is True
-    page = (out / "report.html").read_text()
+    page = (demo / "report.html").read_text()
     assert "SIMULATED ARRAY" in page
     assert not re.search(r'(src|href)="(?!data:)', page), "the page must be self-contained"
-    assert (out / "images.png").stat().st_size > 1000
-    assert not demo_children(out)
+    assert (demo / "images.png").stat().st_size > 1000
+
+
+def test_its_pictures_replay_to_the_last_bit_in_other_company(memtj: Callable, demo: Path) -> None:
+    # Picture 2 was alone in its padded microbatch, picture 0 was not; replay draws each alone.
+    pictures = [demo / "pictures" / "00002-2.png", demo / "pictures" / "00000-0.json"]
+    done = memtj("replay", *pictures, "--store", demo / "store", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [p["identical"] for p in json.loads(done.stdout)["pictures"]] == [True, True]
 
 
 def test_a_poor_source_is_said_to_be_one(memtj: Callable, tmp_path: Path) -> None:
@@ -89,16 +103,6 @@ def test_a_device_that_cannot_be_told_apart_is_refused(memtj: Callable, tmp_path
     assert done.returncode == 1
     assert "no cell of the array can be used" in done.stderr.strip().splitlines()[-1]
     assert "no two separate resistances" in done.stderr
-
-
-def test_its_pictures_replay_to_the_last_bit_in_other_company(memtj: Callable, tmp_path: Path) -> None:
-    out = tmp_path / "demo"
-    assert memtj("demo", "--out", out, *_SMALL).returncode == 0
-    # Picture 2 was alone in its padded microbatch, picture 0 was not; replay draws each alone.
-    pictures = [out / "pictures" / "00002-2.png", out / "pictures" / "00000-0.json"]
-    done = memtj("replay", *pictures, "--store", out / "store", "--json")
-    assert done.returncode == 0, done.stderr
-    assert [p["identical"] for p in json.loads(done.stdout)["pictures"]] == [True, True]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")

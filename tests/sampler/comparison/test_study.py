@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +17,14 @@ from PIL import Image
 from entropy import FileLock, Store
 from sampler import Architecture, SamplerError, build_model, save_checkpoint, training_scheduler
 from sampler.comparison import (
+    Comparison,
     FeatureExtractor,
     Plan,
     Reference,
     Study,
     StudyProgress,
+    _study,
+    compare_runs,
     digit_features,
     digit_reference,
     read_plan,
@@ -39,8 +44,8 @@ def extractor() -> FeatureExtractor:
 
 
 @pytest.fixture(scope="module")
-def reference(extractor: FeatureExtractor) -> Reference:
-    return digit_reference(extractor)
+def reference(extractor: FeatureExtractor) -> Callable[[], Reference]:
+    return functools.cache(lambda: digit_reference(extractor))
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +77,26 @@ ALL_ONES = arm("all ones", 'kind = "constant", value = 1')
 LEASED = arm("array", 'kind = "store", store = "array"', 'conditioning = "xor2"')
 
 
-def test_both_verdicts_stand_side_by_side(
-    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
-) -> None:
-    study = Study(plan_of(model, SOFTWARE + DEAD + ALL_ONES), tmp_path / "out", reference, extractor)
-    software, dead, ones = study.run()
+@pytest.fixture(scope="module")
+def compared(
+    tmp_path_factory: pytest.TempPathFactory,
+    model: Path,
+    reference: Callable[[], Reference],
+    extractor: FeatureExtractor,
+) -> Study:
+    """A comparison that has been run to its end."""
+    study = Study(
+        plan_of(model, SOFTWARE + DEAD + ALL_ONES),
+        tmp_path_factory.mktemp("study") / "out",
+        reference,
+        extractor,
+    )
+    study.run()
+    return study
+
+
+def test_both_verdicts_stand_side_by_side(compared: Study) -> None:
+    software, dead, ones = compared.results()
     assert [len(item.runs) for item in (software, dead, ones)] == [2, 1, 1]
     assert software.comparison is None
     assert dead.comparison is not None
@@ -93,10 +113,32 @@ def test_both_verdicts_stand_side_by_side(
     assert not software.runs[0].raw_claim["reasons"]
 
 
+def test_a_comparison_that_another_process_makes_is_left_to_it_until_the_rest_is_there(
+    compared: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [item.to_json() for item in compared.results()]
+    dead, ones = (compared.folder / "results" / name / "comparison.json" for name in ("dead", "all ones"))
+    dead.unlink()
+    ones.unlink()
+    theirs = FileLock(compared.folder / "work" / "dead" / "comparison.lock")
+    there: list[tuple[bool, bool]] = []
+
+    def compare(*words: Any) -> Comparison:
+        there.append((dead.exists(), ones.exists()))
+        theirs.release()
+        return compare_runs(*words)
+
+    monkeypatch.setattr(_study, "compare_runs", compare)
+    assert [item.to_json() for item in compared.results()] == before
+    assert there == [(False, False), (False, True)], (
+        "each was made once, the one that was free before the other"
+    )
+
+
 def test_an_interrupted_comparison_goes_on_to_the_same_numbers(
     tmp_path: Path,
     model: Path,
-    reference: Reference,
+    reference: Callable[[], Reference],
     extractor: FeatureExtractor,
     recorded: Callable[[int], Store],
 ) -> None:
@@ -123,7 +165,7 @@ def test_an_interrupted_comparison_goes_on_to_the_same_numbers(
 
 
 def test_another_plan_and_a_foreign_folder_are_refused(
-    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+    tmp_path: Path, model: Path, reference: Callable[[], Reference], extractor: FeatureExtractor
 ) -> None:
     Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor)
     with pytest.raises(SamplerError, match="by another plan \\(key differ"):
@@ -138,8 +180,23 @@ def test_another_plan_and_a_foreign_folder_are_refused(
     assert more.results() == [], "what is there can be had without the store"
 
 
+def test_a_reference_that_cannot_be_had_costs_no_picture_and_results_need_none(
+    tmp_path: Path, model: Path, reference: Callable[[], Reference], extractor: FeatureExtractor
+) -> None:
+    def none() -> Reference:
+        raise SamplerError("no real pictures")
+
+    plan = plan_of(model, SOFTWARE)
+    with pytest.raises(SamplerError, match="no real pictures"):
+        Study(plan, tmp_path / "out", none, extractor).run()
+    assert not (tmp_path / "out" / "work").exists(), "nothing was drawn"
+    found = Study(plan, tmp_path / "out", reference, extractor).run()
+    again = Study(plan, tmp_path / "out", none, extractor)
+    assert [item.to_json() for item in again.run()] == [item.to_json() for item in found]
+
+
 def test_a_run_that_another_process_is_at_is_left_to_it_and_waited_for(
-    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+    tmp_path: Path, model: Path, reference: Callable[[], Reference], extractor: FeatureExtractor
 ) -> None:
     done: list[str] = []
     plan = plan_of(model, SOFTWARE + DEAD)
@@ -160,7 +217,7 @@ def test_a_run_that_another_process_is_at_is_left_to_it_and_waited_for(
 
 
 def test_the_sheet_of_real_pictures_shows_every_label(
-    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+    tmp_path: Path, model: Path, reference: Callable[[], Reference], extractor: FeatureExtractor
 ) -> None:
     sheet = Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor).real().sheet_png
     assert sheet is not None
@@ -173,7 +230,7 @@ def test_the_sheet_of_real_pictures_shows_every_label(
 
 
 def test_an_arm_that_the_plan_does_not_have_is_named(
-    tmp_path: Path, model: Path, reference: Reference, extractor: FeatureExtractor
+    tmp_path: Path, model: Path, reference: Callable[[], Reference], extractor: FeatureExtractor
 ) -> None:
     study = Study(plan_of(model, SOFTWARE), tmp_path / "out", reference, extractor)
     with pytest.raises(SamplerError, match="no arm 'softwear': its arms are software"):
@@ -183,7 +240,7 @@ def test_an_arm_that_the_plan_does_not_have_is_named(
 def test_the_bill_says_what_each_store_must_still_hold(
     tmp_path: Path,
     model: Path,
-    reference: Reference,
+    reference: Callable[[], Reference],
     extractor: FeatureExtractor,
     recorded: Callable[[int], Store],
 ) -> None:
@@ -206,7 +263,7 @@ def test_the_bill_says_what_each_store_must_still_hold(
 def test_the_bill_of_a_network_that_is_not_trained_yet(
     tmp_path: Path,
     model: Path,
-    reference: Reference,
+    reference: Callable[[], Reference],
     extractor: FeatureExtractor,
     recorded: Callable[[int], Store],
 ) -> None:
