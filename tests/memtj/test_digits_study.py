@@ -1,4 +1,4 @@
-"""The committed study of digits: its page, its plan and the numbers of its README agree with its report."""
+"""The committed study of digits: its pages, its plans and the numbers of its README agree with its reports."""
 
 import base64
 import json
@@ -14,9 +14,17 @@ STUDY = Path(__file__).parents[2] / "docs" / "studies" / "digits"
 README = (STUDY / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def report() -> dict[str, Any]:
-    return json.loads((STUDY / "report.json").read_text(encoding="utf-8"))
+REPORTS = {"plan.toml": STUDY, "training.toml": STUDY / "trained"}
+
+
+@pytest.fixture(params=REPORTS)
+def plan(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def report(plan: str) -> dict[str, Any]:
+    return json.loads((REPORTS[plan] / "report.json").read_text(encoding="utf-8"))
 
 
 def row(arm: ArmResult) -> str:
@@ -45,20 +53,26 @@ def test_every_arm_is_in_the_readme_with_the_numbers_of_the_report(report: dict[
         assert row(ArmResult.from_json(given)) in README
 
 
-def test_the_report_is_of_the_plan_and_whole(report: dict[str, Any]) -> None:
-    plan = load_plan(STUDY / "plan.toml")
-    assert report["plan"] == plan.model_dump(mode="json")
-    assert [arm["name"] for arm in report["arms"]] == [arm.name for arm in plan.arms]
+def test_the_report_is_of_the_plan_and_whole(plan: str, report: dict[str, Any]) -> None:
+    planned = load_plan(STUDY / plan)
+    assert report["plan"] == planned.model_dump(mode="json")
+    assert [arm["name"] for arm in report["arms"]] == [arm.name for arm in planned.arms]
     assert all(
-        len(given["runs"]) == plan.runs_of(arm) for given, arm in zip(report["arms"], plan.arms, strict=True)
+        len(given["runs"]) == planned.runs_of(arm)
+        for given, arm in zip(report["arms"], planned.arms, strict=True)
     )
     assert all(given["comparison"] is not None for given in report["arms"] if given["against"])
     assert report["simulated"] is True
 
 
-def test_the_readmes_figures_are_those_of_the_page() -> None:
-    page = (STUDY / "report.html").read_text(encoding="utf-8")
+def test_the_readmes_figures_are_those_of_the_pages() -> None:
+    pages = [(folder / "report.html").read_text(encoding="utf-8") for folder in REPORTS.values()]
     shown = re.findall(r"!\[[^\]]*\]\(([^)]+\.png)\)", README)
     assert shown
     for name in shown:
-        assert base64.b64encode((STUDY / name).read_bytes()).decode() in page
+        figure = base64.b64encode((STUDY / name).read_bytes()).decode()
+        assert any(figure in page for page in pages), name
+
+
+def test_every_figure_kept_is_shown() -> None:
+    assert all(f"figures/{path.name}" in README for path in (STUDY / "figures").iterdir())
