@@ -117,10 +117,9 @@ class Study:
         """Give the results of the arms all of whose runs are there, each compared with the one it is held against."""
         found = []
         with _threads(self.plan.threads):
+            # What another process is at is left to it until the rest is there.
             for arm in self.plan.arms:
-                self._comparison(
-                    arm, wait=False
-                )  # what another process is at is left to it until the rest is there
+                self._comparison(arm, wait=False)
             for arm in self.plan.arms:
                 runs = [self._result(arm, number) for number in range(self.plan.runs_of(arm))]
                 if None not in runs:
