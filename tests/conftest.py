@@ -1,12 +1,19 @@
-"""What all tests need."""
+"""What all tests need: how slow this machine is now, and limits of time that are scaled by it."""
 
+import os
 import signal
+import time
+from collections.abc import Callable
 
+import psutil
 import pytest
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that: the tests send it to theirs.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Measured once, by the first process; workers and the scripts that tests start inherit it.
+SLOWNESS = "MEMTJ_TEST_SLOWNESS"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,3 +23,70 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1,
         help="seeds with which each statistical test of the device physics runs",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if SLOWNESS not in os.environ:
+        os.environ[SLOWNESS] = f"{_measure_slowness():.2f}"
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"limits of time: {os.environ[SLOWNESS]} times those of an idle machine ({SLOWNESS})"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Scale the time limit of each test, its own or that of all."""
+    limit = config.getoption("timeout")
+    general = float(config.getini("timeout") if limit is None else limit)
+    for item in items:
+        own = item.get_closest_marker("timeout")
+        seconds = own.args[0] if own is not None and own.args else general
+        item.add_marker(pytest.mark.timeout(_patience(seconds)), append=False)
+
+
+def _measure_slowness() -> float:
+    """Measure how many times longer work takes here now than on an idle core of some years ago; at least 1.
+
+    The quickest of a few bursts of arithmetic shows the core, what others use of the processors shows the share
+    of it that is left for as many test processes as there are cores.
+    """
+
+    def burst() -> float:
+        began, total = time.perf_counter(), 0
+        for number in range(200_000):
+            total += number * number
+        return time.perf_counter() - began
+
+    psutil.cpu_percent()
+    time.sleep(0.2)
+    cores = psutil.cpu_count() or 1
+    others = max(psutil.cpu_percent() / 100, psutil.getloadavg()[0] / cores)
+    return min(max(1.0, min(burst() for _ in range(5)) / 0.02) * (1 + others), 20.0)
+
+
+def _patience(seconds: float) -> float:
+    return seconds * float(os.environ[SLOWNESS])
+
+
+@pytest.fixture(scope="session")
+def patience() -> Callable[[float], float]:
+    """Scale a limit of time, in seconds on an idle machine, by how slow this one is now.
+
+    For limits that say "it never came", never for what physics or a protocol promises.
+    """
+    return _patience
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Wait until a condition holds: `wait_until(condition, seconds=10, what="what did not come")`, scaled."""
+
+    def wait(
+        condition: Callable[[], object], seconds: float = 10, what: str = "it did not come to pass"
+    ) -> None:
+        deadline = time.monotonic() + _patience(seconds)
+        while not condition():
+            assert time.monotonic() < deadline, what
+            time.sleep(0.005)
+
+    return wait
