@@ -5,31 +5,63 @@ import logging
 import signal
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
 
 from memtj import __version__
-from memtj.commands import assess, bench, compare, demo, lab, record, replay, sample, store, train, tune
+
+# What `memtj --help` says of each command: the first line of its own help, so that none has to be imported for it.
+COMMANDS = {
+    "demo": "Record bits from an array of ME-MTJs (simulated by default), draw digits with them meanwhile, and report.",
+    "lab": "Serve the simulated lab on this computer until Ctrl-C, and print the VISA resource of each of its boxes.",
+    "tune": "Trim the pulse of every cell until it switches with the wanted probability; "
+    "the output is off at every end.",
+    "record": "Measure and trim the cells, then record bits into a store; the output is off at every end of it.",
+    "assess": "Estimate the min-entropy of recorded bits, test them, and write a page with figures; no bit is spent.",
+    "train": "Train a class-conditional network and write a checkpoint folder. The bill comes first.",
+    "sample": "Draw pictures with recorded bits as their noise. The bill comes first.",
+    "replay": "Draw pictures again from the bits that their provenance names; exit code 1 unless all are identical.",
+    "compare": "Run the arms of a plan and report what sets their pictures, and their bits, apart from software's.",
+    "bench": "Check the bench, or switch everything off.",
+    "store": "What a store holds, whether it is sound, and its care.",
+}
+
+
+class _Commands(TyperGroup):
+    """The commands by name; each is imported when it is called, with nothing that only the others need."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, summary in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=summary))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found if name is None else imported(name), rest
+
+
+def imported(name: str) -> Any:
+    """Import a command, as typer's own class: `memtj.commands.NAME` has the function NAME, or the group `app`."""
+    module = importlib.import_module(f"memtj.commands.{name}")
+    parent = typer.Typer()
+    if hasattr(module, "app"):
+        parent.add_typer(module.app, name=name)
+    else:
+        parent.command(name)(getattr(module, name))
+    return get_group(parent).commands[name]
+
 
 app = typer.Typer(
     name="memtj",
+    cls=_Commands,
     help="From a pulse on a magnetoelectric tunnel junction to a picture, with every bit accounted for.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command("demo")(demo.demo)
-app.command("lab")(lab.lab)
-app.command("tune")(tune.tune)
-app.command("record")(record.record)
-app.command("assess")(assess.assess)
-app.command("train")(train.train)
-app.command("sample")(sample.sample)
-app.command("replay")(replay.replay)
-app.command("compare")(compare.compare)
-app.add_typer(bench.app, name="bench")
-app.add_typer(store.app, name="store")
 
 # Raised for reasons a user can act on; each message is one sentence. Named by text so that a command imports
 # only the packages it needs: an exception can only have been raised by a package that is loaded.
