@@ -19,6 +19,7 @@ from drivers import ArrayBoard, BoardError
 
 from ._bench_file import ArraySection, BenchFile, LimitsSection, read_bench_file
 from ._errors import BenchError, Terminated
+from ._resource import unreachable
 from ._roles import BoardRole, Role, SignalPath
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Bench:
         return role
 
     def __enter__(self) -> Self:
+        self._refuse_instruments_without_role()
         self._catch_sigterm()
         try:
             for name in self.file.instruments:
@@ -127,10 +129,10 @@ class Bench:
             finally:
                 if mine:
                     _close(instrument)
-        return findings
+        return findings + self._without_role("role", "it is not made safe, and nothing is run beside it")
 
     def off(self) -> list[Finding]:
-        """Bring every role to its safe state, even where another program owns the box."""
+        """Bring every role to its safe state, even where another program owns the box; then name what has no role."""
         findings: list[Finding] = []
         for name, role in self.file.roles.items():
             resource = self.file.instruments[role.instrument].resource
@@ -141,12 +143,29 @@ class Bench:
             try:
                 safe = self._role_of(name, instrument).safe_state()
                 detail = "off, confirmed by the board" if safe else "still on: switch it off by hand"
-            except BoardError as error:
+            except Exception as error:  # whatever it is, the other roles must be made safe too
                 safe, detail = False, str(error)
             finally:
                 _close(instrument)
             findings.append(Finding(role.instrument, resource, "output", safe, detail))
-        return findings
+        return findings + self._without_role("output", "it was not switched off: do that by hand")
+
+    def _without_role(self, subject: str, consequence: str) -> list[Finding]:
+        said = f"has no role in {self.source}, so {consequence}; give it a role, or take it out of the file"
+        return [
+            Finding(name, self.file.instruments[name].resource, subject, False, said)
+            for name in self.file.without_role
+        ]
+
+    def _refuse_instruments_without_role(self) -> None:
+        """Raise BenchError where the file has an instrument that leaving the bench would not make safe."""
+        names = self.file.without_role
+        if names:
+            listed = ", ".join(f"[instruments.{name}]" for name in names)
+            raise BenchError(
+                f"{self.source}: {listed} {'has' if len(names) == 1 else 'have'} no role, so leaving the bench would "
+                "not make it safe: give it a role, or take it out of the file"
+            )
 
     def reconnect(self, name: str, look: Callable[[Role], None]) -> None:
         """Open an instrument whose connection was lost anew, and bring its roles to where entering brought them.
@@ -203,11 +222,13 @@ class Bench:
             except BaseException:
                 _close(instrument)
                 raise
-        except (BenchError, BoardError) as error:
+        except BenchError as error:
             report("reachable", False, str(error))
-            if isinstance(error, BenchError):
-                raise
-            raise BenchError(f"{self.source}, key 'instruments.{name}.resource': {error}") from error
+            raise
+        except Exception as error:  # drivers of others raise what they like
+            why = unreachable(section.resource, error)
+            report("reachable", False, why)
+            raise BenchError(f"{self.source}, key 'instruments.{name}.resource': {why}") from error
         report("reachable", True, "answers")
         wrong = self._mistaken(name, instrument, identity)
         report("identity", wrong is None, wrong or identity)
@@ -224,15 +245,7 @@ class Bench:
         except drivers.UnknownDriver as error:
             raise BenchError(f"{self.source}, key 'instruments.{name}.driver': {error}") from error
         options: dict[str, Any] = {"visa_library": self.file.bench.visa_library, **section.options}
-        try:
-            return driver(section.resource, name=name, **options)
-        except BoardError as error:
-            raise BenchError(f"{self.source}, key 'instruments.{name}.resource': {error}") from error
-        except Exception as error:  # drivers of others raise what they like
-            raise BenchError(
-                f"{self.source}, key 'instruments.{name}': {section.resource} cannot be opened ({error}); "
-                "check resource, options, power and wire"
-            ) from error
+        return driver(section.resource, name=name, **options)
 
     def _mistaken(self, name: str, instrument: Instrument, identity: str) -> str | None:
         """Say what is wrong with an instrument's identity, or None."""

@@ -1,15 +1,17 @@
 """The bench file: what is on the bench, how it is wired, what the devices stand (docs/bench-file.md)."""
 
+import math
 import os
 import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from ._errors import BenchError
+from ._resource import misspelt
 
 SUPPORTED_ROLES = ("board",)
 LATER_ROLES = ("pulse_source", "readout", "field", "selector")
@@ -17,11 +19,19 @@ LATER_ROLES = ("pulse_source", "readout", "field", "selector")
 Volts = Annotated[float, Field(gt=0, le=100, description="volts")]
 Seconds = Annotated[float, Field(gt=0, le=1e-3, description="seconds")]
 Metres = Annotated[float, Field(gt=0, le=1e-3, description="metres")]
-Ohms = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False, description="ohms")]
+Ohms = Annotated[float, Field(gt=0, le=1e12, description="ohms")]
+
+
+def _option(value: object) -> object:
+    """Let through what a driver's keyword argument may be."""
+    if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError("an option is text, a finite number, true or false")
+    return value
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # TOML has words for NaN and infinity, and no box must get either.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class BenchSection(_Section):
@@ -37,7 +47,7 @@ class InstrumentSection(_Section):
 
     driver: str = Field(min_length=1, description="text")
     resource: str = Field(min_length=1, description="text")
-    options: dict[str, str | int | float | bool] = Field(default={}, description="table")
+    options: dict[str, Annotated[Any, BeforeValidator(_option)]] = Field(default={}, description="table")
 
 
 class RoleSection(_Section):
@@ -45,7 +55,7 @@ class RoleSection(_Section):
 
     instrument: str = Field(min_length=1, description="text")
     source_impedance: float = Field(ge=0, le=1e9, description="ohms")
-    assumed_load: float = Field(gt=0, description="ohms, inf for an open circuit")
+    assumed_load: float = Field(gt=0, allow_inf_nan=True, description="ohms, inf for an open circuit")
     attenuation: float = Field(default=0.0, ge=0, le=200, description="decibels")
     overshoot: float = Field(default=0.0, ge=0, le=1, description="fraction")
 
@@ -79,6 +89,12 @@ class BenchFile(_Section):
     array: ArraySection
     limits: LimitsSection
 
+    @property
+    def without_role(self) -> list[str]:
+        """The instruments that play no role, so that nobody knows how to make them safe."""
+        used = {role.instrument for role in self.roles.values()}
+        return [name for name in self.instruments if name not in used]
+
 
 def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
     """Read and check a bench file; raises BenchError naming file, line and key."""
@@ -102,6 +118,7 @@ def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
             + (f" (and {more} more)" if more else "")
         ) from None
     _check_roles(file, path, text)
+    _check_resources(file, path, text)
     return file
 
 
@@ -123,12 +140,24 @@ def _check_roles(file: BenchFile, path: Path, text: str) -> None:
             )
 
 
+def _check_resources(file: BenchFile, path: Path, text: str) -> None:
+    for name in {
+        role.instrument: None for role in file.roles.values()
+    }:  # the others must not keep `off` from these
+        instrument = file.instruments[name]
+        library = instrument.options.get("visa_library", file.bench.visa_library)
+        wrong = misspelt(instrument.resource, str(library))
+        if wrong is not None:
+            raise BenchError(f"{_at(path, text, ('instruments', name, 'resource'))}{wrong}")
+
+
 def _explain(kind: str, location: tuple[int | str, ...], message: str) -> str:
     key = ".".join(str(part) for part in location)
     parent, field = _describe(location)
     if kind == "extra_forbidden":
         known = ", ".join(parent) if parent else "none"
         return f"there is no key '{key}' here; known are {known}"
+    message = message.removeprefix("Value error, ")
     unit = f" ({field.description})" if field is not None and field.description else ""
     if kind == "missing":
         return f"the key '{key}'{unit} is missing"
