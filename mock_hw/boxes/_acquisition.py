@@ -74,6 +74,7 @@ class Acquisition:
         self._pulses_done = 0
         self._sequence_number = 0
         self._aborted = False
+        self._complete = False  # its last block is in the FIFO
         self._finished = False
         self._stalls = 0
         self._stalled = 0.0
@@ -88,14 +89,14 @@ class Acquisition:
 
     @property
     def state(self) -> str:
-        """`IDLE`, `RUN` or `STALL`."""
-        if self._aborted or self._finished:
+        """`IDLE`, `RUN` or `STALL`; idle before the last block can be fetched, as the page promises."""
+        if self._aborted or self._complete or self._finished:
             return "IDLE"
         return "RUN" if self._stalled_since is None else "STALL"
 
     @property
     def pulsing(self) -> bool:
-        """Whether the thread still holds the array (for a few milliseconds after an abort too)."""
+        """Whether the thread still holds the array (for a few milliseconds after its last block, or an abort)."""
         return not self._finished
 
     @property
@@ -172,8 +173,9 @@ class Acquisition:
                     return
                 self._fifo.append(block)
                 self._sequence_number += 1
+                self._complete = self._pulses_done == self._plan.count
                 self._changed.notify_all()
-                if self._pulses_done == self._plan.count:
+                if self._complete:
                     return
 
     def _wait_for_room(self) -> bool:
