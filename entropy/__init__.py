@@ -5,7 +5,7 @@ Each usable bit of a store is free, leased, consumed, burned or withheld, and is
 
 from ._credits import Credit
 from ._errors import DamagedLedger, NotAssessed, NotEnoughBits, SharedCells, StoreError
-from ._export import EXPORT_FORMS, export_bits, move_blocks
+from ._export import EXPORT_FORMS, check_export, export_bits, move_blocks
 from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
 from ._lease import Lease, Portion
 from ._ledger import Accounts, OpenLease
@@ -85,6 +85,7 @@ __all__ = [
     "Xor",
     "adopt",
     "cell_statistics",
+    "check_export",
     "conditioning_from_name",
     "count_ones",
     "export_bits",

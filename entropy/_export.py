@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ._errors import StoreError
+from ._errors import NotEnoughBits, StoreError
 from ._format import BIT_ORDER
 from ._lease import Lease
 from ._ledger import now
@@ -44,11 +44,7 @@ def export_bits(
     file exists or cannot be written, NotEnoughBits; an export that was interrupted burns its bits.
     """
     path = Path(target).absolute()
-    if form not in EXPORT_FORMS:
-        raise ValueError(f"{form!r} is none of {', '.join(EXPORT_FORMS)}")
-    if (bits is None) == (blocks is None):
-        raise ValueError("give either a number of bits or blocks")
-    _refuse_existing(path)
+    check_export(store, target, bits=bits, blocks=blocks, form=form)
     purpose = f"exported to {path}"
     if blocks is not None:
         lease = store.lease_blocks(*blocks, purpose=purpose)
@@ -56,8 +52,34 @@ def export_bits(
         assert bits is not None
         lease = store.lease(bits, purpose=purpose)
     with _burned(lease):
-        _refuse_too_large(path.parent, -(-lease.bits // 8) if form == "packed" else lease.bits + _HEADER)
         return _export(store, lease, path, form, progress)
+
+
+def check_export(
+    store: Store,
+    target: str | os.PathLike[str],
+    *,
+    bits: int | None = None,
+    blocks: tuple[str, int, int] | None = None,
+    form: str = "packed",
+) -> int:
+    """Count the bits that `export_bits` would write, and burn; raises as that does, before anything is changed."""
+    path = Path(target).absolute()
+    if form not in EXPORT_FORMS:
+        raise ValueError(f"{form!r} is none of {', '.join(EXPORT_FORMS)}")
+    if (bits is None) == (blocks is None):
+        raise ValueError("give either a number of bits or blocks")
+    _refuse_existing(path)
+    if blocks is not None:
+        bits = store.free_in_blocks(*blocks)
+    assert bits is not None
+    promised = sum(request.outstanding for request in store.requests())
+    free = max(store.accounts().free - promised, 0)
+    if bits > free:
+        others = f" beside {promised:,} promised to others" if promised else ""
+        raise NotEnoughBits(bits, free, f"free in the store{others}")
+    _refuse_too_large(path.parent, -(-bits // 8) if form == "packed" else bits + _HEADER)
+    return bits
 
 
 @contextlib.contextmanager
@@ -117,6 +139,8 @@ def _refuse_existing(path: Path) -> None:
         )
     if not path.parent.is_dir():
         raise StoreError(f"{path.parent} is no folder: make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise StoreError(f"{path.parent} cannot be written: name another folder")
 
 
 def _refuse_too_large(folder: Path, size: int) -> None:

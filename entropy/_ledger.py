@@ -31,6 +31,7 @@ from ._ledger_schema import (
     expected_definitions,
     make_tables,
 )
+from ._ledger_snapshot import ledger_snapshot
 from ._locks import FileLock, is_free, remove_if_free
 from ._ranges import Range
 from ._requests import Request, Ticket
@@ -127,11 +128,15 @@ def now() -> str:
 
 
 class Ledger:
-    """One connection to a store's ledger; safe to share between the threads of one process."""
+    """One connection to a store's ledger; safe to share between the threads of one process.
 
-    def __init__(self, folder: Path) -> None:
+    With `read_only` it is a snapshot in memory, brought up to date there, and nothing on the disk is changed.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self.path = folder / "ledger.sqlite"
         self.locks = folder / "locks"
+        self.read_only = read_only
         self._mutex = threading.RLock()
         if _inherited:
             raise StoreError(
@@ -140,10 +145,15 @@ class Ledger:
                 "method 'spawn' of multiprocessing)"
             )
         with self._errors():
-            self._db = sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+            self._db = (
+                ledger_snapshot(self.path)
+                if read_only
+                else sqlite3.connect(self.path, timeout=60, isolation_level=None, check_same_thread=False)
+            )
             try:
                 self._db.execute("PRAGMA trusted_schema=OFF")
-                self._db.execute("PRAGMA journal_mode=WAL")
+                if not read_only:
+                    self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
             except BaseException:
                 self._db.close()
@@ -156,6 +166,13 @@ class Ledger:
         with self._mutex:
             self._db.close()
 
+    def refuse_read_only(self) -> None:
+        """Raise StoreError where this is a snapshot, through which nothing is changed."""
+        if self.read_only:
+            raise StoreError(
+                f"{self.path} was opened read-only: open the store without read_only to change it"
+            )
+
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         """Turn what SQLite raises, and what values that are none lead to, into StoreError."""
@@ -166,6 +183,8 @@ class Ledger:
             if any(word in text for word in ("no such", "malformed", "syntax", "not authorized", "unsafe")):
                 raise self._damaged(error) from error
             advice = "free some space" if "full" in text or "disk I/O" in text else "try again"
+            if "readonly" in text or "unable to open" in text:
+                advice = f"check whether {self.path.parent} can be written; 'memtj store ls' and 'verify' only read it"
             raise StoreError(f"{self.path}: {text}; {advice}") from error
         except (sqlite3.Error, *_NONSENSE) as error:
             raise self._damaged(error) from error
@@ -191,12 +210,15 @@ class Ledger:
                     self._db.execute("COMMIT")
 
     @contextlib.contextmanager
-    def _writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+    def _writing(self, *, durable: bool = True, seeing: bool = False) -> Iterator[sqlite3.Connection]:
         """Change the ledger in one transaction, on the disk when this is left.
 
         With `durable=False` it reaches the disk with the next one that is durable: for changes that a power cut
-        may undo, because then bits count as burned, or are found in the buffers again.
+        may undo, because then bits count as burned, or are found in the buffers again. `seeing`: it only sees what
+        has happened, which a snapshot does too; all else raises StoreError there.
         """
+        if not seeing:
+            self.refuse_read_only()
         with self._mutex, self._errors():
             if not durable:
                 self._db.execute("PRAGMA synchronous=NORMAL")
@@ -220,7 +242,7 @@ class Ledger:
 
         Raises StoreError for a ledger of a version that is unknown, or that holds what no ledger does.
         """
-        with self._writing() as db:
+        with self._writing(seeing=True) as db:
             if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
                 make_tables(db)
                 db.executemany("INSERT INTO meta VALUES (?, ?)", list(stamp.items()))
@@ -344,7 +366,7 @@ class Ledger:
     def enter(self, news: Sequence[News]) -> None:
         """Enter all rows that the ledger has not seen: as free, or withheld by their health."""
         if news:
-            with self._writing(durable=False) as db:
+            with self._writing(durable=False, seeing=True) as db:
                 for item in news:
                     ranges_of.enter(db, item)
 
@@ -406,17 +428,13 @@ class Ledger:
         """Take one stretch of a buffer, all of it free; raises StoreError where some of it is not."""
         with self._writing() as db:
             self._forget_dead(db)
-            free = db.execute(
-                "SELECT COALESCE(SUM(MIN(first + bits, ?) - MAX(first, ?)), 0) FROM ranges WHERE buffer = ? "
-                "AND state = ? AND first < ? AND first + bits > ?",
-                (first + bits, first, buffer.id, FREE, first + bits, first),
-            ).fetchone()[0]
-            if free < bits:
-                raise StoreError(
-                    f"{free:,} of the {bits:,} bits from bit {first:,} of {buffer.file} are free and all of them were "
-                    "wanted: choose other blocks, or ask for a number of bits"
-                )
+            _refuse_spent(db, buffer, first, bits)
             return self._take(db, [(buffer.id, Range(buffer.uuid, first, bits))], purpose, False, None)
+
+    def refuse_spent(self, buffer: BufferRecord, first: int, bits: int) -> None:
+        """Raise StoreError where not all of a stretch of a buffer is free."""
+        with self._reading() as db:
+            _refuse_spent(db, buffer, first, bits)
 
     def _is_there(self, file: str) -> bool:
         return (self.path.parent / file).is_file()
@@ -496,7 +514,7 @@ class Ledger:
         with self._reading() as db:
             suspects = _open_leases(db)
         if any(is_free(lease_lock(self.locks, name)) for _, name in suspects):
-            with self._writing() as db:
+            with self._writing(seeing=True) as db:
                 self._forget_dead(db)
 
     def _forget_dead(self, db: sqlite3.Connection) -> None:
@@ -504,12 +522,19 @@ class Ledger:
             path = lease_lock(self.locks, name)
             if is_free(path):
                 ranges_of.settle(db, lease, (), True, now())
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
-        queue.forget_dead(db, self.locks)
+                self._remove_lock(path)
+        if not self.read_only:
+            queue.forget_dead(db, self.locks)
+
+    def _remove_lock(self, path: Path) -> None:
+        if not self.read_only:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
     def clean_locks(self) -> None:
         """Remove lock files that stand for nothing any more."""
+        if self.read_only:
+            return
         # Such locks are made inside a writing transaction, so none is in the making.
         with self._writing(durable=False) as db:
             alive = {lease_lock(self.locks, name) for _, name in _open_leases(db)}
@@ -646,6 +671,19 @@ class Ledger:
             return db.execute(
                 "SELECT first, bits, state FROM ranges WHERE buffer = ? ORDER BY first", (buffer,)
             ).fetchall()
+
+
+def _refuse_spent(db: sqlite3.Connection, buffer: BufferRecord, first: int, bits: int) -> None:
+    free = db.execute(
+        "SELECT COALESCE(SUM(MIN(first + bits, ?) - MAX(first, ?)), 0) FROM ranges WHERE buffer = ? "
+        "AND state = ? AND first < ? AND first + bits > ?",
+        (first + bits, first, buffer.id, FREE, first + bits, first),
+    ).fetchone()[0]
+    if free < bits:
+        raise StoreError(
+            f"{free:,} of the {bits:,} bits from bit {first:,} of {buffer.file} are free and all of them were "
+            "wanted: choose other blocks, or ask for a number of bits"
+        )
 
 
 def lease_lock(locks: Path, name: str) -> Path:

@@ -90,7 +90,9 @@ def remove_if_free(path: Path) -> None:
 def is_free(path: Path) -> bool:
     """Say whether nobody alive holds the lock of this file (a missing file is held by nobody)."""
     try:
-        descriptor = os.open(path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        # POSIX locks what is only read, too, as on a read-only medium everything is; Windows must write
+        way = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
+        descriptor = os.open(path, way | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError:
         return True
     try:

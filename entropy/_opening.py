@@ -13,23 +13,33 @@ from ._reader import BufferReader
 from ._site import machine_id, real_path, refuse_network
 
 
-def adopt(path: str | os.PathLike[str], *, moved: bool) -> None:
-    """Make a store that is found at another place than it was made for usable here.
+def adopt(path: str | os.PathLike[str], *, moved: bool, dry_run: bool = False) -> int:
+    """Make a store that is found at another place than it was made for usable here; gives the bits that it burns.
 
-    `moved=True`: the old place is gone, so free bits stay free. `moved=False`: this is a copy, so its free
-    and withheld bits are burned here, since two copies would hand out the same ones.
+    `moved=True`: the old place is gone, so free bits stay free. `moved=False`: this is a copy, so all bits that
+    could still be had are burned here, since two copies would hand out the same ones. With `dry_run` nothing is
+    changed, and the bits are those that it would burn. Raises StoreError where the store lies where it belongs.
     """
     folder = Path(path).absolute()
-    ledger = open_ledger(folder, create=False)
+    ledger = look_at_ledger(folder) if dry_run else open_ledger(folder, create=False)
     try:
+        if _stamp_in(ledger) == stamp_of(folder):
+            raise StoreError(f"{folder} lies where it belongs, so there is nothing to adopt: use it as it is")
         if moved:
-            ledger.set_meta(**stamp_of(folder))
-        else:
-            news = [
-                News(record.id, _all_rows(folder / record.file, record.uuid), ended=True, complete=False)
-                for record in ledger.buffers(following=True)
-            ]
-            ledger.become_a_copy(news, stamp_of(folder))
+            if not dry_run:
+                ledger.set_meta(**stamp_of(folder))
+            return 0
+        news = [
+            News(record.id, _all_rows(folder / record.file, record.uuid), ended=True, complete=False)
+            for record in ledger.buffers(following=True)
+        ]
+        if dry_run:
+            ledger.enter(news)  # into the snapshot
+            accounts = ledger.accounts()
+            return accounts.free + accounts.leased + accounts.withheld
+        burned = ledger.accounts().burned
+        ledger.become_a_copy(news, stamp_of(folder))
+        return ledger.accounts().burned - burned
     finally:
         ledger.close()
 
@@ -56,7 +66,10 @@ def open_ledger(folder: Path, *, create: bool, orphans: bool = False) -> Ledger:
         (folder / "locks").mkdir(exist_ok=True)
         lock = FileLock(folder / "locks" / "open.lock")
     except OSError as error:
-        raise StoreError(f"{folder} cannot be used as a store: {error.strerror}; check the path") from None
+        looking = ", where 'memtj store ls' and 'verify' only read it" if there else ""
+        raise StoreError(
+            f"{folder} cannot be used as a store: {error.strerror}; check the path{looking}"
+        ) from None
     try:
         there = (folder / "ledger.sqlite").is_file()
         if not there and not orphans and any(folder.glob("*.h5")):
@@ -75,14 +88,32 @@ def open_ledger(folder: Path, *, create: bool, orphans: bool = False) -> Ledger:
         lock.release()
 
 
+def look_at_ledger(folder: Path) -> Ledger:
+    """Open a snapshot of the ledger of a store's folder, making and changing nothing there."""
+    if not (folder / "ledger.sqlite").is_file():
+        raise StoreError(f"{folder} is no store (it has no ledger.sqlite): give the folder of one")
+    refuse_network(folder)
+    ledger = Ledger(folder, read_only=True)
+    try:
+        ledger.prepare(stamp_of(folder))
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
 def stamp_of(folder: Path) -> dict[str, str]:
     return {"machine": machine_id(), "path": real_path(folder)}
 
 
+def _stamp_in(ledger: Ledger) -> dict[str, str | None]:
+    return {key: ledger.meta(key) for key in ("machine", "path")}
+
+
 def check_stamp(folder: Path, ledger: Ledger) -> None:
-    here = stamp_of(folder)
-    machine, path = ledger.meta("machine"), ledger.meta("path")
-    if {"machine": machine, "path": path} != here:
+    here, there = stamp_of(folder), _stamp_in(ledger)
+    if there != here:
+        machine, path = there["machine"], there["path"]
         where = f"at {path}" if machine == here["machine"] else f"at {path} on another computer"
         raise StoreError(
             f"the store {folder} was made {where}: say whether it was moved or copied here, by "

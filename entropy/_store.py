@@ -24,7 +24,7 @@ from ._lease import Lease, Places, Portion, Terms
 from ._ledger import DELETED, Accounts, BufferRecord, OpenLease, TakenBits, writer_lock
 from ._ledger_ranges import News
 from ._locks import is_free
-from ._opening import check_stamp, open_ledger
+from ._opening import check_stamp, look_at_ledger, open_ledger
 from ._prune import PrunePolicy, PruneStep, carry_out, plan
 from ._ranges import Range
 from ._reader import BlockCache, BufferReader, LoadedBlock
@@ -88,9 +88,12 @@ class Store:
     Opening it enters committed blocks that the ledger has not seen as free, and burns the leases of owners
     that are dead. Raises StoreError where the folder is no store (with `create=False`), lies on a network
     file system, or is found at another place than it was made for: see `adopt`.
+
+    `read_only`: to look and to read recorded bits again, also on a read-only medium or a full disk. What is seen of
+    the ledger is as it was at the opening; no file is made or changed, and what would change the store raises.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> None:
         self.path = Path(path).absolute()
         self._pid = os.getpid()
         self._mutex = threading.RLock()
@@ -103,9 +106,10 @@ class Store:
         self._ledger_checked = False
         self._unreadable: set[str] = set()
         self._closed = False
-        self._ledger = open_ledger(self.path, create=create)
+        self._ledger = look_at_ledger(self.path) if read_only else open_ledger(self.path, create=create)
         try:
-            check_stamp(self.path, self._ledger)
+            if not read_only or os.access(self.path, os.W_OK):  # a read-only medium may lie anywhere
+                check_stamp(self.path, self._ledger)
             self.uuid = self._ledger.meta("uuid") or ""
             self._ledger.reap()
             self._ledger.clean_locks()
@@ -165,6 +169,7 @@ class Store:
         `actions`: whether blocks may come with changes of the trims.
         """
         self._check_open()
+        self._ledger.refuse_read_only()
         recording = Recording(
             self.path, self._ledger, self._enter_finished, cells=cells, cells_per_pulse=cells_per_pulse,
             bench=bench, procedure=procedure, simulated=simulated, device=device, rotate_bytes=rotate_bytes,
@@ -204,6 +209,17 @@ class Store:
 
         Raises StoreError where there are no such blocks or not all of their bits are free.
         """
+        record, at, bits = self._stretch(buffer, first, last)
+        return self._lease_of(self._ledger.lease_exactly(record, at, bits, purpose), purpose, Terms())
+
+    def free_in_blocks(self, buffer: str, first: int, last: int) -> int:
+        """Count the bits that `lease_blocks` would take; raises StoreError where it would."""
+        record, at, bits = self._stretch(buffer, first, last)
+        self._ledger.refuse_spent(record, at, bits)
+        return bits
+
+    def _stretch(self, buffer: str, first: int, last: int) -> tuple[BufferRecord, int, int]:
+        """Find the first bit and the bits of the blocks `first` to `last` of a buffer."""
         self._check_open()
         self._follow()
         record = self._record(buffer)
@@ -215,7 +231,7 @@ class Store:
         at, end = int(starts[first]), int(starts[last + 1])
         if at == end:
             raise StoreError(f"blocks {first} to {last} of {record.file} hold no usable bit: choose others")
-        return self._lease_of(self._ledger.lease_exactly(record, at, end - at, purpose), purpose, Terms())
+        return record, at, end - at
 
     def reserve(
         self,
@@ -493,6 +509,7 @@ class Store:
         steps = plan(self.path, self._ledger, policy)
         if dry_run:
             return steps
+        self._ledger.refuse_read_only()
         place = None if archive is None else Path(archive)
         for number, step in enumerate(steps):
             if not step.keep:

@@ -14,6 +14,12 @@ ResetWidth = Annotated[float | None, typer.Option(help="Reset pulse, seconds.")]
 ReadVoltage = Annotated[float | None, typer.Option(help="Read voltage, volts.")]
 Settle = Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")]
 
+# What burns or deletes is only said without it, and ends with exit code 1: no command prompts.
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Do it; without, it is only said what would be burned or deleted.")
+]
+NOTHING_CHANGED = "nothing was changed: --yes does it."
+
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 

@@ -110,7 +110,7 @@ def replay(
     outcomes: list[_Outcome] = []
     with contextlib.ExitStack() as stack:
         told = [load_provenance(path) for path in pictures]
-        opened = stack.enter_context(Store(store, create=False)) if store is not None else None
+        opened = stack.enter_context(Store(store, read_only=True)) if store is not None else None
         checkpoint = load_checkpoint(model or shipped_checkpoint())
         for path, provenance in zip(pictures, told, strict=True):
             outcome = _draw_again(path, provenance, opened, checkpoint)

@@ -3,19 +3,20 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from memtj._errors import CommandError
-from memtj._options import bits_option, blocks_option, bytes_option, duration_option
+from memtj._options import NOTHING_CHANGED, Yes, bytes_option, duration_option
 from memtj._progress import ProgressDisplay
 from memtj._quantities import si
+from memtj.commands import store_export
 
 if TYPE_CHECKING:
-    from entropy import BufferInfo, PruneStep, SalvageReport, Store
+    from entropy import BufferInfo, PruneStep, SalvageReport
 
 app = typer.Typer(help="What a store holds, whether it is sound, and its care.", no_args_is_help=True)
 
@@ -30,7 +31,7 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
     """List the buffers of a store, its accounts, and who holds, waits for or was promised bits."""
     from entropy import Store
 
-    with Store(path, create=False) as store:
+    with Store(path, read_only=True) as store:
         buffers, accounts = store.buffers(), store.accounts()
         leases, requests = store.leases(), store.requests()
     if as_json:
@@ -118,7 +119,7 @@ def conditioning(
     from entropy import Store, Toeplitz, conditioning_from_name
     from entropy.conditioning import own_seed as draw_seed
 
-    with Store(path, create=False) as store:
+    with Store(path, create=False, read_only=name is None) as store:
         if name is not None:
             chosen = conditioning_from_name(name)
             if own_seed:
@@ -143,7 +144,7 @@ def verify(path: StorePath, as_json: AsJson = False) -> None:
     """Check every block against its row and the ledger and name what is wrong; exit code 1 if anything is."""
     from entropy import Store
 
-    with Store(path, create=False) as store, ProgressDisplay() as display:
+    with Store(path, read_only=True) as store, ProgressDisplay() as display:
         total = sum(buffer.bytes for buffer in store.buffers())
         task = display.task("verifying", total, "B")
         report = store.verify(lambda done, _: task.advance_to(done))
@@ -209,9 +210,7 @@ def _tell_salvage(report: "SalvageReport") -> None:
 @app.command("prune")
 def prune(
     path: StorePath,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do it; without, it is only said what would go.")
-    ] = False,
+    yes: Yes = False,
     archive: Annotated[
         Path | None, typer.Option(help="Move the files to this folder instead of deleting them.")
     ] = None,
@@ -228,28 +227,30 @@ def prune(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete or archive buffers whose bits are all spent; without --yes only say which.
+    """Delete or archive buffers whose bits are all spent; without --yes only say which, with exit code 1 if any.
 
     Pictures drawn with deleted bits cannot be replayed; archived ones can, while the archive stays where it is.
     """
     from entropy import PrunePolicy, Store
 
     policy = PrunePolicy(older_than=older_than, down_to=down_to, burn_unspent=burn_unspent)
-    with Store(path, create=False) as store:
+    with Store(path, create=False, read_only=not yes) as store:
         steps = store.prune(policy, archive=archive, dry_run=not yes)
-    if as_json:
-        print(
-            json.dumps({"store": str(path), "dry_run": not yes, "buffers": [asdict(step) for step in steps]})
-        )
-        return
-    for step in steps:
-        print(f"{step.file}  {si(step.bytes, 'B'):>8}  {_fate(step, archive)}")
     going = [step for step in steps if not step.keep]
-    size = si(sum(step.bytes for step in going), "B")
-    if yes:
-        print(f"{len(going)} of {len(steps)} buffers went, {size}.")
+    unspent = sum(step.unspent for step in going)
+    if as_json:
+        told = {"store": str(path), "dry_run": not yes, "burned": unspent}
+        print(json.dumps({**told, "buffers": [asdict(step) for step in steps]}))
     else:
-        print(f"{len(going)} of {len(steps)} buffers would go, {size}; nothing was changed: --yes does it.")
+        for step in steps:
+            print(f"{step.file}  {si(step.bytes, 'B'):>8}  {_fate(step, archive)}")
+        size, burned = si(sum(step.bytes for step in going), "B"), f"{unspent:,} bits burned"
+        if yes:
+            print(f"{len(going)} of {len(steps)} buffers went, {size}, {burned}.")
+        else:
+            print(f"{len(going)} of {len(steps)} buffers would go, {size}, {burned}; {NOTHING_CHANGED}")
+    if going and not yes:
+        raise typer.Exit(1)
 
 
 def _fate(step: "PruneStep", archive: Path | None) -> str:
@@ -260,81 +261,7 @@ def _fate(step: "PruneStep", archive: Path | None) -> str:
     return f"{verb}{burned}" if step.done else f"would be {verb}{burned}"
 
 
-@app.command("export")
-def export(
-    path: StorePath,
-    out: Annotated[Path | None, typer.Option(help="New file for the bits.")] = None,
-    to_store: Annotated[Path | None, typer.Option(help="Move blocks into this store instead.")] = None,
-    form: Annotated[
-        str,
-        typer.Option("--as", help="packed (8 bits a byte), bytes (0 or 1 a byte) or npy (the same, numpy)."),
-    ] = "packed",
-    bits: Annotated[int | None, typer.Option(parser=bits_option, help="How many bits, such as 1e6.")] = None,
-    buffer: Annotated[str | None, typer.Option(help="Take this buffer's blocks: its uuid or file.")] = None,
-    blocks: Annotated[
-        str | None, typer.Option(help="Only these blocks of it, such as 0:99 (both included).")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Move bits out of a store: to a file, or into another store. They are free there and burned here."""
-    from entropy import Store
-
-    if (out is None) == (to_store is None):
-        raise CommandError("say where to: --out FILE, or --to-store FOLDER.")
-    if (bits is None) == (buffer is None) or (blocks is not None and buffer is None):
-        raise CommandError("say which bits: --bits N, or --buffer NAME and perhaps --blocks A:B.")
-    if bits == 0:
-        raise CommandError("--bits 0 exports nothing: ask for at least one bit.")
-    if to_store is not None and buffer is None:
-        raise CommandError("whole blocks go to another store: give --buffer NAME instead of --bits.")
-    with Store(path, create=False) as store, ProgressDisplay() as display:
-        task = display.task("exporting", bits, "bit")
-        which = None if buffer is None else _blocks(store, buffer, blocks)
-        if out is not None:
-            said = _to_file(store, out, form, bits, which, task.advance_to)
-        else:
-            assert to_store is not None
-            assert which is not None
-            said = _to_store(store, to_store, which, task.advance_to)
-    if as_json:
-        print(json.dumps(said))
-    else:
-        print(f"{said['bits']:,} bits are in {said['to']}; here they are burned.")
-
-
-def _blocks(store: "Store", name: str, blocks: str | None) -> tuple[str, int, int]:
-    found = [info for info in store.buffers() if name in (info.uuid, info.path.name, info.path.stem)]
-    if not found:
-        raise CommandError(f"the store has no buffer {name!r}: 'memtj store ls' lists them.")
-    first, last = blocks_option(blocks) if blocks is not None else (0, found[0].blocks - 1)
-    return found[0].uuid, first, last
-
-
-def _to_file(
-    store: "Store", out: Path, form: str, bits: int | None, which: tuple[str, int, int] | None, advance: Any
-) -> dict[str, Any]:
-    from entropy import EXPORT_FORMS, export_bits
-
-    if form not in EXPORT_FORMS:
-        raise CommandError(f"--as {form!r} is unknown: use {', '.join(EXPORT_FORMS)}.")
-    said = export_bits(store, out, bits=bits, blocks=which, form=form, progress=lambda done, _: advance(done))
-    return {"to": str(out), **said}
-
-
-def _to_store(store: "Store", folder: Path, which: tuple[str, int, int], advance: Any) -> dict[str, Any]:
-    from entropy import Store, move_blocks
-
-    buffer, first, last = which
-    with Store(folder) as into:
-        recording = move_blocks(store, buffer, (first, last), into, progress=lambda done, _: advance(done))
-        moved = sum(info.bits for info in into.buffers() if info.recording == recording)
-    return {
-        "to": str(folder),
-        "recording": recording,
-        "buffer": buffer,
-        "blocks": [first, last],
-        "bits": moved,
-    }
+app.command("export")(store_export.export)
 
 
 @app.command("adopt")
@@ -349,13 +276,28 @@ def adopt(
             "--copied", help="This is a copy: its free bits are burned here, so that none is used twice."
         ),
     ] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Open a store that was moved or copied from another place: say which it was."""
+    """Open a store that was moved or copied from another place: say which it was.
+
+    --copied burns bits: without --yes it is only said how many, with exit code 1.
+    """
     import entropy
 
     if moved == copied:
         raise CommandError(
             "say exactly one of --moved (the old store is gone) and --copied (it still exists)."
         )
-    entropy.adopt(path, moved=moved)
-    print(f"{path} belongs here now; its free bits {'stayed free' if moved else 'were burned'}.")
+    doing = moved or yes
+    burned = entropy.adopt(path, moved=moved, dry_run=not doing)
+    if as_json:
+        print(json.dumps({"store": str(path), "dry_run": not doing, "burned": burned}))
+    elif not doing:
+        print(f"{burned:,} bits of {path} would be burned; {NOTHING_CHANGED}")
+    else:
+        print(
+            f"{path} belongs here now; its free bits {'stayed free' if moved else f'were burned: {burned:,}'}."
+        )
+    if not doing:
+        raise typer.Exit(1)

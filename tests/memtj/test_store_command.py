@@ -1,7 +1,9 @@
 """`memtj store`: what it prints, what it changes, what it refuses."""
 
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,7 +64,7 @@ def test_ls_shows_buffers_accounts_and_who_holds_bits(memtj, store: Path) -> Non
 
 def test_prune_says_first_and_does_it_with_yes(memtj, store: Path, tmp_path: Path) -> None:
     status, out, _ = memtj("store", "prune", store)
-    assert status == 0
+    assert status == 1
     assert "would be deleted" in out
     assert "stays: 512 of its bits are not spent" in out
     assert "1 of 2 buffers would go" in out
@@ -83,7 +85,7 @@ def test_prune_says_first_and_does_it_with_yes(memtj, store: Path, tmp_path: Pat
 
 def test_export_to_a_file_and_to_another_store(memtj, store: Path, tmp_path: Path) -> None:
     status, out, _ = memtj(
-        "store", "export", store, "--out", tmp_path / "a.npy", "--as", "npy", "--bits", "1e2"
+        "store", "export", store, "--out", tmp_path / "a.npy", "--as", "npy", "--bits", "1e2", "--yes"
     )
     assert status == 0
     assert "100 bits are in" in out
@@ -92,8 +94,9 @@ def test_export_to_a_file_and_to_another_store(memtj, store: Path, tmp_path: Pat
     with Store(store) as opened:
         name = opened.buffers()[1].path.name
     status, out, _ = memtj(
-        "store", "export", store, "--to-store", tmp_path / "b", "--buffer", name, "--blocks", "1:2", "--json"
-    )
+        "store", "export", store, "--to-store", tmp_path / "b", "--buffer", name, "--blocks", "1:2", "--json",
+        "--yes",
+    )  # fmt: skip
     assert status == 0
     assert json.loads(out)["bits"] == 256
     with Store(store) as opened, Store(tmp_path / "b") as other:
@@ -122,7 +125,7 @@ def test_salvage_of_a_lost_ledger(memtj, store: Path) -> None:
 def test_a_copy_is_adopted_with_its_bits_burned(memtj, store: Path, tmp_path: Path) -> None:
     shutil.copytree(store, tmp_path / "copy")
     assert memtj("store", "ls", tmp_path / "copy")[0] == 1
-    assert memtj("store", "adopt", tmp_path / "copy", "--copied")[0] == 0
+    assert memtj("store", "adopt", tmp_path / "copy", "--copied", "--yes")[0] == 0
     assert memtj("store", "verify", tmp_path / "copy")[0] == 0
     with Store(tmp_path / "copy") as opened:
         assert (opened.accounts().free, opened.accounts().burned) == (0, 512)
@@ -206,3 +209,121 @@ def test_ls_says_what_was_assessed(memtj, store: Path) -> None:
     assert out.count("0.8750") == out.count("not assessed") == 1
     said = json.loads(memtj("store", "ls", store, "--json")[1])
     assert [buffer["min_entropy"] for buffer in said["buffers"]] == [0.875, None]
+
+
+def accounts(path: Path) -> tuple[int, ...]:
+    """Free, leased, consumed, burned and withheld bits."""
+    with Store(path, read_only=True) as opened:
+        found = opened.accounts()
+    return found.free, found.leased, found.consumed, found.burned, found.withheld
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """What is in each file, but for SQLite's index of its log, which holds nothing."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".sqlite-shm"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("kind", ["--copied", "--moved"])
+@pytest.mark.parametrize("yes", [[], ["--yes"]])
+def test_a_store_that_lies_where_it_belongs_is_not_adopted(memtj, store: Path, kind: str, yes: list) -> None:
+    before = accounts(store)
+    status, _, err = memtj("store", "adopt", store, kind, *yes)
+    assert status == 1
+    assert f"{store} lies where it belongs, so there is nothing to adopt" in err
+    assert accounts(store) == before == (512, 0, 512, 0, 0)
+
+
+def test_adopting_a_copy_says_first_what_it_burns(memtj, store: Path, tmp_path: Path) -> None:
+    with Store(store) as opened:
+        buffer = opened.buffers()[1].uuid
+        assert opened.withhold(buffer, 0, 100, verdict="test") == 100
+        with opened.lease(50, purpose="the original's"):
+            shutil.copytree(store, tmp_path / "copy")
+    before = content(tmp_path / "copy")
+    status, out, _ = memtj("store", "adopt", tmp_path / "copy", "--copied")
+    assert status == 1
+    assert f"512 bits of {tmp_path / 'copy'} would be burned; nothing was changed: --yes does it." in out
+    status, out, _ = memtj("store", "adopt", tmp_path / "copy", "--copied", "--json")
+    assert (status, json.loads(out)["dry_run"], json.loads(out)["burned"]) == (1, True, 512)
+    assert content(tmp_path / "copy") == before
+    status, out, _ = memtj("store", "adopt", tmp_path / "copy", "--copied", "--json", "--yes")
+    assert (status, json.loads(out)["dry_run"], json.loads(out)["burned"]) == (0, False, 512)
+    assert accounts(tmp_path / "copy") == (0, 0, 512, 512, 0)
+    shutil.copytree(store, tmp_path / "moved")
+    assert memtj("store", "adopt", tmp_path / "moved", "--moved")[0] == 0  # burns nothing
+    assert accounts(tmp_path / "moved") == (412, 0, 512, 0, 100)
+
+
+@pytest.mark.parametrize(
+    ("options", "bits"), [(["--bits", "100"], 100), (["--blocks", "1:2"], 256), ([], 512)]
+)
+@pytest.mark.parametrize("target", ["--out", "--to-store"])
+def test_export_says_first_what_it_burns(
+    memtj, store: Path, tmp_path: Path, target: str, options: list, bits: int
+) -> None:
+    if "--bits" not in options:
+        with Store(store, read_only=True) as opened:
+            options = [*options, "--buffer", opened.buffers()[1].uuid]
+    elif target == "--to-store":
+        options, bits = ["--buffer", "none of this name"], 0
+    before = content(store)
+    status, out, _ = memtj("store", "export", store, target, tmp_path / "new", *options)
+    assert status == 1
+    said = f"{bits:,} bits would go to {tmp_path / 'new'} and be burned here; nothing was changed: --yes does it."
+    assert not bits or said in out
+    assert content(store) == before
+    assert [path.name for path in tmp_path.iterdir()] == [store.name]
+
+
+def test_prune_says_how_many_bits_it_would_burn(memtj, store: Path, tmp_path: Path) -> None:
+    before = content(store)
+    status, out, _ = memtj("store", "prune", store, "--burn-unspent", "--archive", tmp_path / "shelf")
+    assert status == 1
+    assert "2 of 2 buffers would go" in out
+    assert "512 bits burned; nothing was changed: --yes does it." in out
+    status, out, _ = memtj("store", "prune", store, "--burn-unspent", "--json")
+    assert (status, json.loads(out)["burned"], json.loads(out)["dry_run"]) == (1, 512, True)
+    assert content(store) == before
+    assert not (tmp_path / "shelf").exists()
+    assert memtj("store", "prune", store, "--older-than", "1h")[0] == 0  # nothing would go
+
+
+@pytest.mark.skipif(os.name == "nt", reason="mounts are POSIX's")
+def test_a_store_on_a_read_only_medium_is_listed_and_verified(memtj, store: Path, tmp_path: Path) -> None:
+    (tmp_path / "medium").mkdir()
+    mount = ["mount", "--bind", str(store), str(tmp_path / "medium")]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", tmp_path / "medium"], check=True)
+        status, out, _ = memtj("store", "ls", tmp_path / "medium", "--json")
+        assert (status, json.loads(out)["accounts"]["free"]) == (0, 512)
+        assert memtj("store", "ls", tmp_path / "medium")[0] == 0
+        status, out, _ = memtj("store", "verify", tmp_path / "medium", "--json")
+        assert (status, json.loads(out)["ok"], json.loads(out)["bits"]) == (0, True, 1024)
+        assert memtj("store", "conditioning", tmp_path / "medium")[0] == 0
+        assert "would be deleted" in memtj("store", "prune", tmp_path / "medium")[1]
+        for change in (["prune", "--yes"], ["export", "--out", tmp_path / "x", "--bits", "8", "--yes"]):
+            status, _, err = memtj("store", change[0], tmp_path / "medium", *change[1:])
+            assert status == 1
+            assert f"{tmp_path / 'medium'} cannot be used as a store: Read-only file system" in err
+    finally:
+        subprocess.run(["umount", tmp_path / "medium"], check=True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["store", "ls"], ["store", "verify"], ["store", "salvage"], ["store", "prune", "--yes"],
+        ["store", "export", "--out", "x", "--bits", "8", "--yes"], ["store", "adopt", "--copied", "--yes"],
+        ["store", "adopt", "--moved"], ["store", "conditioning", "xor2"], ["store", "conditioning"], ["assess"],
+    ],
+)  # fmt: skip
+def test_a_mistyped_store_makes_nothing(memtj, tmp_path: Path, monkeypatch, arguments: list) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [*arguments[:2], "typo", *arguments[2:]] if arguments[0] == "store" else [*arguments, "typo"]
+    status, _, err = memtj(*command)
+    assert status == 1
+    assert "typo" in err
+    assert list(tmp_path.iterdir()) == []

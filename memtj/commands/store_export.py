@@ -1,0 +1,124 @@
+"""`memtj store export`: bits move out of a store, to a file or into another store."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memtj._errors import CommandError
+from memtj._options import NOTHING_CHANGED, Yes, bits_option, blocks_option
+from memtj._progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from entropy import Store
+
+
+def export(
+    path: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    out: Annotated[Path | None, typer.Option(help="New file for the bits.")] = None,
+    to_store: Annotated[Path | None, typer.Option(help="Move blocks into this store instead.")] = None,
+    form: Annotated[
+        str,
+        typer.Option("--as", help="packed (8 bits a byte), bytes (0 or 1 a byte) or npy (the same, numpy)."),
+    ] = "packed",
+    bits: Annotated[int | None, typer.Option(parser=bits_option, help="How many bits, such as 1e6.")] = None,
+    buffer: Annotated[str | None, typer.Option(help="Take this buffer's blocks: its uuid or file.")] = None,
+    blocks: Annotated[
+        str | None, typer.Option(help="Only these blocks of it, such as 0:99 (both included).")
+    ] = None,
+    yes: Yes = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Move bits out of a store: to a file, or into another store. They are free there and burned here.
+
+    Without --yes it is only said how many, with exit code 1.
+    """
+    from entropy import EXPORT_FORMS, Store
+
+    if (out is None) == (to_store is None):
+        raise CommandError("say where to: --out FILE, or --to-store FOLDER.")
+    if (bits is None) == (buffer is None) or (blocks is not None and buffer is None):
+        raise CommandError("say which bits: --bits N, or --buffer NAME and perhaps --blocks A:B.")
+    if bits == 0:
+        raise CommandError("--bits 0 exports nothing: ask for at least one bit.")
+    if to_store is not None and buffer is None:
+        raise CommandError("whole blocks go to another store: give --buffer NAME instead of --bits.")
+    if form not in EXPORT_FORMS:
+        raise CommandError(f"--as {form!r} is unknown: use {', '.join(EXPORT_FORMS)}.")
+    with Store(path, create=False, read_only=not yes) as store, ProgressDisplay() as display:
+        which = None if buffer is None else _blocks(store, buffer, blocks)
+        count = _check(store, out, to_store, form, bits, which)
+        if not yes:
+            said: dict[str, Any] = {"to": str(out or to_store), "bits": count, "dry_run": True}
+        else:
+            task = display.task("exporting", count, "bit")
+            if out is not None:
+                said = _to_file(store, out, form, bits, which, task.advance_to)
+            else:
+                assert to_store is not None
+                assert which is not None
+                said = _to_store(store, to_store, which, task.advance_to)
+    if as_json:
+        print(json.dumps(said))
+    elif yes:
+        print(f"{said['bits']:,} bits are in {said['to']}; here they are burned.")
+    else:
+        print(f"{count:,} bits would go to {said['to']} and be burned here; {NOTHING_CHANGED}")
+    if not yes:
+        raise typer.Exit(1)
+
+
+def _check(
+    store: "Store",
+    out: Path | None,
+    to_store: Path | None,
+    form: str,
+    bits: int | None,
+    which: tuple[str, int, int] | None,
+) -> int:
+    """Count the bits that would go; raises where they cannot, before a file or another store is made."""
+    from entropy import Store, check_export
+
+    if out is not None:
+        return check_export(store, out, bits=bits, blocks=which, form=form)
+    assert to_store is not None
+    assert which is not None
+    if (to_store / "ledger.sqlite").exists():
+        with Store(to_store, read_only=True) as into:
+            if into.uuid == store.uuid:
+                raise CommandError(f"{to_store} is the same store: bits are moved to another one.")
+    return store.free_in_blocks(*which)
+
+
+def _blocks(store: "Store", name: str, blocks: str | None) -> tuple[str, int, int]:
+    found = [info for info in store.buffers() if name in (info.uuid, info.path.name, info.path.stem)]
+    if not found:
+        raise CommandError(f"the store has no buffer {name!r}: 'memtj store ls' lists them.")
+    first, last = blocks_option(blocks) if blocks is not None else (0, found[0].blocks - 1)
+    return found[0].uuid, first, last
+
+
+def _to_file(
+    store: "Store", out: Path, form: str, bits: int | None, which: tuple[str, int, int] | None, advance: Any
+) -> dict[str, Any]:
+    from entropy import export_bits
+
+    said = export_bits(store, out, bits=bits, blocks=which, form=form, progress=lambda done, _: advance(done))
+    return {"to": str(out), **said}
+
+
+def _to_store(store: "Store", folder: Path, which: tuple[str, int, int], advance: Any) -> dict[str, Any]:
+    from entropy import Store, move_blocks
+
+    buffer, first, last = which
+    with Store(folder) as into:
+        recording = move_blocks(store, buffer, (first, last), into, progress=lambda done, _: advance(done))
+        moved = sum(info.bits for info in into.buffers() if info.recording == recording)
+    return {
+        "to": str(folder),
+        "recording": recording,
+        "buffer": buffer,
+        "blocks": [first, last],
+        "bits": moved,
+    }
