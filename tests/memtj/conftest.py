@@ -1,6 +1,5 @@
-"""A simulated lab in a process of its own, a bench file for it, and the command line as a user runs it."""
+"""A simulated lab in this process, a bench file for it, and the command line as a user runs it, here or in its own."""
 
-import json
 import os
 import re
 import signal
@@ -9,34 +8,43 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+import mock_hw
 from memtj._example_bench import example_bench
+
+ROWS, COLUMNS = 16, 64
+
+
+def bench_of(resource: str) -> str:
+    """The example bench file for a lab of these tests."""
+    return example_bench(resource).replace("rows = 64", f"rows = {ROWS}")
 
 
 class Lab:
-    """A `memtj lab` process; `ask` queries its board over a connection of its own."""
+    """A served lab; `ask` queries its board over a connection of its own."""
 
-    def __init__(self, process: "subprocess.Popen[str]", ready: dict[str, Any]) -> None:
-        self.process = process
-        self.resource: str = ready["resources"]["board"]
-        found = re.fullmatch(r"TCPIP\d*::([\d.]+)::(\d+)::SOCKET", self.resource)
+    def __init__(self, resource: str, patience: Callable[[float], float]) -> None:
+        self.resource = resource
+        self._patience = patience
+        found = re.fullmatch(r"TCPIP\d*::([\d.]+)::(\d+)::SOCKET", resource)
         assert found is not None
         self.address = found[1], int(found[2])
 
     def ask(self, query: str) -> str:
-        with socket.create_connection(self.address, timeout=5) as wire:
+        with socket.create_connection(self.address, timeout=self._patience(5)) as wire:
             wire.sendall(query.encode() + b"\n")
-            return wire.makefile().readline().strip()
+            with wire.makefile() as answers:
+                return answers.readline().strip()
 
     def output_is_on(self) -> bool:
         return self.ask("OUTP?") == "1"
 
     def wait_for_output(self, on: bool, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + self._patience(seconds)
         while self.output_is_on() is not on:
             assert time.monotonic() < deadline, f"the output is not {'on' if on else 'off'} after {seconds} s"
             time.sleep(0.02)
@@ -47,11 +55,11 @@ def command(*arguments: object) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def memtj() -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Run a `memtj` command to its end."""
+def memtj(patience: Callable[[float], float]) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run a `memtj` command to its end in a process of its own: seconds of imports, so once for each command."""
 
-    def run(*arguments: object, timeout: float = 100) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=timeout)
+    def run(*arguments: object, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=patience(timeout))
 
     return run
 
@@ -73,6 +81,30 @@ def memtj_here(
     yield call
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def meanwhile(memtj_here: Callable) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run a command in this process while a thread acts: `meanwhile(act, "record", ...)`.
+
+    What the thread raises interrupts the command, and is raised.
+    """
+
+    def run(act: Callable[[], None], *arguments: object) -> "subprocess.CompletedProcess[str]":
+        def acting() -> None:
+            try:
+                act()
+            except BaseException:
+                signal.raise_signal(signal.SIGINT)
+                raise
+
+        with ThreadPoolExecutor(1) as thread:
+            acted = thread.submit(acting)
+            done = memtj_here(*arguments)
+            acted.result()
+        return done
+
+    return run
 
 
 @pytest.fixture
@@ -98,26 +130,18 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.communicate()
 
 
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    process = subprocess.Popen(
-        command("lab", "--json", "--seed", 7), stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
-    )
-    assert process.stdout is not None
-    try:
-        yield Lab(process, json.loads(process.stdout.readline()))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+@pytest.fixture
+def lab(patience: Callable[[float], float]) -> Iterator[Lab]:
+    """A lab switched on for this test, which takes hundredths of a second; its array is small, to be measured fast."""
+    board = {"kind": "array-board", "rows": ROWS, "columns": COLUMNS}
+    with mock_hw.Lab(mock_hw.LabSettings.model_validate({"boxes": {"board": board}}), seed=7) as lab:
+        yield Lab(lab.resources["board"], patience)
 
 
 @pytest.fixture
 def bench(lab: Lab, tmp_path: Path) -> Path:
     file = tmp_path / "bench.toml"
-    file.write_text(example_bench(lab.resource), encoding="utf-8")
+    file.write_text(bench_of(lab.resource), encoding="utf-8")
     return file
 
 

@@ -1,48 +1,39 @@
 """`memtj lab` with faults, a pace and a state, as a user meets them at the command line."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from entropy import Store
-from memtj._example_bench import example_bench
+from mock_hw import Lab
+from tests.memtj.conftest import COLUMNS, ROWS, bench_of
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
 
-BOX = '[boxes.board]\nkind = "array-board"\n'
+BOX = f'[boxes.board]\nkind = "array-board"\nrows = {ROWS}\ncolumns = {COLUMNS}\n'
+RECORD = ("--mode", "toggle", "--no-calibrate")
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., dict]]:
-    """Serve a lab with these fault tables in a process of its own; gives what it says when it is ready."""
-    labs: list[subprocess.Popen[str]] = []
+def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Serve a lab with these fault tables; gives the resource of its board, for which a bench file is there."""
+    with contextlib.ExitStack() as served:
 
-    def start(*faults: str, options: tuple[str, ...] = ()) -> dict:
-        file = tmp_path / "lab.toml"
-        file.write_text(BOX + "".join(f"[[boxes.board.faults]]\n{fault}\n" for fault in faults))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "memtj", "lab", str(file), "--json", "--seed", "7", *options],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        labs.append(process)
-        assert process.stdout is not None
-        ready = json.loads(process.stdout.readline())
-        (tmp_path / "bench.toml").write_text(example_bench(ready["resources"]["board"]))
-        return ready
+        def start(*faults: str) -> str:
+            file = tmp_path / "lab.toml"
+            file.write_text(BOX + "".join(f"[[boxes.board.faults]]\n{fault}\n" for fault in faults))
+            resource = served.enter_context(Lab.from_toml(file, seed=7)).resources["board"]
+            (tmp_path / "bench.toml").write_text(bench_of(resource))
+            return resource
 
-    yield start
-    for process in labs:
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-        assert process.returncode == 0
+        yield start
 
 
 def accounts_add_up(store: Path) -> int:
@@ -54,9 +45,9 @@ def accounts_add_up(store: Path) -> int:
     return accounts.recorded
 
 
-def test_broken_cells_are_reported(serve: Callable, memtj: Callable, tmp_path: Path) -> None:
+def test_broken_cells_are_reported(serve: Callable, memtj_here: Callable, tmp_path: Path) -> None:
     serve('kind = "short"\ncells = 3', 'kind = "stuck"\nrow = 1\ncolumn = 2\nstate = "AP"')
-    done = memtj("record", tmp_path / "bench.toml", "--store", tmp_path / "s", "--bits", "1e6", "--json")
+    done = memtj_here("record", tmp_path / "bench.toml", "--store", tmp_path / "s", "--bits", "1e6", "--json")
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     reasons = [reason for _, _, reason in outcome["quarantined"]]
@@ -75,19 +66,19 @@ def test_broken_cells_are_reported(serve: Callable, memtj: Callable, tmp_path: P
     ids=["drop", "interlock"],
 )
 def test_one_sentence_and_no_bit_is_lost(
-    serve: Callable, memtj: Callable, tmp_path: Path, fault: str, said: str
+    serve: Callable, memtj_here: Callable, tmp_path: Path, fault: str, said: str
 ) -> None:
     serve(fault)
     store = tmp_path / "s"
-    command = ("record", tmp_path / "bench.toml", "--store", store, "--mode", "toggle", "--no-calibrate")
-    done = memtj(*command, "--bits", "2e8", "--block-bits", "1e6", "--retries", 0)
+    command = ("record", tmp_path / "bench.toml", "--store", store, *RECORD)
+    done = memtj_here(*command, "--bits", "2e8", "--block-bits", "1e6", "--retries", 0)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("memtj: ")
     assert said in last
     assert "Traceback" not in done.stderr
     assert "unexpected" not in last
-    check = memtj("bench", "off", tmp_path / "bench.toml", "--json")
+    check = memtj_here("bench", "off", tmp_path / "bench.toml", "--json")
     assert check.returncode == 0, check.stderr
     # Some of the 40 blocks measured the cells. The others are in the store as a whole, and so are those that an open
     # interlock has left in the FIFO.
@@ -97,19 +88,19 @@ def test_one_sentence_and_no_bit_is_lost(
 
 
 def test_an_array_that_fails_its_health_tests_ends_the_recording(
-    serve: Callable, memtj: Callable, tmp_path: Path
+    serve: Callable, memtj_here: Callable, tmp_path: Path
 ) -> None:
     """Pulses lose their voltage, 1 V in 2 s of the board's time: cells stick, and the outputs go off."""
     serve('kind = "drift"\nvolts_per_hour = -1800\nafter_blocks = 8', 'kind = "fifo"\nblocks = 2')
     store = tmp_path / "s"
-    command = ("record", tmp_path / "bench.toml", "--store", store, "--mode", "toggle", "--no-calibrate")
-    done = memtj(*command, "--bits", "1e10")
+    command = ("record", tmp_path / "bench.toml", "--store", store, *RECORD)
+    done = memtj_here(*command, "--bits", "1e10")
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("memtj: the health tests have stopped the recording: ")
     assert "cells failed while it ran (first row " in last
     assert "Traceback" not in done.stderr
-    assert memtj("bench", "off", tmp_path / "bench.toml", "--json").returncode == 0
+    assert memtj_here("bench", "off", tmp_path / "bench.toml", "--json").returncode == 0
     with Store(store, create=False) as opened:
         report, accounts = opened.verify(), opened.accounts()
         rows = opened.rows(opened.buffers()[0].uuid)
@@ -120,7 +111,9 @@ def test_an_array_that_fails_its_health_tests_ends_the_recording(
     assert accounts.free == accounts.recorded - accounts.withheld > 0
 
 
-def test_faults_on_the_way_are_survived_and_told(serve: Callable, memtj: Callable, tmp_path: Path) -> None:
+def test_faults_on_the_way_are_survived_and_told(
+    serve: Callable, memtj_here: Callable, tmp_path: Path
+) -> None:
     serve(
         'kind = "skip"\nafter_blocks = 12\ncount = 2',
         'kind = "corrupt"\nafter_blocks = 16\ncount = 4',
@@ -129,8 +122,8 @@ def test_faults_on_the_way_are_survived_and_told(serve: Callable, memtj: Callabl
         'kind = "refuse"\nafter_blocks = 40\nseconds = 0.3',
     )
     store = tmp_path / "s"
-    command = ("record", tmp_path / "bench.toml", "--store", store, "--mode", "toggle", "--no-calibrate")
-    done = memtj(*command, "--bits", 60 * 999_424, "--block-bits", "1e6")
+    command = ("record", tmp_path / "bench.toml", "--store", store, *RECORD)
+    done = memtj_here(*command, "--bits", 60 * 999_424, "--block-bits", "1e6")
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert "the connection to the board is lost; trying to have it back" in done.stderr
@@ -144,42 +137,51 @@ def test_faults_on_the_way_are_survived_and_told(serve: Callable, memtj: Callabl
 
 
 def test_bench_check_finds_the_wrong_identity_and_what_is_queued(
-    serve: Callable, memtj: Callable, tmp_path: Path
+    serve: Callable, memtj_here: Callable, tmp_path: Path
 ) -> None:
-    ready = serve('kind = "error"\nnumber = -350', 'kind = "interlock"')
-    done = memtj("bench", "check", tmp_path / "bench.toml")
+    resource = serve('kind = "error"\nnumber = -350', 'kind = "interlock"')
+    done = memtj_here("bench", "check", tmp_path / "bench.toml")
     assert done.returncode == 1
     assert "WRONG board: error queue: " in done.stdout
     assert "Queue overflow; simulated fault" in done.stdout
     assert "WRONG board: interlock: open" in done.stdout
-    _, host, port, _ = ready["resources"]["board"].split("::")
+    _, host, port, _ = resource.split("::")
     with socket.create_connection((host, int(port)), timeout=5) as wire:
         wire.sendall(b"SIM:FAUL:CLE;IDEN MODEL2400;*OPC?\n")
         assert wire.recv(10) == b"1\n"
-    done = memtj("bench", "check", tmp_path / "bench.toml")
+    done = memtj_here("bench", "check", tmp_path / "bench.toml")
     assert done.returncode == 1
     assert "WRONG board: identity: " in done.stdout
     assert "MODEL2400" in done.stdout
 
 
-def test_pace_and_state(serve: Callable, memtj: Callable, tmp_path: Path) -> None:
+def test_pace_and_state(start: Callable, memtj_here: Callable, tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text(BOX)
     state = tmp_path / "lab.npz"
-    ready = serve(options=("--pace", "real", "--state", str(state)))
+    served: subprocess.Popen[str] = start(
+        "lab", tmp_path / "lab.toml", "--json", "--seed", 7, "--pace", "real", "--state", state
+    )
+    assert served.stdout is not None
+    ready = json.loads(served.stdout.readline())
+    (tmp_path / "bench.toml").write_text(bench_of(ready["resources"]["board"]))
     assert ready["seed"] == 7
     assert state.exists()
-    refused = memtj("lab", tmp_path / "lab.toml", "--state", state)
+    refused = memtj_here("lab", tmp_path / "lab.toml", "--state", state)
     assert refused.returncode == 1
     assert refused.stderr.strip().splitlines()[-1].startswith("memtj: the state file ")
-    # 64 rows of 1.006 µs twice: 129 µs for a pulse of 4,096 bits, so 1.3 s by the board's clock and by the wall's.
-    done = memtj(
-        "record", tmp_path / "bench.toml", "--store", tmp_path / "s", "--bits", 4096 * 10_000,
+    # 16 rows of 1.006 µs twice: 32 µs for a pulse of 1,024 bits, so 1.3 s by the board's clock and by the wall's.
+    done = memtj_here(
+        "record", tmp_path / "bench.toml", "--store", tmp_path / "s", "--bits", 1024 * 40_000,
         "--no-calibrate", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["seconds"] > 1.25
+    served.send_signal(signal.SIGINT)
+    served.communicate(timeout=20)
+    assert served.returncode == 0
 
 
-def test_mistakes_of_the_lab(memtj: Callable, tmp_path: Path) -> None:
+def test_mistakes_of_the_lab(memtj_here: Callable, tmp_path: Path) -> None:
     file = tmp_path / "lab.toml"
     file.write_text(BOX + '[[boxes.board.faults]]\nkind = "short"\nrwo = 1\ncolumn = 2\n')
     damaged = tmp_path / "state.npz"
@@ -190,21 +192,21 @@ def test_mistakes_of_the_lab(memtj: Callable, tmp_path: Path) -> None:
         "cannot be locked": ("--state", tmp_path / "nowhere" / "state.npz"),
     }
     for part, arguments in cases.items():
-        done = memtj("lab", *arguments)
+        done = memtj_here("lab", *arguments)
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
         assert part in done.stderr.strip().splitlines()[-1]
     assert damaged.read_bytes() == b"PK\x03\x04 no state"
-    assert memtj("lab", "--pace", "slow").returncode == 2
+    assert memtj_here("lab", "--pace", "slow").returncode == 2
 
 
-def test_describe_says_what_the_devices_are_and_ends(memtj: Callable) -> None:
-    done = memtj("lab", "--describe")
+def test_describe_says_what_the_devices_are_and_ends(memtj_here: Callable) -> None:
+    done = memtj_here("lab", "--describe")
     assert done.returncode == 0, done.stderr
     assert "thermal stability" in done.stdout
     assert "mT" in done.stdout
-    done = memtj("lab", "--describe", "--device", "B", "--json")
+    done = memtj_here("lab", "--describe", "--device", "B", "--json")
     assert json.loads(done.stdout)["board"]["set"].startswith("B")
-    done = memtj("lab", "--device", "Q")
+    done = memtj_here("lab", "--device", "Q")
     assert done.returncode == 1
     assert "there is no device 'Q'" in done.stderr.strip().splitlines()[-1]

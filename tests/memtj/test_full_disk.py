@@ -1,9 +1,8 @@
 """`memtj record` where the disk takes no more: it ends, switches off, and keeps what it committed."""
 
+import contextlib
 import os
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,24 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="file-size limits are PO
 LIMIT = 12 << 20  # bytes of a file
 
 
-def test_a_full_disk_ends_it_cleanly(memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
-    store, command = tmp_path / "store", ("record", bench, "--store", tmp_path / "store", "--mode", "toggle")
+@contextlib.contextmanager
+def full_disk() -> Iterator[None]:
+    """No file of this process may grow beyond LIMIT, as on a disk that is full then."""
+    import resource
 
-    def limit() -> None:
-        import resource
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
 
-    arguments = [*map(str, command), "--bits", "1e10", "--block-bits", "1e6", "--no-calibrate"]
-    done = subprocess.run(
-        [sys.executable, "-m", "memtj", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        preexec_fn=limit,
-    )
+def test_a_full_disk_ends_it_cleanly(memtj_here: Callable, lab, bench: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    command = ("record", bench, "--store", store, "--mode", "toggle", "--no-calibrate")
+    with full_disk():
+        done = memtj_here(*command, "--bits", "1e10", "--block-bits", "1e6")
     assert not lab.output_is_on()
     assert lab.ask("SYST:WATC:TRIP?") == "0"
     assert done.returncode == 1
@@ -43,7 +44,7 @@ def test_a_full_disk_ends_it_cleanly(memtj: Callable, lab, bench: Path, tmp_path
     before = check(store)
     assert before >= 30 * 999_424
     # With room it goes on without any repair.
-    again = memtj(*command, "--bits", "1e6", "--no-calibrate")
+    again = memtj_here(*command, "--bits", "1e6")
     assert again.returncode == 0, again.stderr
     assert check(store) >= before + 1_000_000
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from entropy import CELL_DTYPE, Store
-from memtj._example_bench import example_bench
+from tests.memtj.conftest import bench_of
 
 
 def sentence(done: "subprocess.CompletedProcess[str]") -> str:
@@ -40,43 +40,43 @@ def other_box() -> Iterator[str]:
         server.shutdown()
 
 
-def test_wrong_key_in_the_bench_file(memtj: Callable, tmp_path: Path) -> None:
+def test_wrong_key_in_the_bench_file(memtj_here: Callable, tmp_path: Path) -> None:
     bench = tmp_path / "bench.toml"
-    bench.write_text(example_bench("TCPIP::127.0.0.1::1::SOCKET").replace("pulse_width =", "pulse_widht ="))
-    said = sentence(memtj("bench", "check", bench))
+    bench.write_text(bench_of("TCPIP::127.0.0.1::1::SOCKET").replace("pulse_width =", "pulse_widht ="))
+    said = sentence(memtj_here("bench", "check", bench))
     assert "pulse_widht" in said
     assert str(bench) in said
     line = next(n for n, text in enumerate(bench.read_text().splitlines(), 1) if "pulse_widht" in text)
     assert f"line {line}" in said
 
 
-def test_missing_bench_file(memtj: Callable, tmp_path: Path) -> None:
+def test_missing_bench_file(memtj_here: Callable, tmp_path: Path) -> None:
     assert "nowhere.toml" in sentence(
-        memtj("record", tmp_path / "nowhere.toml", "--store", tmp_path / "s", "--bits", 8)
+        memtj_here("record", tmp_path / "nowhere.toml", "--store", tmp_path / "s", "--bits", 8)
     )
     assert not (tmp_path / "s").exists()
 
 
-def test_unreachable_resource(memtj: Callable, tmp_path: Path) -> None:
+def test_unreachable_resource(memtj_here: Callable, tmp_path: Path) -> None:
     bench = tmp_path / "bench.toml"
-    bench.write_text(example_bench("TCPIP::127.0.0.1::9::SOCKET"))
+    bench.write_text(bench_of("TCPIP::127.0.0.1::9::SOCKET"))
     assert "TCPIP::127.0.0.1::9::SOCKET" in sentence(
-        memtj("record", bench, "--store", tmp_path / "s", "--bits", 8)
+        memtj_here("record", bench, "--store", tmp_path / "s", "--bits", 8)
     )
-    done = memtj("bench", "check", bench)
+    done = memtj_here("bench", "check", bench)
     assert done.returncode == 1
     assert "WRONG board: reachable" in done.stdout
 
 
-def test_wrong_instrument(memtj: Callable, other_box: str, tmp_path: Path) -> None:
+def test_wrong_instrument(memtj_here: Callable, other_box: str, tmp_path: Path) -> None:
     bench = tmp_path / "bench.toml"
-    bench.write_text(example_bench(other_box))
-    assert "MODEL 2400" in sentence(memtj("record", bench, "--store", tmp_path / "s", "--bits", 8))
-    assert memtj("bench", "check", bench).returncode == 1
+    bench.write_text(bench_of(other_box))
+    assert "MODEL 2400" in sentence(memtj_here("record", bench, "--store", tmp_path / "s", "--bits", 8))
+    assert memtj_here("bench", "check", bench).returncode == 1
 
 
-def test_a_pulse_above_the_limit(memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
-    said = sentence(memtj("record", bench, "--store", tmp_path / "s", "--bits", 8, "--voltage", 1.9))
+def test_a_pulse_above_the_limit(memtj_here: Callable, lab, bench: Path, tmp_path: Path) -> None:
+    said = sentence(memtj_here("record", bench, "--store", tmp_path / "s", "--bits", 8, "--voltage", 1.9))
     assert "1.9" in said
     assert "1.8" in said
     assert not lab.output_is_on()
@@ -97,8 +97,10 @@ def small_store(tmp_path: Path) -> Path:
     return tmp_path / "small"
 
 
-def test_too_few_bits(memtj: Callable, small_store: Path, tmp_path: Path) -> None:
-    done = memtj("sample", "--store", small_store, "--out", tmp_path / "out", "--images", 2, "--steps", 100)
+def test_too_few_bits(memtj_here: Callable, small_store: Path, tmp_path: Path) -> None:
+    done = memtj_here(
+        "sample", "--store", small_store, "--out", tmp_path / "out", "--images", 2, "--steps", 100
+    )
     said = sentence(done)
     assert f"{2 * 784 * 100 * 64:,}" in said
     assert f"{2**20:,}" in said
@@ -152,15 +154,15 @@ def test_other_mistakes(memtj_here: Callable, small_store: Path, tmp_path: Path)
         assert store.accounts().free == 2**20
 
 
-def test_a_damaged_block_is_named(memtj: Callable, small_store: Path) -> None:
-    assert memtj("store", "verify", small_store).returncode == 0
+def test_a_damaged_block_is_named(memtj_here: Callable, small_store: Path) -> None:
+    assert memtj_here("store", "verify", small_store).returncode == 0
     buffer = next(small_store.glob("*.h5"))
     content = bytearray(buffer.read_bytes())
     at = content.find(np.random.default_rng(1).integers(0, 256, 2**17, np.uint8).tobytes())
     assert at > 0
     content[at + 1000] ^= 4
     buffer.write_bytes(content)
-    done = memtj("store", "verify", small_store)
+    done = memtj_here("store", "verify", small_store)
     assert done.returncode == 1
     assert buffer.name in done.stdout
     assert "block 0" in done.stdout

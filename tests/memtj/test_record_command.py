@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,9 +25,9 @@ def check_accounts(store: Path) -> int:
     return accounts.recorded
 
 
-def test_success(memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
+def test_success(memtj_here: Callable, lab, bench: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    done = memtj("record", bench, "--store", store, "--bits", "2e7", "--json")
+    done = memtj_here("record", bench, "--store", store, "--bits", "2e7", "--json")
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
     assert not lab.output_is_on()
@@ -37,90 +36,94 @@ def test_success(memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
     assert sum(outcome["energy_per_bit"][term] for term in ("write", "read", "reset")) == pytest.approx(
         outcome["energy_per_bit"]["total"]
     )
-    # 64 rows of two steps of period and settle: 129 µs for 4,096 bits, less what failed.
-    assert outcome["device_bits_per_s"] == pytest.approx(4096 / (64 * 2 * 1.006e-6), rel=0.01)
+    # 16 rows of two steps of period and settle: 32 µs for 1,024 bits, less what failed.
+    assert outcome["device_bits_per_s"] == pytest.approx(1024 / (16 * 2 * 1.006e-6), rel=0.01)
     rows = [
         line for line in next((store / "recordings").glob("*.csv")).read_text().splitlines() if line[0] != "#"
     ]
     assert len(rows) == 1 + outcome["blocks"]
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
-)
-def test_interrupted(
-    start: Callable, lab, bench: Path, tmp_path: Path, number: signal.Signals, status: int
+def endless(bench: Path, store: Path) -> tuple[object, ...]:
+    return "record", bench, "--store", store, "--bits", "0", "--ahead", "8e6", "--block-bits", "1e6"
+
+
+def test_a_second_recorder_is_refused_and_the_first_goes_on_until_ctrl_c(
+    start: Callable, memtj_here: Callable, recorded: Callable, lab, bench: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
-    recorder: subprocess.Popen[str] = start(
-        "record", bench, "--store", store, "--bits", "0", "--ahead", "3e7"
-    )
+    first: subprocess.Popen[str] = start(*endless(bench, store))
     lab.wait_for_output(True)
-    wait_for_bits(store, 30_000_000)
-    recorder.send_signal(number)
-    _, errors = recorder.communicate(timeout=30)
-    assert recorder.returncode == status, errors
-    assert "Traceback" not in errors
-    assert not lab.output_is_on()
-    assert check_accounts(store) >= 30_000_000
-
-
-def test_killed(start: Callable, memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    recorder: subprocess.Popen[str] = start(
-        "record", bench, "--store", store, "--bits", "0", "--ahead", "3e7"
-    )
-    lab.wait_for_output(True)
-    wait_for_bits(store, 1)
-    recorder.kill()
-    recorder.wait(10)
-    lab.wait_for_output(False, 10)
-    before = check_accounts(store)
-    # The next recording goes on without any repair.
-    done = memtj("record", bench, "--store", store, "--bits", "1e6")
-    assert done.returncode == 0, done.stderr
-    assert check_accounts(store) >= before + 1_000_000
-
-
-def test_a_second_recorder_is_refused_and_the_first_goes_on(
-    start: Callable, memtj: Callable, lab, bench: Path, tmp_path: Path
-) -> None:
-    first: subprocess.Popen[str] = start(
-        "record", bench, "--store", tmp_path / "a", "--bits", "0", "--ahead", "3e7"
-    )
-    wait_for_bits(tmp_path / "a", 30_000_000)
-    second = memtj("record", bench, "--store", tmp_path / "b", "--bits", "1e6")
+    recorded(store, 8_000_000)
+    second = memtj_here("record", bench, "--store", tmp_path / "b", "--bits", "1e6")
     assert second.returncode == 1
     assert len(second.stderr.strip().splitlines()[-1:]) == 1
     assert "Traceback" not in second.stderr
     assert lab.output_is_on()
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=30)
+    _, errors = first.communicate(timeout=30)
+    assert first.returncode == 130, errors
+    assert "Traceback" not in errors
     assert not lab.output_is_on()
+    assert check_accounts(store) >= 8_000_000
+
+
+def test_terminated(meanwhile: Callable, recorded: Callable, lab, bench: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+
+    def terminate() -> None:
+        recorded(store, 8_000_000)
+        assert lab.output_is_on()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    done = meanwhile(terminate, *endless(bench, store))
+    assert done.returncode == 143, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not lab.output_is_on()
+    assert check_accounts(store) >= 8_000_000
+
+
+def test_killed(
+    start: Callable, memtj_here: Callable, recorded: Callable, lab, bench: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    recorder: subprocess.Popen[str] = start(*endless(bench, store), "--no-calibrate")
+    lab.wait_for_output(True)
+    recorded(store, 1)
+    recorder.kill()
+    recorder.wait(10)
+    lab.wait_for_output(False, 10)
+    before = check_accounts(store)
+    # The next recording goes on without any repair.
+    done = memtj_here("record", bench, "--store", store, "--bits", "1e6", "--no-calibrate")
+    assert done.returncode == 0, done.stderr
+    assert check_accounts(store) >= before + 1_000_000
 
 
 def test_bench_off_works_against_another_owner(
-    start: Callable, memtj: Callable, lab, bench: Path, tmp_path: Path
+    meanwhile: Callable, memtj: Callable, recorded: Callable, lab, bench: Path, tmp_path: Path
 ) -> None:
-    recorder: subprocess.Popen[str] = start(
-        "record", bench, "--store", tmp_path / "s", "--bits", "0", "--ahead", "3e7"
-    )
-    wait_for_bits(tmp_path / "s", 30_000_000)
-    done = memtj("bench", "off", bench)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert not lab.output_is_on()
-    _, errors = recorder.communicate(timeout=30)
-    assert recorder.returncode == 1
-    assert errors.strip().splitlines()[-1].startswith("memtj: ")
-    check_accounts(tmp_path / "s")
+    store = tmp_path / "s"
+
+    def off() -> None:
+        recorded(store, 8_000_000)
+        done = memtj("bench", "off", bench)
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert not lab.output_is_on()
+
+    done = meanwhile(off, *endless(bench, store), "--no-calibrate")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("memtj: ")
+    check_accounts(store)
 
 
-def wait_for_bits(store: Path, bits: int, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not (store / "ledger.sqlite").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    with Store(store, create=False) as opened:
-        while opened.accounts().recorded < bits:
-            assert time.monotonic() < deadline, f"fewer than {bits} bits after {seconds} s"
-            time.sleep(0.05)
+@pytest.fixture
+def recorded(wait_until: Callable) -> Callable[[Path, int], None]:
+    """Wait until a store has so many bits."""
+
+    def wait(store: Path, bits: int) -> None:
+        wait_until((store / "ledger.sqlite").exists, 30, "no store is made")
+        with Store(store, create=False) as opened:
+            wait_until(lambda: opened.accounts().recorded >= bits, 30, f"fewer than {bits} bits")
+
+    return wait

@@ -16,7 +16,7 @@ def test_a_tuning_is_made_and_recorded_with(memtj_here: Callable, lab, bench: Pa
     done = memtj_here("tune", bench, "--out", out, "--target", 0.4, "--tolerance", 0.03, "--json")
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
-    assert outcome["cells_used"] == outcome["cells"] == 4096
+    assert outcome["cells_used"] == outcome["cells"] == 1024
     assert outcome["half_interval"] < 0.03
     assert outcome["simulated"] is True
     assert not lab.output_is_on()
