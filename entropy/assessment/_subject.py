@@ -13,17 +13,9 @@ from entropy._pieces import Piece, gather, in_place
 from entropy._reader import LoadedBlock
 from entropy._store import Store
 
-FORMS = ("packed", "bytes", "npy")
-_LOOK = 1 << 20  # bytes that decide what a file is
+from ._bit_files import FORMS, load_bits
+
 _PIECE = 1 << 20  # bytes of one piece of a file
-_FOREIGN = {
-    b"\x89HDF": "a buffer of a store: name the store's folder instead",
-    b"\x89PNG": "a picture, not bits",
-    b"PK\x03\x04": "an archive, not bits: unpack it",
-    b"\x1f\x8b": "a compressed file, not bits: unpack it",
-    b"SQLite format 3": "a ledger, not bits: name the store's folder instead",
-    b"%PDF": "a document, not bits",
-}
 
 
 class Subject(Protocol):
@@ -166,7 +158,8 @@ class FileSubject:
     """A plain file of bits.
 
     `form`: packed (first bit most significant), bytes (one 0 or 1 a byte, as numbers or as text), npy (an array of
-    0 and 1), or None: it is looked at. Raises StoreError where it is missing, empty or something else.
+    0 and 1, of any type of number), or None: it is looked at. Raises StoreError where it is missing, empty or
+    something else, and where it does not look like packed bits though nothing says that it is anything else.
     """
 
     simulated: bool | None = None
@@ -176,28 +169,8 @@ class FileSubject:
         self.name = str(path)
         if form is not None and form not in FORMS:
             raise StoreError(f"there is no form {form!r} of files: use {', '.join(FORMS)}")
-        self.form = form or _form_of(path)
-        self._packed = self._load(path)
+        self.form, self._packed = load_bits(path, form)
         self.bits = len(self._packed) * (8 if self.form == "packed" else 1)
-
-    def _load(self, path: Path) -> np.ndarray:
-        try:
-            if self.form == "npy":
-                found = np.load(path, mmap_mode="r", allow_pickle=False)
-            else:
-                found = np.memmap(path, np.uint8, "r")
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path} cannot be read as bits ({error}): check the file") from None
-        if self.form == "packed":
-            return found
-        if found.dtype not in (np.uint8, np.bool_) or not found.size:
-            raise StoreError(f"{path} is no array of bits: it must be uint8, 0 or 1 each")
-        values = np.asarray(found).ravel()
-        if values[0] in _TEXT:
-            values = values[(values == _TEXT[0]) | (values == _TEXT[1])] - np.uint8(_TEXT[0])
-        if values.max() > 1:
-            raise StoreError(f"{path} holds other values than 0 and 1: is it packed? then say --as packed")
-        return values.view(np.uint8)
 
     def read(self, first: int, count: int) -> np.ndarray:
         """Read bits by their place in the file."""
@@ -222,34 +195,6 @@ class FileSubject:
 
     def seconds(self, first: int) -> None:
         """A file says nothing of times."""
-
-
-_TEXT = (ord("0"), ord("1"))
-
-
-def _form_of(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_LOOK)
-    except OSError as error:
-        raise StoreError(
-            f"{path} cannot be read ({error.strerror}): name a store or a file of bits"
-        ) from None
-    if not head:
-        raise StoreError(f"{path} is empty: there are no bits to assess")
-    for magic, what in _FOREIGN.items():
-        if head.startswith(magic):
-            raise StoreError(f"{path} is {what}")
-    if head.startswith(b"\x93NUMPY"):
-        return "npy"
-    values = np.unique(np.frombuffer(head, np.uint8))
-    if values.max() <= 1:
-        return "bytes"
-    if set(values.tolist()) <= {*_TEXT, *b" \t\r\n"}:
-        return "bytes"
-    if all(32 <= value < 127 or value in b"\t\r\n" for value in values.tolist()):
-        raise StoreError(f"{path} is text, not bits: if its bytes are bits all the same, say --as packed")
-    return "packed"
 
 
 class Reading:

@@ -36,7 +36,10 @@ def assess(
         str | None, typer.Option(help="Only this recording of the store: its uuid, or the beginning of it.")
     ] = None,
     form: Annotated[
-        str | None, typer.Option("--as", help="Form of the file: packed, bytes or npy; looked at without it.")
+        str | None,
+        typer.Option(
+            "--as", help="Form of the file: packed, bytes (text, too) or npy; looked at without it."
+        ),
     ] = None,
     claim: Annotated[
         float | None,
