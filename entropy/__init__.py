@@ -22,6 +22,7 @@ from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
 from ._stream import BitStream
 from ._verify import BadBlock, VerifyReport
+from ._verify_store import verify
 from .conditioning import (
     CONDITIONING_NAMES,
     Conditioning,
@@ -93,4 +94,5 @@ __all__ = [
     "move_blocks",
     "salvage",
     "slice_ranges",
+    "verify",
 ]

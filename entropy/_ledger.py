@@ -24,12 +24,15 @@ from . import _requests as queue
 from ._credits import Credit
 from ._errors import DamagedLedger, NotEnoughBits, StoreError
 from ._ledger_ranges import BURNED, CONSUMED, FREE, LEASED, WITHHELD, News
+from ._ledger_rescue import Rescue, rescue
 from ._ledger_schema import (
     LEDGER_VERSION,
+    OLDER_VERSIONS,
     bring_up_to_date,
     definitions,
     expected_definitions,
     make_tables,
+    version_of,
 )
 from ._ledger_snapshot import ledger_snapshot
 from ._locks import FileLock, is_free, remove_if_free
@@ -186,6 +189,10 @@ class Ledger:
             if "readonly" in text or "unable to open" in text:
                 advice = f"check whether {self.path.parent} can be written; 'memtj store ls' and 'verify' only read it"
             raise StoreError(f"{self.path}: {text}; {advice}") from error
+        except sqlite3.IntegrityError as error:
+            if "CHECK" not in str(error):
+                raise self._damaged(error) from error
+            raise StoreError(f"{self.path} takes no such value ({error}): nothing was changed") from error
         except (sqlite3.Error, *_NONSENSE) as error:
             raise self._damaged(error) from error
         except OSError as error:  # of a lock file
@@ -196,7 +203,7 @@ class Ledger:
     def _damaged(self, error: object) -> DamagedLedger:
         return DamagedLedger(
             f"{self.path} is no ledger or is damaged ({error}): restore it, or let 'memtj store salvage' make a "
-            "new one, in which all bits count as burned"
+            "new one, in which all that it cannot prove counts as burned"
         )
 
     @contextlib.contextmanager
@@ -238,48 +245,61 @@ class Ledger:
     # --- the store itself
 
     def prepare(self, stamp: Mapping[str, str]) -> None:
-        """Make the tables, and note the place of the store, where there are none.
+        """Make the tables, and note the place of the store, where there are none; bring an earlier version up to date.
 
-        Raises StoreError for a ledger of a version that is unknown, or that holds what no ledger does.
+        Raises StoreError for a ledger of a version that is unknown, DamagedLedger, having changed nothing, for one
+        that contradicts itself or holds what no ledger does.
         """
+        with self._reading() as db:
+            if version_of(db) == str(LEDGER_VERSION):
+                self._refuse_damaged(db)
+                return
         with self._writing(seeing=True) as db:
-            if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            version = version_of(db)
+            if version is None:
                 make_tables(db)
                 db.executemany("INSERT INTO meta VALUES (?, ?)", list(stamp.items()))
-            version = db.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()[0]
-            version = bring_up_to_date(db, version)
-            if version == str(LEDGER_VERSION):
-                self._refuse_foreign(db)
-        if version != str(LEDGER_VERSION):
-            raise StoreError(
-                f"{self.path} is a ledger of version {version} and this program knows {LEDGER_VERSION}: "
-                "use the memtj that wrote it"
-            )
-
-    def _refuse_foreign(self, db: sqlite3.Connection) -> None:
-        """Raise StoreError where the file holds what no ledger does, such as a trigger that would rewrite it."""
-        foreign = definitions(db) - expected_definitions()
-        if foreign:
-            kind, name, _ = min(foreign)
-            raise self._damaged(f"it holds the {kind} {name!r}, which no ledger has")
+            elif version in OLDER_VERSIONS:
+                self._refuse_damaged(db, version)
+                try:
+                    bring_up_to_date(db, version)
+                except sqlite3.IntegrityError as error:
+                    raise self._damaged(error) from error
+            elif version != str(LEDGER_VERSION):
+                raise StoreError(
+                    f"{self.path} is a ledger of version {version} and this program knows {LEDGER_VERSION}: "
+                    "use the memtj that wrote it"
+                )
 
     def check(self) -> None:
-        """Raise StoreError where a bit has no or two owners: then nothing may be handed out."""
+        """Raise DamagedLedger where a bit has no or two owners, or the file holds what no ledger does."""
         with self._reading() as db:
-            wrong = ranges_of.untiled(db)
+            self._refuse_damaged(db)
+
+    def _refuse_damaged(self, db: sqlite3.Connection, version: str = str(LEDGER_VERSION)) -> None:
+        """Raise DamagedLedger for a foreign table or trigger, a missing one, or where a bit has no or two owners."""
+        there, expected = definitions(db), expected_definitions(version)
+        for kind, name, _ in sorted(there - expected):
+            raise self._damaged(f"it holds the {kind} {name!r}, which no ledger has")
+        for kind, name, _ in sorted(expected - there):
+            raise self._damaged(f"it lacks the {kind} {name!r}")
+        wrong = ranges_of.unsound(db)
         if wrong is not None:
-            raise self._damaged(f"its ranges of {wrong} overlap or have gaps")
+            raise self._damaged(wrong)
 
     def intact(self) -> bool:
-        """Whether SQLite finds the file well-formed and every bit has exactly one owner."""
+        """Whether SQLite finds the file and every value in it well-formed, and every bit has exactly one owner."""
         try:
             with self._reading() as db:
-                sound = db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-            self.check()
-            self.accounts()
+                self._refuse_damaged(db)
+                return db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
         except StoreError:
             return False
-        return sound
+
+    def take_over(self, damaged: Path, stamp: Mapping[str, str]) -> Rescue:
+        """Take over what another ledger's file proves, into this one that holds no buffer yet."""
+        with self._writing() as db:
+            return rescue(db, damaged, stamp, now())
 
     def meta(self, key: str) -> str | None:
         """Read a word about the store."""

@@ -1,6 +1,9 @@
-"""After a crash: files are closed properly, and a lost ledger is made anew with all bits burned."""
+"""After a crash: files are closed properly, and a lost or damaged ledger is made anew with what is proven."""
 
+import contextlib
 import os
+import shutil
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,19 +22,23 @@ from ._reader import BufferReader
 
 _PIECE = 8 << 20
 PARTIAL = ".partial"
+_FILES = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 
 
 @dataclass
 class SalvageReport:
     """What `salvage` did.
 
-    `ledger`: "kept", "made" (there was none) or "replaced" (it was damaged, and is kept in the folder `set_aside`);
-    `closed`: files of killed writers that any HDF5 program opens now; `entered`: files that the ledger did not know and
-    how many bits they hold, `entered_as` burned or free; `problems`: what could not be helped.
+    `ledger`: "kept", "made" (there was none) or "replaced" (it was damaged, and is kept in the folder `set_aside`).
+    Of a damaged one, `kept`: how many bits its rows prove to be in which state; `lost`: in sentences, what it did not
+    prove. `closed`: files of killed writers that any HDF5 program opens now; `entered`: files that the ledger did not
+    know and how many bits they hold, `entered_as` burned or free; `problems`: what could not be helped.
     """
 
     ledger: str = "kept"
     set_aside: str = ""
+    kept: dict[str, int] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     entered: dict[str, int] = field(default_factory=dict)
     entered_as: str = BURNED
@@ -46,8 +53,9 @@ def salvage(
 ) -> SalvageReport:
     """Bring a store in order after a crash or the loss of a file; what is in order stays as it is.
 
-    Buffers of killed writers are copied block by block into files that are closed properly. A ledger that is lost or
-    damaged is made anew, and buffers that the ledger does not know are entered, with all of their bits burned, because
+    Buffers of killed writers are copied block by block into files that are closed properly. A damaged
+    ledger is made anew with every state that its rows prove; other bits, and those of open leases, are burned. A lost
+    one is made anew too. Buffers that the ledger does not know are entered with all of their bits burned, because
     nobody knows which were used; `unused=True` says that none was, so that they are free. Recordings need none of
     this to go on. `progress(done, total)` is called in bytes of `/bits`. Raises StoreError where the store is in use
     or stands at another place than it was made for.
@@ -91,17 +99,39 @@ def _open_or_make(folder: Path, report: SalvageReport) -> Ledger:
 
 
 def _replace(folder: Path, report: SalvageReport) -> Ledger:
-    """Set a damaged ledger aside and make a new one."""
+    """Set a damaged ledger aside and make a new one of what it proves."""
     for path in (folder / "locks").glob("*-*.lock"):
         if not is_free(path):
             raise StoreError(f"{folder} is in use ({path.name} is held): end what uses it, and salvage then")
-    aside = folder / f"damaged-ledger-{now()[:19].replace(':', '')}"
-    aside.mkdir()
-    for name in ("ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.sqlite"):
-        if (folder / name).exists():
-            os.replace(folder / name, aside / name)
+    stamp = stamp_of(folder)
+    aside = folder / f"damaged-ledger-{now()[:23].replace(':', '')}"
+    try:
+        aside.mkdir()
+        _into_one_file(folder / "ledger.sqlite")
+        for name in _FILES:
+            if (folder / name).exists():
+                shutil.copy2(folder / name, aside / name)
+        making = aside / "new"
+        making.mkdir()
+        with contextlib.closing(Ledger(making)) as ledger:
+            ledger.prepare(stamp)
+            found = ledger.take_over(aside / "ledger.sqlite", stamp)
+        for name in _FILES[1:]:  # of no ledger, or empty by now
+            (folder / name).unlink(missing_ok=True)
+        os.replace(making / "ledger.sqlite", folder / "ledger.sqlite")
+        sync_folder(folder)
+        shutil.rmtree(making)
+    except OSError as error:
+        raise StoreError(f"{aside} cannot be written: {error.strerror or error}; free some space") from None
     report.ledger, report.set_aside = "replaced", str(aside)
-    return open_ledger(folder, create=True, orphans=True)
+    report.kept, report.lost = dict(found.kept), found.lost
+    return open_ledger(folder, create=False)
+
+
+def _into_one_file(path: Path) -> None:
+    """Put what a ledger's log holds into its file, so that one rename takes another ledger's place."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _enter_strays(folder: Path, ledger: Ledger, report: SalvageReport) -> None:

@@ -103,7 +103,6 @@ class Store:
         self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
         self._recordings: weakref.WeakSet[Recording] = weakref.WeakSet()
         self._reservations: weakref.WeakSet[Reservation] = weakref.WeakSet()
-        self._ledger_checked = False
         self._unreadable: set[str] = set()
         self._closed = False
         self._ledger = look_at_ledger(self.path) if read_only else open_ledger(self.path, create=create)
@@ -303,9 +302,6 @@ class Store:
         if bits < 1:
             raise ValueError("a lease has at least one bit")
         self._check_open()
-        if not self._ledger_checked:
-            self._ledger.check()
-            self._ledger_checked = True
         try:
             taken = self._lease_now(bits, purpose, self._news(), ticket, terms)
         except NotEnoughBits:

@@ -192,7 +192,8 @@ def _lost(ledger: Ledger, record: BufferRecord) -> str:
     """Say which ranges of a buffer are in which state, abbreviated where they are many."""
     ranges: dict[str, list[tuple[int, int]]] = {}
     for first, bits, state in ledger.ranges(record.id):
-        ranges.setdefault(str(state), []).append((first, bits))
+        if isinstance(first, int) and isinstance(bits, int):  # what is none was noted as a problem
+            ranges.setdefault(str(state), []).append((first, bits))
     if not ranges:
         return "no bits"
     return "; ".join(f"{state}: {_named(ranges[state])}" for state in sorted(ranges, key=_order))

@@ -54,6 +54,13 @@ class Task:
     _recent: list[tuple[float, float]] = field(default_factory=list)
     completed: float = 0
 
+    def advance(self, completed: float, total: float) -> None:
+        """Set the completed amount and how much there is in all, in the task's unit."""
+        if total != self.total and self._rich_id is not None:
+            self._owner.live.update(self._rich_id, total=total)
+        self.total = total
+        self.advance_to(completed)
+
     def advance_to(self, completed: float) -> None:
         """Set the completed amount, in the task's unit."""
         self.completed = completed

@@ -142,12 +142,11 @@ def conditioning(
 @app.command("verify")
 def verify(path: StorePath, as_json: AsJson = False) -> None:
     """Check every block against its row and the ledger and name what is wrong; exit code 1 if anything is."""
-    from entropy import Store
+    import entropy
 
-    with Store(path, read_only=True) as store, ProgressDisplay() as display:
-        total = sum(buffer.bytes for buffer in store.buffers())
-        task = display.task("verifying", total, "B")
-        report = store.verify(lambda done, _: task.advance_to(done))
+    with ProgressDisplay() as display:
+        task = display.task("verifying", None, "B")
+        report = entropy.verify(path, task.advance)
     if as_json:
         print(json.dumps({"store": str(path), "ok": report.ok, **asdict(report)}))
     else:
@@ -175,8 +174,9 @@ def salvage(
 ) -> None:
     """Bring a store in order after a crash or a lost ledger; nothing that is in order is changed.
 
-    Files of killed recorders are closed properly, with every committed block. A lost or damaged ledger is made anew
-    and unknown buffers are entered: their bits count as burned, since nobody knows which were used. Recording and
+    Files of killed recorders are closed properly, with every committed block. A damaged ledger is made
+    anew with every state that its rows prove, and what they do not prove is burned. A lost one is made anew, and
+    unknown buffers are entered: their bits count as burned, since nobody knows which were used. Recording and
     sampling go on after a crash without any of this. Exit code 1 if something could not be helped.
     """
     import entropy
@@ -197,6 +197,10 @@ def _tell_salvage(report: "SalvageReport") -> None:
         print("there was no ledger: a new one was made.")
     if report.ledger == "replaced":
         print(f"the ledger was damaged: it is in {report.set_aside} now, and a new one was made.")
+        kept = ", ".join(f"{bits:,} {state}" for state, bits in sorted(report.kept.items()))
+        print(f"kept of it: {kept or 'nothing'}.")
+    for sentence in report.lost:
+        print(f"not kept: {sentence}.")
     for name in report.closed:
         print(f"closed properly: {name}")
     for name, bits in report.entered.items():

@@ -1,0 +1,75 @@
+"""A ledger that contradicts itself is called damaged by every command that opens its store, and nothing is changed."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from entropy import CELL_DTYPE, Store
+from tests.memtj.conftest import bench_of
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("damaged") / "store"
+    block = np.random.default_rng(1).integers(0, 256, 512).astype(np.uint8)
+    with Store(folder) as store:
+        with store.record(
+            cells=np.zeros(64, CELL_DTYPE), cells_per_pulse=64, bench={}, procedure={}, simulated=True
+        ) as recording:
+            recording.append(
+                block, 4096, positions=4096, sequence=0, host_time=0.0, board_time=0.0, pulses=64, voltage=1.0,
+                width=1e-9, read_voltage=0.1, field=0.0, temperature=300.0, failed_resets=0,
+            )  # fmt: skip
+        with store.lease(512, purpose="test") as lease:
+            lease.read(512)
+    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
+        db.execute("UPDATE ranges SET bits = bits - 8 WHERE state = 'consumed'")
+        db.commit()
+    return folder
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["store", "ls", "STORE"],
+        ["store", "ls", "STORE", "--json"],
+        ["store", "conditioning", "STORE"],
+        ["store", "conditioning", "STORE", "xor2"],
+        ["store", "prune", "STORE", "--yes"],
+        ["store", "export", "STORE", "--out", "OUT", "--bits", "64", "--yes"],
+        ["store", "adopt", "STORE", "--moved"],
+        ["store", "adopt", "STORE", "--copied", "--yes"],
+        ["sample", "--store", "STORE", "--out", "OUT"],
+        ["train", "OUT", "--entropy", "STORE"],
+        ["compare", "array", "--store", "array=STORE", "--out", "OUT"],
+        ["assess", "STORE"],
+        ["record", "BENCH", "--store", "STORE", "--bits", "64000"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_every_command_says_so_and_changes_nothing(memtj_here, damaged, tmp_path, arguments, request):
+    words = {"STORE": damaged, "OUT": tmp_path / "out"}
+    if "BENCH" in arguments:
+        words["BENCH"] = tmp_path / "bench.toml"
+        words["BENCH"].write_text(bench_of(request.getfixturevalue("lab").resource), encoding="utf-8")
+    before = content(damaged)
+    named = {"array=STORE": f"array={damaged}", **words}
+    done = memtj_here(*(named.get(word, word) for word in arguments))
+    assert done.returncode == 1, done
+    assert "is damaged" in done.stderr, done
+    assert "memtj store salvage" in done.stderr
+    assert content(damaged) == before
+
+
+def test_verify_and_salvage_work_on_it(memtj_here, damaged, tmp_path):
+    verified = memtj_here("store", "verify", damaged)
+    assert verified.returncode == 1
+    assert "is damaged" in verified.stdout
+    assert "no or two owners at bit 504" in verified.stdout
