@@ -5,7 +5,7 @@ from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_checkpoint
 from sampler._diffusers_model import PictureKind
 from sampler._digits import Digits, load_digits
-from sampler._errors import SamplerError
+from sampler._errors import DataSetWarning, SamplerError
 from sampler._microbatch import fitting_microbatch
 from sampler._model import Architecture, build_model
 from sampler._noise_map import integers, normal_bits, normals, permutation, uniforms
@@ -70,6 +70,7 @@ __all__ = [
     "ConstantSource",
     "CorrelatedSource",
     "DataSet",
+    "DataSetWarning",
     "Digits",
     "HardwareNoise",
     "LeaseSource",

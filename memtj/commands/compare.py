@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memtj._comparison_origin import Origin, begun_with
+from memtj._data import load_told
 from memtj._errors import CommandError
 from memtj._progress import ProgressDisplay, Task
 
@@ -154,9 +155,7 @@ def _reference(
     extractor = digit_features() if features is None else torchscript_features(features)
     if real is None:
         return functools.partial(digit_reference, extractor), extractor
-    from sampler import load_data
-
-    images = load_data(real).images
+    images = load_told(real).images
     return functools.partial(
         make_reference, f"{len(images):,} pictures of {real.name}", images, extractor
     ), extractor

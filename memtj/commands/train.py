@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memtj._conditioning import CONDITIONING_HELP, conditioning_of
+from memtj._data import load_told
 from memtj._errors import CommandError
 from memtj._progress import ProgressDisplay
 from memtj._quantities import si
@@ -196,14 +197,14 @@ def train(
     """Train a class-conditional network and write a checkpoint folder. The bill comes first."""
     import torch
 
-    from sampler import TrainSettings, architecture_of_widths, load_checkpoint, load_data
+    from sampler import TrainSettings, architecture_of_widths, load_checkpoint
     from sampler import train as run_training
     from sampler.training import names_of
 
     _check_folder(out, resume)
     if threads is not None:
         torch.set_num_threads(threads)
-    data = load_data(dataset, size=size, channels=channels)
+    data = load_told(dataset, size=size, channels=channels)
     architecture = architecture_of_widths(
         _widths(widths),
         image_size=data.size,

@@ -21,9 +21,12 @@ def load_arrays(
     Nothing in the file is unpickled. Raises SamplerError that says what is wrong with which array.
     """
     raw = path.read_bytes()
-    found = _arrays(path)
+    found, names = _arrays(path)
     if "images" not in found:
-        raise SamplerError(f"{path} holds no array named images: it has {', '.join(found) or 'none'}")
+        raise SamplerError(
+            f"{path} holds no array named images: it has {', '.join(names) or 'none'}; save those to train on under "
+            "these names: numpy.savez(FILE, images=…, labels=…)"
+        )
     images = _images(path, found["images"])
     labels = _labels(path, found.get("labels", np.zeros(len(images), np.int64)), len(images))
     if size is None and images.shape[1] != images.shape[2]:
@@ -37,20 +40,26 @@ def load_arrays(
     return fit_arrays(images, size, channels), labels, names, hashlib.sha256(raw).hexdigest()
 
 
-def _arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+def _arrays(path: Path) -> tuple[dict[str, npt.NDArray[np.generic]], list[str]]:
+    """Give the arrays that are asked for, and the names of all that are there."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if name in ("images", "labels")}
+            return {name: file[name] for name in file.files if name in ("images", "labels")}, file.files
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise SamplerError(f"{path} cannot be read as an npz file of plain arrays: {error}") from error
 
 
 def _images(path: Path, images: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
     coloured = images.ndim == 4 and images.shape[3] == 3
     if images.dtype != np.uint8 or not (images.ndim == 3 or coloured):
+        turned = images.ndim == 4 and images.shape[1] in (1, 3)
+        hint = "; turn it, by numpy.moveaxis(images, 1, -1)" if turned else ""
+        hint += "; scale its values to whole numbers from 0 to 255" if images.dtype != np.uint8 else ""
         raise SamplerError(
             f"images in {path} is {images.dtype} of shape {images.shape}: it must be uint8 of shape (n, height, width) "
-            "or (n, height, width, 3)"
+            f"or (n, height, width, 3){hint}"
         )
     if 0 in images.shape:
         raise SamplerError(f"images in {path} is empty: its shape is {images.shape}")
@@ -58,6 +67,8 @@ def _images(path: Path, images: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8
 
 
 def _labels(path: Path, labels: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.int64]:
+    if labels.shape == (count, 1):  # as MedMNIST and Keras have them
+        labels = labels[:, 0]
     if labels.shape != (count,) or labels.dtype.kind not in "ui":
         raise SamplerError(
             f"labels in {path} is {labels.dtype} of shape {labels.shape}: it must be whole numbers of shape ({count},)"

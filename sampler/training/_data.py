@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +11,13 @@ import numpy.typing as npt
 import torch
 
 from sampler._digits import ATTRIBUTION, load_digits
-from sampler._errors import SamplerError
+from sampler._errors import DataSetWarning, SamplerError
 from sampler.training._arrays import load_arrays
 from sampler.training._folder import load_folder
 from sampler.training._pixels import fit_arrays
 
 DIGITS = "digits"
+_DARK = 64  # of 255: what 14 bits in files of 16 do not reach
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ def load_data(
     folder without sub-folders has one label. An npz file has `images` (n, h, w) or (n, h, w, 3) uint8 and `labels`
     (n,) whole numbers from 0. Pictures are brought to `size` pixels (the central square; the size they have, by
     default) and to `channels` (1 grey, 3 RGB; what they have, by default). Raises SamplerError naming the file that
-    is at fault.
+    is at fault; warns of a set without a bright pixel, and of pictures in a folder that are left out.
     """
     if channels not in (None, 1, 3):
         raise SamplerError(f"pictures have 1 channel (grey) or 3 (RGB), not {channels}")
@@ -93,5 +95,13 @@ def load_data(
     else:
         raise SamplerError(
             f"there is no data set {path}: name digits, a folder of pictures, or an .npz file with images"
+        )
+    brightest = int(images.max())
+    if brightest < _DARK:
+        warnings.warn(
+            f"the brightest pixel of {path} is {brightest} of 255: if it is not a set of dark pictures, stretch them "
+            "over the whole range first (of 16 bits the upper 8 are kept, which a camera of 12 leaves nearly empty)",
+            DataSetWarning,
+            stacklevel=2,
         )
     return DataSet(path.resolve().name, images, labels, names, sha256)

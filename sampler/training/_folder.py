@@ -10,10 +10,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sampler._errors import SamplerError
-from sampler.training._pixels import GREY_MODES, fit_picture
+from sampler._errors import DataSetWarning, SamplerError
+from sampler.training._pixels import GREY_MODES, fit_picture, refuse_unfit
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+SUFFIXES = frozenset(
+    (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pbm", ".pgm", ".ppm")
+)
+# Pictures, too, but not for us: that they are left out is said.
+_OTHERS = frozenset(
+    (".heic", ".heif", ".avif", ".jp2", ".dcm", ".dng", ".raw", ".psd", ".svg", ".npy", ".mat")
+)
+_PARTS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev", "eval"))
 
 Loaded = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], tuple[str, ...], str]
 
@@ -25,6 +32,7 @@ def load_folder(folder: Path, size: int | None, channels: int | None) -> Loaded:
     `sha256sum` prints of them. Raises SamplerError where the folder holds none, or one that cannot be read.
     """
     files, labels, names = _labelled(folder)
+    _tell_left_out(folder)
     kinds = [_look(file) for file in files]
     if size is None:
         sizes = {extent for _, extent in kinds}
@@ -53,9 +61,36 @@ def _labelled(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
         raise SamplerError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
     if flat:
         return flat, [0] * len(flat), (folder.resolve().name,)
+    _refuse_parts(folder, below)
     names = sorted(below, key=int) if all(name.isdecimal() for name in below) else sorted(below)
     files = [file for name in names for file in below[name]]
     return files, [label for label, name in enumerate(names) for _ in below[name]], tuple(names)
+
+
+def _refuse_parts(folder: Path, below: dict[str, list[Path]]) -> None:
+    """Raise SamplerError where the folders in `folder` are no labels, but parts of a set, or hold the labels."""
+    largest = folder / max(below, key=lambda name: len(below[name]))
+    for name, files in below.items():
+        if all(file.parent != folder / name for file in files):
+            raise SamplerError(
+                f"{folder / name} is not a label, because it holds folders of pictures: name {largest} as the data set "
+                "if those are the labels, or put the pictures right into the folder of their label"
+            )
+    if {name.lower() for name in below} <= _PARTS:
+        raise SamplerError(
+            f"{', '.join(below)} in {folder} are parts of a data set, not labels: name one of them, such as {largest}"
+        )
+
+
+def _tell_left_out(folder: Path) -> None:
+    others = [item for item in folder.rglob("*") if item.suffix.lower() in _OTHERS]
+    if others:
+        warnings.warn(
+            f"{len(others):,} files of {folder} are left out, {others[0].name} for one: save them as PNG to have them "
+            "in the data set",
+            DataSetWarning,
+            stacklevel=4,
+        )
 
 
 def _is_picture(item: Path) -> bool:
@@ -67,6 +102,7 @@ def _look(file: Path) -> tuple[str, tuple[int, int]]:
 
     try:
         with Image.open(file) as picture:
+            refuse_unfit(picture)
             return picture.mode, picture.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise _unreadable(file, error) from error

@@ -216,3 +216,12 @@ def test_a_command_that_is_killed_goes_on_where_it_was(
     # At most the stretch under way was burned each time, and a kill between state and lease burns what is in the card.
     assert accounts.burned in (0, stretch, 2 * stretch)
     assert own["recorded"] - accounts.burned <= accounts.consumed <= own["recorded"]
+
+
+def test_a_dark_set_is_said(memtj_here: Callable, tmp_path: Path) -> None:
+    np.savez(tmp_path / "dark.npz", images=np.full((4, 8, 8), 15, np.uint8))
+    done = memtj_here("train", tmp_path / "net", "--dataset", tmp_path / "dark.npz", "--widths", "8,x")
+    note, error = done.stderr.splitlines()
+    assert note.startswith(f"memtj: note: the brightest pixel of {tmp_path / 'dark.npz'} is 15 of 255")
+    assert error.startswith("memtj: --widths")
+    assert done.returncode == 1

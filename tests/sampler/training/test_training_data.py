@@ -216,3 +216,99 @@ def test_groups_and_heads_fit_the_widths() -> None:
     assert (a.norm_groups, a.attention_head) == (8, 32)
     assert architecture_of_widths([32, 48, 64]).norm_groups == 16
     assert architecture_of_widths([12]).attention_head == 4
+
+
+# --- pictures as other people have them
+
+
+def split(folder: Path) -> None:
+    for name in ("test/0/a.png", "train/0/a.png", "train/1/a.png", "train/1/b.png"):
+        save(folder, name)
+
+
+def unlabelled_parts(folder: Path) -> None:
+    for name in ("Test/a.png", "Train/a.png", "Train/b.png"):
+        save(folder, name)
+
+
+def frames(folder: Path, name: str) -> None:
+    pages = [Image.fromarray(GREY), Image.fromarray(GREY[::-1].copy())]
+    pages[0].save(folder / name, save_all=True, append_images=pages[1:])
+
+
+OTHER_PEOPLES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "parts with labels": (split, r"test is not a label.*: name .*train as the data set"),
+    "parts": (unlabelled_parts, r"Test, Train in .* are parts of a data set, not labels: name one .* \S*Train$"),
+    "an archive's own folder": (lambda f: save(f, "set/0/a.png"), r"set is not a label.*: name .*set as the data set"),
+    "floats": (lambda f: save(f, "a.tif", Image.fromarray(GREY / np.float32(143))), r"a\.tif .*floating-point"),
+    "8 bits in 32": (lambda f: save(f, "a.tif", Image.fromarray(GREY.astype(np.int32))), r"a\.tif .*8 bits in numbers"),
+    "more than 16": (lambda f: save(f, "a.tif", Image.fromarray(GREY.astype(np.int32) * 600)), "do not fit 16 bits"),
+    "an animated GIF": (lambda f: frames(f, "a.gif"), r"a\.gif .*holds 2 pictures"),
+    "an animated PNG": (lambda f: frames(f, "a.png"), r"a\.png .*holds 2 pictures"),
+    "a TIFF of pages": (lambda f: frames(f, "a.tif"), r"a\.tif .*holds 2 pictures"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_PEOPLES)
+def test_pictures_that_would_be_taken_for_something_else_are_refused(name: str, tmp_path: Path) -> None:
+    make, words = OTHER_PEOPLES[name]
+    make(tmp_path)
+    with pytest.raises(SamplerError, match=words) as raised:
+        load_data(tmp_path)
+    assert "\n" not in str(raised.value)
+
+
+def test_one_part_of_a_split_set_has_its_labels(tmp_path: Path) -> None:
+    split(tmp_path)
+    assert load_data(tmp_path / "train").label_names == ("0", "1")
+    save(tmp_path / "vehicles", "train/a.png")
+    save(tmp_path / "vehicles", "bus/a.png")
+    assert load_data(tmp_path / "vehicles").label_names == ("bus", "train")
+
+
+@pytest.mark.parametrize("names", [("train_images", "train_labels"), ("x_train", "y_train"), ("arr_0",), ()])
+def test_arrays_of_other_names_are_named(names: tuple[str, ...], tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", **dict.fromkeys(names, IMAGES))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(
+        SamplerError, match=f"no array named images: it has {', '.join(names) or 'none'}; save"
+    ):
+        load_data(tmp_path / "a.npz")
+
+
+def test_arrays_with_an_axis_of_one_are_what_they_are(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=IMAGES[..., None], labels=np.array([[2], [0], [1]]))
+    data = load_data(tmp_path / "a.npz")
+    assert np.array_equal(data.images, IMAGES)
+    assert data.labels.tolist() == [2, 0, 1]
+    for images, words in ((COLOURED.transpose(2, 0, 1)[None], "moveaxis"), (IMAGES / 255, "from 0 to 255")):
+        np.savez(tmp_path / "b.npz", images=images)
+        with pytest.raises(SamplerError, match=words):
+            load_data(tmp_path / "b.npz")
+
+
+def test_a_set_without_a_bright_pixel_is_said(tmp_path: Path) -> None:
+    save(tmp_path / "twelve", "a.png", Image.fromarray(GREY.astype(np.uint16) * 28))  # up to 4,004 of 4,095
+    np.savez(tmp_path / "dark.npz", images=IMAGES // 3)
+    for dataset, brightest in ((tmp_path / "twelve", 15), (tmp_path / "dark.npz", 47)):
+        with pytest.warns(UserWarning, match=rf"brightest pixel of .* is {brightest} of 255"):
+            assert load_data(dataset).images.max() == brightest
+
+
+def test_pictures_that_are_left_out_are_said(tmp_path: Path) -> None:
+    save(tmp_path, "0/a.png")
+    (tmp_path / "0" / "b.HEIC").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"1 files of .* are left out, b\.HEIC for one"):
+        assert len(load_data(tmp_path)) == 1
+
+
+def test_pictures_of_cameras_are_upright_and_printers_colours_are_seen(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 3  # upside down
+    file = tmp_path / "turned" / "a.png"
+    file.parent.mkdir()
+    Image.fromarray(GREY).save(file, exif=turned)
+    assert np.array_equal(load_data(file.parent).images[0], GREY[::-1, ::-1])
+    save(tmp_path / "cmyk", "a.tif", Image.new("CMYK", (4, 4), (255, 0, 0, 0)))
+    assert load_data(tmp_path / "cmyk").images[0, 0, 0].tolist() == [0, 255, 255]
+    save(tmp_path / "grey", "a.tif", Image.fromarray(GREY.astype(np.int32) * 257))
+    assert np.array_equal(load_data(tmp_path / "grey").images[0], GREY)
