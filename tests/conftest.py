@@ -15,6 +15,10 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# There are as many test processes as cores: more threads would wait for each other, and burn the processor meanwhile.
+# Before numpy and torch are imported, and for every process that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Measured once, by the first process; workers and the scripts that tests start inherit it.
 SLOWNESS = "MEMTJ_TEST_SLOWNESS"
 

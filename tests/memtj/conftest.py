@@ -1,5 +1,7 @@
 """A simulated lab in this process, a bench file for it, and the command line as a user runs it, here or in its own."""
 
+import contextlib
+import io
 import os
 import re
 import signal
@@ -64,23 +66,23 @@ def memtj(patience: Callable[[float], float]) -> Callable[..., "subprocess.Compl
     return run
 
 
-@pytest.fixture
-def memtj_here(
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Callable[..., "subprocess.CompletedProcess[str]"]]:
+@pytest.fixture(scope="session")
+def memtj_here() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run a `memtj` command in this process, which saves the seconds of its imports."""
     from memtj._cli import run
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
     def call(*arguments: object) -> "subprocess.CompletedProcess[str]":
-        capsys.readouterr()
-        status = run([str(item) for item in arguments])
-        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+        out, err = io.StringIO(), io.StringIO()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                status = run([str(item) for item in arguments])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
-    yield call
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    return call
 
 
 @pytest.fixture
@@ -130,12 +132,18 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.communicate()
 
 
-@pytest.fixture
-def lab(patience: Callable[[float], float]) -> Iterator[Lab]:
-    """A lab switched on for this test, which takes hundredths of a second; its array is small, to be measured fast."""
+@contextlib.contextmanager
+def small_lab(patience: Callable[[float], float]) -> Iterator[Lab]:
+    """Serve a lab from this process, in hundredths of a second; its array is small, to be measured fast."""
     board = {"kind": "array-board", "rows": ROWS, "columns": COLUMNS}
     with mock_hw.Lab(mock_hw.LabSettings.model_validate({"boxes": {"board": board}}), seed=7) as lab:
         yield Lab(lab.resources["board"], patience)
+
+
+@pytest.fixture
+def lab(patience: Callable[[float], float]) -> Iterator[Lab]:
+    with small_lab(patience) as lab:
+        yield lab
 
 
 @pytest.fixture

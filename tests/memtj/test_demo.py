@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import pytest
 
 from entropy import Store
 from mock_hw.physics._parameters import SHIPPED
+from tests.memtj.conftest import bench_of, small_lab
 
-_SMALL = ("--images", 3, "--steps", 3, "--microbatch", 2)
+_SMALL = ("--images", 3, "--steps", 2, "--microbatch", 2)
 
 
 def demo_children(out: Path) -> list[str]:
@@ -25,13 +25,18 @@ def demo_children(out: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def demo(memtj: Callable, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a demo that came to its end."""
-    out = tmp_path_factory.mktemp("demo") / "out"
-    done = memtj("demo", "--out", out, "--seed", 3, *_SMALL)
+def demo(
+    memtj_here: Callable, patience: Callable[[float], float], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a demo that came to its end, with the board of a small lab of this process."""
+    folder = tmp_path_factory.mktemp("demo")
+    with small_lab(patience) as lab:
+        (folder / "bench.toml").write_text(bench_of(lab.resource))
+        done = memtj_here("demo", "--out", folder / "out", "--bench", folder / "bench.toml", *_SMALL)
+        assert not lab.output_is_on()
     assert done.returncode == 0, done.stderr
-    assert not demo_children(out)
-    return out
+    assert not demo_children(folder)
+    return folder / "out"
 
 
 def test_demo_leaves_what_it_promises(demo: Path) -> None:
@@ -45,7 +50,7 @@ def test_demo_leaves_what_it_promises(demo: Path) -> None:
     assert summary["simulated"] is True
     assert summary["images"] == 3
     assert summary["verdict"] == "good"
-    assert summary["bits_consumed"] == 3 * 784 * 3 * 32 * 2
+    assert summary["bits_consumed"] == 3 * 784 * 2 * 32 * 2
     with Store(demo / "store", create=False) as store:
         accounts = store.accounts()
     assert accounts.balanced
@@ -60,18 +65,19 @@ def test_demo_leaves_what_it_promises(demo: Path) -> None:
     assert (demo / "images.png").stat().st_size > 1000
 
 
-def test_its_pictures_replay_to_the_last_bit_in_other_company(memtj: Callable, demo: Path) -> None:
+def test_its_pictures_replay_to_the_last_bit_in_other_company(memtj_here: Callable, demo: Path) -> None:
     # Picture 2 was alone in its padded microbatch, picture 0 was not; replay draws each alone.
     pictures = [demo / "pictures" / "00002-2.png", demo / "pictures" / "00000-0.json"]
-    done = memtj("replay", *pictures, "--store", demo / "store", "--json")
+    done = memtj_here("replay", *pictures, "--store", demo / "store", "--json")
     assert done.returncode == 0, done.stderr
     assert [p["identical"] for p in json.loads(done.stdout)["pictures"]] == [True, True]
 
 
-def test_a_poor_source_is_said_to_be_one(memtj: Callable, tmp_path: Path) -> None:
+def test_a_poor_source_is_said_to_be_one(memtj_here: Callable, bench: Path, tmp_path: Path) -> None:
     """Conditioning brings the pictures back; the report judges the raw bits all the same, at its top."""
     out = tmp_path / "demo"
-    done = memtj("demo", "--out", out, "--seed", 3, "--no-calibrate", "--voltage", 0.76, *_SMALL)
+    few = ("--images", 1, "--steps", 2)
+    done = memtj_here("demo", "--out", out, "--bench", bench, "--no-calibrate", "--voltage", 0.76, *few)
     assert done.returncode == 0, done.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert summary["min_entropy"] < 0.8 * summary["min_entropy_ideal"]
@@ -82,10 +88,11 @@ def test_a_poor_source_is_said_to_be_one(memtj: Callable, tmp_path: Path) -> Non
     assert warning < page.index("<h2>Pictures</h2>")
 
 
-def test_another_device_and_its_own_working_point(memtj: Callable, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_another_device_and_its_own_working_point(memtj_here: Callable, tmp_path: Path) -> None:
     """Set A toggles at 1.7 V and 24 ns; its two directions differ, and the verdict says so."""
     out = tmp_path / "demo"
-    done = memtj("demo", "--out", out, "--seed", 3, "--device", "A", *_SMALL)
+    done = memtj_here("demo", "--out", out, "--seed", 3, "--device", "A", "--images", 3, "--steps", 3)
     assert done.returncode == 0, done.stderr
     summary = json.loads((out / "summary.json").read_text())
     assert summary["verdict"] == "fair"
@@ -94,12 +101,12 @@ def test_another_device_and_its_own_working_point(memtj: Callable, tmp_path: Pat
     assert "1.7 V" in (out / "report.html").read_text()
 
 
-def test_a_device_that_cannot_be_told_apart_is_refused(memtj: Callable, tmp_path: Path) -> None:
+def test_a_device_that_cannot_be_told_apart_is_refused(memtj_here: Callable, tmp_path: Path) -> None:
     """A parameter that leaves no signal: with a tunnel magnetoresistance of 0.3 % both states read the same."""
     device = tmp_path / "flat.toml"
     shipped = (SHIPPED / "C.toml").read_text("utf-8")
     device.write_text(shipped.replace("tmr = 1.2 ", "tmr = 0.003 "), "utf-8")
-    done = memtj("demo", "--out", tmp_path / "demo", "--device", device, *_SMALL)
+    done = memtj_here("demo", "--out", tmp_path / "demo", "--device", device, *_SMALL)
     assert done.returncode == 1
     assert "no cell of the array can be used" in done.stderr.strip().splitlines()[-1]
     assert "no two separate resistances" in done.stderr
@@ -114,29 +121,27 @@ def test_a_device_that_cannot_be_told_apart_is_refused(memtj: Callable, tmp_path
     ],
 )
 def test_an_ended_demo_leaves_no_process_and_exact_accounts(
-    start: Callable, tmp_path: Path, number: signal.Signals
+    start: Callable,
+    wait_until: Callable,
+    patience: Callable[[float], float],
+    tmp_path: Path,
+    number: signal.Signals,
 ) -> None:
-    out = tmp_path / "demo"
+    out, steps = tmp_path / "demo", 100
     demo: subprocess.Popen[str] = start(
-        "demo", "--out", out, "--images", 8, "--steps", 400, "--microbatch", 4
+        "demo", "--out", out, "--images", 4, "--steps", steps, "--microbatch", 2, "--no-calibrate"
     )
-    deadline = time.monotonic() + 60
-    while not (out / "images.png").exists():
-        assert demo.poll() is None
-        assert time.monotonic() < deadline, "no preview within 60 s"
-        time.sleep(0.1)
+    wait_until(lambda: demo.poll() is not None or (out / "images.png").exists(), 60, "no preview")
+    assert demo.poll() is None
     demo.send_signal(number)
-    _, errors = demo.communicate(timeout=40)
+    _, errors = demo.communicate(timeout=patience(40))
     assert demo.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
     assert "Traceback" not in errors
-    deadline = time.monotonic() + 40
-    while demo_children(out) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not demo_children(out)
+    wait_until(lambda: not demo_children(out), 40, "a process is left")
     with Store(out / "store", create=False) as store:
         accounts = store.accounts()
         assert store.verify().ok
     assert accounts.balanced
     assert accounts.leased == 0
     assert accounts.consumed == 0
-    assert accounts.burned == 4 * 784 * 400 * 32 * 2  # the microbatch that was being drawn
+    assert accounts.burned == 2 * 784 * steps * 32 * 2  # the microbatch that was being drawn

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,6 @@ FACTS = {
 DRAWS = 4
 EACH = 64 * DRAWS * 32 * 2  # recorded bits of a picture of FEW: pixels, draws, bits a normal, bits an XOR
 FEW = ("--steps", 4, "--microbatch", 2, "--images", 6)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def fill(path: Path, blocks: int, health: int = 0) -> Path:
@@ -387,7 +379,6 @@ def test_withheld_bits_are_named_with_their_reason(memtj_here: Callable, tiny: P
 def test_a_run_that_is_killed_again_and_again_uses_no_bit_twice(
     start: Callable, memtj: Callable, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     images, microbatch, steps = 20, 2, 60
     each = 64 * steps * 32 * 2
     store = fill(tmp_path / "bits", images * each // BLOCK + 3)
