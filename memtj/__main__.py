@@ -1,5 +1,6 @@
 """Entry point of the `memtj` command."""
 
+import os
 import sys
 
 from memtj._shadowed import foreign_package
@@ -7,6 +8,9 @@ from memtj._shadowed import foreign_package
 
 def main() -> None:
     """Run the command line; exits with 0 only on success."""
+    # Beside other programs, torch's threads would spin for one that does not run: many times slower than one thread.
+    # OpenMP reads this when it is loaded, so it stands before any import. What the user has set stays.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     foreign = foreign_package()
     if foreign is not None:
         print(f"memtj: {foreign}", file=sys.stderr)

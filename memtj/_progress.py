@@ -2,7 +2,8 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
@@ -10,13 +11,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from rich.progress import Task as RichTask
 from rich.text import Text
 
+from memtj._pace import Pace
 from memtj._quantities import duration, si
 
 _LOG_INTERVAL = 3.0  # s
-_RATE_OVER = 5  # lines
-_SHORT = 0.1  # s; what was done in less (what a run that goes on finds done already) says nothing of a rate
-
-
 _SCALED = ("bit", "B")  # units that take SI prefixes; things that are counted do not
 
 
@@ -36,8 +34,7 @@ def _amounts(completed: float, total: float | None, unit: str, rate: float | Non
 
 class _Amounts(ProgressColumn):
     def render(self, task: RichTask) -> Text:
-        rate = task.finished_speed or task.speed
-        return Text(_amounts(task.completed, task.total, task.fields["unit"], rate))
+        return Text(_amounts(task.completed, task.total, task.fields["unit"], task.fields["rate"]))
 
 
 @dataclass
@@ -48,10 +45,9 @@ class Task:
     description: str
     total: float | None
     unit: str
+    _pace: Pace
     _rich_id: TaskID | None = None
-    _started: float = field(default_factory=time.monotonic)
     _logged: float = -math.inf
-    _recent: list[tuple[float, float]] = field(default_factory=list)
     completed: float = 0
 
     def advance(self, completed: float, total: float) -> None:
@@ -64,28 +60,27 @@ class Task:
     def advance_to(self, completed: float) -> None:
         """Set the completed amount, in the task's unit."""
         self.completed = completed
-        if self._rich_id is not None:
-            self._owner.live.update(self._rich_id, completed=completed)
-            return
-        now = time.monotonic()
+        now = self._owner.clock()
+        self._pace.report(now, completed)
         finished = self.total is not None and completed >= self.total
+        rate = self._pace.average() if finished else self._pace.rate()
+        if self._rich_id is not None:
+            self._owner.live.update(self._rich_id, completed=completed, rate=rate)
+            return
         if now - self._logged < _LOG_INTERVAL and not finished:
             return
         if finished and self._logged == math.inf:
             return
-        # The rate of the last stretch; over everything once it is done.
-        since, before = (self._started, 0.0) if finished or not self._recent else self._recent[0]
-        self._recent = [*self._recent, (now, completed)][-_RATE_OVER:]
         self._logged = math.inf if finished else now
-        rate = (completed - before) / (now - since) if now - since > _SHORT else None
         self._owner.console.print(f"{self.description}: {_amounts(completed, self.total, self.unit, rate)}")
 
 
 class ProgressDisplay:
-    """Context manager over the progress lines of one command, written to standard error."""
+    """Context manager over the progress lines of one command, written to standard error; `clock` gives seconds."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, soft_wrap=True, highlight=False)
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.console = console or Console(stderr=True, soft_wrap=True, highlight=False)
+        self.clock = clock
         self.live = Progress(
             TextColumn("{task.description:<10}"), BarColumn(bar_width=30), _Amounts(), console=self.console
         )
@@ -105,8 +100,8 @@ class ProgressDisplay:
         """Add a line: what is done, how much there is in all (None = unknown), and its unit ('bit', 'pictures')."""
         rich_id = None
         if self.console.is_terminal:
-            rich_id = self.live.add_task(description, total=total, unit=unit)
-        return Task(self, description, total, unit, rich_id)
+            rich_id = self.live.add_task(description, total=total, unit=unit, rate=None)
+        return Task(self, description, total, unit, Pace(self.clock()), rich_id)
 
     def say(self, text: str) -> None:
         """Print one line above the progress."""

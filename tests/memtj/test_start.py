@@ -1,10 +1,11 @@
 """What the command line loads to say its help and to list a store: seconds that every start of it costs."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-import memtj.commands
 from entropy import Store
 from memtj._cli import COMMANDS, imported
 
@@ -42,9 +43,52 @@ def test_listing_a_store_loads_the_store_alone(tmp_path: Path):
     assert not loaded & {*_OURS - {"entropy"}, *_HEAVY}
 
 
+def _policy(**environment: str) -> str:
+    """What OMP_WAIT_POLICY is once `main` has run."""
+    code = _MODULES.replace("print(*sys.modules", "import os; print(os.environ['OMP_WAIT_POLICY']")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--version"],
+        env={**_without_policy(), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stderr.strip()
+
+
+def _without_policy() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+
+
+def test_threads_do_not_spin_for_each_other_unless_the_user_says_so():
+    assert _policy() == "PASSIVE"
+    assert _policy(OMP_WAIT_POLICY="ACTIVE") == "ACTIVE"
+
+
+def test_torch_is_loaded_by_a_command_after_its_threads_were_told(tmp_path: Path):
+    """OMP_DISPLAY_ENV makes the OpenMP of torch say what it has read; the training ends where its data are missing."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "memtj",
+            "train",
+            str(tmp_path / "out"),
+            "--dataset",
+            str(tmp_path / "none.npz"),
+        ],
+        env={**_without_policy(), "OMP_DISPLAY_ENV": "TRUE"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert "none.npz" in done.stderr
+    policies = re.findall(r"OMP_WAIT_POLICY *= *'(\w+)'", done.stderr)
+    assert policies
+    assert set(policies) == {"PASSIVE"}
+
+
 def test_the_help_says_of_each_command_what_its_own_help_begins_with():
-    folder = Path(memtj.commands.__file__).parent
-    assert sorted(COMMANDS) == sorted(file.stem for file in folder.glob("[!_]*.py"))
     for name, summary in COMMANDS.items():
         command = imported(name)
         assert command.name == name
