@@ -2,6 +2,7 @@
 
 `python -m benchmarks.sampling [--json FILE]`: alternating pairs of runs of the shipped network, the same but
 for their noise; the bits are recorded beforehand into a temporary store. Only the ratios mean anything.
+`--beside N` measures instead what torch's threads cost and gain the commands beside N busy processes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from benchmarks._beside import COMMANDS, table
 from entropy import CELL_DTYPE, Store, Xor
 from sampler import Checkpoint, LeaseSource, SampleSettings, bill, build_scheduler, load_checkpoint, sample
 
@@ -120,7 +123,17 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=16)
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--beside", type=int, metavar="N", help="Beside N busy processes, against one thread."
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="Of --beside: runs of each command each way.")
+    parser.add_argument("--commands", default=",".join(COMMANDS), help="Of --beside: which commands.")
     options = parser.parse_args()
+    if options.beside is not None:
+        commands = options.commands.split(",")
+        found = table(options.beside, commands, options.rounds, options.pictures, options.steps)
+        _write(options.json, {"beside": options.beside, "commands": [asdict(item) for item in found]})
+        return
     settings = SampleSettings("ddpm", options.steps, microbatch=16)
     pairs = measure(options.pairs, settings, options.pictures, options.threads)
     ratio = statistics.median(p.ratio for p in pairs)
@@ -132,16 +145,20 @@ def main() -> None:
     for number, p in enumerate(pairs, 1):
         print(f"{number:>6} {p.array:>9.3f} {p.torch:>9.3f} {p.ratio:>7.3f} {p.noise_fraction:>7.2%}")
     print(f"{'median':>6} {'':>9} {'':>9} {ratio:>7.3f} {fraction:>7.2%}   (asked: at least 0.98)")
-    if options.json:
-        result = {
-            "settings": asdict(settings),
-            "pictures": options.pictures,
-            "threads": options.threads,
-            "pairs": [{**asdict(p), "ratio": p.ratio} for p in pairs],
-            "median_ratio": ratio,
-            "median_noise_fraction": fraction,
-        }
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    result = {
+        "settings": asdict(settings),
+        "pictures": options.pictures,
+        "threads": options.threads,
+        "pairs": [{**asdict(p), "ratio": p.ratio} for p in pairs],
+        "median_ratio": ratio,
+        "median_noise_fraction": fraction,
+    }
+    _write(options.json, result)
+
+
+def _write(file: Path | None, result: dict[str, Any]) -> None:
+    if file is not None:
+        file.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
