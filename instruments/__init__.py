@@ -5,7 +5,7 @@ from ._bench_file import BenchFile, read_bench_file
 from ._errors import BenchError, Terminated
 from ._roles import BoardRole, Role, SignalPath, Trims
 from ._run import run, run_procedure
-from ._tuning import Conditions, Tuning
+from ._tuning import Conditions, Tuning, refuse_unwritable
 
 __all__ = [
     "Bench",
@@ -20,6 +20,7 @@ __all__ = [
     "Trims",
     "Tuning",
     "read_bench_file",
+    "refuse_unwritable",
     "run",
     "run_procedure",
 ]

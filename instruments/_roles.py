@@ -1,13 +1,15 @@
 """Roles: what an instrument does on the bench, the path to the device, and the state that is safe."""
 
 import logging
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
 
 from drivers import ArrayBoard
+from entropy.arguments import real
 
 from ._bench_file import ArraySection, LimitsSection
 from ._errors import BenchError
@@ -20,7 +22,8 @@ class SignalPath:
     """The way from an instrument's output to the device.
 
     `source_impedance` and `assumed_load` (what the instrument's settings assume) in ohms; `attenuation` in
-    decibels; `overshoot`: fraction by which the peak exceeds the set value; `load`: ohms of the device.
+    decibels; `overshoot`: fraction by which the peak exceeds the set value; `load`: ohms of the device. Raises
+    TypeError or ValueError for what is no such number; `assumed_load` alone may be infinite.
     """
 
     source_impedance: float
@@ -28,6 +31,13 @@ class SignalPath:
     attenuation: float
     overshoot: float
     load: float
+
+    def __post_init__(self) -> None:
+        for name in ("source_impedance", "attenuation", "overshoot"):
+            object.__setattr__(self, name, real(getattr(self, name), name, least=0))
+        object.__setattr__(self, "load", real(self.load, "load", above=0))
+        if self.assumed_load != math.inf:
+            object.__setattr__(self, "assumed_load", real(self.assumed_load, "assumed_load", above=0))
 
     @property
     def gain(self) -> float:
@@ -64,6 +74,7 @@ class Role(Protocol):
         ...
 
 
+_PERIODS, _SETTLES = (6e-9, 1.0), (1e-9, 1.0)  # s: protocol, "Commands"
 _SHORTEST = 2e-12  # s; a board's pulse is at least half as wide
 
 
@@ -158,12 +169,15 @@ class BoardRole:
     def set_write_pulse(self, voltage: float, width: float, period: float) -> None:
         """Set the write pulse: volts at the device, seconds, seconds; raises BenchError above a limit."""
         board: Any = self.board
+        voltage, width = _number(voltage, "voltage"), _number(width, "width")
+        period = _number(period, "period")
         self.check_pulse("write pulse", voltage, width)
         if width > self.limits.duty * period:
             raise BenchError(
                 f"a pulse of {width:g} s every {period:g} s is above limits.duty = {self.limits.duty:g} in "
                 f"{self._source}: choose a longer period"
             )
+        real(period, "period", least=_PERIODS[0], most=_PERIODS[1])
         board.voltage = self._to_box(voltage)
         # The board keeps the period above the widths at every step.
         if period >= max(board.width, board.reset_width):
@@ -174,6 +188,7 @@ class BoardRole:
     def set_reset_pulse(self, voltage: float, width: float) -> None:
         """Set the reset pulse: volts at the device, seconds; raises BenchError above a limit."""
         board: Any = self.board
+        voltage, width = _number(voltage, "voltage"), _number(width, "width")
         self.check_pulse("reset pulse", voltage, width)
         if width > board.period:
             raise BenchError(
@@ -185,6 +200,10 @@ class BoardRole:
     def set_read(self, voltage: float, settle: float) -> None:
         """Set the read voltage in volts at the device, and the settle time in seconds."""
         board: Any = self.board
+        voltage, settle = (
+            real(voltage, "voltage"),
+            real(settle, "settle", least=_SETTLES[0], most=_SETTLES[1]),
+        )
         self._check("read voltage", "read_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
         limit = self._effective["read_voltage"]
         board.read_voltage = float(np.clip(voltage / self.path.gain, -limit, limit))
@@ -192,8 +211,6 @@ class BoardRole:
 
     def set_trims(self, trims: np.ndarray, voltage: float) -> None:
         """Set the volts at the device that are added to each cell's write pulse of `voltage` volts."""
-        peak = float(np.abs(voltage + np.asarray(trims)).max())
-        self._check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
         self.apply_trims(Trims(voltage_p=trims, voltage_ap=trims), voltage, 0.0)
 
     def apply_trims(self, trims: Trims, voltage: float, width: float) -> int:
@@ -202,9 +219,12 @@ class BoardRole:
         Only what differs from what this role set before is sent; returns how many commands that took, by which the
         `generation` of later blocks grows. Raises BenchError above a limit, BoardError where the board cannot do it.
         """
+        voltage, width = _number(voltage, "voltage"), _number(width, "width")
         shape, gain = (self.array.rows, self.array.columns), self.path.gain
-        volts = [np.asarray(value, float) for value in (trims.voltage_p, trims.voltage_ap)]
-        seconds = [np.asarray(value, float) for value in (trims.width_p, trims.width_ap)]
+        given = {each.name: self._for_each_cell(trims, each.name) for each in fields(trims)}
+        volts, seconds = [
+            [given[f"{kind}_{state}"] for state in ("p", "ap")] for kind in ("voltage", "width")
+        ]
         peak = max(float(np.abs(voltage + each).max()) for each in volts)
         self._check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
         self._check("trimmed write pulse", "pulse_width", max(float((width + s).max()) for s in seconds), "s")
@@ -228,6 +248,19 @@ class BoardRole:
             changed += self._send(beyond, np.broadcast_to(wanted[beyond], shape))
         return changed
 
+    def _for_each_cell(self, trims: Trims, name: str) -> np.ndarray:
+        """Give one kind of trims as float64, (rows, columns); raises ValueError where they are none, or no numbers."""
+        values, shape = np.asarray(getattr(trims, name)), (self.array.rows, self.array.columns)
+        if (
+            values.dtype.kind not in "iuf"
+            or values.shape not in ((), (1, 1), shape)
+            or not np.isfinite(values).all()
+        ):
+            raise ValueError(
+                f"{name} of the trims is one finite number, or one for each of {shape[0]} × {shape[1]} cells"
+            )
+        return np.broadcast_to(values.astype(float), shape)
+
     def _send(self, name: str, values: np.ndarray) -> int:
         """Set one table of trims where it differs from what the board has; returns how many commands that took."""
         values = values.astype(np.float32)
@@ -239,12 +272,14 @@ class BoardRole:
 
     def trim_range(self, voltage: float) -> tuple[float, float]:
         """Give the volts by which a write pulse of `voltage` volts may be trimmed at the device."""
+        voltage = real(voltage, "voltage")
         # The board adds in float32, so a hair below the limit.
         most = self._effective["voltage"] * self.path.gain * (1 - 1e-6)
         return -most - voltage, most - voltage
 
     def check_pulse(self, what: str, voltage: float, width: float) -> None:
         """Raise BenchError where a pulse (volts at the device, seconds) is above a limit of the file."""
+        voltage, width = _number(voltage, "voltage"), _number(width, "width")
         self._check(what, "pulse_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
         self._check(what, "pulse_width", width, "s")
         if abs(voltage) / self.path.gain > self._effective["voltage"] * (1 + 1e-9):
@@ -320,6 +355,14 @@ class BoardRole:
 
     def _size_wanted(self) -> str:
         return f" and {self._source} says {self.array.rows} × {self.array.columns}: correct [array]"
+
+
+def _number(value: float, name: str) -> float:
+    """Give a number as a float; NaN and infinity too, which every limit refuses by its name."""
+    try:
+        return real(value, name)
+    except ValueError:
+        return float(value)
 
 
 def _finite(values: dict[str, float]) -> dict[str, float | str]:

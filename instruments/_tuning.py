@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from entropy import TUNING_DTYPE
+from entropy.arguments import count, real
 
 from ._errors import BenchError
 from ._roles import Trims
@@ -25,7 +26,7 @@ _PER_CELL = ("r_p", "r_ap", "threshold")
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a tuning holds for: volts at the device, seconds, kelvin."""
+    """What a tuning holds for: volts at the device, seconds, kelvin; raises ValueError for a number that is none."""
 
     mode: Literal["reset", "toggle"]
     target: float
@@ -43,6 +44,14 @@ class Conditions:
     identity: str
     device: str
     simulated: bool
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.type is int:
+                object.__setattr__(self, each.name, count(value, each.name, least=1))
+            elif each.type is float:
+                object.__setattr__(self, each.name, real(value, each.name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +80,16 @@ class Tuning:
     per_second: np.ndarray
     curves: list[list[list[tuple[float, float, float, float]]]] = field(default_factory=list)
     source: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        cells = self.conditions.rows * self.conditions.columns
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, np.ndarray) and value.shape[-1:] != (cells,):
+                raise ValueError(f"'{each.name}' has {value.shape[-1]} values for {cells} cells")
+        for name in (*_PER_CELL, "voltage", "width"):
+            if not np.isfinite(getattr(self, name)[..., self.used]).all():
+                raise ValueError(f"'{name}' of a cell that is used is not a finite number")
 
     @property
     def used(self) -> np.ndarray:
@@ -126,6 +145,27 @@ class Tuning:
         except OSError as error:
             raise BenchError(f"{path} cannot be written ({error.strerror}): name another file") from error
 
+    def keep(self, path: str | os.PathLike[str]) -> None:
+        """Save it as `path`, or where that fails beside it, in the folder for temporary files, or at home.
+
+        Raises BenchError where it had to go elsewhere, saying where it is, and where it could not be saved at all.
+        """
+        path = Path(path)
+        try:
+            return self.save(path)
+        except BenchError as error:
+            failure = error
+        name = f"{path.stem}-{datetime.datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}.json"
+        for folder in (path.parent, Path(tempfile.gettempdir()), Path.home()):
+            try:
+                self.save(folder / name)
+            except BenchError:
+                continue
+            raise BenchError(
+                f"{failure}; the finished tuning is kept in {folder / name}, move it where you want it"
+            ) from failure
+        raise BenchError(f"{failure}; no other folder takes it either, so the tuning is lost") from failure
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tuning":
         """Read a file; raises BenchError naming file and key where it is none."""
@@ -142,28 +182,22 @@ class Tuning:
             raise BenchError(
                 f"{path} is no tuning of this version, key '{where}': {first['msg']}; make one by 'memtj tune'"
             ) from None
-        conditions = file.conditions
-        made = cls(
-            conditions=conditions,
-            created=file.created,
-            reason=np.array(file.reason, dtype=object),
-            pulses=np.array(file.pulses, np.int64),
-            curves=[file.states[state].points for state in STATES],
-            source={"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()},
-            **{name: np.array(file.cells[name], float) for name in _PER_CELL},
-            **{
-                name: np.array([getattr(file.states[state], name) for state in STATES], float)
-                for name in _PER_STATE
-            },
-        )
-        cells = conditions.rows * conditions.columns
-        for each in fields(made):
-            value = getattr(made, each.name)
-            if isinstance(value, np.ndarray) and value.shape[-1] != cells:
-                raise BenchError(
-                    f"{path}: '{each.name}' has {value.shape[-1]} values for {cells} cells: the file is damaged"
-                )
-        return made
+        try:
+            return cls(
+                conditions=file.conditions,
+                created=file.created,
+                reason=np.array(file.reason, dtype=object),
+                pulses=np.array(file.pulses, np.int64),
+                curves=[file.states[state].points for state in STATES],
+                source={"file": path.name, "sha256": hashlib.sha256(raw).hexdigest()},
+                **{name: np.array(file.cells[name], float) for name in _PER_CELL},
+                **{
+                    name: np.array([getattr(file.states[state], name) for state in STATES], float)
+                    for name in _PER_STATE
+                },
+            )
+        except (KeyError, ValueError) as error:
+            raise BenchError(f"{path}: {error}: the file is damaged") from error
 
 
 def refuse_existing(path: Path) -> None:
@@ -172,13 +206,24 @@ def refuse_existing(path: Path) -> None:
         raise BenchError(f"{path} exists already: name a new file, results are never written over")
 
 
+def refuse_unwritable(path: Path) -> None:
+    """Raise BenchError where a new file of that name could not be written; makes its folder."""
+    refuse_existing(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise BenchError(f"{path} cannot be written ({error.strerror}): name another file") from error
+
+
 def now() -> str:
     """Give the time, ISO 8601, UTC."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _State(_Strict):
@@ -216,14 +261,14 @@ def _software() -> dict[str, str]:
 
 
 def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with partial.open("x", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(partial, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(name)
+            partial.unlink()
         raise

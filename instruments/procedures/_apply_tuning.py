@@ -52,7 +52,7 @@ def apply_tuning(role: BoardRole, tuning: Tuning, point: Point, read_voltage: fl
         threshold=tuning.threshold,
         trim=np.where(used, tuning.voltage[0], 0.0),
         p_sw=np.full(len(used), np.nan),
-        reason=tuning.reason,
+        reason=tuning.reason.copy(),  # cells that fail later are added
         readings=np.zeros(0, np.float32),
         trims=Trims(*(np.where(used, each, 0.0) for each in trims)),
         response=Response.of(tuning.per_volt, tuning.low, tuning.high, known.target),

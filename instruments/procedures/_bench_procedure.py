@@ -1,11 +1,13 @@
 """What every procedure of the bench has in common."""
 
+import reprlib
 from typing import Any, ClassVar
 
 from pymeasure.experiment import Procedure
 
 from .._bench import Bench
 from .._errors import BenchError
+from ._parameters import CountParameter, RealParameter
 
 
 class BenchProcedure(Procedure):
@@ -23,14 +25,14 @@ class BenchProcedure(Procedure):
         unknown = set(parameters) - set(self._parameters)
         if unknown:
             raise TypeError(f"{type(self).__name__} has no parameter {', '.join(sorted(unknown))}")
-        self._convert_parameters()
+        self.check_parameters()
         self.bench = bench
         self.failure: BaseException | None = None
 
     def startup(self) -> None:
         """Prepare the bench; see `Procedure.startup`."""
         try:
-            self._convert_parameters()
+            self.check_parameters()
             self.prepare()
         except BaseException as error:
             self.failure = error
@@ -51,18 +53,24 @@ class BenchProcedure(Procedure):
         except BaseException as error:  # the Worker would never end
             self.failure = self.failure or error
 
-    def _convert_parameters(self) -> None:
-        # Not by parameter_objects(), whose error does not say which parameter it is about.
+    def check_parameters(self) -> None:
+        """Bring every parameter into its type; raises BenchError that names the one that does not fit.
+
+        pymeasure's own names none, and lets NaN pass. Called before anything is opened or written.
+        """
         for name, parameter in self._parameters.items():
+            value = getattr(self, name)
             try:
-                parameter.value = getattr(self, name)
-            except ValueError as error:
-                value = getattr(self, name)
-                shown = f"{value:g}" if isinstance(value, int | float) else repr(value)
+                if value is None:
+                    raise ValueError("it is missing")
+                if isinstance(value, str) and isinstance(parameter, RealParameter | CountParameter):
+                    raise ValueError("it is a number, not text")
+                parameter.value = value
+            except (ValueError, TypeError) as error:
                 low, high = getattr(parameter, "minimum", None), getattr(parameter, "maximum", None)
                 span = "" if low is None or high is None else f" (it goes from {low:g} to {high:g})"
                 raise BenchError(
-                    f"{type(self).__name__} cannot use {name} = {shown}: {error}{span}"
+                    f"{type(self).__name__} cannot use {name} = {_shown(value)}: {error}{span}"
                 ) from error
             setattr(self, name, parameter.value)
 
@@ -83,3 +91,10 @@ class BenchProcedure(Procedure):
         if self.bench is None:
             raise BenchError(f"{type(self).__name__} has no bench: set its 'bench' before it is run")
         return self.bench
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value:g}" if isinstance(value, int | float) else reprlib.repr(value)
+    except (OverflowError, ValueError):
+        return "a number of hundreds of digits"

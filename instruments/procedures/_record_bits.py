@@ -3,11 +3,12 @@
 import contextlib
 import logging
 import math
+import tempfile
 import time
 from typing import Any, ClassVar, cast
 
 import numpy as np
-from pymeasure.experiment import BooleanParameter, FloatParameter, IntegerParameter, ListParameter
+from pymeasure.experiment import BooleanParameter, ListParameter
 
 from drivers import ArrayBlock, BoardError
 from entropy import CELL_DTYPE, Store
@@ -26,6 +27,7 @@ from ._compaction import compact, lag1
 from ._consumers import Consumers
 from ._health import Limits, RecordingHealth, warm_up
 from ._hold import Hold, Start
+from ._parameters import CountParameter, RealParameter
 from ._pulsed_procedure import PulsedProcedure
 from ._pulser import Stopped
 from ._reconnection import Reconnection
@@ -41,6 +43,7 @@ _LOOK = 0.05  # s between looks at whether consumers have caught up
 # What is claimed of a raw bit where nothing else is: a trimmed cell is used when its P is within this of the target; an
 # untrimmed one is used as it is, and only what hardly switches fails.
 _OFF_TARGET, _CLAIM_UNTRIMMED = 0.1, 0.1
+_LEAST_CLAIM = 0.01
 _CALIBRATED = 0.03  # of the probability, to which the start-up tunes where no tuning is given
 _ASTRAY = 0.05  # of the cells that read neither of their resistances: more is no noise of the reading
 
@@ -68,15 +71,15 @@ class RecordBits(PulsedProcedure):
     """
 
     servo: Any = ListParameter("Servo", choices=["cells", "common", "off"], default="cells")
-    bits: Any = IntegerParameter("Bits wanted", minimum=0, maximum=2**62, default=2**26)
-    block_bits: Any = IntegerParameter("Bits per block", minimum=1, maximum=_MOST_BITS, default=2**23)
+    bits: Any = CountParameter("Bits wanted", minimum=0, maximum=2**62, default=2**26)
+    block_bits: Any = CountParameter("Bits per block", minimum=1, maximum=_MOST_BITS, default=2**23)
     calibrate: Any = BooleanParameter("Trim the cells", default=True)
-    ahead: Any = IntegerParameter("Most free bits in the store", minimum=0, maximum=2**62, default=0)
-    retries: Any = IntegerParameter("Tries to reconnect in a row", minimum=0, maximum=1000, default=3)
-    min_entropy: Any = FloatParameter("Claimed min-entropy per bit", minimum=0, maximum=1, default=0)
-    false_alarm: Any = FloatParameter("False-alarm exponent", minimum=1, maximum=100, default=40)
-    most_failing_cells: Any = FloatParameter("Most failing cells", minimum=0, maximum=1, default=0.05)
-    most_failing_blocks: Any = FloatParameter("Most failing blocks", minimum=0, maximum=1, default=0.1)
+    ahead: Any = CountParameter("Most free bits in the store", minimum=0, maximum=2**62, default=0)
+    retries: Any = CountParameter("Tries to reconnect in a row", minimum=0, maximum=1000, default=3)
+    min_entropy: Any = RealParameter("Claimed min-entropy per bit", minimum=0, maximum=1, default=0)
+    false_alarm: Any = RealParameter("False-alarm exponent", minimum=1, maximum=100, default=40)
+    most_failing_cells: Any = RealParameter("Most failing cells", minimum=0, maximum=1, default=0.05)
+    most_failing_blocks: Any = RealParameter("Most failing blocks", minimum=0, maximum=1, default=0.1)
 
     DATA_COLUMNS: ClassVar[list[str]] = [
         "Block",
@@ -130,15 +133,32 @@ class RecordBits(PulsedProcedure):
         if self.store is None:
             raise BenchError("RecordBits has no store: set its 'store' before it is run")
         self._at("preparing")
+        self._cells = None
         self.min_entropy = self.min_entropy or self._least_claim()
+        if self.min_entropy < _LEAST_CLAIM:
+            raise BenchError(
+                f"a claim of {self.min_entropy:g} bits of min-entropy per bit is below {_LEAST_CLAIM:g}: claim more"
+            )
+        self._refuse_read_only_store(self.store)
         warm_up()
         compact(np.zeros(1, np.uint8), np.zeros(1, np.uint8))  # compiled before anything is on
         self._set_up(role)
         board: Any = role.board
         board.mask = True
+        if self.tuning is not None:
+            self._use_tuning(role, self.tuning)
         board.output_enabled = True
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
             self._measure_cells(role)
+
+    def _refuse_read_only_store(self, store: Store) -> None:
+        try:
+            with tempfile.TemporaryFile(dir=store.path):
+                pass
+        except OSError as error:
+            raise BenchError(
+                f"the store {store.path} cannot be written ({error.strerror}): record into another one"
+            ) from error
 
     def _least_claim(self) -> float:
         """Say what every cell that is used must be worth: bits of min-entropy per bit."""
@@ -153,16 +173,19 @@ class RecordBits(PulsedProcedure):
         board.payload = "bits"
         board.mode = self.mode
 
+    def _use_tuning(self, role: BoardRole, tuning: Tuning) -> None:
+        """Set what a tuning knows; one that does not fit is refused while the output is still off."""
+        self._cells = apply_tuning(role, tuning, self._point(), self.read_voltage, self.settle)
+        self._refuse_if_none(self._cells)
+        self._apply(role, self._cells)
+
     def _measure_cells(self, role: BoardRole) -> None:
-        point, stop = self._point(), self.should_stop
+        point, stop, cells = self._point(), self.should_stop, self._cells
         self._at("thresholds")
-        if self.tuning is not None:
-            cells = apply_tuning(role, self.tuning, point, self.read_voltage, self.settle)
-        else:
-            cells = measure_states(role, point, stop)
-        self._cells = cells
-        self._refuse_if_none(cells)
-        self._apply(role, cells)
+        if cells is None:
+            self._cells = cells = measure_states(role, point, stop)
+            self._refuse_if_none(cells)
+            self._apply(role, cells)
         self._at("trims")
         if self.tuning is not None:
             self._look_at_the_cells(role, cells)

@@ -1,17 +1,20 @@
 """The procedure that tunes an array: the pulse at which each cell and direction switches as wanted, in a file."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pymeasure.experiment import FloatParameter, Parameter
+from pymeasure.experiment import Parameter
+
+from drivers import BoardError
 
 from .._errors import BenchError
 from .._roles import BoardRole
-from .._tuning import Conditions, Tuning, now, refuse_existing
+from .._tuning import Conditions, Tuning, now, refuse_unwritable
 from ._calibration import Cells, measure_states, tune
+from ._parameters import RealParameter
 from ._pulsed_procedure import PulsedProcedure
 from ._pulser import BoardPulser, Stopped
 from ._search import Points, Tuned
@@ -33,11 +36,12 @@ class Tune(PulsedProcedure):
     First each cell's two resistances are measured, from which follow thresholds; cells that are shorted, open or stuck,
     or whose states overlap, are quarantined. Then all others are tuned at once by a `Search`, by trims of the voltage
     or of the width. One row of DATA_COLUMNS for each cell and direction. Set `bench` before it is run; afterwards
-    `tuning` is what the file holds, or None where it was stopped: then there is no file.
+    `tuning` is what the file holds, or None where it was stopped: then there is no file. Where a finished tuning cannot
+    be written as `out`, it is kept elsewhere, and what is raised says where.
     """
 
-    target: Any = FloatParameter("Target probability", minimum=0.02, maximum=0.98, default=0.5)
-    tolerance: Any = FloatParameter("Tolerance", minimum=0.001, maximum=0.1, default=0.01)
+    target: Any = RealParameter("Target probability", minimum=0.02, maximum=0.98, default=0.5)
+    tolerance: Any = RealParameter("Tolerance", minimum=0.001, maximum=0.1, default=0.01)
     out: Any = Parameter("File of the tuning", default="tuning.json")
 
     DATA_COLUMNS: ClassVar[list[str]] = [
@@ -61,10 +65,11 @@ class Tune(PulsedProcedure):
         self.progress = TuningProgress()
         self.tuning: Tuning | None = None
         self._cells: Cells | None = None
+        self._conditions: Conditions | None = None
 
     def prepare(self) -> None:
         """Check limits and the file's name, arm the watchdog, switch on, and measure each cell's resistances."""
-        refuse_existing(Path(str(self.out)))
+        refuse_unwritable(Path(str(self.out)))
         role = self._role()
         board: Any = role.board
         if self.mode == "toggle" and not board.has_all_trims:
@@ -73,6 +78,7 @@ class Tune(PulsedProcedure):
                 "same trims: tune with a reset, or update its firmware to protocol 1.1"
             )
         self._set_up(role)
+        self._conditions = self._known(role)
         board.mask = True
         board.output_enabled = True
         self.progress = TuningProgress("measuring the cells: thresholds")
@@ -95,33 +101,43 @@ class Tune(PulsedProcedure):
         except Stopped:
             return
         self._refuse_if_none(cells)
-        tuning = self._tuning(role, cells, found, pulses)
-        role.safe_state()
-        tuning.save(str(self.out))
-        self.tuning = tuning
-        self._emit_rows(tuning)
+        # What is found is kept, whatever becomes of the board now, or of the folder.
+        self.tuning = self._tuning(role, cells, found, pulses)
+        try:
+            self.make_safe()
+        finally:
+            self.tuning.keep(str(self.out))
+        self._emit_rows(self.tuning)
 
     def _report(self, stage: str, done: int, pulser: BoardPulser) -> None:
         self.progress = TuningProgress(stage, pulser.given, done, pulser.columns)
         self.emit("progress", min(99.0, 100 * done / pulser.columns))
 
-    def _tuning(self, role: BoardRole, cells: Cells, found: Tuned, pulses: np.ndarray) -> Tuning:
+    def _known(self, role: BoardRole) -> Conditions:
+        """Say what the tuning will hold for; asked for while the board is there."""
         board: Any = role.board
         rows, columns = board.size
-        trims = [np.where(cells.used, each, 0.0) for each in (found.voltage, found.width)]
-        values = [
-            np.where(cells.used, each, np.nan)
-            for each in (found.p, found.low, found.high, found.per_volt, found.per_second)
-        ]
-        conditions = Conditions(
+        return Conditions(
             mode=self.mode, target=self.target, tolerance=self.tolerance, voltage=self.voltage, width=self.width,
             period=self.period, reset_voltage=self.reset_voltage, reset_width=self.reset_width,
             read_voltage=self.read_voltage, settle=self.settle, temperature=float(board.temperature), rows=rows,
             columns=columns, identity=str(board.id), device=role.array.device, simulated=board.origin != "device",
         )  # fmt: skip
+
+    def _tuning(self, role: BoardRole, cells: Cells, found: Tuned, pulses: np.ndarray) -> Tuning:
+        conditions = self._conditions
+        assert conditions is not None
+        with contextlib.suppress(BoardError, ValueError):  # then that at its beginning stands
+            board: Any = role.board
+            conditions = replace(conditions, temperature=float(board.temperature))
+        trims = [np.where(cells.used, each, 0.0) for each in (found.voltage, found.width)]
+        values = [
+            np.where(cells.used, each, np.nan)
+            for each in (found.p, found.low, found.high, found.per_volt, found.per_second)
+        ]
         return Tuning(
             conditions, now(), cells.r_p, cells.r_ap, cells.threshold, cells.reason, pulses, *trims, *values,
-            curves=_curves(found.points, rows * columns),
+            curves=_curves(found.points, len(cells.used)),
         )  # fmt: skip
 
     def _emit_rows(self, tuning: Tuning) -> None:

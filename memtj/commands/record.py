@@ -97,7 +97,7 @@ def record(
 ) -> None:
     """Measure and trim the cells, then record bits into a store; the output is off at every end of it."""
     from entropy import Store
-    from instruments import Bench, Tuning
+    from instruments import Bench, Tuning, refuse_unwritable
     from instruments import run as run_recording
     from instruments.procedures import RecordBits
 
@@ -125,22 +125,23 @@ def record(
     known = None if tuning is None else Tuning.load(tuning)
     if known is not None:
         chosen = {name: getattr(known.conditions, name) for name in point} | chosen
+    procedure = RecordBits(
+        tuning=known,
+        mode=mode or (known.conditions.mode if known is not None else "reset"),
+        bits=bits,
+        calibrate=calibrate,
+        servo=servo,
+        ahead=ahead,
+        retries=retries,
+        false_alarm=false_alarm,
+        **chosen,
+    )
     bench = Bench.from_toml(bench_file)
+    if csv is not None:
+        refuse_unwritable(csv)
     with bench, Store(store) as opened, ProgressDisplay() as display:  # a wrong bench makes no store
         rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
-        procedure = RecordBits(
-            bench=bench,
-            store=opened,
-            tuning=known,
-            mode=mode or (known.conditions.mode if known is not None else "reset"),
-            bits=bits,
-            calibrate=calibrate,
-            servo=servo,
-            ahead=ahead,
-            retries=retries,
-            false_alarm=false_alarm,
-            **chosen,
-        )
+        procedure.bench, procedure.store = bench, opened
         summary = run_recording(procedure, rows, _follow(display, bits))
         outcome = _outcome(summary, procedure, bench)
     if as_json:

@@ -39,7 +39,7 @@ def tune(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
 ) -> None:
     """Trim the pulse of every cell until it switches with the wanted probability; the output is off at every end."""
-    from instruments import Bench, run_procedure
+    from instruments import Bench, refuse_unwritable, run_procedure
     from instruments.procedures import Tune
 
     if mode not in ("reset", "toggle"):
@@ -49,9 +49,18 @@ def tune(
         "reset_width": reset_width, "read_voltage": read_voltage, "settle": settle,
     }  # fmt: skip
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    with ProgressDisplay() as display, Bench.from_toml(bench_file) as bench:
-        procedure = Tune(bench=bench, target=target, tolerance=tolerance, mode=mode, out=str(out), **chosen)
-        run_procedure(procedure, csv or out.with_suffix(".csv"), _follow(display, procedure))
+    rows = csv or out.with_suffix(".csv")
+    if rows.absolute() == out.absolute():
+        raise CommandError(
+            f"--out and the rows of the cells would both be {out}: name another file by --csv."
+        )
+    procedure = Tune(target=target, tolerance=tolerance, mode=mode, out=str(out), **chosen)
+    bench = Bench.from_toml(bench_file)
+    for file in (out, rows):
+        refuse_unwritable(file)
+    with ProgressDisplay() as display, bench:
+        procedure.bench = bench
+        run_procedure(procedure, rows, _follow(display, procedure))
     if procedure.tuning is None:
         raise CommandError("the tuning was stopped before its end, so there is no file.")
     outcome = _outcome(procedure.tuning, out)

@@ -179,3 +179,66 @@ def test_no_number_of_the_file_is_none(bench_of, value: str) -> None:
     option = ("[roles.board]", f"options = {{ timeout = {value} }}\n[roles.board]")
     with pytest.raises(BenchError, match=r"options.timeout' is wrong: an option is text, a finite number"):
         read_bench_file(bench_of(option))
+
+
+# What the command line refuses before the board is spoken to
+
+POINT = ["voltage", "width", "period", "reset-width", "reset-voltage", "read-voltage", "settle"]
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("command", ["record", "tune"])
+def test_no_option_is_no_number(
+    memtj_here: Callable, bench_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, value: str
+) -> None:
+    def opened(self: Bench) -> Bench:
+        raise AssertionError("the bench was opened")
+
+    monkeypatch.setattr(Bench, "__enter__", opened)
+    common = {
+        "record": ["record", bench_of(), "--store", tmp_path / "s", "--bits", "1e5"],
+        "tune": ["tune", bench_of(), "--out", tmp_path / "t.json"],
+    }[command]
+    others = {"record": ["min-entropy", "false-alarm"], "tune": ["target", "tolerance"]}[command]
+    for option in [*POINT, *others]:
+        done = memtj_here(*common, f"--{option}", value)
+        said = done.stderr.splitlines()[-1]
+        if done.returncode == 2:  # typer's own range
+            assert option in done.stderr
+        else:
+            assert done.returncode == 1
+            assert said.startswith("memtj: "), option
+            assert f"cannot use {option.replace('-', '_')} = {value}: " in said
+    for option in {"record": ["bits", "block-bits", "ahead", "retries"], "tune": []}[command]:
+        assert memtj_here(*common, f"--{option}", value).returncode == 2
+        assert memtj_here(*common, f"--{option}", "1.5").returncode == 2
+    assert [each.name for each in tmp_path.iterdir()] == ["bench.toml"]
+
+
+def test_files_that_cannot_be_are_refused_first(
+    memtj_here: Callable, bench_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(self: Bench) -> Bench:
+        raise AssertionError("the bench was opened")
+
+    monkeypatch.setattr(Bench, "__enter__", opened)
+    bench, there, blocked = bench_of(), tmp_path / "there.json", tmp_path / "blocked" / "x.json"
+    there.write_text("mine")
+    (tmp_path / "blocked").write_text("a file, no folder")
+    (tmp_path / "csv.csv").write_text("mine")
+    for arguments, said in (
+        (("tune", bench, "--out", there), "there.json exists already"),
+        (("tune", bench, "--out", blocked), "x.json cannot be written (File exists)"),
+        (("tune", bench, "--out", tmp_path / "csv.json"), "csv.csv exists already"),
+        (("tune", bench, "--out", tmp_path / "new.csv"), "would both be"),
+        (
+            ("record", bench, "--store", tmp_path / "s", "--bits", 8, "--csv", there),
+            "there.json exists already",
+        ),
+        (("record", bench, "--store", tmp_path / "s", "--bits", 8, "--tuning", there), "is no tuning"),
+    ):
+        done = memtj_here(*arguments)
+        assert done.returncode == 1
+        assert said in done.stderr.splitlines()[-1]
+    assert there.read_text() == "mine"
+    assert not (tmp_path / "s").exists()
