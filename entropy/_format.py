@@ -27,6 +27,9 @@ _READ_VERSIONS = (1, 2)
 _SINCE_2 = frozenset(
     {"tuning", "actions"}
 )  # datasets and attributes that a file of version 1 has by chance only
+# HDF5 1.10 is the oldest that can follow a growing file, and what it writes every later one reads. "latest" is of
+# the library at hand: since HDF5 2.0 it writes compound types that no older one reads.
+LIBVER = ("v110", "v110")
 BIT_ORDER = "most significant bit first; time, then row, then column"
 
 BLOCK_DTYPE = np.dtype(
@@ -172,7 +175,7 @@ def create_buffer(
     `resistances` is how many raw readings to make room for; 0 makes no `/resistances`. `tuning`: TUNING_DTYPE,
     one for each cell, None makes no `/tuning`; `actions` says whether there is to be an `/actions`.
     """
-    file = h5py.File(path, "x", libver="latest")
+    file = h5py.File(path, "x", libver=LIBVER)
     try:
         for name, value in attributes.items():
             file.attrs.create(name, value)

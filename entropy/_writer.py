@@ -17,6 +17,7 @@ import numpy as np
 from ._durable import PeriodicSync
 from ._errors import StoreError
 from ._format import ACTION_DTYPE, OVER_SCALE, crc32, create_buffer, row_crcs
+from ._own_file import OwnFile
 
 _log = logging.getLogger(__name__)
 
@@ -66,12 +67,14 @@ class BufferWriter:
         self._rows = _Rows(self._file, "blocks")
         self._actions = _Rows(self._file, "actions") if actions else None
         self._actions_kept = 0
-        self._sample = _Column(self._file, "resistances") if resistances else None
+        # each dataset is held once: of two handles one may show other rows than are there
         self._sample_scale = float(self._file["resistances"].attrs["scale"]) if resistances else 1.0
-        self._sample_left = resistances
+        self._sample = _Column(self._file, "resistances") if resistances else None
+        self._sample_kept, self._sample_room = 0, resistances
         self._reserver = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
         self._forgotten = weakref.finalize(self, os.close, self._reserver)
         self._reserved = 0
+        self._own = OwnFile(path, self._reserver)
         self._syncing = PeriodicSync(self._reserver, durable) if durable else None
 
     def append(
@@ -83,6 +86,7 @@ class BufferWriter:
         before its row is.
         """
         self._refuse_if_failed()
+        self._refuse_foreign()
         changed = _numbered(actions, self.blocks)
         self._reserve(len(bits) + (0 if valid is None else len(valid)) + changed.nbytes)
         row["first_byte"] = self.bytes
@@ -102,6 +106,7 @@ class BufferWriter:
             self._file.flush()
             self._rows.write(self.blocks, row)
             self._file.flush()
+        self._refuse_foreign()  # what was written into a foreign file is not committed
         self._actions_kept += len(changed)
         self.bytes += len(bits)
         self._valid_bytes += 0 if valid is None else len(valid)
@@ -114,15 +119,15 @@ class BufferWriter:
         self._refuse_if_failed()
         if self._sample is None:
             return 0
-        kept = np.asarray(resistances, np.float64).ravel()[: self._sample_left]
+        kept = np.asarray(resistances, np.float64).ravel()[: self._sample_room - self._sample_kept]
         if not len(kept):
             return 0
+        self._refuse_foreign()
         counts = np.nan_to_num(kept / self._sample_scale, nan=OVER_SCALE, posinf=OVER_SCALE)
         self._reserve(2 * len(kept))
         with self._write_errors():
-            there = int(self._file["resistances"].shape[0])
-            self._sample.write(there, np.clip(np.rint(counts), 0, OVER_SCALE).astype(np.uint16))
-        self._sample_left -= len(kept)
+            self._sample.write(self._sample_kept, np.clip(np.rint(counts), 0, OVER_SCALE).astype(np.uint16))
+        self._sample_kept += len(kept)
         return len(kept)
 
     def close(self) -> None:
@@ -138,6 +143,7 @@ class BufferWriter:
                 self._syncing.stop()
             if self._failed is None and self._file:
                 self._refuse_if_not_on_disk()
+                self._refuse_foreign()
                 with self._write_errors():
                     self._file.attrs.modify("complete", np.uint8(1))
                     self._file.flush()
@@ -205,6 +211,17 @@ class BufferWriter:
         self._abandon()
         raise StoreError(self._failed)
 
+    def _refuse_foreign(self) -> None:
+        fault = self._own.fault()
+        if not fault:
+            return
+        self._failed = (
+            f"{self.path} is no longer the file that is being recorded: {fault}, so the {self.blocks} blocks in it may "
+            "be lost; keep other programs out of the store, and start a new recording"
+        )
+        self._abandon()
+        raise StoreError(self._failed)
+
     @contextlib.contextmanager
     def _write_errors(self):
         try:
@@ -215,13 +232,14 @@ class BufferWriter:
             raise StoreError(self._failed) from error
 
     def _abandon(self) -> None:
-        """Close a file whose write failed, letting what HDF5 still wants to write go nowhere.
+        """Close a file whose write failed or that is another's, letting what HDF5 still wants to write go nowhere.
 
-        What is on the disk stays as `kill -9` would have left it: followers read its committed blocks.
+        What is on the disk stays as `kill -9` would have left it: followers read its committed blocks. Nothing can be
+        read through the new descriptor either: what HDF5 does not find in a file, it looks for again, for ever.
         """
         try:
             descriptor = self._file.id.get_vfd_handle()
-            scratch = os.open(os.devnull, os.O_RDWR)
+            scratch = os.open(os.devnull, os.O_WRONLY)
             os.dup2(scratch, descriptor)
             os.close(scratch)
             self._file.close()
@@ -313,7 +331,7 @@ def _probe_room(path: Path) -> None:
 
 
 def _end_of_file(path: Path) -> int:
-    """Say where HDF5 holds the file to end, by its superblock (version 3, which `libver="latest"` writes)."""
+    """Say where HDF5 holds the file to end, by its superblock (version 3, as `create_buffer` makes it)."""
     with open(path, "rb") as file:
         head = file.read(48)
     known = head[:8] == b"\x89HDF\r\n\x1a\n" and head[8] == 3 and head[9] == 8

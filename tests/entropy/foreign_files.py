@@ -1,0 +1,112 @@
+"""Let another program spoil the buffer that is being recorded, in each way at each moment: FOLDER.
+
+In a process of its own, which ends: HDF5 searches for ever for what it does not find in such a file. Prints one JSON
+object: for each "way, moment" what was said, the blocks that are left, and the accounts, as the next one finds them.
+"""
+
+import dataclasses
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from entropy import CELL_DTYPE, Recording, Store, StoreError
+
+CELLS = 64
+BLOCK = 1024  # bytes
+FACTS = {"host_time": 0.0, "board_time": 0.0, "pulses": 8 * BLOCK // CELLS, "voltage": 1.0, "width": 1e-9,
+         "read_voltage": 0.1, "field": 0.0, "temperature": 300.0, "failed_resets": 0}  # fmt: skip
+
+
+def foreign(**more: Any) -> bytes:
+    memory = io.BytesIO()
+    with h5py.File(memory, "w", **more) as file:
+        file["mine"] = np.arange(1000)
+    return memory.getvalue()
+
+
+def put_in_place(path: Path) -> None:
+    other = path.with_suffix(".other")
+    other.write_bytes(path.read_bytes())
+    os.replace(other, path)
+
+
+def scribble(path: Path) -> None:
+    with open(path, "r+b") as file:
+        file.write(bytes(4096))
+
+
+WAYS: dict[str, Callable[[Path], object]] = {
+    "made anew": lambda path: path.write_bytes(foreign()),
+    "made anew, latest": lambda path: path.write_bytes(foreign(libver="latest")),
+    "emptied": lambda path: os.truncate(path, 0),
+    "halved": lambda path: os.truncate(path, path.stat().st_size // 20),
+    "scribbled": scribble,
+    "replaced": put_in_place,
+    "deleted": os.remove,
+}
+
+
+def known(number: int) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, BLOCK, dtype=np.uint8)
+
+
+def record(recording: Recording, number: int) -> None:
+    recording.append(known(number), 8 * BLOCK, positions=8 * BLOCK, sequence=number, **FACTS)
+    recording.append_resistances(np.ones(1))
+
+
+def spoil(
+    folder: Path, spoils: Callable[[Path], object], blocks: int, then: Callable[[Recording], object]
+) -> dict:
+    said = ""
+    with Store(folder) as store:
+        try:
+            with store.record(
+                cells=np.zeros(CELLS, CELL_DTYPE), cells_per_pulse=CELLS, bench={}, procedure={}, simulated=True,
+                rotate_bytes=2 * BLOCK, resistances=8, durable=None,
+            ) as recording:  # fmt: skip
+                for number in range(blocks):
+                    record(recording, number)
+                (path,) = [info.path for info in store.buffers() if info.uuid == recording.buffer]
+                spoils(path)
+                then(recording)
+        except StoreError as error:
+            said = str(error)
+    with Store(folder) as store:
+        first = store.buffers()[0]
+        left = [np.array_equal(store.read_block(first.uuid, n)[0], known(n)) for n in range(first.blocks)]
+        accounts = store.accounts()
+        return {
+            "said": said,
+            "left": left,
+            "accounts": dataclasses.asdict(accounts),
+            "balanced": accounts.balanced,
+        }
+
+
+# two blocks make a segment: after how many it happens, and what the recorder does then
+MOMENTS: dict[str, tuple[int, Callable[[Recording], object]]] = {
+    "before a block": (3, lambda recording: record(recording, 3)),
+    "before a new segment": (4, lambda recording: record(recording, 4)),
+    "before resistances": (3, lambda recording: recording.append_resistances(np.ones(1))),
+    "at the end": (3, lambda _: None),
+}
+
+
+def main(folder: Path) -> None:
+    found = {}
+    for way, spoils in WAYS.items():
+        for moment, (blocks, then) in MOMENTS.items():
+            found[f"{way}, {moment}"] = spoil(folder / str(len(found)), spoils, blocks, then)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

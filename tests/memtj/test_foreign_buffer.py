@@ -1,0 +1,39 @@
+"""`memtj record` where another program spoils its buffer: it ends, switches off, and says so."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+
+from entropy import Store
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody replace a file that is open")
+
+
+def test_a_truncated_buffer_ends_it(
+    start: Callable, lab, bench: Path, tmp_path: Path, patience: Callable
+) -> None:
+    path, foreign = tmp_path / "store", tmp_path / "foreign.h5"
+    with h5py.File(foreign, "w") as file:
+        file["mine"] = 1
+    recorder = start(
+        "record", bench, "--store", path, "--mode", "toggle", "--bits", "1e10", "--block-bits", "1e6", "--no-calibrate"
+    )  # fmt: skip
+    deadline = time.monotonic() + patience(20)
+    while not (found := list(path.glob("*.h5"))) or found[0].stat().st_size < 1 << 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    found[0].write_bytes(foreign.read_bytes())  # as h5py's mode "w" does: the same file, cut short
+    _, errors = recorder.communicate(timeout=patience(20))
+    assert not lab.output_is_on()
+    assert lab.ask("SYST:WATC:TRIP?") == "0"
+    assert recorder.returncode == 1, errors
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("memtj: ")
+    assert "is no longer the file that is being recorded: another program has" in last
+    assert "Traceback" not in errors
+    with Store(path, create=False) as store:
+        assert store.accounts().balanced
