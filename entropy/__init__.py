@@ -18,6 +18,7 @@ from ._ranges import Range, slice_ranges
 from ._recording import BlockCommit, Recording
 from ._requests import Request
 from ._reservation import Reservation
+from ._rewrite import RewriteStep, rewrite
 from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
 from ._stream import BitStream
@@ -75,6 +76,7 @@ __all__ = [
     "Recording",
     "Request",
     "Reservation",
+    "RewriteStep",
     "SalvageReport",
     "Sha256",
     "SharedCells",
@@ -92,6 +94,7 @@ __all__ = [
     "export_bits",
     "gather",
     "move_blocks",
+    "rewrite",
     "salvage",
     "slice_ranges",
     "verify",

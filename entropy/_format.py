@@ -146,6 +146,8 @@ _CHUNK_BYTES = (1 << 10, 1 << 24)
 _MOST_CELLS = 1 << 24
 _LONGEST_TEXT = 1 << 24
 
+_NEWEST_TYPE = 3  # of the versions of a datatype message, that HDF5 1.10 reads
+
 LOOKS = (0.001, 0.002, 0.004)  # s between them: one look may come upon the middle of a write
 
 
@@ -275,6 +277,25 @@ def _open_once(view: FileView, texts: dict[str, str] | None) -> tuple[h5py.File,
         if not isinstance(error, HDF5_ERRORS):
             raise
         raise StoreError(f"{view.path} is damaged: {reason(error)}; restore it from a copy") from None
+
+
+def unknown_names(file: Any) -> list[str]:
+    """List the datasets, groups and attributes of an opened buffer that this program does not know."""
+    later = _SINCE_2 if int(file.attrs["format_version"]) == 1 else frozenset[str]()
+    attributes = {"format", "format_version", *_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS} - later
+    found = [f"/{name}" for name in file if name not in _KINDS or name in later]
+    found += [f"attribute {name}" for name in file.attrs if name not in attributes]
+    for name in _KINDS.keys() & set(file):
+        own = {"scale", "room"} if name == "resistances" else set[str]()
+        found += [f"attribute {each} of /{name}" for each in file[name].attrs if each not in own]
+    return sorted(found)
+
+
+def readable_everywhere(file: Any) -> bool:
+    """Say whether HDF5 1.10 reads the types of an opened buffer, as it does those that `create_buffer` makes."""
+    # a type as HDF5 writes it down: the message's number, the version of what follows, then version (high) and class
+    encoded = [file[name].id.get_type().encode() for name in _KINDS.keys() & set(file)]
+    return all(each[2] >> 4 <= _NEWEST_TYPE for each in encoded)
 
 
 # What h5py raises for damaged files, as far as it is known.

@@ -11,17 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from ._anew import alone, in_the_place_of, write_anew
 from ._errors import DamagedLedger, StoreError
-from ._format import create_buffer, open_buffer
 from ._ledger import BufferRecord, Ledger, now, writer_lock
 from ._ledger_ranges import BURNED, FREE
-from ._locks import FileLock, is_free
+from ._locks import is_free
 from ._opening import open_ledger, stamp_of
 from ._prune import sync_folder
 from ._reader import BufferReader
 
-_PIECE = 8 << 20
-PARTIAL = ".partial"
 _FILES = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 
 
@@ -65,18 +63,13 @@ def salvage(
         raise StoreError(f"{folder} holds neither buffers nor a ledger: give the folder of a store")
     report = SalvageReport(entered_as=FREE if unused else BURNED)
     (folder / "locks").mkdir(exist_ok=True)
-    lock = FileLock(folder / "locks" / "salvage.lock", wait=False)
-    if not lock.held:
-        raise StoreError(f"{folder} is being salvaged by another program: wait for it")
-    try:
+    with alone(folder):
         ledger = _open_or_make(folder, report)
         try:
             _enter_strays(folder, ledger, report)
             _close_interrupted(folder, ledger, report, progress)
         finally:
             ledger.close()
-    finally:
-        lock.release(remove=True)
     return report
 
 
@@ -201,70 +194,5 @@ def close_properly(path: Path) -> None:
 
     Raises StoreError where it cannot be read; the old file stays then. A block whose CRC is wrong is copied as it is.
     """
-    partial = path.with_name(path.name + PARTIAL)
-    partial.unlink(missing_ok=True)
-    reader = BufferReader(path)
-    try:
-        _copy(reader, partial)
-        os.replace(partial, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StoreError(
-            f"{path} cannot be written anew: {error.strerror or error}; free some space"
-        ) from None
-    finally:
-        reader.close()
-
-
-def _copy(reader: BufferReader, target: Path) -> None:
-    with open_buffer(reader.path) as source:
-        _copy_from(source, reader, target)
-    with open(target, "r+b") as written:
-        os.fsync(written.fileno())
-
-
-def _copy_from(source: Any, reader: BufferReader, target: Path) -> None:
-    rows = reader.rows
-    attributes = dict(source.attrs.items())
-    attributes |= {"complete": np.uint8(1), "salvaged": np.bytes_(now())}
-    sample = source.get("resistances")
-    room = 0 if sample is None else int(sample.attrs["room"])
-    ends = {"bits": _end_of_bits(rows), "valid": _end_of_masks(rows)}
-    changed = reader.actions()
-    file = create_buffer(
-        target, attributes, reader.cells(), room, reader.tuning(), actions=reader.has_actions
-    )
-    try:
-        columns: Any = file
-        for name, end in ends.items():
-            _copy_column(source[name], columns[name], end)
-        if sample is not None:
-            _copy_column(sample, columns["resistances"], sample.shape[0])
-        if reader.has_actions:
-            columns["actions"].resize((len(changed),))
-            columns["actions"][:] = changed
-        columns["blocks"].resize((len(rows),))
-        columns["blocks"][:] = rows
-    finally:
-        file.close()
-
-
-def _end_of_bits(rows: np.ndarray) -> int:
-    return int((rows["first_byte"] + (rows["bits"] + 7) // 8)[-1]) if len(rows) else 0
-
-
-def _end_of_masks(rows: np.ndarray) -> int:
-    masked = rows[rows["valid_offset"] >= 0]
-    return (
-        int((masked["valid_offset"] + ((masked["positions"] + 7) // 8).astype(np.int64))[-1])
-        if len(masked)
-        else 0
-    )
-
-
-def _copy_column(source: Any, target: Any, end: int) -> None:
-    target.resize((end,))
-    step = _PIECE // source.dtype.itemsize
-    for at in range(0, end, step):
-        target[at : min(at + step, end)] = source[at : min(at + step, end)]
+    with in_the_place_of(path) as new:
+        write_anew(path, new, {"complete": np.uint8(1), "salvaged": np.bytes_(now())})

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from ._anew import alone
 from ._block_copies import BlockCopies
 from ._credits import Credit
 from ._errors import NotEnoughBits, StoreError
@@ -507,12 +508,13 @@ class Store:
             return steps
         self._ledger.refuse_read_only()
         place = None if archive is None else Path(archive)
-        for number, step in enumerate(steps):
-            if not step.keep:
-                with self._mutex:
-                    self._forget_reader(step.buffer)
-                    self._records.clear()
-                steps[number] = carry_out(self.path, self._ledger, step, policy, place)
+        with alone(self.path):
+            for number, step in enumerate(steps):
+                if not step.keep:
+                    with self._mutex:
+                        self._forget_reader(step.buffer)
+                        self._records.clear()
+                    steps[number] = carry_out(self.path, self._ledger, step, policy, place)
         return steps
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> VerifyReport:

@@ -1,11 +1,8 @@
 """The writer of one buffer file: bits, flush, block row, flush."""
 
 import contextlib
-import errno
 import logging
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,14 +15,13 @@ from ._durable import PeriodicSync
 from ._errors import StoreError
 from ._format import ACTION_DTYPE, OVER_SCALE, crc32, create_buffer, row_crcs
 from ._own_file import OwnFile
+from ._room import METADATA_ROOM, allocate, end_of_file, probe_room, why
 
 _log = logging.getLogger(__name__)
 
 # HDF5 cannot take back a write that failed: it tries again at close and can end the process by a
 # segmentation fault. So room is reserved before HDF5 sees the block.
 _RESERVE_STEP = 4 << 20
-_METADATA_ROOM = 1 << 20
-_SUPERBLOCK_END = slice(28, 36)  # end-of-file address in a version 3 superblock
 
 
 class BufferWriter:
@@ -55,13 +51,11 @@ class BufferWriter:
         self._valid_bytes = 0
         self._failed: str | None = None
         self._committing = False
-        _probe_room(path)
+        probe_room(path)
         try:
             self._file: Any = create_buffer(path, attributes, cells, resistances, tuning, actions=actions)
         except (OSError, RuntimeError, ValueError) as error:
-            raise StoreError(
-                f"{path} cannot be made: {_reason(error)}; check the folder and its room"
-            ) from None
+            raise StoreError(f"{path} cannot be made: {why(error)}; check the folder and its room") from None
         self._data = _Column(self._file, "bits")
         self._valid = _Column(self._file, "valid")
         self._rows = _Rows(self._file, "blocks")
@@ -149,7 +143,7 @@ class BufferWriter:
                     self._file.flush()
                     used = self._file.id.get_filesize()
                     self._file.close()
-                    end = max(used, _end_of_file(self.path))
+                    end = max(used, end_of_file(self.path))
         finally:
             self._sync(end)
 
@@ -160,28 +154,26 @@ class BufferWriter:
                 os.ftruncate(descriptor, end)  # give back what was reserved and not used
             os.fsync(descriptor)
         except OSError as error:
-            raise StoreError(
-                f"{self.path} could not be put on the disk: {_reason(error)}; verify it"
-            ) from None
+            raise StoreError(f"{self.path} could not be put on the disk: {why(error)}; verify it") from None
         finally:
             self._forgotten()
 
     def _reserve(self, size: int) -> None:
-        needed = self._file.id.get_filesize() + size + _METADATA_ROOM
+        needed = self._file.id.get_filesize() + size + METADATA_ROOM
         if needed <= self._reserved:
             return
         target = needed + _RESERVE_STEP
         try:
             for goal in (target, needed):  # close to the end of a disk, be content with what is needed
                 try:
-                    _allocate(self._reserver, self.path, goal)
+                    allocate(self._reserver, self.path, goal)
                     self._reserved = goal
                     return
                 except OSError:
                     if goal == needed:
                         raise
         except OSError as error:
-            raise StoreError(self._sentence(_reason(error))) from None
+            raise StoreError(self._sentence(why(error))) from None
 
     def _sentence(self, reason: str) -> str:
         return (
@@ -203,7 +195,7 @@ class BufferWriter:
     def _refuse_if_not_on_disk(self) -> None:
         if self._syncing is None or self._syncing.error is None:
             return
-        reason = _reason(self._syncing.error)
+        reason = why(self._syncing.error)
         self._failed = (
             f"{self.path}: the disk did not take what was written before ({reason}), so the last of its "
             f"{self.blocks} blocks may be lost: verify the store, and record to another disk"
@@ -227,7 +219,7 @@ class BufferWriter:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:
-            self._failed = self._sentence(_reason(error))
+            self._failed = self._sentence(why(error))
             self._abandon()
             raise StoreError(self._failed) from error
 
@@ -304,42 +296,3 @@ def _without_cache(file: Any, name: str) -> Any:
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
     access.set_chunk_cache(1, 0, 1.0)
     return h5py.h5d.open(file.id, name.encode(), access)
-
-
-def _allocate(descriptor: int, path: Path, size: int) -> None:
-    there = os.fstat(descriptor).st_size
-    if size <= there:
-        return
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(descriptor, there, size - there)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                raise
-    if shutil.disk_usage(path.parent).free < _METADATA_ROOM + size - there:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _probe_room(path: Path) -> None:
-    """Raise StoreError where not even an empty buffer fits; HDF5 would fail in the middle of making one."""
-    try:
-        with tempfile.TemporaryFile(dir=path.parent) as probe:
-            _allocate(probe.fileno(), path, _METADATA_ROOM)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be made: {_reason(error)}; free some space") from None
-
-
-def _end_of_file(path: Path) -> int:
-    """Say where HDF5 holds the file to end, by its superblock (version 3, as `create_buffer` makes it)."""
-    with open(path, "rb") as file:
-        head = file.read(48)
-    known = head[:8] == b"\x89HDF\r\n\x1a\n" and head[8] == 3 and head[9] == 8
-    return int.from_bytes(head[_SUPERBLOCK_END], "little") if known else path.stat().st_size
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error)
-    if "error message = '" in text:
-        return text.split("error message = '")[1].split("'")[0]
-    return (getattr(error, "strerror", None) or text or type(error).__name__).splitlines()[0]

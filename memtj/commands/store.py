@@ -13,7 +13,7 @@ from memtj._errors import CommandError
 from memtj._options import NOTHING_CHANGED, Yes, bytes_option, duration_option
 from memtj._progress import ProgressDisplay
 from memtj._quantities import si
-from memtj.commands import store_export
+from memtj.commands import store_export, store_rewrite
 
 if TYPE_CHECKING:
     from entropy import BufferInfo, PruneStep, SalvageReport
@@ -266,6 +266,7 @@ def _fate(step: "PruneStep", archive: Path | None) -> str:
 
 
 app.command("export")(store_export.export)
+app.command("rewrite")(store_rewrite.rewrite)
 
 
 @app.command("adopt")

@@ -17,7 +17,7 @@ def main(folder: str, limit: int, plain: bool) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     if plain:
-        entropy._writer._allocate = lambda *_: None
+        entropy._writer.allocate = lambda *_: None
     bits = np.random.default_rng(0).integers(0, 256, 1 << 18, dtype=np.uint8)
     with Store(folder) as store:
         cells = np.zeros(256, CELL_DTYPE)

@@ -304,7 +304,8 @@ def test_a_store_on_a_read_only_medium_is_listed_and_verified(memtj, store: Path
         assert (status, json.loads(out)["ok"], json.loads(out)["bits"]) == (0, True, 1024)
         assert memtj("store", "conditioning", tmp_path / "medium")[0] == 0
         assert "would be deleted" in memtj("store", "prune", tmp_path / "medium")[1]
-        for change in (["prune", "--yes"], ["export", "--out", tmp_path / "x", "--bits", "8", "--yes"]):
+        export = ["export", "--out", tmp_path / "x", "--bits", "8", "--yes"]
+        for change in (["prune", "--yes"], ["rewrite"], export):
             status, _, err = memtj("store", change[0], tmp_path / "medium", *change[1:])
             assert status == 1
             assert f"{tmp_path / 'medium'} cannot be used as a store: Read-only file system" in err
@@ -315,7 +316,7 @@ def test_a_store_on_a_read_only_medium_is_listed_and_verified(memtj, store: Path
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["store", "ls"], ["store", "verify"], ["store", "salvage"], ["store", "prune", "--yes"],
+        ["store", "ls"], ["store", "verify"], ["store", "salvage"], ["store", "rewrite"], ["store", "prune", "--yes"],
         ["store", "export", "--out", "x", "--bits", "8", "--yes"], ["store", "adopt", "--copied", "--yes"],
         ["store", "adopt", "--moved"], ["store", "conditioning", "xor2"], ["store", "conditioning"], ["assess"],
     ],

@@ -1,0 +1,79 @@
+"""`memtj store rewrite`: what it says, and when it ends with exit code 1."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from entropy import CELL_DTYPE, Recording, Store
+
+CELLS = 64
+
+
+def begin(store: Store) -> Recording:
+    recording = store.record(
+        cells=np.zeros(CELLS, CELL_DTYPE), cells_per_pulse=CELLS, bench={}, procedure={}, simulated=True
+    )
+    recording.append(
+        np.arange(256, dtype=np.uint8), 2048, positions=2048, sequence=0, host_time=0.0, board_time=0.0,
+        pulses=32, voltage=1.0, width=1e-9, read_voltage=0.1, field=0.0, temperature=300.0, failed_resets=0,
+    )  # fmt: skip
+    return recording
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two buffers as an earlier version wrote them."""
+    monkeypatch.setattr("entropy._format.LIBVER", "latest")
+    with Store(tmp_path / "bits") as made:
+        begin(made).close()
+        begin(made).close()
+    monkeypatch.undo()
+    return tmp_path / "bits"
+
+
+def test_it_says_what_it_did(memtj_here: Callable, store: Path) -> None:
+    first, second = sorted(path.name for path in store.glob("*.h5"))
+    done = memtj_here("store", "rewrite", store)
+    assert done.returncode == 0
+    assert f"rewritten: {first}" in done.stdout
+    assert f"rewritten: {second}" in done.stdout
+    assert "2 of 2 buffers rewritten; 0 needed nothing." in done.stdout
+    said = json.loads(memtj_here("store", "rewrite", store, "--json").stdout)
+    assert [row["outcome"] for row in said["buffers"]] == ["current", "current"]
+    assert [Path(row["path"]).name for row in said["buffers"]] == [first, second]
+    assert memtj_here("store", "verify", store).returncode == 0
+    assert json.loads(memtj_here("store", "ls", store, "--json").stdout)["accounts"]["free"] == 4096
+
+
+def test_a_live_buffer_is_named_and_no_failure(memtj_here: Callable, store: Path) -> None:
+    with Store(store) as opened, begin(opened):
+        done = memtj_here("store", "rewrite", store)
+    assert done.returncode == 0
+    assert "it is being recorded" in done.stdout
+    assert "2 of 3 buffers rewritten" in done.stdout
+
+
+def test_what_failed_is_named_with_exit_code_1(memtj_here: Callable, store: Path) -> None:
+    first, second = sorted(store.glob("*.h5"))
+    with h5py.File(first, "r+") as file:
+        file["mine"] = 1
+    os.remove(second)
+    done = memtj_here("store", "rewrite", store)
+    assert done.returncode == 1
+    assert f"problem: {first.name}: it holds /mine" in done.stdout
+    assert f"{second} is missing" in done.stdout
+    outcomes = json.loads(memtj_here("store", "rewrite", store, "--json").stdout)["buffers"]
+    assert [row["outcome"] for row in outcomes] == ["failed", "failed"]
+
+
+def test_no_store_is_one_sentence_and_makes_none(memtj_here: Callable, tmp_path: Path) -> None:
+    done = memtj_here("store", "rewrite", tmp_path / "typo")
+    assert done.returncode == 1
+    assert done.stderr.startswith("memtj: ")
+    assert "is no store" in done.stderr
+    assert not (tmp_path / "typo").exists()
