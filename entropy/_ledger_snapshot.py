@@ -1,9 +1,11 @@
 """A ledger as it is at one moment, in memory: for those who only look, also where nothing can be written."""
 
+import contextlib
 import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ._errors import StoreError
@@ -44,28 +46,37 @@ def _read(path: Path, into: sqlite3.Connection) -> None:
 
 
 def _read_copy(path: Path, into: sqlite3.Connection) -> None:
+    with scratch_folder() as folder:
+        _read(copy_ledger(path, folder), into)
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Give a folder for copies of ledgers, away from the store, and remove it."""
     shelf = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="memtj-", dir=shelf) as folder:
+        yield Path(folder)
+
+
+def copy_ledger(path: Path, folder: Path) -> Path:
+    """Copy a ledger and its log, as they were at one moment: another host may be writing what is read-only here.
+
+    Raises StoreError where it cannot be copied.
+    """
+    log, copy = _log(path), folder / path.name
     try:
-        with tempfile.TemporaryDirectory(prefix="memtj-", dir=shelf) as folder:
-            _read(_copied(path, Path(folder)), into)
+        for _ in range(_TRIES):
+            before = _state(path)
+            shutil.copyfile(path, copy)
+            _log(copy).unlink(missing_ok=True)
+            if log.exists():
+                shutil.copyfile(log, _log(copy))
+            if _state(path) == before:
+                return copy
     except OSError as error:
         raise StoreError(
-            f"{path} cannot be read where it is, nor copied to {shelf or tempfile.gettempdir()} "
-            f"({error.strerror or error}): make room there"
+            f"{path} cannot be copied to {folder} to be read ({error.strerror or error}): make room there"
         ) from None
-
-
-def _copied(path: Path, folder: Path) -> Path:
-    """Copy a ledger and its log, as they were at one moment: another host may be writing what is read-only here."""
-    log, copy = _log(path), folder / path.name
-    for _ in range(_TRIES):
-        before = _state(path)
-        shutil.copyfile(path, copy)
-        _log(copy).unlink(missing_ok=True)
-        if log.exists():
-            shutil.copyfile(log, _log(copy))
-        if _state(path) == before:
-            return copy
     raise StoreError(f"{path} changes faster than it can be copied: try again when less is recorded")
 
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ._anew import alone, in_the_place_of, write_anew
 from ._errors import DamagedLedger, StoreError
 from ._ledger import BufferRecord, Ledger, now, writer_lock
 from ._ledger_ranges import BURNED, FREE
+from ._ledger_snapshot import copy_ledger, scratch_folder
 from ._locks import is_free
 from ._opening import open_ledger, stamp_of
 from ._prune import sync_folder
@@ -30,7 +31,8 @@ class SalvageReport:
     `ledger`: "kept", "made" (there was none) or "replaced" (it was damaged, and is kept in the folder `set_aside`).
     Of a damaged one, `kept`: how many bits its rows prove to be in which state; `lost`: in sentences, what it did not
     prove. `closed`: files of killed writers that any HDF5 program opens now; `entered`: files that the ledger did not
-    know and how many bits they hold, `entered_as` burned or free; `problems`: what could not be helped.
+    know and how many bits they hold, `entered_as` burned or free; `burned`: how many bits it burned in all of that;
+    `problems`: what could not be helped.
     """
 
     ledger: str = "kept"
@@ -40,6 +42,7 @@ class SalvageReport:
     closed: list[str] = field(default_factory=list)
     entered: dict[str, int] = field(default_factory=dict)
     entered_as: str = BURNED
+    burned: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -47,6 +50,7 @@ def salvage(
     path: str | os.PathLike[str],
     *,
     unused: bool = False,
+    dry_run: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> SalvageReport:
     """Bring a store in order after a crash or the loss of a file; what is in order stays as it is.
@@ -55,13 +59,16 @@ def salvage(
     ledger is made anew with every state that its rows prove; other bits, and those of open leases, are burned. A lost
     one is made anew too. Buffers that the ledger does not know are entered with all of their bits burned, because
     nobody knows which were used; `unused=True` says that none was, so that they are free. Recordings need none of
-    this to go on. `progress(done, total)` is called in bytes of `/bits`. Raises StoreError where the store is in use
-    or stands at another place than it was made for.
+    this to go on. With `dry_run` nothing is changed and the report says what would be. `progress(done, total)` is
+    called in bytes of `/bits`. Raises StoreError where the store is in use or stands at another place than it was
+    made for.
     """
     folder = Path(path).absolute()
     if not folder.is_dir() or not (any(folder.glob("*.h5")) or (folder / "ledger.sqlite").exists()):
         raise StoreError(f"{folder} holds neither buffers nor a ledger: give the folder of a store")
     report = SalvageReport(entered_as=FREE if unused else BURNED)
+    if dry_run:
+        return _tried(folder, report)
     (folder / "locks").mkdir(exist_ok=True)
     with alone(folder):
         ledger = _open_or_make(folder, report)
@@ -80,10 +87,11 @@ def _open_or_make(folder: Path, report: SalvageReport) -> Ledger:
         except DamagedLedger:
             return _replace(folder, report)
         if ledger.intact():
-            here = stamp_of(folder)
-            if {key: ledger.meta(key) for key in here} != here:
+            try:
+                _refuse_elsewhere(folder, ledger)
+            except BaseException:
                 ledger.close()
-                raise StoreError(f"{folder} was moved or copied here: say which by 'memtj store adopt' first")
+                raise
             return ledger
         ledger.close()
         return _replace(folder, report)
@@ -91,12 +99,21 @@ def _open_or_make(folder: Path, report: SalvageReport) -> Ledger:
     return open_ledger(folder, create=True, orphans=True)
 
 
-def _replace(folder: Path, report: SalvageReport) -> Ledger:
-    """Set a damaged ledger aside and make a new one of what it proves."""
+def _refuse_elsewhere(folder: Path, ledger: Ledger) -> None:
+    here = stamp_of(folder)
+    if {key: ledger.meta(key) for key in here} != here:
+        raise StoreError(f"{folder} was moved or copied here: say which by 'memtj store adopt' first")
+
+
+def _refuse_used(folder: Path) -> None:
     for path in (folder / "locks").glob("*-*.lock"):
         if not is_free(path):
             raise StoreError(f"{folder} is in use ({path.name} is held): end what uses it, and salvage then")
-    stamp = stamp_of(folder)
+
+
+def _replace(folder: Path, report: SalvageReport) -> Ledger:
+    """Set a damaged ledger aside and make a new one of what it proves."""
+    _refuse_used(folder)
     aside = folder / f"damaged-ledger-{now()[:23].replace(':', '')}"
     try:
         aside.mkdir()
@@ -106,9 +123,7 @@ def _replace(folder: Path, report: SalvageReport) -> Ledger:
                 shutil.copy2(folder / name, aside / name)
         making = aside / "new"
         making.mkdir()
-        with contextlib.closing(Ledger(making)) as ledger:
-            ledger.prepare(stamp)
-            found = ledger.take_over(aside / "ledger.sqlite", stamp)
+        _rescued(making, aside / "ledger.sqlite", stamp_of(folder), report).close()
         for name in _FILES[1:]:  # of no ledger, or empty by now
             (folder / name).unlink(missing_ok=True)
         os.replace(making / "ledger.sqlite", folder / "ledger.sqlite")
@@ -116,9 +131,62 @@ def _replace(folder: Path, report: SalvageReport) -> Ledger:
         shutil.rmtree(making)
     except OSError as error:
         raise StoreError(f"{aside} cannot be written: {error.strerror or error}; free some space") from None
-    report.ledger, report.set_aside = "replaced", str(aside)
-    report.kept, report.lost = dict(found.kept), found.lost
+    report.set_aside = str(aside)
     return open_ledger(folder, create=False)
+
+
+def _rescued(place: Path, damaged: Path, stamp: Mapping[str, str], report: SalvageReport) -> Ledger:
+    """Make a new ledger in the folder `place`, of what a damaged one proves."""
+    ledger = Ledger(place)
+    try:
+        ledger.prepare(stamp)
+        found = ledger.take_over(damaged, stamp)
+    except BaseException:
+        ledger.close()
+        raise
+    report.ledger, report.kept, report.lost = "replaced", dict(found.kept), found.lost
+    report.burned = max(found.kept.get(BURNED, 0) - _burned_before(damaged), 0)
+    return ledger
+
+
+def _burned_before(damaged: Path) -> int:
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(damaged)) as db:
+        state = "state = 'burned' AND typeof(bits) = 'integer'"
+        return db.execute(f"SELECT COALESCE(SUM(bits), 0) FROM ranges WHERE {state}").fetchone()[0]
+    return 0
+
+
+def _tried(folder: Path, report: SalvageReport) -> SalvageReport:
+    """Say what would be done, by doing it to a copy of the ledger."""
+    with scratch_folder() as scratch, contextlib.closing(_copied_or_made(folder, scratch, report)) as ledger:
+        ledger.locks = folder / "locks"
+        _enter_strays(folder, ledger, report)
+        report.closed += [item.file for item in ledger.buffers() if _interrupted(folder, ledger, item)]
+    return report
+
+
+def _copied_or_made(folder: Path, scratch: Path, report: SalvageReport) -> Ledger:
+    making = scratch / "new"
+    making.mkdir()
+    if not (folder / "ledger.sqlite").exists():
+        report.ledger = "made"
+        ledger = Ledger(making)
+        ledger.prepare(stamp_of(folder))
+        return ledger
+    copy_ledger(folder / "ledger.sqlite", scratch)
+    with contextlib.suppress(DamagedLedger):
+        ledger = Ledger(scratch)
+        try:
+            ledger.prepare(stamp_of(folder))
+            if ledger.intact():
+                _refuse_elsewhere(folder, ledger)
+                return ledger
+        except BaseException:
+            ledger.close()
+            raise
+        ledger.close()
+    _refuse_used(folder)
+    return _rescued(making, scratch / "ledger.sqlite", stamp_of(folder), report)
 
 
 def _into_one_file(path: Path) -> None:
@@ -145,7 +213,8 @@ def _enter_strays(folder: Path, ledger: Ledger, report: SalvageReport) -> None:
             elif is_free(writer_lock(ledger.locks, values["recording"])):  # else it is just being begun
                 ledger.salvage(values, reader.rows, report.entered_as)
                 names[values["uuid"]] = path.name
-                report.entered[path.name] = int(reader.starts[-1])
+                bits = report.entered[path.name] = int(reader.starts[-1])
+                report.burned += bits if report.entered_as == BURNED else 0
         finally:
             reader.close()
 

@@ -170,6 +170,7 @@ def salvage(
             help="Buffers that the ledger does not know were never used: enter their bits as free.",
         ),
     ] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a store in order after a crash or a lost ledger; nothing that is in order is changed.
@@ -177,19 +178,46 @@ def salvage(
     Files of killed recorders are closed properly, with every committed block. A damaged ledger is made
     anew with every state that its rows prove, and what they do not prove is burned. A lost one is made anew, and
     unknown buffers are entered: their bits count as burned, since nobody knows which were used. Recording and
-    sampling go on after a crash without any of this. Exit code 1 if something could not be helped.
+    sampling go on after a crash without any of this. Where bits would be burned it is only said, without --yes, and
+    nothing is done. Exit code 1 for that, and if something could not be helped.
     """
     import entropy
 
+    burning = not yes and entropy.salvage(path, unused=unused, dry_run=True)
+    if burning and burning.burned:
+        if as_json:
+            print(json.dumps({"store": str(path), "dry_run": True, **asdict(burning)}))
+        else:
+            print(
+                "\n".join(
+                    [*_would_burn(burning), f"{burning.burned:,} bits would be burned; {NOTHING_CHANGED}"]
+                )
+            )
+        raise typer.Exit(1)
     with ProgressDisplay() as display:
         task = display.task("salvaging", None, "B")
         report = entropy.salvage(path, unused=unused, progress=lambda done, _: task.advance_to(done))
     if as_json:
-        print(json.dumps({"store": str(path), **asdict(report)}))
+        print(json.dumps({"store": str(path), "dry_run": False, **asdict(report)}))
     else:
         _tell_salvage(report)
     if report.problems:
         raise typer.Exit(1)
+
+
+def _would_burn(report: "SalvageReport") -> list[str]:
+    """Say in sentences why bits would be burned."""
+    said = ["there is no ledger: a new one would be made."] if report.ledger == "made" else []
+    if report.ledger == "replaced":
+        said.append(f"the ledger is damaged; kept of it would be: {_kept(report)}.")
+    said += [f"not kept: {sentence}." for sentence in report.lost]
+    return said + [
+        f"would be entered: {name}, {bits:,} bits, burned" for name, bits in report.entered.items()
+    ]
+
+
+def _kept(report: "SalvageReport") -> str:
+    return ", ".join(f"{bits:,} {state}" for state, bits in sorted(report.kept.items())) or "nothing"
 
 
 def _tell_salvage(report: "SalvageReport") -> None:
@@ -197,8 +225,7 @@ def _tell_salvage(report: "SalvageReport") -> None:
         print("there was no ledger: a new one was made.")
     if report.ledger == "replaced":
         print(f"the ledger was damaged: it is in {report.set_aside} now, and a new one was made.")
-        kept = ", ".join(f"{bits:,} {state}" for state, bits in sorted(report.kept.items()))
-        print(f"kept of it: {kept or 'nothing'}.")
+        print(f"kept of it: {_kept(report)}.")
     for sentence in report.lost:
         print(f"not kept: {sentence}.")
     for name in report.closed:

@@ -108,12 +108,12 @@ def test_a_copy_during_which_the_log_begins_anew_is_made_again(
 ) -> None:
     states = iter([(1, 1, b"a"), (1, 1, b"b"), (1, 1, b"b"), (1, 1, b"b")])
     monkeypatch.setattr(entropy._ledger_snapshot, "_state", lambda path: next(states))
-    entropy._ledger_snapshot._copied(store / "ledger.sqlite", tmp_path)
+    entropy._ledger_snapshot.copy_ledger(store / "ledger.sqlite", tmp_path)
     assert next(states, None) is None
     endless = iter(range(1000))
     monkeypatch.setattr(entropy._ledger_snapshot, "_state", lambda path: (next(endless), 0, b""))
     with pytest.raises(StoreError, match=r"ledger\.sqlite changes faster than it can be copied"):
-        entropy._ledger_snapshot._copied(store / "ledger.sqlite", tmp_path)
+        entropy._ledger_snapshot.copy_ledger(store / "ledger.sqlite", tmp_path)
 
 
 def test_a_name_of_no_store_makes_nothing(tmp_path: Path) -> None:

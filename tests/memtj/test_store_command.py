@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -111,7 +112,15 @@ def test_salvage_of_a_lost_ledger(memtj, store: Path) -> None:
     status, _, err = memtj("store", "ls", store)
     assert status == 1
     assert "no store" in err or "salvage" in err
+    before = content(store)
     status, out, _ = memtj("store", "salvage", store)
+    assert status == 1
+    assert out.startswith("there is no ledger: a new one would be made.\n")
+    assert out.endswith("1,024 bits would be burned; nothing was changed: --yes does it.\n")
+    status, out, _ = memtj("store", "salvage", store, "--json")
+    assert (status, json.loads(out)["dry_run"], json.loads(out)["burned"]) == (1, True, 1024)
+    assert content(store) == before
+    status, out, _ = memtj("store", "salvage", store, "--yes")
     assert status == 0
     assert "there was no ledger" in out
     assert out.count("512 bits, burned") == 2
@@ -274,6 +283,40 @@ def test_export_says_first_what_it_burns(
     assert not bits or said in out
     assert content(store) == before
     assert [path.name for path in tmp_path.iterdir()] == [store.name]
+
+
+def test_salvage_burns_nothing_unasked(memtj, store: Path) -> None:
+    with Store(store) as opened:
+        second = opened.buffers()[1]
+    db = sqlite3.connect(store / "ledger.sqlite")
+    for table, column in (("blocks", "buffer"), ("ranges", "buffer"), ("buffers", "id")):
+        db.execute(f"DELETE FROM {table} WHERE {column} = 2")  # as if the second one came from elsewhere
+    db.commit()
+    db.close()
+    before = content(store)
+    status, out, _ = memtj("store", "salvage", store)
+    assert status == 1
+    assert f"would be entered: {second.path.name}, 512 bits, burned\n512 bits would be burned" in out
+    assert content(store) == before
+    assert memtj("store", "salvage", store, "--unused")[0] == 0  # which burns nothing
+    assert accounts(store) == (512, 0, 512, 0, 0)
+    assert memtj("store", "salvage", store)[0] == 0  # there is nothing to do
+
+
+def test_salvage_of_a_damaged_ledger_says_first_what_it_burns(memtj, store: Path) -> None:
+    db = sqlite3.connect(store / "ledger.sqlite")
+    db.execute("DELETE FROM ranges WHERE state = 'free'")
+    db.commit()
+    db.close()
+    before = content(store)
+    status, out, _ = memtj("store", "salvage", store)
+    assert status == 1
+    assert "the ledger is damaged; kept of it would be: 512 burned, 512 consumed." in out
+    assert "512 bits would be burned; nothing was changed: --yes does it." in out
+    assert content(store) == before
+    status, out, _ = memtj("store", "salvage", store, "--yes", "--json")
+    assert (status, json.loads(out)["dry_run"], json.loads(out)["burned"]) == (0, False, 512)
+    assert accounts(store) == (0, 0, 512, 512, 0)
 
 
 def test_prune_says_how_many_bits_it_would_burn(memtj, store: Path, tmp_path: Path) -> None:
