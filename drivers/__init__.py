@@ -1,9 +1,8 @@
 """pymeasure instruments for boxes that pymeasure lacks, and the register of which class drives which box."""
 
-from ._array_block import ArrayBlock
 from ._errors import BoardError, CorruptBlock, LostBlocks, UnknownDriver
 from ._register import Known, identify, known, resolve
-from .array_board import ArrayBoard
+from .array_board import ArrayBlock, ArrayBoard
 
 __all__ = [
     "ArrayBlock",

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._array_block import ArrayBlock
+    from .array_board import ArrayBlock
 
 
 class BoardError(Exception):

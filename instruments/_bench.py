@@ -136,9 +136,8 @@ class Bench:
         findings: list[Finding] = []
         for name, role in self.file.roles.items():
             resource = self.file.instruments[role.instrument].resource
-            try:
-                instrument = self._open(role.instrument, findings)
-            except (BenchError, BoardError):
+            instrument = self._open_to_switch_off(role.instrument, findings)
+            if instrument is None:
                 continue
             try:
                 safe = self._role_of(name, instrument).safe_state()
@@ -232,11 +231,23 @@ class Bench:
         report("reachable", True, "answers")
         wrong = self._mistaken(name, instrument, identity)
         report("identity", wrong is None, wrong or identity)
-        if wrong is not None:
+        if wrong is None and (wrong := self._incompatible(name, instrument)):
+            report("protocol", False, wrong)
+        if wrong:
             _close(instrument)
             raise BenchError(wrong)
         self._identities[name] = identity
         return instrument
+
+    def _open_to_switch_off(self, name: str, findings: list[Finding]) -> Instrument | None:
+        """Open an instrument, one that answers nothing or rubbish too, but none that says it is another."""
+        try:
+            return self._open(name, findings)
+        except BenchError:
+            if findings[-1].subject == "identity":
+                return None
+        with contextlib.suppress(Exception):  # why it cannot be reached was said
+            return self._connect(name)
 
     def _connect(self, name: str) -> Instrument:
         section = self.file.instruments[name]
@@ -256,14 +267,22 @@ class Bench:
                 f"{section.resource} is no box for the driver {section.driver}: it says it is {identity!r}; "
                 f"correct 'resource' or 'driver' of [instruments.{name}] in {self.source}"
             )
-        if isinstance(instrument, ArrayBoard):
-            protocol = str(instrument.protocol_version)
-            if protocol.split(".")[0] != _PROTOCOL:
-                return (
-                    f"the {name!r} ({section.resource}) follows version {protocol} of the board's protocol, "
-                    f"and this program version {_PROTOCOL}: update one of them"
-                )
         return None
+
+    def _incompatible(self, name: str, instrument: Instrument) -> str | None:
+        """Say why this program cannot talk to an instrument, or None."""
+        if not isinstance(instrument, ArrayBoard):
+            return None
+        try:
+            protocol = str(instrument.protocol_version)
+        except BoardError as error:
+            return str(error)
+        if protocol.split(".")[0] == _PROTOCOL:
+            return None
+        return (
+            f"the {name!r} ({self.file.instruments[name].resource}) follows version {protocol} of the board's "
+            f"protocol, and this program version {_PROTOCOL}: update one of them"
+        )
 
     def _role(self, name: str) -> Role:
         return self._role_of(name, self.instruments[self.file.roles[name].instrument])

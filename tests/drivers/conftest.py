@@ -1,7 +1,12 @@
 """Blocks as the page describes them, written here a third time so that the tests trust neither program."""
 
+import contextlib
+import re
+import socket
 import struct
+import threading
 import zlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -42,3 +47,55 @@ def payload():
 @pytest.fixture
 def block():
     return build_block
+
+
+_MARK = re.compile(rb"\*ESE (\d+);\*ESE\?;\*ESE (\d+);\*ESE\?;\*ESE \d+;(.*)")
+
+Say = Callable[[bytes], bytes | None]
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[[Say], str]]:
+    """Serve a board of few words; gives its resource.
+
+    `say` gets a question without its mark and returns the whole answer, to go behind the mark as it is (None: nothing
+    is sent, not even the mark; empty: the board refuses, so that the mark comes alone).
+    """
+    closing = contextlib.ExitStack()
+
+    def serve(say: Say) -> str:
+        server = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
+        wires: list[socket.socket] = []
+
+        def answer(line: bytes) -> bytes:
+            mark = _MARK.fullmatch(line)
+            said = say(mark[3] if mark else line)
+            if said is None:
+                return b""
+            return said if mark is None else mark[1] + b";" + mark[2] + (b";" + said if said else b"\n")
+
+        def talk() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    wires.append(server.accept()[0])
+                    with wires[-1] as wire, wire.makefile("rb") as lines:
+                        for line in lines:
+                            wire.sendall(answer(line.strip()))
+
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
+
+        def end() -> None:
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            for wire in wires:
+                with contextlib.suppress(OSError):
+                    wire.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+            assert not thread.is_alive()
+
+        closing.callback(end)
+        return f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET"
+
+    with closing:
+        yield serve

@@ -102,7 +102,7 @@ def test_an_interrupted_block_does_not_spoil_the_next_answer(ready: ArrayBoard):
     ready.pulses_per_block = 200
     ready.start()
     ready.write("FETC?")  # as if Ctrl-C had come before the answer was read
-    ready._out_of_step = True
+    ready._link._in_step = False
     assert ready.state in ("running", "stalled")
     ready.abort()
     assert ready.id.split(",")[1].startswith("ARRAY-BOARD")
@@ -157,63 +157,38 @@ def test_a_box_that_goes_away():
     board.close()
 
 
-def _slow_line(pieces: list[bytes]) -> tuple[socket.socket, threading.Thread]:
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with server.accept()[0] as wire, contextlib.suppress(OSError):
-            wire.recv(100)
-            for piece in pieces:
-                wire.sendall(piece)
-                time.sleep(0.02)
-            while wire.recv(100):  # until the driver closes
-                pass
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    return server, thread
+OK = b'0,"No error"\n'
 
 
-def test_a_block_that_stops_in_the_middle():
-    server, thread = _slow_line([b"#", b"3", b"100", b"\n" * 50])
-    with server:
-        board = ArrayBoard(f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET", timeout=200)
-        with pytest.raises(
-            BoardError, match=r"in the middle of its answer to 'FETC\?' within 0\.2 s"
-        ) as caught:
-            board.fetch()
-        assert caught.value.lost
-        assert caught.value.partial
-        assert board.adapter.connection.read_termination == "\n"
-        board.close()
-        thread.join()
+def test_a_block_that_stops_in_the_middle(scripted):
+    resource = scripted(lambda line: b"#3100" + b"\n" * 50 if line == b"FETC?" else None)
+    board = ArrayBoard(resource, timeout=200)
+    with pytest.raises(BoardError, match=r"in the middle of its answer to 'FETC\?' within 0\.2 s") as caught:
+        board.fetch()
+    assert caught.value.lost
+    assert caught.value.partial
+    assert board.adapter.connection.read_termination == "\n"
+    board.close()
 
 
-def test_a_block_of_which_a_part_is_missing_is_had_again():
+def test_a_block_of_which_a_part_is_missing_is_had_again(scripted):
     """The board sends half a block, then answers as ever: a serial line that lost bytes."""
-    server = socket.create_server(("127.0.0.1", 0))
-    answers = [(b"FETC?", b"#3100" + b"\n" * 50), (b"SYST:ERR?", b'0,"No error"\n'), (b"FETC:AGA?", b"#10\n")]
+    asked: list[bytes] = []
 
-    def serve() -> None:
-        with server.accept()[0] as wire:
-            for line, answer in answers:
-                assert wire.recv(100).strip() == line
-                wire.sendall(answer)
-            wire.recv(100)
+    def say(line: bytes) -> bytes:
+        asked.append(line)
+        return {b"FETC?": b"#3100" + b"\n" * 50, b"FETC:AGA?": b"#10\n", b"SYST:ERR?": OK}.get(line, b"0\n")
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with server:
-        board = ArrayBoard(f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET", timeout=200)
-        with pytest.raises(CorruptBlock, match="in the middle of its answer"):
-            board.fetch()
-        assert board.fetch_again() is None
-        board.close()
-        thread.join()
+    board = ArrayBoard(scripted(say), timeout=200)
+    with pytest.raises(CorruptBlock, match="in the middle of its answer"):
+        board.fetch()
+    assert board.fetch_again() is None
+    assert [line for line in asked if line != b"*ESE?"] == [b"FETC?", b"SYST:ERR?", b"FETC:AGA?"]
+    board.close()
 
 
 def test_a_rest_that_never_ends_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr("drivers.array_board._LONGEST_REST", 0.3)
+    monkeypatch.setattr("drivers.array_board._link.LONGEST_REST", 0.3)
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -226,23 +201,23 @@ def test_a_rest_that_never_ends_is_not_waited_for(monkeypatch):
     thread.start()
     with server:
         board = ArrayBoard(f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET", timeout=200)
-        board._out_of_step = True
+        board._link._first = board._link._in_step = False
         with pytest.raises(BoardError, match="still arrives: the wire is too slow"):
             _ = board.id
         board.close()
         thread.join()
 
 
-@pytest.mark.parametrize("answer", [b"MTJB\n", b"#0abc\n", b"#x12\n", b"#2+1a\n", b"#11a?"])
-def test_an_answer_that_is_no_block(answer: bytes):
-    server, thread = _slow_line([answer])
-    with server:
-        board = ArrayBoard(f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET", timeout=200)
-        with pytest.raises(BoardError):
-            board.fetch()
-        assert board.adapter.connection.read_termination == "\n"
-        board.close()
-        thread.join()
+@pytest.mark.parametrize(
+    "answer", [b"MTJB\n", b"#0abc\n", b"#x12\n", b"#2+1a\n", b"#11a?", b"#9999999999a\n"]
+)
+def test_an_answer_that_is_no_block(answer: bytes, scripted):
+    board = ArrayBoard(scripted(lambda line: answer if line == b"FETC?" else OK), timeout=200)
+    with pytest.raises(CorruptBlock):
+        board.fetch()
+    assert board.adapter.connection.read_termination == "\n"
+    assert board.check_errors() == []  # in step again
+    board.close()
 
 
 def test_blocks_are_read_five_times_faster_than_by_pyvisa():

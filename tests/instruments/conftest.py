@@ -1,6 +1,7 @@
 """A simulated lab in this process, bench files for it, and a wire that tampers with what passes over it."""
 
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -140,34 +141,43 @@ def _tamper(server: socket.socket, target: tuple[str, int], hook: Hook) -> None:
             threading.Thread(target=_tamper_one, args=(client, target, hook), daemon=True).start()
 
 
+# Before a question its mark: two numbers that the board says before its answer.
+_LINE = re.compile(rb"(?:\*ESE (\d+);\*ESE\?;\*ESE (\d+);\*ESE\?;\*ESE \d+;)?(.*\?)")
+
+
 def _tamper_one(client: socket.socket, target: tuple[str, int], hook: Hook) -> None:
     with client, socket.create_connection(target) as board, contextlib.suppress(OSError):
         answers = board.makefile("rb")
         waiting: list[bytes] = []
         number = 0
         while data := client.recv(1 << 20):
-            if data != b"FETC?\n":
-                board.sendall(data)
-                if data.rstrip().endswith(b"?"):
-                    client.sendall(
-                        _block(answers) if data in (b"FETC:AGA?\n", b"ARR:TRIM?\n") else answers.readline()
-                    )
-                continue
-            while not waiting:
-                board.sendall(data)
-                answer = _block(answers)
-                if answer == b"#10\n":
-                    waiting = [answer]
-                    break
-                waiting = hook(number, answer)
-                number += 1
-            answer = waiting.pop(0)
-            if not answer:
-                return  # the wire is cut
-            client.sendall(answer)
+            for line in data.splitlines() if data.endswith(b"?\n") else [data[:-1]]:
+                question = _LINE.fullmatch(line)
+                if question is None or question[3] != b"FETC?":
+                    board.sendall(line + b"\n")
+                    if question is not None:
+                        blocks = question[3] in (b"FETC:AGA?", b"ARR:TRIM?")
+                        client.sendall(_block(answers) if blocks else answers.readline())
+                    continue
+                mark = b"%s;%s;" % (question[1], question[2])
+                while not waiting:
+                    board.sendall(line + b"\n")
+                    answer = _block(answers).removeprefix(mark)
+                    if answer == b"#10\n":
+                        waiting = [answer]
+                        break
+                    waiting = hook(number, answer)
+                    number += 1
+                answer = waiting.pop(0)
+                if not answer:
+                    return  # the wire is cut
+                client.sendall(mark + answer)
 
 
 def _block(answers) -> bytes:
-    head = answers.read(2)
-    digits = answers.read(int(head[1:]))
+    head = b""
+    while not head.endswith(b"#"):
+        head += answers.read(1)
+    head += answers.read(1)
+    digits = answers.read(int(head[-1:]))
     return head + digits + answers.read(int(digits) + 1)

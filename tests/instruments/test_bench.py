@@ -16,6 +16,7 @@ import pytest
 from drivers import ArrayBoard, BoardError
 from instruments import Bench, BenchError, SignalPath, Terminated
 from mock_hw import Lab
+from mock_hw.boxes import array_board
 
 
 def test_gain_of_the_path():
@@ -167,12 +168,26 @@ def test_the_wrong_instrument(write_bench):
             Bench.from_toml(path).__enter__()
 
 
-def test_another_version_of_the_protocol(write_bench):
-    with (
-        serve_identity(b"M,ARRAY-BOARD,2,0") as resource,
-        pytest.raises(BenchError, match=r"follows version M,ARRAY-BOARD,2,0 .* this program version 1"),
-    ):
-        Bench.from_toml(write_bench(resource)).__enter__()
+def test_another_version_of_the_protocol(bench_file: Path, monkeypatch):
+    monkeypatch.setattr(array_board, "PROTOCOL", "2.0")
+    with pytest.raises(BenchError, match=r"follows version 2\.0 .* this program version 1"):
+        Bench.from_toml(bench_file).__enter__()
+    assert [each.subject for each in Bench.from_toml(bench_file).check() if not each.ok] == ["protocol"]
+
+
+def test_a_box_that_answers_rubbish(write_bench):
+    with serve_identity(b"M,ARRAY-BOARD,2,0") as resource:
+        path = write_bench(
+            resource, ('driver = "ArrayBoard"', 'driver = "ArrayBoard"\noptions = { timeout = 200 }')
+        )
+        with pytest.raises(
+            BenchError,
+            match=r"'SYST:PROT\?' in time; what comes, .*ARRAY-BOARD.*no board",
+        ):
+            Bench.from_toml(path).__enter__()
+        found = {each.subject: each for each in Bench.from_toml(path).off()}
+    assert not found["protocol"].ok
+    assert "'ABOR;:OUTP OFF' was sent, and whether the output is off is not known: " in found["output"].detail
 
 
 def test_nothing_listens(write_bench):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from isal import isal_zlib
 
-from ._errors import CorruptBlock
+from drivers._errors import CorruptBlock
 
 HEADER = struct.Struct("<4sHHQQIIdQIIII")
 HEADER_BYTES = 64
