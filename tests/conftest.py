@@ -5,7 +5,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -89,6 +89,15 @@ def patience() -> Callable[[float], float]:
     For limits that say "it never came", never for what physics or a protocol promises.
     """
     return _patience
+
+
+@pytest.fixture
+def on_disk() -> Iterator[Path]:
+    """A folder on a disk, for what is too large for memory or is about the disk."""
+    place = Path("/var/tmp")
+    folder = Path(tempfile.mkdtemp(prefix="memtj-", dir=place if place.is_dir() else None))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ GROWTH = 50e6  # bytes that memory may grow by
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads what a process holds from /proc")
 
 
-def endure(start, folder: Path, total: int, rotate: int, piece: int, patience: float) -> tuple[list, list]:
+def endure(start, folder: Path, total: int, rotate: int, piece: int, limit: float) -> tuple[list, list]:
     """Record `total` bytes while another process leases them; what both said of each piece of it."""
     try:
         recorder = start("endurance_recorder.py", folder, total, rotate, piece)
@@ -25,7 +25,7 @@ def endure(start, folder: Path, total: int, rotate: int, piece: int, patience: f
         follower = start("endurance_follower.py", folder, total, piece)
         said = []
         for process in (recorder, follower):
-            out, err = process.communicate(timeout=patience)
+            out, err = process.communicate(timeout=limit)
             assert process.returncode == 0, err
             said.append([json.loads(line) for line in out.splitlines()])
         with Store(folder) as store:
@@ -56,8 +56,8 @@ def hold_to_the_beginning(recorder: list[dict], follower: list[dict], after: int
     assert {item["threads"] for item in follower} == {follower[0]["threads"]}
 
 
-def test_a_recording_of_many_segments_holds_no_more_memory_than_one_of_few(tmp_path, start):
-    recorder, follower = endure(start, tmp_path / "store", 128 * MIB, 16 * MIB, 8 * MIB, patience=60)
+def test_a_recording_of_many_segments_holds_no_more_memory_than_one_of_few(tmp_path, start, patience):
+    recorder, follower = endure(start, tmp_path / "store", 128 * MIB, 16 * MIB, 8 * MIB, patience(60))
     hold_to_the_beginning(recorder, follower, after=32 * MIB)
 
 
@@ -70,19 +70,19 @@ def third(said: list[dict], name: str, *, first: bool) -> float:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_ten_gibibytes_end_as_they_began(tmp_path, start, capsys):
+def test_ten_gibibytes_end_as_they_began(on_disk, start, capsys, patience):
     """Memory grows by less than 50 MB, and the last third is as fast as the first.
 
     The clock alone would measure the disk, which throttles once the page cache is full, and whoever else uses the
     processors. So each slice is set against a plain file written right after it and against the processor time
     that it took; medians of thirds.
     """
-    room = shutil.disk_usage(tmp_path)
+    room = shutil.disk_usage(on_disk)
     # a slice more for the plain file; a fifth of the disk's free room is left to others
     total = min(10 * GIB, int(0.8 * room.free) // GIB * GIB - GIB)
     if total < 2 * GIB:
         pytest.skip(f"{room.free / GIB:.1f} GiB of room are too little for a long recording")
-    recorder, follower = endure(start, tmp_path / "store", total, GIB, 64 * MIB, patience=800)
+    recorder, follower = endure(start, on_disk / "store", total, GIB, 64 * MIB, patience(800))
     for item in recorder:
         item["against_plain"] = item["rate"] / item["plain_rate"]
     end_over_begin = {

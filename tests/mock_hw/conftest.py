@@ -13,7 +13,7 @@ class Client:
 
     def __init__(self, resource: str) -> None:
         _, host, port, _ = resource.split("::")
-        self.socket = socket.create_connection((host, int(port)), timeout=10)
+        self.socket = socket.create_connection((host, int(port)), timeout=60)
         self._file = self.socket.makefile("rb")
 
     def send(self, message: str | bytes) -> None:

@@ -59,13 +59,6 @@ def is_whole(payload: bytes) -> bool:
     )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 # Setting, listing, clearing
 
 COMMANDS = {
@@ -251,7 +244,7 @@ def test_the_seed_decides_which_bit_is_damaged(serve, connect_to):
     assert flips[0] == flips[1] != flips[2]
 
 
-def test_dropped_in_the_middle_of_a_block(serve, connect_to):
+def test_dropped_in_the_middle_of_a_block(serve, connect_to, wait_until):
     lab = serve({"kind": "drop", "after_blocks": 3})
     client, witness = connect_to(lab), connect_to(lab)
     start(client)
@@ -289,14 +282,15 @@ def test_repeated_and_skipped_blocks(serve, connect_to, source):
     assert client.block("FETC?") == b""
 
 
-def test_new_connections_are_refused_for_a_while(serve, connect_to):
-    lab = serve({"kind": "refuse", "seconds": 0.3, "after_blocks": 2})
+def test_new_connections_are_refused_for_a_while(serve, connect_to, patience, wait_until):
+    seconds = round(patience(0.3), 2)
+    lab = serve({"kind": "refuse", "seconds": seconds, "after_blocks": 2})
     client = connect_to(lab)
     start(client)
     client.block("FETC?")
     assert connect_to(lab).ask("*OPC?") == "1"
     client.block("FETC?")
-    assert client.ask("SIM:FAUL?") == '"REFuse 0.3"'
+    assert client.ask("SIM:FAUL?") == f'"REFuse {seconds:g}"'
     refused = connect_to(lab)
     with contextlib.suppress(OSError):
         refused.socket.sendall(b"*OPC?\n")
@@ -306,7 +300,7 @@ def test_new_connections_are_refused_for_a_while(serve, connect_to):
     assert connect_to(lab).ask("*OPC?") == "1"
 
 
-def test_small_fifo_stalls_and_bits_stay_what_they_are(serve, connect_to, monkeypatch):
+def test_small_fifo_stalls_and_bits_stay_what_they_are(serve, connect_to, monkeypatch, wait_until):
     # What the array does while it is left alone follows the computer's clock.
     monkeypatch.setattr("mock_hw._array.SimulatedArray.rest", lambda self, seconds, **how: None)
     drawn = []
@@ -321,7 +315,7 @@ def test_small_fifo_stalls_and_bits_stay_what_they_are(serve, connect_to, monkey
     assert drawn[0] == drawn[1]
 
 
-def test_a_larger_fifo_ends_the_stall(serve, connect_to):
+def test_a_larger_fifo_ends_the_stall(serve, connect_to, wait_until):
     client = connect_to(serve({"kind": "fifo", "blocks": 2}))
     start(client)
     wait_until(lambda: client.ask("ACQ:STAT?") == "STALL")
@@ -330,14 +324,14 @@ def test_a_larger_fifo_ends_the_stall(serve, connect_to):
     wait_until(lambda: int(client.ask("ACQ:FIFO?").split(",")[0]) > 2)
 
 
-def test_slow_wire_is_as_slow_as_said(serve, connect_to):
+def test_slow_wire_is_as_slow_as_said(serve, connect_to, patience):
     client = connect_to(serve({"kind": "rate", "bytes_per_second": 4e5}, rows=64, columns=64))
     client.send(f"{OPERATING};:ACQ:COUN 512;BLOC 512;:OUTP ON;:INIT")
     began = time.monotonic()
     payload = client.block("FETC?")
     elapsed = time.monotonic() - began
     assert is_whole(payload)
-    assert 0.95 * len(payload) / 4e5 < elapsed < 2 + len(payload) / 4e5
+    assert 0.95 * len(payload) / 4e5 < elapsed < patience(2) + len(payload) / 4e5
 
 
 # The board
@@ -397,48 +391,49 @@ def test_a_temperature_that_the_model_does_not_cover_is_an_error_and_no_dead_boa
     assert is_whole(client.block("FETC?"))
 
 
-def test_late_answers(serve, connect_to):
+def test_late_answers(serve, connect_to, patience):
     lab = serve()
     client, other = connect_to(lab), connect_to(lab)
-    client.send("SIM:FAUL:DEL 0.5")
+    client.send("SIM:FAUL:DEL 0.3")
     for each in (client, other):
         began = time.monotonic()
         assert each.ask("*OPC?") == "1"
-        assert 0.49 < time.monotonic() - began < 3
+        assert 0.29 < time.monotonic() - began < patience(3)
     # A line without a question is not held up, nor is what is said to the simulator.
+    other.send("SIM:FAUL:DEL 60")
     began = time.monotonic()
     other.send("PULS:VOLT 1")
-    assert other.ask("SIM:FAUL?") == '"DELay 0.5"'
-    assert time.monotonic() - began < 0.45
+    assert other.ask("SIM:FAUL?") == '"DELay 60"'
+    assert time.monotonic() - began < 30
     client.send("SIM:FAUL:DEL 0")
     assert client.ask("PULS:VOLT?") == "1.0"
 
 
-def test_a_lab_ends_at_once_whatever_is_late_or_slow(serve, connect_to):
+def test_a_lab_ends_at_once_whatever_is_late_or_slow(serve, connect_to, patience):
     for fault in ({"kind": "delay", "seconds": 30.0}, {"kind": "rate", "bytes_per_second": 100}):
         with Lab(settings(fault), seed=1) as lab:
             client = connect_to(lab)
             client.send("ARR:TRIM?")
             time.sleep(0.1)
             began = time.monotonic()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < patience(2)
 
 
-def test_a_board_that_hangs_neither_acts_nor_answers_and_its_watchdog_trips(serve, connect_to):
-    lab = serve()
+def test_a_board_that_hangs_neither_acts_nor_answers_and_its_watchdog_trips(serve, connect_to, patience):
+    lab, seconds = serve(), round(patience(0.4), 2)
     client, other = connect_to(lab), connect_to(lab)
-    client.send("SYST:WATC 0.5")
+    client.send(f"SYST:WATC {seconds}")
     start(client)
+    fed = time.monotonic()
     client.block("FETC?")
     other.send("SIM:FAUL:MUTE 3")
     assert other.ask("SIM:FAUL?") == '"MUTE 3"'
-    began = time.monotonic()
     client.send("OUTP OFF")  # lost, and not counted: it asks nothing
     while lab.boxes["board"].output:
         client.send("PULS:VOLT 0")  # this would feed it
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - fed < patience(5)
         time.sleep(0.02)
-    assert time.monotonic() - began > 0.2
+    assert time.monotonic() - fed >= seconds
     assert other.ask("SIM:FAUL?") == '"MUTE 3"'
     for _ in range(3):
         client.send("*IDN?")
@@ -446,10 +441,10 @@ def test_a_board_that_hangs_neither_acts_nor_answers_and_its_watchdog_trips(serv
     assert client.error() == 101
 
 
-def test_a_board_that_hangs_does_not_notice_that_its_owner_is_gone(serve, connect_to):
+def test_a_board_that_hangs_does_not_notice_that_its_owner_is_gone(serve, connect_to, patience, wait_until):
     lab = serve()
     client, other = connect_to(lab), connect_to(lab)
-    client.send("SYST:WATC 0.5")
+    client.send(f"SYST:WATC {patience(0.3):.2f}")
     start(client)
     client.block("FETC?")
     other.send("SIM:FAUL:MUTE 1000")
@@ -476,12 +471,12 @@ def test_identity(serve, connect_to):
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no pseudo-terminals on Windows")
-def test_a_serial_line_is_late_slow_and_falls_silent_alike(serve):
+def test_a_serial_line_is_late_slow_and_falls_silent_alike(serve, patience):
     import serial
 
     lab = serve(wire="serial")
     with serial.Serial(
-        lab.resources["board"].removeprefix("ASRL").removesuffix("::INSTR"), timeout=3
+        lab.resources["board"].removeprefix("ASRL").removesuffix("::INSTR"), timeout=patience(3)
     ) as port:
 
         def ask(line: bytes) -> bytes:
@@ -494,7 +489,7 @@ def test_a_serial_line_is_late_slow_and_falls_silent_alike(serve):
         assert time.monotonic() - began > 0.3 + 0.25
         port.write(b"SIM:FAUL:CLE;DROP 0\n")
         port.write(f"{OPERATING};:ACQ:COUN 8;BLOC 8;:OUTP ON;:INIT;:FETC?\n".encode())
-        port.timeout = 0.3
+        port.timeout = patience(0.3)
         assert 10 < len(port.read(1000)) < 184
         assert ask(b"OUTP?") == b"1\n"
         assert ask(b"OUTP OFF;OUTP?") == b"0\n"

@@ -149,7 +149,7 @@ def start(arguments: str) -> subprocess.Popen[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM between processes on Windows")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_process_serves_until_a_signal_and_exits_0(number):
+def test_process_serves_until_a_signal_and_exits_0(number, patience):
     with start("json=True, seed=3") as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
@@ -158,17 +158,17 @@ def test_process_serves_until_a_signal_and_exits_0(number):
         assert ask(ready["resources"]["board"], "SYST:ORIG?") == "SIM"
         process.send_signal(number)
         assert process.stdout.read() == ""
-        assert process.wait(20) == 0
+        assert process.wait(patience(20)) == 0
 
 
-def test_process_ends_with_its_parents_pipe():
+def test_process_ends_with_its_parents_pipe(patience):
     with start("exit_with_stdin=True") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline().startswith("board: TCPIP::127.0.0.1::")
         assert "seed" in process.stdout.readline()
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(patience(20)) == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX only")

@@ -86,8 +86,9 @@ def test_draws_go_on_where_they_were(client, file, monkeypatch):
 
 def test_time_without_power_goes_by_while_the_lab_is_off(file, monkeypatch):
     rests: list[tuple[float, bool]] = []
+    began = time.time()
     with Lab(settings(), state=file):
-        time.sleep(0.3)
+        time.sleep(0.2)
     monkeypatch.setattr(
         "mock_hw._array.SimulatedArray.rest",
         lambda self, seconds, *, powered=True, **how: rests.append((seconds, powered)),
@@ -97,8 +98,9 @@ def test_time_without_power_goes_by_while_the_lab_is_off(file, monkeypatch):
         pass
     (idle, with_power), (off, without_power) = rests
     assert (with_power, without_power) == (True, False)
-    assert 0.3 < idle < 1
-    assert 0.2 < off < 1
+    assert idle > 0.2
+    assert off > 0.2
+    assert idle + off < time.time() - began + 0.1
 
 
 def test_a_clock_that_went_backwards_is_no_time(file, monkeypatch):
@@ -289,24 +291,24 @@ def test_a_second_lab_is_refused_until_the_first_is_gone(processes, file):
     with pytest.raises(LabError, match=r"lab\.npz is in use by another lab: end that one"):
         Lab(settings(), state=file)
     process.kill()
-    process.wait(10)
+    process.wait(60)
     with Lab(settings(), state=file) as lab:
         assert lab.seed == ready["seed"]
 
 
-def test_a_killed_lab_loses_only_the_running_acquisition(client, processes, file):
+def test_a_killed_lab_loses_only_the_running_acquisition(client, processes, file, wait_until):
     process, ready = serve(processes, file)
     board = type(client)(ready["resources"]["board"])
     board.send(PULSES)
     assert len(board.block("FETC?")) > 64
     kept = states(board)
     board.send("OUTP OFF")
-    wait_for_a_write(file, board)
+    wait_for_a_write(file, board, wait_until)
     board.send(PULSES.replace("COUN 9", "COUN 0"))
     assert len(board.block("FETC?")) > 64
     time.sleep(0.2)
     process.kill()
-    process.wait(10)
+    process.wait(60)
     board.close()
     _, ready = serve(processes, file)
     board = type(client)(ready["resources"]["board"])
@@ -314,29 +316,26 @@ def test_a_killed_lab_loses_only_the_running_acquisition(client, processes, file
     board.close()
 
 
-def wait_for_a_write(file: Path, board) -> None:
+def wait_for_a_write(file: Path, board, wait_until) -> None:
     before = file.stat().st_mtime_ns
-    deadline = time.monotonic() + 10
     # What was done before may be written already: something more to write, and then that must come.
     board.send("OUTP ON;:OUTP OFF")
-    while file.stat().st_mtime_ns == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: file.stat().st_mtime_ns != before)
     time.sleep(0.1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM between processes on Windows")
-def test_a_terminated_lab_keeps_the_last_state(client, processes, file):
+def test_a_terminated_lab_keeps_the_last_state(client, processes, file, patience):
     process, ready = serve(processes, file)
     board = type(client)(ready["resources"]["board"])
     board.send(PULSES.replace("COUN 9", "COUN 0"))
     assert len(board.block("FETC?")) > 64
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(patience(20)) == 0
     board.close()
     with np.load(file) as content:
         assert content["0.array.epoch"][0] >= 1
-        assert time.time() - float(content["0.taken"]) < 5
+        assert time.time() - float(content["0.taken"]) < patience(5)
         assert str(content["saved"]).endswith("+00:00")
 
 
