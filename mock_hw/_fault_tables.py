@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mock_hw._scpi import ERRORS, ScpiError
 from mock_hw.boxes._faults import (
+    FASTEST_DRIFT,
     FEWEST_FIFO_BLOCKS,
     HOTTEST,
     LATEST_ANSWER,
@@ -90,7 +91,7 @@ class Drift(_Timed):
     """The pulses' voltage runs away."""
 
     kind: Literal["drift"]
-    volts_per_hour: float = Field(allow_inf_nan=False)
+    volts_per_hour: float = Field(ge=-FASTEST_DRIFT, le=FASTEST_DRIFT, allow_inf_nan=False)
 
     def inflict(self, faults: BoardFaults) -> None:
         """See `BoardFaults`."""

@@ -10,13 +10,14 @@ import numpy as np
 from mock_hw._cell_faults import FaultyDevice
 from mock_hw._scpi import ScpiError
 
-# Ranges that lab file and commands share: blocks, blocks, bytes per second, seconds, kelvin, a word.
+# Ranges that lab file and commands share: blocks, blocks, bytes per second, seconds, kelvin, volts per hour, a word.
 MOST_BLOCKS = 10**9
 FEWEST_FIFO_BLOCKS = 2
 SLOWEST_WIRE = 100.0
 LATEST_ANSWER = 60.0
 LONGEST_REFUSAL = 600.0
 HOTTEST = 1000.0
+FASTEST_DRIFT = 1e12
 MODEL = r"[A-Za-z0-9._-]{1,32}"
 # A slow wire sends so much of its seconds at a time.
 _SLICE = 0.01

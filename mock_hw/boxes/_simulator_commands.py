@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mock_hw._scpi import ERRORS, Command, Converter, ScpiError, Table, boolean, integer, number, word
 from mock_hw.boxes._faults import (
+    FASTEST_DRIFT,
     FEWEST_FIFO_BLOCKS,
     HOTTEST,
     LATEST_ANSWER,
@@ -73,7 +74,11 @@ TABLE = Table(
             lambda s, row, column, state: s.board.faults.cells.stick(_cell(s, row, column), state == "AP"),
             *(integer, integer, word("P", "AP")),
         ),
-        _fault("DRIFt", lambda s, rate: s.board.faults.cells.drift(rate), number),
+        _fault(
+            "DRIFt",
+            lambda s, rate: s.board.faults.cells.drift(rate),
+            _between(number, -FASTEST_DRIFT, FASTEST_DRIFT),
+        ),
         _fault("DROP", lambda s, after: s.board.faults.drop(after), _blocks),
         _fault("CORRupt", lambda s, *when: s.board.faults.corrupt(*when), _blocks, _count),
         _fault("DUPLicate", lambda s, after: s.board.faults.repeat(after), _blocks),
