@@ -106,7 +106,7 @@ def _stalls(text: str) -> tuple[int, float]:
 
 
 STALLS = Answer("a number of stalls and the seconds stalled", _stalls)
-IDENTITY = matching("maker, model, serial number and firmware version", r"[ -~]+(,[ -~]*){3}")
+IDENTITY = matching("maker, model, serial number and firmware version", r"[ -+\--~]+(,[ -+\--~]*){3}")
 SIZE = integers("a number of rows and one of columns", lambda rows, columns: rows > 0 and columns > 0, 2)
 SELECTION = integers(
     "first row, last row, first column and last column",

@@ -1,5 +1,6 @@
 """The block that an acquisition of the array board delivers: see docs/array-board-protocol.md."""
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ class ArrayBlock:
 def parse_block(payload: bytes | memoryview, source: str) -> ArrayBlock:
     """Read the payload of a `FETCh?` answer; `source` names the board in what is raised.
 
-    Raises CorruptBlock where header, length or CRC-32 do not fit each other.
+    Raises CorruptBlock where header, length or CRC-32 do not fit each other, or hold what cannot be.
     """
     if len(payload) < HEADER_BYTES:
         raise CorruptBlock(f"{source} sent a block of {len(payload)} bytes, too short for its header")
@@ -82,6 +83,10 @@ def parse_block(payload: bytes | memoryview, source: str) -> ArrayBlock:
         raise CorruptBlock(
             f"block {sequence} of {source} holds {len(payload)} bytes for {pulses} pulses of {cells} cells "
             f"({positions} positions), which do not fit each other"
+        )
+    if not (math.isfinite(time) and failed <= positions):
+        raise CorruptBlock(
+            f"block {sequence} of {source} is none: its time is {time!r}, and {failed} of its {positions} resets failed"
         )
     values = np.frombuffer(payload, np.uint8, data, HEADER_BYTES)
     readings = values.view("<f4").reshape(pulses, cells) if flags & _RESISTANCES else None
