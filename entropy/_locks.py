@@ -5,25 +5,34 @@ process sees the lock too, and closing the probe does not free it (as `fcntl` re
 """
 
 import contextlib
+import errno
+import importlib
 import os
-import sys
+import time
 import weakref
 from pathlib import Path
+from typing import Any
 
-if sys.platform == "win32":
-    import msvcrt
+_LOOK = 0.005  # s between looks for a lock that another has, where the system does not wait itself
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    _msvcrt: Any = importlib.import_module("msvcrt")
 
     def _take(descriptor: int, wait: bool) -> bool:
         while True:
             try:
-                msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+                _msvcrt.locking(descriptor, _msvcrt.LK_NBLCK, 1)  # LK_LOCK looks once a second
                 return True
-            except OSError:  # LK_LOCK gives up after ten seconds
-                if not wait:
-                    return False
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EDEADLK):
+                    raise
+            if not wait:
+                return False
+            time.sleep(_LOOK)
 
 else:
-    import fcntl
 
     def _take(descriptor: int, wait: bool) -> bool:
         try:
@@ -90,9 +99,8 @@ def remove_if_free(path: Path) -> None:
 def is_free(path: Path) -> bool:
     """Say whether nobody alive holds the lock of this file (a missing file is held by nobody)."""
     try:
-        # POSIX locks what is only read, too, as on a read-only medium everything is; Windows must write
-        way = os.O_RDWR if sys.platform == "win32" else os.O_RDONLY
-        descriptor = os.open(path, way | getattr(os, "O_CLOEXEC", 0))
+        # what is only read can be locked, too: on a read-only medium everything is
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError:
         return True
     try:

@@ -1,6 +1,7 @@
 """The state file: what of a simulated laboratory outlives its process, and the lock that gives it to one lab."""
 
 import contextlib
+import importlib
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +21,15 @@ from mock_hw._errors import LabError
 FORMAT = "memtj simulated laboratory"
 VERSION = 1
 
-if sys.platform == "win32":
-    import msvcrt
+try:
+    import fcntl
+except ImportError:  # Windows
+    _msvcrt: Any = importlib.import_module("msvcrt")
 
     def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        _msvcrt.locking(descriptor, _msvcrt.LK_NBLCK, 1)
 
 else:
-    import fcntl
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

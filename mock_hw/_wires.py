@@ -10,7 +10,6 @@ import logging
 import os
 import select
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -160,11 +159,11 @@ class SerialWire:
     """
 
     def __init__(self, box: Box, *, send_timeout: float = SEND_TIMEOUT) -> None:
-        if sys.platform == "win32":
-            raise OSError("there are no pseudo-terminals on Windows; serve this box on TCP")
-        import pty
-        import tty
-
+        try:
+            import pty
+            import tty
+        except ImportError:
+            raise OSError("there are no pseudo-terminals on Windows; serve this box on TCP") from None
         self._send_timeout = send_timeout
         self._ours, self._theirs = pty.openpty()
         # The other end stays open here: without it a read fails whenever no host has the line open.
