@@ -80,8 +80,8 @@ class WatchReport:
     """
 
     p1: Estimate
-    in_time: tuple[Estimate, ...]
-    along: tuple[Estimate, ...]
+    in_time: tuple[Estimate, ...] = field(repr=False)
+    along: tuple[Estimate, ...] = field(repr=False)
     in_time_largest: LargestLag | None
     along_largest: LargestLag | None
     rows_apart: Estimate
@@ -89,6 +89,14 @@ class WatchReport:
     pair: LargestPair | None
     pairs_looked_at: int
     looked_at: float
+
+    def __str__(self) -> str:
+        said = f"P(1) {self.p1.value:.5f} ({self.p1.low:.5f} to {self.p1.high:.5f})"
+        for name, found in (("in time", self.in_time_largest), ("along the array", self.along_largest)):
+            if found is not None:
+                value, half = found.correlation.value, found.correlation.high - found.correlation.value
+                said += f", largest correlation {name} {value:+.5f} ± {half:.5f} at lag {found.lag}"
+        return said
 
 
 @dataclass

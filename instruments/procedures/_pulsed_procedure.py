@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from pymeasure.experiment import ListParameter
+from pymeasure.experiment import FloatParameter, ListParameter
 
 from drivers import BoardError
 
@@ -11,7 +11,6 @@ from .._errors import BenchError
 from .._roles import BoardRole
 from ._bench_procedure import BenchProcedure
 from ._calibration import Cells, Point
-from ._parameters import RealParameter
 
 log = logging.getLogger(__name__)
 
@@ -19,15 +18,15 @@ log = logging.getLogger(__name__)
 class PulsedProcedure(BenchProcedure):
     """A procedure that pulses the whole array at one point: `_role` is its board, `_point` its pulses."""
 
-    voltage: Any = RealParameter("Pulse voltage", units="V", default=0.85)
-    width: Any = RealParameter("Pulse width", units="s", minimum=0, default=0.30e-9)
-    period: Any = RealParameter("Pulse period", units="s", minimum=6e-9, maximum=1, default=6e-9)
-    reset_voltage: Any = RealParameter("Reset voltage", units="V", default=1.28)
-    reset_width: Any = RealParameter("Reset width", units="s", minimum=0, default=0.58e-9)
+    voltage: Any = FloatParameter("Pulse voltage", units="V", default=0.85)
+    width: Any = FloatParameter("Pulse width", units="s", minimum=0, default=0.30e-9)
+    period: Any = FloatParameter("Pulse period", units="s", minimum=6e-9, maximum=1, default=6e-9)
+    reset_voltage: Any = FloatParameter("Reset voltage", units="V", default=1.28)
+    reset_width: Any = FloatParameter("Reset width", units="s", minimum=0, default=0.58e-9)
     mode: Any = ListParameter("Sequence", choices=["reset", "toggle"], default="reset")
-    read_voltage: Any = RealParameter("Read voltage", units="V", default=0.1)
-    settle: Any = RealParameter("Settle time", units="s", minimum=1e-9, maximum=1, default=1e-6)
-    watchdog: Any = RealParameter("Watchdog time-out", units="s", minimum=1, maximum=60, default=5.0)
+    read_voltage: Any = FloatParameter("Read voltage", units="V", default=0.1)
+    settle: Any = FloatParameter("Settle time", units="s", minimum=1e-9, maximum=1, default=1e-6)
+    watchdog: Any = FloatParameter("Watchdog time-out", units="s", minimum=1, maximum=60, default=5.0)
 
     def _role(self) -> BoardRole:
         return self.open_bench().board

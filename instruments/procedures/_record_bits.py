@@ -8,7 +8,7 @@ import time
 from typing import Any, ClassVar, cast
 
 import numpy as np
-from pymeasure.experiment import BooleanParameter, ListParameter
+from pymeasure.experiment import BooleanParameter, FloatParameter, IntegerParameter, ListParameter
 
 from drivers import ArrayBlock, BoardError
 from entropy import CELL_DTYPE, Store
@@ -27,7 +27,6 @@ from ._compaction import compact, lag1
 from ._consumers import Consumers
 from ._health import Limits, RecordingHealth, warm_up
 from ._hold import Hold, Start
-from ._parameters import CountParameter, RealParameter
 from ._pulsed_procedure import PulsedProcedure
 from ._pulser import Stopped
 from ._reconnection import Reconnection
@@ -71,15 +70,15 @@ class RecordBits(PulsedProcedure):
     """
 
     servo: Any = ListParameter("Servo", choices=["cells", "common", "off"], default="cells")
-    bits: Any = CountParameter("Bits wanted", minimum=0, maximum=2**62, default=2**26)
-    block_bits: Any = CountParameter("Bits per block", minimum=1, maximum=_MOST_BITS, default=2**23)
+    bits: Any = IntegerParameter("Bits wanted", minimum=0, maximum=2**62, default=2**26)
+    block_bits: Any = IntegerParameter("Bits per block", minimum=1, maximum=_MOST_BITS, default=2**23)
     calibrate: Any = BooleanParameter("Trim the cells", default=True)
-    ahead: Any = CountParameter("Most free bits in the store", minimum=0, maximum=2**62, default=0)
-    retries: Any = CountParameter("Tries to reconnect in a row", minimum=0, maximum=1000, default=3)
-    min_entropy: Any = RealParameter("Claimed min-entropy per bit", minimum=0, maximum=1, default=0)
-    false_alarm: Any = RealParameter("False-alarm exponent", minimum=1, maximum=100, default=40)
-    most_failing_cells: Any = RealParameter("Most failing cells", minimum=0, maximum=1, default=0.05)
-    most_failing_blocks: Any = RealParameter("Most failing blocks", minimum=0, maximum=1, default=0.1)
+    ahead: Any = IntegerParameter("Most free bits in the store", minimum=0, maximum=2**62, default=0)
+    retries: Any = IntegerParameter("Tries to reconnect in a row", minimum=0, maximum=1000, default=3)
+    min_entropy: Any = FloatParameter("Claimed min-entropy per bit", minimum=0, maximum=1, default=0)
+    false_alarm: Any = FloatParameter("False-alarm exponent", minimum=1, maximum=100, default=40)
+    most_failing_cells: Any = FloatParameter("Most failing cells", minimum=0, maximum=1, default=0.05)
+    most_failing_blocks: Any = FloatParameter("Most failing blocks", minimum=0, maximum=1, default=0.1)
 
     DATA_COLUMNS: ClassVar[list[str]] = [
         "Block",

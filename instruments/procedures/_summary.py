@@ -7,8 +7,10 @@ import numpy as np
 
 from entropy.watch import WatchReport
 
+from ._one_screen import progress_text, summary_text
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class RecordingProgress:
     """How far a recording is.
 
@@ -32,6 +34,9 @@ class RecordingProgress:
     watch: WatchReport | None = None
     p_held: float = float("nan")
     servo_shift: float = 0.0
+
+    def __repr__(self) -> str:
+        return progress_text(self)
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class HealthSummary:
     tests_failed: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RecordingSummary:
     """What a recording amounted to.
 
@@ -114,6 +119,9 @@ class RecordingSummary:
     cells_not_held: int
     energy_per_bit: EnergyPerBit
 
+    def __repr__(self) -> str:
+        return summary_text(self)
+
     def as_dict(self) -> dict[str, Any]:
         """Give it as JSON-able values; NaN becomes None."""
         return _plain(asdict(self))
@@ -156,7 +164,7 @@ def energy_per_bit(
     seen = either if toggle else either + parallel
     reset = 0.0 if toggle else reset_voltage**2 * reset_width * ones_fraction * float(antiparallel.mean())
     return EnergyPerBit(
-        write=float((pulse_volts**2 * width * start).mean()) / usable_fraction,
-        read=float((read_voltage**2 * settle * seen).mean()) / usable_fraction,
-        reset=reset / usable_fraction,
+        write=float((pulse_volts**2 * width * start).mean() / usable_fraction),
+        read=float((read_voltage**2 * settle * seen).mean() / usable_fraction),
+        reset=float(reset / usable_fraction),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pymeasure.experiment import Parameter
+from pymeasure.experiment import FloatParameter, Parameter
 
 from drivers import BoardError
 
@@ -14,7 +14,6 @@ from .._errors import BenchError
 from .._roles import BoardRole
 from .._tuning import Conditions, Tuning, now, refuse_unwritable
 from ._calibration import Cells, measure_states, tune
-from ._parameters import RealParameter
 from ._pulsed_procedure import PulsedProcedure
 from ._pulser import BoardPulser, Stopped
 from ._search import Points, Tuned
@@ -40,8 +39,8 @@ class Tune(PulsedProcedure):
     be written as `out`, it is kept elsewhere, and what is raised says where.
     """
 
-    target: Any = RealParameter("Target probability", minimum=0.02, maximum=0.98, default=0.5)
-    tolerance: Any = RealParameter("Tolerance", minimum=0.001, maximum=0.1, default=0.01)
+    target: Any = FloatParameter("Target probability", minimum=0.02, maximum=0.98, default=0.5)
+    tolerance: Any = FloatParameter("Tolerance", minimum=0.001, maximum=0.1, default=0.01)
     out: Any = Parameter("File of the tuning", default="tuning.json")
 
     DATA_COLUMNS: ClassVar[list[str]] = [

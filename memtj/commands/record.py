@@ -24,7 +24,6 @@ from memtj._progress import ProgressDisplay
 from memtj._quantities import duration, si
 
 if TYPE_CHECKING:
-    from entropy.watch import WatchReport
     from instruments import Bench
     from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
 
@@ -188,17 +187,7 @@ def _health(summary: "RecordingSummary") -> str:
             f" Health tests failed: {health.tests_failed}; {health.cells_failed:,} cells left out, "
             f"{health.blocks_withheld:,} of {summary.blocks:,} blocks ({si(health.bits_withheld, 'bit')}) withheld."
         )
-    return said if watch is None else f"{said} {_watched(watch)}."
-
-
-def _watched(watch: "WatchReport") -> str:
-    """Say the bias, and the largest correlation in time and along the array, with their intervals."""
-    said = f"P(1) {watch.p1.value:.5f} ({watch.p1.low:.5f} to {watch.p1.high:.5f})"
-    for name, found in (("in time", watch.in_time_largest), ("along the array", watch.along_largest)):
-        if found is not None:
-            each = found.correlation
-            said += f", largest correlation {name} {each.value:+.5f} ± {each.high - each.value:.5f} at lag {found.lag}"
-    return said
+    return said if watch is None else f"{said} {watch}."
 
 
 def _follow(display: ProgressDisplay, bits: int) -> Any:
@@ -218,7 +207,7 @@ def _follow(display: ProgressDisplay, bits: int) -> Any:
             task.advance_to(min(progress.bits, bits) if bits else progress.bits)
         if progress.watch is not None and time.monotonic() - told > _TELL_EVERY:
             told = time.monotonic()
-            display.say(f"{_watched(progress.watch)}, {progress.blocks_withheld:,} blocks withheld")
+            display.say(f"{progress.watch}, {progress.blocks_withheld:,} blocks withheld")
 
     return show
 
