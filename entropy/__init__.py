@@ -3,40 +3,62 @@
 Each usable bit of a store is free, leased, consumed, burned or withheld, and is handed out at most once.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ._credits import Credit
 from ._errors import DamagedLedger, NotAssessed, NotEnoughBits, SharedCells, StoreError
-from ._export import EXPORT_FORMS, check_export, export_bits, move_blocks
-from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
 from ._lease import Lease, Portion
 from ._ledger import Accounts, OpenLease
 from ._locks import FileLock
-from ._ones import count_ones
 from ._opening import adopt
-from ._pieces import BitReader, Piece, gather
 from ._prune import PrunePolicy, PruneStep
 from ._ranges import Range, slice_ranges
-from ._recording import BlockCommit, Recording
 from ._requests import Request
 from ._reservation import Reservation
-from ._rewrite import RewriteStep, rewrite
-from ._salvage import SalvageReport, salvage
 from ._store import BufferInfo, FollowedBlock, Store
-from ._stream import BitStream
-from ._verify import BadBlock, VerifyReport
-from ._verify_store import verify
-from .conditioning import (
-    CONDITIONING_NAMES,
-    Conditioning,
-    NoConditioning,
-    Peres,
-    PublicMask,
-    Sha256,
-    Toeplitz,
-    VonNeumann,
-    Xor,
-    conditioning_from_name,
-)
-from .statistics import CellStatistics, PairSums, cell_statistics
+
+if TYPE_CHECKING:
+    from ._export import EXPORT_FORMS, check_export, export_bits, move_blocks
+    from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
+    from ._ones import count_ones
+    from ._pieces import BitReader, Piece, gather
+    from ._recording import BlockCommit, Recording
+    from ._rewrite import RewriteStep, rewrite
+    from ._salvage import SalvageReport, salvage
+    from ._stream import BitStream
+    from ._verify import BadBlock, VerifyReport
+    from ._verify_store import verify
+    from .conditioning import (
+        CONDITIONING_NAMES,
+        Conditioning,
+        NoConditioning,
+        Peres,
+        PublicMask,
+        Sha256,
+        Toeplitz,
+        VonNeumann,
+        Xor,
+        conditioning_from_name,
+    )
+    from .statistics import CellStatistics, PairSums, cell_statistics
+
+# What needs numpy and HDF5 is imported when it is first named: a store opens, and is listed, without them.
+_LATER = {
+    "._export": "EXPORT_FORMS check_export export_bits move_blocks",
+    "._format": "ACTION_DTYPE BLOCK_DTYPE CELL_DTYPE FROM_AP FROM_BOTH FROM_P TUNING_DTYPE",
+    "._ones": "count_ones",
+    "._pieces": "BitReader Piece gather",
+    "._recording": "BlockCommit Recording",
+    "._rewrite": "RewriteStep rewrite",
+    "._salvage": "SalvageReport salvage",
+    "._stream": "BitStream",
+    "._verify": "BadBlock VerifyReport",
+    "._verify_store": "verify",
+    ".conditioning": "CONDITIONING_NAMES Conditioning NoConditioning Peres PublicMask Sha256 Toeplitz VonNeumann Xor "
+    "conditioning_from_name",
+    ".statistics": "CellStatistics PairSums cell_statistics",
+}
 
 __all__ = [
     "ACTION_DTYPE",
@@ -99,3 +121,17 @@ __all__ = [
     "slice_ranges",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names.split():
+            globals()[name] = found = getattr(importlib.import_module(module, __name__), name)
+            return found
+        if name == module[1:]:
+            return importlib.import_module(module, __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

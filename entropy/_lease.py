@@ -1,5 +1,7 @@
 """A lease: bits that are this owner's alone, read in order, each at most once."""
 
+from __future__ import annotations
+
 import os
 import threading
 from bisect import bisect_right
@@ -7,15 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
-import numpy as np
-
 from ._errors import NotEnoughBits, StoreError
 from ._ledger import Ledger, TakenBits
-from ._pieces import Piece, gather
 from ._ranges import Range, join_adjacent, slice_ranges
-from ._reader import LoadedBlock
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from ._pieces import Piece
+    from ._reader import LoadedBlock
     from .conditioning import Conditioning
 
 
@@ -31,7 +33,7 @@ class Portion:
     One portion belongs to one thread at a time; different portions may be read by different threads.
     """
 
-    def __init__(self, lease: "Places", first: int, bits: int) -> None:
+    def __init__(self, lease: Places, first: int, bits: int) -> None:
         self._lease = lease
         self._first = first
         self._at = first
@@ -77,6 +79,8 @@ class Portion:
             at = self._block_bit >> 3
             self._advance(bits)
             return self._block.data[at : at + (bits >> 3)].copy()
+        from ._pieces import gather
+
         return gather(self.read_pieces(bits), bits)
 
     def read_pieces(self, bits: int) -> list[Piece]:
@@ -145,7 +149,7 @@ class Terms:
 
     withheld: bool = False
     min_entropy: float | None = None
-    conditioning: "Conditioning | None" = None
+    conditioning: Conditioning | None = None
 
     def __post_init__(self) -> None:
         if self.min_entropy is not None and not 0 <= self.min_entropy <= 1:

@@ -4,6 +4,8 @@ SQLite in WAL mode, every change inside `BEGIN IMMEDIATE`; a lease is on the dis
 (`synchronous=FULL`). Ranges are explicit in all five states, so the sum can be checked against the block rows.
 """
 
+from __future__ import annotations
+
 import contextlib
 import datetime
 import os
@@ -14,9 +16,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from . import _credits as credited
 from . import _ledger_ranges as ranges_of
@@ -38,6 +38,9 @@ from ._ledger_snapshot import ledger_snapshot
 from ._locks import FileLock, is_free, remove_if_free
 from ._ranges import Range
 from ._requests import Request, Ticket
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DELETED = "deleted"
 
@@ -111,7 +114,7 @@ _BUFFER_COLUMNS = (
 _NONSENSE = (TypeError, ValueError, OverflowError, LookupError, AttributeError, AssertionError)
 
 
-_OPEN: "weakref.WeakSet[Ledger]" = weakref.WeakSet()
+_OPEN: weakref.WeakSet[Ledger] = weakref.WeakSet()
 _inherited = False
 
 
@@ -361,11 +364,13 @@ class Ledger:
 
     def block_copies(self, buffer: int) -> np.ndarray:
         """Give the ledger's copy of block rows: (first_byte, bits, ones, crc), int64, (blocks, 4)."""
+        import numpy as np
+
         with self._reading() as db:
             found = db.execute(
                 "SELECT first_byte, bits, ones, crc FROM blocks WHERE buffer = ? ORDER BY idx", (buffer,)
             ).fetchall()
-            return np.asarray(found, np.int64).reshape(len(found), 4)
+        return np.asarray(found, np.int64).reshape(len(found), 4)
 
     def block_copies_from(self, buffer: int, index: int, count: int) -> dict[int, tuple[int, int, int, int]]:
         """Give the ledger's copies of up to `count` block rows from `index` on: (first_byte, bits, ones, crc)."""
@@ -380,6 +385,8 @@ class Ledger:
 
     def first_bits(self, buffer: int) -> np.ndarray:
         """Give the first usable bit of each block of a buffer, and the end of the last; int64, (blocks + 1,)."""
+        import numpy as np
+
         bits = self.block_copies(buffer)[:, 1]
         return np.concatenate([[0], np.cumsum(bits)])
 

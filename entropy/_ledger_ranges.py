@@ -1,15 +1,19 @@
 """The ranges of a ledger: what changes them, always inside one transaction of the caller's."""
 
+from __future__ import annotations
+
 import itertools
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ._credits import SUPPORTED, describe
 from ._errors import DamagedLedger, NotAssessed, NotEnoughBits
 from ._ranges import Range, choose, join_adjacent, subtract
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FREE, LEASED, CONSUMED, BURNED, WITHHELD = "free", "leased", "consumed", "burned", "withheld"
 STATES = (FREE, LEASED, CONSUMED, BURNED, WITHHELD)
@@ -37,6 +41,8 @@ class News:
 
 def enter(db: sqlite3.Connection, news: News, state: str | None = None) -> None:
     """Enter the rows that the ledger has not seen; as free, or withheld by their health, or all as `state`."""
+    import numpy as np
+
     seen, first, ones, size = db.execute(
         "SELECT blocks, bits, ones, bytes FROM buffers WHERE id = ?", (news.buffer,)
     ).fetchone()

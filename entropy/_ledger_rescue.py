@@ -8,13 +8,12 @@ import contextlib
 import itertools
 import math
 import sqlite3
+import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ._ledger_ranges import BURNED, CONSUMED, FREE, LEASED, STATES, WITHHELD
 from ._ledger_schema import LEDGER_VERSION, OLDER_VERSIONS, column_names, definitions, expected_definitions
@@ -122,8 +121,8 @@ def _numbers(value: Any) -> list[float]:
     if isinstance(value, int | float):
         return [value] if math.isfinite(value) else []
     if isinstance(value, bytes) and len(value) in (1, 2, 4, 8):
-        whole = int(np.frombuffer(value, f"<i{len(value)}")[0])
-        broken = [float(np.frombuffer(value, f"<f{len(value)}")[0])] if len(value) in (2, 4) else []
+        whole = int.from_bytes(value, "little", signed=True)
+        broken = struct.unpack("<e" if len(value) == 2 else "<f", value) if len(value) in (2, 4) else ()
         return [whole, *(each for each in broken if math.isfinite(each))]
     return []
 

@@ -1,16 +1,19 @@
 """Opening a store's ledger: the folder, the stamp of its place, and stores that are found elsewhere."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ._errors import StoreError
 from ._ledger import Ledger
 from ._ledger_ranges import News
 from ._locks import FileLock
-from ._reader import BufferReader
 from ._site import machine_id, real_path, refuse_network
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def adopt(path: str | os.PathLike[str], *, moved: bool, dry_run: bool = False) -> int:
@@ -45,6 +48,8 @@ def adopt(path: str | os.PathLike[str], *, moved: bool, dry_run: bool = False) -
 
 
 def _all_rows(path: Path, buffer: str) -> np.ndarray:
+    from ._reader import BufferReader
+
     reader = BufferReader(path, buffer)
     try:
         return reader.rows

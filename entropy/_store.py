@@ -1,5 +1,7 @@
 """The store: a folder of buffers and the ledger of their bits."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import itertools
@@ -13,11 +15,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from ._anew import alone
 from ._block_copies import BlockCopies
 from ._credits import Credit
 from ._errors import NotEnoughBits, StoreError
@@ -28,12 +27,16 @@ from ._locks import is_free
 from ._opening import check_stamp, look_at_ledger, open_ledger
 from ._prune import PrunePolicy, PruneStep, carry_out, plan
 from ._ranges import Range
-from ._reader import BlockCache, BufferReader, LoadedBlock
-from ._recording import Recording
 from ._requests import Request, Ticket, needed
 from ._reservation import Reservation
-from ._verify import VerifyReport, verify
-from .conditioning import Conditioning, conditioning_from_name
+
+if TYPE_CHECKING:  # and imported where it is used: a store is opened and listed without numpy and HDF5
+    import numpy as np
+
+    from ._reader import BlockCache, BufferReader, LoadedBlock
+    from ._recording import Recording
+    from ._verify import VerifyReport
+    from .conditioning import Conditioning
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +101,6 @@ class Store:
         self.path = Path(path).absolute()
         self._pid = os.getpid()
         self._mutex = threading.RLock()
-        self._cache = BlockCache()
         self._readers: OrderedDict[str, BufferReader] = OrderedDict()
         self._records: dict[str, BufferRecord] = {}
         self._leases: weakref.WeakSet[Lease] = weakref.WeakSet()
@@ -117,6 +119,12 @@ class Store:
         except BaseException:
             self.close()
             raise
+
+    @functools.cached_property
+    def _cache(self) -> BlockCache:
+        from ._reader import BlockCache
+
+        return BlockCache()
 
     def close(self) -> None:
         """Close the store; leases that are still open are burned, recordings closed."""
@@ -170,6 +178,8 @@ class Store:
         """
         self._check_open()
         self._ledger.refuse_read_only()
+        from ._recording import Recording
+
         recording = Recording(
             self.path, self._ledger, self._enter_finished, cells=cells, cells_per_pulse=cells_per_pulse,
             bench=bench, procedure=procedure, simulated=simulated, device=device, rotate_bytes=rotate_bytes,
@@ -465,7 +475,7 @@ class Store:
         """What leases are read through where they do not say; None where nobody has chosen for this store."""
         name = self._ledger.meta("conditioning")
         try:
-            return conditioning_from_name(str(name)) if name else None
+            return _conditioning(name or None)
         except StoreError as error:
             raise StoreError(
                 f"{self._ledger.path} names no conditioning ({error}): choose one by 'memtj store conditioning'"
@@ -508,6 +518,8 @@ class Store:
             return steps
         self._ledger.refuse_read_only()
         place = None if archive is None else Path(archive)
+        from ._anew import alone
+
         with alone(self.path):
             for number, step in enumerate(steps):
                 if not step.keep:
@@ -525,6 +537,8 @@ class Store:
         self._check_open()
         self._ledger.reap()
         self._follow()
+        from ._verify import verify
+
         return verify(self.path, self._ledger, progress)
 
     # --- following the buffers
@@ -606,6 +620,8 @@ class Store:
         record = self._record(buffer)
         with self._mutex:
             self._forget_reader(buffer)
+        from ._reader import BufferReader
+
         reader = BufferReader(self.path / record.file, buffer)
         try:
             self._ledger.enter([News(record.id, reader.rows, True, reader.complete)])
@@ -652,6 +668,8 @@ class Store:
         if not path.exists():  # pruned meanwhile by another process?
             self._records.clear()
             path = self._path_of(self._record(record.uuid))
+        from ._reader import BufferReader
+
         return BufferReader(path, record.uuid)
 
     def _path_of(self, record: BufferRecord) -> Path:
@@ -757,7 +775,11 @@ class Store:
 
 
 def _conditioning(chosen: Conditioning | str | None) -> Conditioning | None:
-    return conditioning_from_name(chosen) if isinstance(chosen, str) else chosen
+    if not isinstance(chosen, str):
+        return chosen
+    from .conditioning import conditioning_from_name
+
+    return conditioning_from_name(chosen)
 
 
 def _pauses() -> Iterator[float]:

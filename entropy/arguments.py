@@ -11,8 +11,6 @@ from decimal import Decimal
 from numbers import Real
 from typing import SupportsIndex
 
-import numpy as np
-
 MOST = 1 << 60  # bits, blocks, bytes: sums of several such still fit in a column of SQLite
 
 
@@ -29,6 +27,8 @@ def count(value: SupportsIndex, name: str, *, least: int = 0, most: int = MOST) 
 
 
 def _index(value: SupportsIndex, name: str) -> int:
+    import numpy as np  # where a number is not Python's own: a store of them opens without it
+
     try:
         if isinstance(value, bool | np.bool_):
             raise TypeError
@@ -57,6 +57,8 @@ def real(
 
 
 def _float(value: object, name: str) -> float:
+    import numpy as np
+
     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
         value = value[()]
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real | Decimal):

@@ -1,17 +1,15 @@
 """`memtj store`: what a store holds, whether it is sound, and its care."""
 
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from memtj._errors import CommandError
 from memtj._options import NOTHING_CHANGED, Yes, bytes_option, duration_option
-from memtj._progress import ProgressDisplay
 from memtj._quantities import si
 from memtj.commands import store_export, store_rewrite
 
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="What a store holds, whether it is sound, and its care.", no_args_is_help=True)
 
 StorePath = Annotated[Path, typer.Argument(help="Folder of the store.")]
-_PIPE_WIDTH = 200  # characters: a pipe shows names in full
-
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -42,16 +38,9 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
         }
         print(json.dumps({"store": str(path), "buffers": rows, "accounts": asdict(accounts), **holders}))
         return
-    console = Console(soft_wrap=True)
-    if not console.is_terminal:
-        console.width = _PIPE_WIDTH
-    console.print(_buffer_table(buffers))
-    totals = Table("account", "bits", box=None, pad_edge=False)
-    totals.columns[1].justify = "right"
-    for name, bits in asdict(accounts).items():
-        totals.add_row(name, f"{bits:,}")
-    console.print()
-    console.print(totals)
+    print(_columns(_buffer_rows(buffers), right=()))
+    totals = [("account", "bits"), *((name, f"{bits:,}") for name, bits in asdict(accounts).items())]
+    print("\n" + _columns(totals, right=(1,)))
     for shelf in sorted({str(buffer.path.parent) for buffer in buffers if _state(buffer) == "archived"}):
         print(f"archived buffers are in {shelf}")
     for lease in leases:
@@ -60,21 +49,10 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
         print(f"{item.kind}: {item.outstanding:,} bits for '{item.purpose}' (process {item.pid})")
 
 
-def _buffer_table(buffers: "list[BufferInfo]") -> Table:
-    table = Table(
-        "buffer",
-        "created (UTC)",
-        "origin",
-        "state",
-        "blocks",
-        "bits",
-        "ones",
-        "min-entropy",
-        box=None,
-        pad_edge=False,
-    )
+def _buffer_rows(buffers: "list[BufferInfo]") -> list[tuple[str, ...]]:
+    rows = [("buffer", "created (UTC)", "origin", "state", "blocks", "bits", "ones", "min-entropy")]
     for buffer in buffers:
-        table.add_row(
+        row = (
             buffer.path.name,
             buffer.created[:19],
             "simulated" if buffer.simulated else "device",
@@ -84,7 +62,20 @@ def _buffer_table(buffers: "list[BufferInfo]") -> Table:
             f"{buffer.ones / buffer.bits:.5f}" if buffer.bits else "",
             "not assessed" if buffer.min_entropy is None else f"{buffer.min_entropy:.4f}",
         )
-    return table
+        rows.append(row)
+    return rows
+
+
+def _columns(rows: Sequence[Sequence[str]], *, right: Collection[int]) -> str:
+    """Put cells below each other, two blanks apart; `right`: the columns of numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if at in right else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
 
 
 def _state(buffer: "BufferInfo") -> str:
@@ -143,6 +134,7 @@ def conditioning(
 def verify(path: StorePath, as_json: AsJson = False) -> None:
     """Check every block against its row and the ledger and name what is wrong; exit code 1 if anything is."""
     import entropy
+    from memtj._progress import ProgressDisplay
 
     with ProgressDisplay() as display:
         task = display.task("verifying", None, "B")
@@ -182,6 +174,7 @@ def salvage(
     nothing is done. Exit code 1 for that, and if something could not be helped.
     """
     import entropy
+    from memtj._progress import ProgressDisplay
 
     burning = not yes and entropy.salvage(path, unused=unused, dry_run=True)
     if burning and burning.burned:

@@ -8,7 +8,6 @@ import typer
 
 from memtj._errors import CommandError
 from memtj._options import NOTHING_CHANGED, Yes, bits_option, blocks_option
-from memtj._progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -35,6 +34,7 @@ def export(
     Without --yes it is only said how many, with exit code 1.
     """
     from entropy import EXPORT_FORMS, Store
+    from memtj._progress import ProgressDisplay
 
     if (out is None) == (to_store is None):
         raise CommandError("say where to: --out FILE, or --to-store FOLDER.")

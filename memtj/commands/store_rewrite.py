@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from memtj._progress import ProgressDisplay
 from memtj._quantities import si
 
 
@@ -22,6 +21,7 @@ def rewrite(
     alone. Exit code 1 if one could not be written anew.
     """
     import entropy
+    from memtj._progress import ProgressDisplay
 
     with ProgressDisplay() as display:
         task = display.task("rewriting", None, "B")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import entropy
 from entropy import Store
 from memtj._cli import COMMANDS, imported
 
@@ -33,14 +34,34 @@ def _loaded(*arguments: object) -> set[str]:
 def test_help_loads_neither_numbers_nor_packages_of_ours():
     loaded = _loaded("--help")
     assert "typer" in loaded
-    assert not loaded & {*_OURS, *_HEAVY, "numpy", "h5py", "pydantic"}
+    assert loaded & {*_OURS, *_HEAVY, "numpy", "h5py", "pydantic"} == set()
 
 
 def test_listing_a_store_loads_the_store_alone(tmp_path: Path):
     Store(tmp_path / "store").close()
     loaded = _loaded("store", "ls", tmp_path / "store")
     assert "entropy" in loaded
-    assert not loaded & {*_OURS - {"entropy"}, *_HEAVY}
+    assert loaded & {*_OURS, *_HEAVY, "numpy", "h5py", "rich"} == {"entropy"}
+
+
+def test_every_public_name_of_the_store_is_there_when_it_is_asked_for():
+    assert set(entropy.__all__) <= set(dir(entropy))
+    assert all(getattr(entropy, name).__class__ for name in entropy.__all__)
+    assert entropy.conditioning.Xor is entropy.Xor
+    assert not hasattr(entropy, "nothing")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            "from entropy import *; print(Store, CELL_DTYPE, Xor, cell_statistics)",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def _policy(**environment: str) -> str:
