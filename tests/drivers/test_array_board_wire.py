@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -27,9 +27,10 @@ def lab_with(wire: str, rows: int = 16, columns: int = 24) -> Lab:
 
 
 @pytest.fixture(params=WIRES)
-def board(request: pytest.FixtureRequest) -> Iterator[ArrayBoard]:
+def board(request: pytest.FixtureRequest, patience: Callable[[float], float]) -> Iterator[ArrayBoard]:
     with lab_with(request.param) as lab:
-        board = ArrayBoard(lab.resources["board"], timeout=700)  # enough for `FETCh?`, which waits for 0.5 s
+        # Enough for `FETCh?`, which waits for 0.5 s.
+        board = ArrayBoard(lab.resources["board"], timeout=round(1000 * patience(0.7)))
         yield board
         board.shutdown()
         board.close()
@@ -37,6 +38,7 @@ def board(request: pytest.FixtureRequest) -> Iterator[ArrayBoard]:
 
 @pytest.fixture
 def ready(board: ArrayBoard) -> ArrayBoard:
+    board.watchdog = 60.0  # longer than any time-out here
     for name, value in WORKING_POINT.items():
         setattr(board, name, value)
     board.output_enabled = True
@@ -85,7 +87,7 @@ def test_readings_show_two_states(ready: ArrayBoard):
     assert ready.resistances.shape == (2, 5)
 
 
-def test_a_refused_command_says_why_at_once(ready: ArrayBoard):
+def test_a_refused_command_says_why_at_once(ready: ArrayBoard, patience: Callable[[float], float]):
     ready.write("PULS:VOLT 9")
     with pytest.raises(BoardError, match=r"-222") as caught:
         ready.check_errors()
@@ -93,7 +95,7 @@ def test_a_refused_command_says_why_at_once(ready: ArrayBoard):
     began = time.monotonic()
     with pytest.raises(BoardError, match=r"refused 'NONSENSE\?': error -113"):
         ready.ask("NONSENSE?")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < patience(4)
     assert ready.error_count == 0
 
 
@@ -171,7 +173,7 @@ def test_a_block_that_stops_in_the_middle(scripted):
     board.close()
 
 
-def test_a_block_of_which_a_part_is_missing_is_had_again(scripted):
+def test_a_block_of_which_a_part_is_missing_is_had_again(scripted, patience: Callable[[float], float]):
     """The board sends half a block, then answers as ever: a serial line that lost bytes."""
     asked: list[bytes] = []
 
@@ -179,7 +181,7 @@ def test_a_block_of_which_a_part_is_missing_is_had_again(scripted):
         asked.append(line)
         return {b"FETC?": b"#3100" + b"\n" * 50, b"FETC:AGA?": b"#10\n", b"SYST:ERR?": OK}.get(line, b"0\n")
 
-    board = ArrayBoard(scripted(say), timeout=200)
+    board = ArrayBoard(scripted(say), timeout=round(1000 * patience(0.2)))
     with pytest.raises(CorruptBlock, match="in the middle of its answer"):
         board.fetch()
     assert board.fetch_again() is None

@@ -22,9 +22,10 @@ ROWS, COLUMNS = 32, 40
 class Wire:
     """A second connection to the board, by a bare socket: nothing of ours decides what it says."""
 
-    def __init__(self, resource: str) -> None:
+    def __init__(self, resource: str, patience: Callable[[float], float]) -> None:
         _, host, port, _ = resource.split("::")
-        self._socket = socket.create_connection((host, int(port)), timeout=5)
+        self._patience = patience
+        self._socket = socket.create_connection((host, int(port)), timeout=patience(5))
         self._file = self._socket.makefile("rwb")
 
     def ask(self, query: str) -> str:
@@ -39,7 +40,7 @@ class Wire:
         return self.ask("OUTP?") == "1"
 
     def wait_for_output(self, wanted: bool, seconds: float = 20.0) -> None:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + self._patience(seconds)
         while self.output() is not wanted:
             assert time.monotonic() < deadline, f"the output is not {wanted} within {seconds} s"
             time.sleep(0.01)
@@ -62,8 +63,8 @@ def resource(lab: Lab) -> str:
 
 
 @pytest.fixture
-def wire(resource: str) -> Iterator[Wire]:
-    wire = Wire(resource)
+def wire(resource: str, patience: Callable[[float], float]) -> Iterator[Wire]:
+    wire = Wire(resource, patience)
     yield wire
     wire.close()
 
@@ -127,11 +128,20 @@ def tampered(resource: str) -> Iterator[Callable[[Hook], str]]:
 
     def serve(hook: Hook) -> str:
         server = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
-        threading.Thread(target=_tamper, args=(server, (host, int(port)), hook), daemon=True).start()
+        thread = threading.Thread(target=_tamper, args=(server, (host, int(port)), hook), daemon=True)
+        thread.start()
+        closing.callback(thread.join, 5)
+        closing.callback(_shut, server)
         return f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET"
 
     with closing:
         yield serve
+
+
+def _shut(server: socket.socket) -> None:
+    """End what waits in `accept`: closing alone does not."""
+    with contextlib.suppress(OSError):
+        server.shutdown(socket.SHUT_RDWR)
 
 
 def _tamper(server: socket.socket, target: tuple[str, int], hook: Hook) -> None:

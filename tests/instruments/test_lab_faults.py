@@ -25,10 +25,11 @@ def record(bench_file: Path, folder: Path, **parameters: Any) -> RecordingSummar
 
 
 @pytest.fixture
-def impatient(resource: str, write_bench: Callable[..., Path]) -> Path:
+def impatient(resource: str, write_bench: Callable[..., Path], patience: Callable[[float], float]) -> Path:
     """A bench whose driver waits 0.7 s for an answer instead of 2 s: enough for `FETCh?`, which waits for 0.5 s."""
     driver = 'driver = "ArrayBoard"'
-    return write_bench(resource, (driver, f"{driver}\noptions = {{ timeout = 700 }}"), name="impatient.toml")
+    options = f"options = {{ timeout = {1000 * patience(0.7):.0f} }}"
+    return write_bench(resource, (driver, f"{driver}\n{options}"), name="impatient.toml")
 
 
 @pytest.fixture
@@ -252,18 +253,22 @@ def test_answers_late_but_within_the_time_out(bench_file: Path, tmp_path: Path, 
     recorded()
 
 
-def test_answers_later_than_the_time_out(break_while_recording, wire, recorded):
-    error = break_while_recording("SIM:FAUL:DEL 0.8")
+def test_answers_later_than_the_time_out(
+    break_while_recording, wire, recorded, patience: Callable[[float], float]
+):
+    error = break_while_recording(f"SIM:FAUL:DEL {patience(0.8)}")
     assert "did not answer 'FETC?' in time" in str(error)
     wire.send("SIM:FAUL:CLE")
     assert not wire.output()
     recorded()
 
 
-def test_no_answers_and_the_watchdog_switches_off(break_while_recording, wire, recorded):
+def test_no_answers_and_the_watchdog_switches_off(
+    break_while_recording, wire, recorded, patience: Callable[[float], float]
+):
     began = time.monotonic()
     error = break_while_recording("SIM:FAUL:MUTE 1000000", watchdog=1.0, retries=0)
-    assert time.monotonic() - began < 8  # it does not ask a dead connection again and again
+    assert time.monotonic() - began < patience(8)  # it does not ask a dead connection again and again
     assert error.lost
     assert "did not answer" in str(error)
     assert "check its power and the wire" in str(error)

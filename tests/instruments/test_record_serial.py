@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,18 +15,22 @@ from mock_hw import Lab, LabSettings
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 
 
-def test_a_recording_over_a_serial_line(write_bench, tmp_path: Path):
+def test_a_recording_over_a_serial_line(write_bench, tmp_path: Path, patience: Callable[[float], float]):
     box = {"kind": "array-board", "rows": 32, "columns": 40, "wire": "serial"}
     with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=5) as lab:
         resource = lab.resources["board"]
         assert resource.startswith("ASRL")
         assert os.path.exists(resource.removeprefix("ASRL").split("::")[0])
         driver = 'driver = "ArrayBoard"'
-        path = write_bench(resource, (driver, f"{driver}\noptions = {{ timeout = 700 }}"))
+        path = write_bench(
+            resource, (driver, f"{driver}\noptions = {{ timeout = {1000 * patience(0.7):.0f} }}")
+        )
         with Bench.from_toml(path) as bench, Store(tmp_path / "store") as store:
             lab.boxes["board"].faults.drop(6)  # half a block is missing, and the line has no close
             summary = run(
-                RecordBits(bench=bench, store=store, bits=2**20, block_bits=2**17, calibrate=False),
+                RecordBits(
+                    bench=bench, store=store, bits=2**20, block_bits=2**17, calibrate=False, watchdog=60.0
+                ),
                 tmp_path / "rows.csv",
             )
             assert store.accounts().free == summary.bits >= 2**20

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from entropy import Store
+from instruments import Bench, Terminated, run
+from instruments.procedures import RecordingProgress
+from tests.instruments.recorder import recording
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
 SCRIPT = Path(__file__).with_name("recorder.py")
@@ -42,16 +45,15 @@ def recorder(bench_file: Path, tmp_path: Path, wire) -> Iterator[Callable[..., s
         process.communicate()
 
 
-def wait_for_blocks(store: Path, wire) -> None:
-    wire.wait_for_output(True, 60)
-    deadline = time.monotonic() + 30
-    while True:
-        if (store / "ledger.sqlite").exists():
-            with Store(store) as opened:
-                if opened.accounts().recorded > 1_000_000:
-                    return
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+@pytest.fixture
+def wait_for_blocks(wire, tmp_path: Path, wait_until: Callable) -> Callable[[], None]:
+    def wait() -> None:
+        wire.wait_for_output(True, 60)
+        wait_until((tmp_path / "store" / "ledger.sqlite").exists, 30, "no store is made")
+        with Store(tmp_path / "store") as opened:
+            wait_until(lambda: opened.accounts().recorded > 1_000_000, 30, "too few bits are recorded")
+
+    return wait
 
 
 def accounts_add_up(store: Path) -> None:
@@ -62,29 +64,29 @@ def accounts_add_up(store: Path) -> None:
         assert report.ok, report.problems
 
 
-def test_sigterm_ends_it_cleanly(recorder, wire, tmp_path: Path):
-    process = recorder()
-    wait_for_blocks(tmp_path / "store", wire)
-    assert wire.output()
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)
-    assert process.returncode != 0
-    assert "Terminated" in said
+def test_sigterm_ends_it_cleanly(bench_file: Path, wire, tmp_path: Path):
+    def terminate(progress: RecordingProgress) -> None:
+        if progress.bits > 1_000_000:
+            assert wire.output()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Terminated), Store(tmp_path / "store") as store, Bench.from_toml(bench_file) as bench:
+        run(recording(bench, store), tmp_path / "rows.csv", terminate)
     assert not wire.output()
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     accounts_add_up(tmp_path / "store")
 
 
 def test_ctrl_c_ends_it_cleanly_and_more_of_them_do_not_hurry_it_past_the_switch(
-    recorder, wire, tmp_path: Path
+    recorder, wait_for_blocks, wire, tmp_path: Path, patience: Callable[[float], float]
 ):
     process = recorder()
-    wait_for_blocks(tmp_path / "store", wire)
+    wait_for_blocks()
     assert wire.output()
     for _ in range(5):
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=patience(30))
     assert process.returncode != 0
     assert "KeyboardInterrupt" in said
     assert not wire.output()
@@ -92,18 +94,21 @@ def test_ctrl_c_ends_it_cleanly_and_more_of_them_do_not_hurry_it_past_the_switch
     accounts_add_up(tmp_path / "store")
 
 
-def test_killed(recorder, wire, tmp_path: Path):
+def test_killed(recorder, wait_for_blocks, wire, tmp_path: Path):
     process = recorder()
-    wait_for_blocks(tmp_path / "store", wire)
+    wait_for_blocks()
     process.kill()
     process.wait(10)
     wire.wait_for_output(False, 5)
+    assert wire.ask("SYST:WATC:TRIP?") == "0"  # its connection was closed
     accounts_add_up(tmp_path / "store")
 
 
-def test_frozen_so_that_only_the_watchdog_is_left(recorder, wire, tmp_path: Path):
+def test_frozen_so_that_only_the_watchdog_is_left(
+    recorder, wait_for_blocks, wire, tmp_path: Path, patience: Callable[[float], float]
+):
     process = recorder("1.0")
-    wait_for_blocks(tmp_path / "store", wire)
+    wait_for_blocks()
     assert wire.output()
     process.send_signal(signal.SIGSTOP)
     try:
@@ -112,7 +117,7 @@ def test_frozen_so_that_only_the_watchdog_is_left(recorder, wire, tmp_path: Path
         assert wire.ask("SYST:WATC:TRIP?") == "1"
     finally:
         process.send_signal(signal.SIGCONT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=patience(30))
     assert process.returncode != 0
     assert "Watchdog expired" in said
     assert "this computer is busy" in said

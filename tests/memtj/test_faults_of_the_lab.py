@@ -155,7 +155,9 @@ def test_bench_check_finds_the_wrong_identity_and_what_is_queued(
     assert "MODEL2400" in done.stdout
 
 
-def test_pace_and_state(start: Callable, memtj_here: Callable, tmp_path: Path) -> None:
+def test_pace_and_state(
+    start: Callable, memtj_here: Callable, patience: Callable[[float], float], tmp_path: Path
+) -> None:
     (tmp_path / "lab.toml").write_text(BOX)
     state = tmp_path / "lab.npz"
     served: subprocess.Popen[str] = start(
@@ -177,7 +179,7 @@ def test_pace_and_state(start: Callable, memtj_here: Callable, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["seconds"] > 1.25
     served.send_signal(signal.SIGINT)
-    served.communicate(timeout=20)
+    served.communicate(timeout=patience(20))
     assert served.returncode == 0
 
 

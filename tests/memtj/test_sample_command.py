@@ -422,7 +422,11 @@ def test_a_run_that_is_killed_again_and_again_uses_no_bit_twice(
 
 @pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
 def test_a_second_run_is_kept_out_of_the_folder(
-    memtj_here: Callable, start: Callable[..., "subprocess.Popen[str]"], tiny: Path, tmp_path: Path
+    memtj_here: Callable,
+    start: Callable[..., "subprocess.Popen[str]"],
+    wait_until: Callable,
+    tiny: Path,
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "out"
     common = (
@@ -438,16 +442,16 @@ def test_a_second_run_is_kept_out_of_the_folder(
         "--microbatch",
         1,
     )
-    process = start(*common, "--steps", 150)
-    while not (out / "pictures" / "00000-0.png").exists():
-        assert process.poll() is None
-        time.sleep(0.02)
+    process = start(*common, "--steps", 60)
+    first = out / "pictures" / "00000-0.png"
+    wait_until(lambda: first.exists() or process.poll() is not None, 60, "no picture is drawn")
+    assert process.poll() is None
     process.send_signal(signal.SIGSTOP)
-    assert "another memtj sample is at work in" in sentence(memtj_here(*common, "--steps", 150, "--resume"))
+    assert "another memtj sample is at work in" in sentence(memtj_here(*common, "--steps", 60, "--resume"))
     process.kill()
     process.wait()
     # The lock's file is still there, and nobody holds it.
-    done = memtj_here(*common, "--steps", 150, "--resume")
+    done = memtj_here(*common, "--steps", 60, "--resume")
     assert done.returncode == 0, done.stderr
     assert "kept: " in done.stdout
     assert {path.name for path in out.iterdir()} == {"run.json", "pictures", "images.png"}

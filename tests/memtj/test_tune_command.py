@@ -38,11 +38,13 @@ def test_a_tuning_is_made_and_recorded_with(memtj_here: Callable, lab, bench: Pa
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
-def test_ctrl_c_leaves_no_file(start: Callable, lab, bench: Path, tmp_path: Path) -> None:
+def test_ctrl_c_leaves_no_file(
+    start: Callable, patience: Callable[[float], float], lab, bench: Path, tmp_path: Path
+) -> None:
     tuning = start("tune", bench, "--out", tmp_path / "tuning.json", "--tolerance", 0.002)
     lab.wait_for_output(True)
     tuning.send_signal(signal.SIGINT)
-    _, errors = tuning.communicate(timeout=30)
+    _, errors = tuning.communicate(timeout=patience(30))
     assert tuning.returncode == 130, errors
     assert "Traceback" not in errors
     assert not lab.output_is_on()
