@@ -49,7 +49,8 @@ class Rows:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._file.close()
         if not self._any and (kind is not None or self._results.procedure.status != Procedure.FINISHED):
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # the folder may be gone, or another's by now
+                self._path.unlink()
 
 
 class RowWorker(Worker):

@@ -207,11 +207,11 @@ def refuse_existing(path: Path) -> None:
 
 
 def refuse_unwritable(path: Path) -> None:
-    """Raise BenchError where a new file of that name could not be written; makes its folder."""
+    """Raise BenchError where a new file of that name, and the folders above it, could not be made; makes nothing."""
     refuse_existing(path)
+    folder = next(each for each in path.absolute().parents if each.exists())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise BenchError(f"{path} cannot be written ({error.strerror}): name another file") from error
@@ -262,6 +262,7 @@ def _software() -> dict[str, str]:
 
 def _write(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with partial.open("x", encoding="utf-8") as file:
             file.write(text + "\n")

@@ -1,5 +1,6 @@
 """`memtj demo`: the whole path in one command."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,8 @@ def demo(
         raise CommandError("--seed belongs to the simulated lab: leave it out with --bench.")
     if bench is not None and device is not None:
         raise CommandError("--device belongs to the simulated lab: leave it out with --bench.")
+    if voltage is not None and not math.isfinite(voltage):
+        raise CommandError(f"--voltage {voltage} is no voltage: give a finite number of volts.")
     settings = DemoSettings(
         out=out or _default_out(),
         images=images,

@@ -298,17 +298,28 @@ def test_a_tuning_that_ends_early_leaves_no_file(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_vanishes_does_not_take_the_tuning_along(
+def test_a_folder_that_cannot_be_written_any_more_does_not_take_the_tuning_along(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after_tuning
 ) -> None:
     out, other = tmp_path / "out", tmp_path / "other"
     other.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(other))
-    after_tuning(lambda role: shutil.rmtree(out))
+
+    def spoil(role: Any) -> None:
+        shutil.rmtree(out)
+        out.write_text("a file where the folder was")
+
+    after_tuning(spoil)
     with pytest.raises(BenchError, match=rf"tuning is kept in {other}/tuning-.*\.json, move it"):
         tune(path, out)
     (kept,) = other.iterdir()
     assert Tuning.load(kept).used.any()
+
+
+def test_a_folder_that_vanishes_is_made_again(path: Path, tmp_path: Path, after_tuning) -> None:
+    after_tuning(lambda role: shutil.rmtree(tmp_path / "out"))
+    tune(path, tmp_path / "out")
+    assert Tuning.load(tmp_path / "out" / "tuning.json").used.any()
 
 
 def test_a_file_that_came_meanwhile_is_left_alone_and_the_tuning_lies_beside_it(

@@ -228,7 +228,7 @@ def test_files_that_cannot_be_are_refused_first(
     (tmp_path / "csv.csv").write_text("mine")
     for arguments, said in (
         (("tune", bench, "--out", there), "there.json exists already"),
-        (("tune", bench, "--out", blocked), "x.json cannot be written (File exists)"),
+        (("tune", bench, "--out", blocked), "x.json cannot be written (Not a directory)"),
         (("tune", bench, "--out", tmp_path / "csv.json"), "csv.csv exists already"),
         (("tune", bench, "--out", tmp_path / "new.csv"), "would both be"),
         (
@@ -242,3 +242,16 @@ def test_files_that_cannot_be_are_refused_first(
         assert said in done.stderr.splitlines()[-1]
     assert there.read_text() == "mine"
     assert not (tmp_path / "s").exists()
+    nobody = bench_of(resource="TCPIP::no-such-host.invalid::5025::SOCKET")
+    monkeypatch.undo()
+    assert memtj_here("tune", nobody, "--out", tmp_path / "deep" / "t.json").returncode == 1
+    assert not (tmp_path / "deep").exists()
+
+
+def test_the_demo_begins_nothing_with_no_voltage(memtj_here: Callable, tmp_path: Path) -> None:
+    done = memtj_here("demo", "--voltage", "nan", "--out", tmp_path / "demo")
+    assert done.returncode == 1
+    assert (
+        done.stderr.splitlines()[-1] == "memtj: --voltage nan is no voltage: give a finite number of volts."
+    )
+    assert not (tmp_path / "demo").exists()
