@@ -242,7 +242,7 @@ def test_files_that_cannot_be_are_refused_first(
         assert said in done.stderr.splitlines()[-1]
     assert there.read_text() == "mine"
     assert not (tmp_path / "s").exists()
-    nobody = bench_of(resource="TCPIP::no-such-host.invalid::5025::SOCKET")
+    nobody = bench_of(resource="ASRL/dev/ttyNOWHERE::INSTR")
     monkeypatch.undo()
     assert memtj_here("tune", nobody, "--out", tmp_path / "deep" / "t.json").returncode == 1
     assert not (tmp_path / "deep").exists()
