@@ -1,10 +1,12 @@
-"""A training that kills itself with SIGKILL: after step N, or between the N-th saved state and what follows it.
+"""Trainings that kill themselves with SIGKILL: after step N, or between the N-th saved state and what follows it.
 
-Arguments: folder, npz file, "software" or a store, "step" or "state", N.
+Arguments: folder, npz file, "software" or a store, "step" or "state", N; again for each more. Every training is a
+process of its own, forked here, so that torch is loaded once. Prints as JSON how each ended.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -43,5 +45,17 @@ def main(out: str, npz: str, spec: str, where: str, number: str) -> None:
     train(settings, source, progress, data=load_data(npz))
 
 
+def start(*arguments: str) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            main(*arguments)
+        finally:
+            os._exit(1)  # it should have been killed
+    return child
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    given = sys.argv[1:]
+    children = [start(*given[at : at + 5]) for at in range(0, len(given), 5)]
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
 import subprocess
 import sys
@@ -38,13 +39,10 @@ SCRIPT = Path(__file__).with_name("killed_training.py")
 
 def killed(*trainings: tuple[object, ...]) -> None:
     """Let trainings kill themselves, all at once: see `killed_training`."""
-    processes = [
-        subprocess.Popen([sys.executable, SCRIPT, *map(str, arguments)], stderr=subprocess.PIPE, text=True)
-        for arguments in trainings
-    ]
-    for process in processes:
-        _, complaint = process.communicate(timeout=300)
-        assert process.returncode == -signal.SIGKILL, complaint
+    command = [sys.executable, SCRIPT, *(str(word) for arguments in trainings for word in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == [-signal.SIGKILL] * len(trainings), done.stderr
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
