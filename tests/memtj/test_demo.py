@@ -127,7 +127,7 @@ def test_an_ended_demo_leaves_no_process_and_exact_accounts(
     tmp_path: Path,
     number: signal.Signals,
 ) -> None:
-    out, steps = tmp_path / "demo", 100
+    out, steps = tmp_path / "demo", 200
     demo: subprocess.Popen[str] = start(
         "demo", "--out", out, "--images", 4, "--steps", steps, "--microbatch", 2, "--no-calibrate"
     )
