@@ -20,7 +20,7 @@ _WATCHDOG_EXPIRED = (
     "; it heard nothing for the time of its watchdog, as when this computer is busy with other programs or the wire is "
     "slow: see to that, and start again"
 )
-_ERROR = re.compile(r'\s*([+-]?\d{1,9})\s*,\s*"(.*)"\s*')
+_ERROR = re.compile(r'\s*([+-]?\d{1,9})\s*,\s*"((?:[^"]|"")*)"\s*')
 _MOST_ERRORS = 40  # a queue holds 32
 
 

@@ -2,8 +2,8 @@
 
 On a stream of bytes nothing says which question an answer belongs to: it may be late, come twice, or be left by a
 program before. So a question travels with a mark in its own line, a number that the board has to say before its answer
-(`*ESE 3;*ESE?;*ESE 141;*ESE?;*ESE 0;SYST:TEMP?` is answered `3;141;300.02`), and all that comes without that mark is
-thrown away (docs/decisions/0011-answers-and-questions.md).
+(`*ESE 3;*ESE?;*ESE 141;*ESE?;*ESE 0;SYST:TEMP?;*ESE?` is answered `3;141;300.02;0`), and all that comes without that
+mark is thrown away (docs/decisions/0011-answers-and-questions.md).
 """
 
 import contextlib
@@ -95,7 +95,7 @@ class Link:
         """Ask for a text; None where the board refused to answer."""
         self._asked = question
         if self._wire.marks and not self._first:
-            self._find_mark(question)
+            self._find_mark(f"{question};*ESE?")
             return self._after_mark()
         self._first = self._in_step = False
         self.write(question)
@@ -110,7 +110,7 @@ class Link:
             answer = self.ask(question)
             return None if answer is None else (answer, answer)
         self._asked = question
-        before = self._find_mark(question, question).splitlines()
+        before = self._find_mark(f"{question};*ESE?", question).splitlines()
         answer = self._after_mark()
         plain = before[-1].decode("ascii", "replace").strip() if before else ""
         return None if answer is None else (plain, answer)
@@ -132,7 +132,10 @@ class Link:
     # Marks
 
     def _find_mark(self, question: str, *ahead: str) -> bytes:
-        """Send a question with a new mark and wait for the mark; returns what came before it."""
+        """Send a question with a new mark and wait for the mark; returns what came before it.
+
+        The question of a text ends with another `*ESE?`, so that an answer that was cut off is told.
+        """
         self._mark = (self._mark + _STEP) % _MARKS
         high, low = divmod(self._mark, 256)
         # What an unfinished answer has left on the wire ends with the line of another one.
@@ -167,7 +170,12 @@ class Link:
 
     def _after_mark(self) -> str | None:
         text = self._finish(self._line())
-        return text[1:].strip() if text.startswith(";") else None
+        answer, there, end = text.removeprefix(";").rpartition(";")
+        if end.strip() != str(self._enabled):
+            raise BoardError(
+                f"{self._who} answered {text[1:60]!r} to {self._asked!r}, without its end: check the wire"
+            )
+        return answer.strip() if there else None
 
     # Framing
 

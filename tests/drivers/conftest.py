@@ -49,7 +49,7 @@ def block():
     return build_block
 
 
-_MARK = re.compile(rb"\*ESE (\d+);\*ESE\?;\*ESE (\d+);\*ESE\?;\*ESE \d+;(.*)")
+_MARK = re.compile(rb"\*ESE (\d+);\*ESE\?;\*ESE (\d+);\*ESE\?;\*ESE (\d+);(.*?)(;\*ESE\?)?")
 
 Say = Callable[[bytes], bytes | None]
 
@@ -59,7 +59,8 @@ def scripted() -> Iterator[Callable[[Say], str]]:
     """Serve a board of few words; gives its resource.
 
     `say` gets a question without its mark and returns the whole answer, to go behind the mark as it is (None: nothing
-    is sent, not even the mark; empty: the board refuses, so that the mark comes alone).
+    is sent, not even the mark; empty: the board refuses, so that the mark comes alone; a text without its line feed
+    comes without its end).
     """
     closing = contextlib.ExitStack()
 
@@ -69,10 +70,15 @@ def scripted() -> Iterator[Callable[[Say], str]]:
 
         def answer(line: bytes) -> bytes:
             mark = _MARK.fullmatch(line)
-            said = say(mark[3] if mark else line)
+            said = say(mark[4] if mark else line)
             if said is None:
                 return b""
-            return said if mark is None else mark[1] + b";" + mark[2] + (b";" + said if said else b"\n")
+            if mark is None:
+                return said
+            if mark[5]:  # behind a text comes what `*ESE` holds
+                end = b"" if said and not said.endswith(b"\n") else mark[3]
+                said = b";".join(part for part in (said.rstrip(b"\n"), end) if part) + b"\n"
+            return mark[1] + b";" + mark[2] + (b";" + said if said else b"\n")
 
         def talk() -> None:
             with contextlib.suppress(OSError):
