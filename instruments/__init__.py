@@ -1,11 +1,23 @@
 """The bench: roles, limits, the array, and the procedures that pulse it and read it."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ._bench import Bench, Finding
 from ._bench_file import BenchFile, read_bench_file
 from ._errors import BenchError, Terminated
 from ._roles import BoardRole, Role, SignalPath, Trims
-from ._run import run, run_procedure
-from ._tuning import Conditions, Tuning, refuse_unwritable
+
+if TYPE_CHECKING:
+    from ._run import run, run_procedure
+    from ._tuning import Conditions, Tuning, refuse_unwritable
+
+# What brings pymeasure's procedures and the store is imported when it is first named: `memtj bench off` does without.
+_LATER = {
+    "._run": "run run_procedure",
+    "._tuning": "Conditions Tuning refuse_unwritable",
+    ".procedures": "",
+}
 
 __all__ = [
     "Bench",
@@ -24,3 +36,17 @@ __all__ = [
     "run",
     "run_procedure",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names.split():
+            globals()[name] = found = getattr(importlib.import_module(module, __name__), name)
+            return found
+        if name == module[1:]:
+            return importlib.import_module(module, __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -18,7 +18,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import expm
 from scipy.special import sph_harm_y
 
 from mock_hw.physics._constants import BOLTZMANN, GAMMA
@@ -289,6 +288,8 @@ class FokkerPlanck:
         """exp(A seconds) of every voltage, (voltages, n, n)."""
         key = (way, voltages.tobytes(), f"{seconds:.9e}")
         if self._dense_key != key:
+            from scipy.linalg import expm  # a lab that has its tables starts without it
+
             still, volt = self._still.toarray(), self._per_volt.toarray()
             generators = still + voltages[:, None, None] * volt
             self._dense = expm((generators.transpose(0, 2, 1) if way else generators) * seconds)

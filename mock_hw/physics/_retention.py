@@ -137,7 +137,7 @@ def _azimuth_grid() -> tuple[Floats, Floats]:
 def _action_grid() -> tuple[Floats, Floats]:
     """`_action` over h, to be interpolated: an array has many cells."""
     h = np.linspace(1e-6, 0.999, 1000)
-    return h, _action(h)
+    return h, np.concatenate([_action(part) for part in np.array_split(h, 125)])  # in the processor's cache
 
 
 @lru_cache(maxsize=1)

@@ -23,7 +23,6 @@ import numba
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from mock_hw.physics._fokker_planck import FokkerPlanck
 from mock_hw.physics._parameters import SHIPPED, DeviceError, DeviceParameters
@@ -209,6 +208,8 @@ def _solve(
     p: DeviceParameters, tasks: Sequence[_Task], progress: Progress | None
 ) -> list[tuple[Floats, Floats]]:
     """Every task's plane; an interruption (Ctrl-C) ends the ones that are being solved."""
+    from threadpoolctl import threadpool_limits
+
     planes: list[tuple[Floats, Floats]] = []
     stop = threading.Event()
     # One plane a processor: linear algebra with threads of its own would only get in the way.

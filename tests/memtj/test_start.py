@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import entropy
+import instruments
 from entropy import Store
 from memtj._cli import COMMANDS, imported
 
@@ -44,24 +47,32 @@ def test_listing_a_store_loads_the_store_alone(tmp_path: Path):
     assert loaded & {*_OURS, *_HEAVY, "numpy", "h5py", "rich"} == {"entropy"}
 
 
-def test_every_public_name_of_the_store_is_there_when_it_is_asked_for():
-    assert set(entropy.__all__) <= set(dir(entropy))
-    assert all(getattr(entropy, name).__class__ for name in entropy.__all__)
-    assert entropy.conditioning.Xor is entropy.Xor
-    assert not hasattr(entropy, "nothing")
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error",
-            "-c",
-            "from entropy import *; print(Store, CELL_DTYPE, Xor, cell_statistics)",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=60,
+def test_bench_and_lab_load_what_they_need():
+    """`memtj bench off` is wanted at once; and every lab of these tests pays for its start."""
+    code = (
+        "import sys; from instruments import Bench; print(*sys.modules); import mock_hw; print(*sys.modules)"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+    bench, lab = (set(line.split()) for line in done.stdout.splitlines())
+    assert bench & {*_HEAVY, "pandas", "h5py", "pymeasure.experiment"} == {"pyvisa", "pymeasure"}
+    assert lab & {"scipy.special", "scipy.linalg", "threadpoolctl"} == {"scipy.special"}
+
+
+@pytest.mark.parametrize("package", [entropy, instruments])
+def test_every_public_name_is_there_when_it_is_asked_for(package):
+    assert set(package.__all__) <= set(dir(package))
+    code = f"from {package.__name__} import *; print(*(name for name in dir() if name[0] != '_'))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert set(done.stdout.split()) == set(package.__all__), done.stderr
+    assert not hasattr(package, "nothing")
+
+
+def test_modules_are_found_in_their_packages():
+    assert entropy.conditioning.Xor is entropy.Xor
+    assert instruments.procedures.RecordBits.__name__ == "RecordBits"
 
 
 def _policy(**environment: str) -> str:
