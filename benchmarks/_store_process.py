@@ -45,7 +45,7 @@ def follow(folder: Path, blocks: int) -> dict[str, float]:
 def follow_plain(folder: Path, blocks: int) -> dict[str, float]:
     """Read blocks with h5py alone as they come."""
     (path,) = folder.glob("*.h5")
-    with h5py.File(path, "r", swmr=True, libver="latest") as file:
+    with h5py.File(path, "r", swmr=True) as file:
         rows, bits = file["blocks"], file["bits"]
         assert isinstance(rows, h5py.Dataset)
         assert isinstance(bits, h5py.Dataset)

@@ -160,7 +160,7 @@ class Recording:
         that this one is the first made with it; `block` and `row_crc` are filled in here.
 
         Raises ValueError where these contradict each other, StoreError where the disk takes no more (what was
-        committed before stays intact).
+        committed before stays intact), or another program has cut short, replaced or written into the buffer.
         """
         bits, valid = _checked(bits, count, valid, positions, self._cells_per_pulse)
         row = np.zeros(1, BLOCK_DTYPE)

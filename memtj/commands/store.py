@@ -189,7 +189,7 @@ def salvage(
         raise typer.Exit(1)
     with ProgressDisplay() as display:
         task = display.task("salvaging", None, "B")
-        report = entropy.salvage(path, unused=unused, progress=lambda done, _: task.advance_to(done))
+        report = entropy.salvage(path, unused=unused, progress=task.advance)
     if as_json:
         print(json.dumps({"store": str(path), "dry_run": False, **asdict(report)}))
     else:

@@ -25,7 +25,7 @@ def rewrite(
 
     with ProgressDisplay() as display:
         task = display.task("rewriting", None, "B")
-        steps = entropy.rewrite(path, progress=lambda done, _: task.advance_to(done))
+        steps = entropy.rewrite(path, progress=task.advance)
     if as_json:
         rows = [{**asdict(step), "path": str(step.path)} for step in steps]
         print(json.dumps({"store": str(path), "buffers": rows}))

@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 
 from entropy import ACTION_DTYPE, FROM_BOTH, TUNING_DTYPE, PrunePolicy, Store, StoreError, rewrite, salvage
@@ -240,6 +241,23 @@ def test_a_folder_that_takes_no_file_is_named_and_all_stays(old, monkeypatch):
         steps[0].why == f"{paths(old)[0]} cannot be written anew: Read-only file system; it stays as it was"
     )
     assert [path.read_bytes() for path in paths(old)] == kept
+
+
+def test_nothing_is_open_where_a_file_takes_anothers_place(old, monkeypatch):
+    """Windows replaces no file that is open."""
+    old.close()
+    place = os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        open_here = {os.path.realpath(file.path) for file in psutil.Process().open_files()}
+        assert not open_here & {os.path.realpath(source), os.path.realpath(target)}
+        place(source, target)
+        replaced.append(target)
+
+    replaced: list[Path] = []
+    monkeypatch.setattr("os.replace", replace)
+    assert outcomes(old) == ["rewritten", "rewritten"]
+    assert len(replaced) == 2
 
 
 def test_one_program_at_a_time(old, monkeypatch):
