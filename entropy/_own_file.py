@@ -7,6 +7,11 @@ from pathlib import Path
 # its checksum change as the file grows, the rest does not before it is closed.
 _HEAD = 64
 _END, _CHECKSUM = slice(28, 36), slice(44, 48)
+# What HDF5 made first, which it needs to the end, and the last bits: where a file was cut in the middle of a write and
+# grew again, there are zeros.
+_MOST = 1 << 14
+_PAGE = 1 << 12
+_ZEROS = bytes(_PAGE)
 
 
 class OwnFile:
@@ -18,25 +23,46 @@ class OwnFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
-        self._made = _lasting(self._head())
+        begin = self._begin(_MOST)
+        self._made, self._written = _lasting(begin), _written(begin)
+        self._last = (0, b"")
+
+    def note(self, offset: int, last: bytes) -> None:
+        """Take `last`, at `offset` in the file, for the last bytes that were written for good."""
+        self._last = (offset, last)
 
     def fault(self) -> str:
         """Say what another program did to the file; '' where it did nothing. Between two writes, not within one."""
-        mine, head = os.fstat(self._descriptor), self._head()
+        mine, begin = os.fstat(self._descriptor), self._begin(_PAGE * len(self._written))
         try:
             there = os.path.samestat(mine, os.stat(self._path))
         except OSError:
             return "it was deleted or moved away"
         if not there:
             return "another file was put in its place"
-        if len(head) < _HEAD or mine.st_size < int.from_bytes(head[_END], "little"):
+        size = int.from_bytes(begin[_END], "little")
+        if len(begin) < _PAGE * len(self._written) or mine.st_size < size:
             return "another program has cut it short"
-        return "" if _lasting(head) == self._made else "another program has written into it"
+        if _lasting(begin) != self._made:
+            return "another program has written into it"
+        offset, last = self._last
+        if _written(begin) != self._written or self._read(offset, len(last)) != last:
+            return "another program has cut it short"
+        return ""
 
-    def _head(self) -> bytes:
-        os.lseek(self._descriptor, 0, os.SEEK_SET)  # Windows has no pread
-        return os.read(self._descriptor, _HEAD)
+    def _begin(self, size: int) -> bytes:
+        return self._read(0, size)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        os.lseek(self._descriptor, offset, os.SEEK_SET)  # Windows has no pread
+        return os.read(self._descriptor, size)
 
 
-def _lasting(head: bytes) -> bytes:
-    return head[: _END.start] + head[_END.stop : _CHECKSUM.start] + head[_CHECKSUM.stop :]
+def _lasting(begin: bytes) -> bytes:
+    """Give what of the head stays as it is."""
+    return begin[: _END.start] + begin[_END.stop : _CHECKSUM.start] + begin[_CHECKSUM.stop : _HEAD]
+
+
+def _written(begin: bytes) -> list[bool]:
+    """Say of each whole page whether there is anything but zeros in it."""
+    return [begin[at : at + _PAGE] != _ZEROS for at in range(0, len(begin) - _PAGE + 1, _PAGE)]

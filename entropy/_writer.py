@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 # HDF5 cannot take back a write that failed: it tries again at close and can end the process by a
 # segmentation fault. So room is reserved before HDF5 sees the block.
 _RESERVE_STEP = 4 << 20
+_LAST = 64  # bytes that are looked at again
 
 
 class BufferWriter:
@@ -103,6 +104,8 @@ class BufferWriter:
         self._refuse_foreign()  # what was written into a foreign file is not committed
         self._actions_kept += len(changed)
         self.bytes += len(bits)
+        if len(bits):
+            self._own.note(*self._data.last(self.bytes, bits))
         self._valid_bytes += 0 if valid is None else len(valid)
         self.blocks += 1
         self.bits += int(row["bits"][0])
@@ -236,7 +239,7 @@ class BufferWriter:
             os.close(scratch)
             self._file.close()
         except (OSError, RuntimeError, ValueError, NotImplementedError) as error:
-            _log.error("%s could not be closed after a failed write: %s", self.path, error)
+            _log.info("%s could not be closed after a failed write: %s", self.path, error)
 
 
 class _Column:
@@ -249,6 +252,18 @@ class _Column:
     def __init__(self, file: Any, name: str) -> None:
         self._id = _without_cache(file, name)
         self._type = h5py.h5t.py_create(self._id.dtype)
+        (self._size,) = self._id.get_create_plist().get_chunk()
+        self._chunk, self._place = -1, 0  # the one whose place in the file is known
+
+    def last(self, end: int, values: np.ndarray) -> tuple[int, bytes]:
+        """Give the last few of `values` (bytes), which end at element `end`, and where they lie in the file."""
+        chunk = (end - 1) // self._size
+        if chunk != self._chunk:
+            place = self._id.get_chunk_info_by_coord((chunk * self._size,)).byte_offset
+            self._chunk, self._place = chunk, place
+        inside = end - chunk * self._size
+        few = values[-min(_LAST, inside) :].tobytes()
+        return self._place + inside - len(few), few
 
     def write(self, at: int, values: np.ndarray) -> None:
         """Make the dataset end after `values`, written from element `at` on."""

@@ -42,11 +42,26 @@ def scribble(path: Path) -> None:
         file.write(bytes(4096))
 
 
+def hollow(path: Path, left: int = 512) -> None:
+    """Cut it short and let it grow again, as it is where that happens in the middle of a write."""
+    size = path.stat().st_size
+    os.truncate(path, left)
+    os.truncate(path, size)
+
+
+def hollow_the_bits(path: Path) -> None:
+    """Do so behind what HDF5 made first."""
+    with h5py.File(path, "r", swmr=True) as file:
+        hollow(path, file["bits"].id.get_chunk_info(0).byte_offset)
+
+
 WAYS: dict[str, Callable[[Path], object]] = {
     "made anew": lambda path: path.write_bytes(foreign()),
     "made anew, latest": lambda path: path.write_bytes(foreign(libver="latest")),
     "emptied": lambda path: os.truncate(path, 0),
     "halved": lambda path: os.truncate(path, path.stat().st_size // 20),
+    "hollowed": hollow,
+    "hollowed late": hollow_the_bits,
     "scribbled": scribble,
     "replaced": put_in_place,
     "deleted": os.remove,

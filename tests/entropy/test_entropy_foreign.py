@@ -12,6 +12,8 @@ SAID = {
     "made anew, latest": ("another program has written into it", "another program has cut it short"),
     "emptied": ("another program has cut it short",),
     "halved": ("another program has cut it short",),
+    "hollowed": ("another program has cut it short",),
+    "hollowed late": ("another program has cut it short",),
     "scribbled": ("another program has written into it",),
     "replaced": ("another file was put in its place",),
     "deleted": ("it was deleted or moved away",),
