@@ -34,12 +34,22 @@ class PulsedProcedure(BenchProcedure):
     def _point(self) -> Point:
         return Point(self.mode, self.voltage, self.width, self.period, self.reset_voltage, self.reset_width)
 
-    def _set_up(self, role: BoardRole) -> None:
-        """Set the working point and arm the watchdog; the output is off."""
-        board: Any = role.board
+    def rehearse(self) -> None:
+        """Set the pulses with the output off: what bench or board refuse is refused here.
+
+        `prepare` begins with it; a program that wants to know before it makes anything else may call it earlier.
+        """
+        self.check_parameters()
+        self._set_point(self._role())
+
+    def _set_point(self, role: BoardRole) -> None:
         role.set_write_pulse(self.voltage, self.width, self.period)
         role.set_reset_pulse(self.reset_voltage, self.reset_width)
         role.set_read(self.read_voltage, self.settle)
+
+    def _arm(self, role: BoardRole) -> None:
+        """Arm the watchdog; the output may go on after it."""
+        board: Any = role.board
         board.watchdog = self.watchdog
         if not board.interlock_closed:
             raise BenchError(f"the interlock of the {role.instrument!r} is open: close it and start again")

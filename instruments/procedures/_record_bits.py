@@ -132,23 +132,30 @@ class RecordBits(PulsedProcedure):
         if self.store is None:
             raise BenchError("RecordBits has no store: set its 'store' before it is run")
         self._at("preparing")
-        self._cells = None
+        self._refuse_read_only_store(self.store)
+        warm_up()
+        compact(np.zeros(1, np.uint8), np.zeros(1, np.uint8))  # compiled before anything is on
+        self.rehearse()
+        self._arm(role)
+        board: Any = role.board
+        board.output_enabled = True
+        with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
+            self._measure_cells(role)
+
+    def rehearse(self) -> None:
+        """Set the pulses, and what a tuning knows, with the output off; see `PulsedProcedure.rehearse`."""
+        super().rehearse()
         self.min_entropy = self.min_entropy or self._least_claim()
         if self.min_entropy < _LEAST_CLAIM:
             raise BenchError(
                 f"a claim of {self.min_entropy:g} bits of min-entropy per bit is below {_LEAST_CLAIM:g}: claim more"
             )
-        self._refuse_read_only_store(self.store)
-        warm_up()
-        compact(np.zeros(1, np.uint8), np.zeros(1, np.uint8))  # compiled before anything is on
-        self._set_up(role)
-        board: Any = role.board
-        board.mask = True
+        role, self._cells = self._role(), None
+        cast(Any, role.board).mask = True
         if self.tuning is not None:
-            self._use_tuning(role, self.tuning)
-        board.output_enabled = True
-        with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
-            self._measure_cells(role)
+            self._cells = apply_tuning(role, self.tuning, self._point(), self.read_voltage, self.settle)
+            self._refuse_if_none(self._cells)
+            self._apply(role, self._cells)
 
     def _refuse_read_only_store(self, store: Store) -> None:
         try:
@@ -171,12 +178,6 @@ class RecordBits(PulsedProcedure):
         board: Any = role.board
         board.payload = "bits"
         board.mode = self.mode
-
-    def _use_tuning(self, role: BoardRole, tuning: Tuning) -> None:
-        """Set what a tuning knows; one that does not fit is refused while the output is still off."""
-        self._cells = apply_tuning(role, tuning, self._point(), self.read_voltage, self.settle)
-        self._refuse_if_none(self._cells)
-        self._apply(role, self._cells)
 
     def _measure_cells(self, role: BoardRole) -> None:
         point, stop, cells = self._point(), self.should_stop, self._cells
@@ -375,7 +376,8 @@ class RecordBits(PulsedProcedure):
         every cell is read once, without a pulse: one that still is what it was reads near one of its two
         resistances. The trims need no such look: each block's fraction of ones is in its row.
         """
-        self._set_up(role)
+        self._set_point(role)
+        self._arm(role)
         self._apply(role, cells)
         if self._hold is not None:
             self._hold.restore(role)

@@ -76,7 +76,8 @@ class Tune(PulsedProcedure):
                 f"the {role.instrument!r} follows protocol {board.protocol_version}, in which both directions have the "
                 "same trims: tune with a reset, or update its firmware to protocol 1.1"
             )
-        self._set_up(role)
+        self.rehearse()
+        self._arm(role)
         self._conditions = self._known(role)
         board.mask = True
         board.output_enabled = True

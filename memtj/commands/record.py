@@ -138,10 +138,12 @@ def record(
     bench = Bench.from_toml(bench_file)
     if csv is not None:
         refuse_unwritable(csv)
-    with bench, Store(store) as opened, ProgressDisplay() as display:  # a wrong bench makes no store
-        rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
-        procedure.bench, procedure.store = bench, opened
-        summary = run_recording(procedure, rows, _follow(display, bits))
+    with bench, ProgressDisplay() as display:
+        procedure.bench = bench
+        procedure.rehearse()  # a wrong bench, pulse or tuning makes no store
+        with Store(store) as procedure.store:
+            rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
+            summary = run_recording(procedure, rows, _follow(display, bits))
         outcome = _outcome(summary, procedure, bench)
     if as_json:
         print(json.dumps(outcome), flush=True)

@@ -255,3 +255,33 @@ def test_the_demo_begins_nothing_with_no_voltage(memtj_here: Callable, tmp_path:
         done.stderr.splitlines()[-1] == "memtj: --voltage nan is no voltage: give a finite number of volts."
     )
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--voltage", 1.9, "above limits.pulse_voltage"), ("--reset-voltage", 1.9, "above limits.pulse_voltage"),
+        ("--width", 5e-9, "above limits.pulse_width"), ("--width", 1.9e-9, None),
+        ("--period", 1.5, "cannot use period"), ("--reset-width", 1.9e-9, None),
+        ("--read-voltage", 0.3, "above limits.read_voltage"),
+        ("--settle", 1e-10, "cannot use settle"),
+    ],
+)  # fmt: skip
+def test_a_setting_above_a_limit_makes_no_store(
+    memtj_here: Callable,
+    bench_of,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    value: float,
+    said,
+) -> None:
+    begun: list[object] = []
+    monkeypatch.setattr("instruments.run", lambda *given: begun.append(given) or 1 / 0)
+    done = memtj_here("record", bench_of(), "--store", tmp_path / "s", "--bits", 8, option, value)
+    assert done.returncode == 1
+    if said is None:  # within the limits
+        assert begun
+    else:
+        assert said in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "s").exists()
