@@ -57,7 +57,7 @@ def test_every_shipped_set_has_its_table_and_states_its_error(name: str) -> None
 
 POINTS = [("A", 1.6, 5e-9), ("A", 1.6, 12e-9), ("B", 0.33, 41e-9), ("C", 1.15, 0.4e-9), ("C", 1.34, 0.7e-9),
           ("C", 1.0, 0.9e-9), ("C", 1.5, 1.2e-9), ("D", 1.25, 3e-9), ("D", 1.35, 9e-9)]  # fmt: skip
-QUICK = [(POINTS[0], True), (POINTS[3], False), (POINTS[4], True)]
+QUICK = [(POINTS[0], True), (POINTS[3], False)]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,8 @@ def test_shipped_tables_hold_the_equation_where_it_is_solved_again() -> None:
     p, t = load_device("C"), table("C")
     volts, widths = np.array([0.97, 1.163, 1.447]), np.array([0.203, 0.397, 0.611, 0.877]) * 1e-9
     spin = p.macrospin(anisotropy=1.03, temperature=306.0, out_of_plane=0.4e-3)
-    solved = FokkerPlanck(spin, 64).switching(volts, widths, rise=50e-12, fall=50e-12, settle=p.settle)
+    # Degree 48 differs from 64 by a third of the stated error, in less than half of the time.
+    solved = FokkerPlanck(spin, 48).switching(volts, widths, rise=50e-12, fall=50e-12, settle=p.settle)
     v, w = (axis.ravel() for axis in np.meshgrid(volts, widths, indexing="ij"))
     for state in (0, 1):
         found = t.probability(state, *(np.full(12, value) for value in (1.03, 306.0, 0.4e-3)), v, w)
@@ -201,6 +202,7 @@ def test_set_b_is_the_published_sigmoid_in_voltage() -> None:
     np.testing.assert_allclose(probability("B", -volts, 500e-9, 1), flips, atol=0.01)
 
 
+@pytest.mark.slow
 def test_fast_path_against_trajectories_for_every_cell(seed: int) -> None:
     """1,024 cells with their spread, 6.1 σ each; their mean within the table's stated error too."""
     p, cells, each = load_device("C"), 1024, 400
