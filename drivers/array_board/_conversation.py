@@ -180,7 +180,7 @@ class Conversation(Instrument):
             return BoardError(f"{silence}; check its power and the wire", lost=True, partial=silence.partial)
         except BoardError as error:
             return error
-        if silence.partial and reported[0] == 0:
+        if (silence.partial or silence.other) and reported[0] == 0:
             return BadFrame(f"{silence}, and goes on answering: check the wire")
         return self._refused(command, reported)
 

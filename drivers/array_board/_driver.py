@@ -22,7 +22,7 @@ log.addHandler(logging.NullHandler())
 
 _OFF = "ABOR;:OUTP OFF"
 # What a running acquisition does not forbid, so that nothing waits for its end.
-_ANY_TIME = re.compile(r"\*|ABOR|OUTP|SIM", re.IGNORECASE)
+_ANY_TIME = re.compile(r"\*|ABOR|OUTP", re.IGNORECASE)
 
 
 class ArrayBoard(Conversation):

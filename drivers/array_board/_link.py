@@ -97,8 +97,7 @@ class Link:
         if self._wire.marks and not self._first:
             self._find_mark(f"{question};*ESE?")
             return self._after_mark()
-        self._first = self._in_step = False
-        self.write(question)
+        self._ask_plainly(question)
         return self._finish(self._line())
 
     def ask_twice(self, question: str) -> tuple[str, str] | None:
@@ -126,8 +125,15 @@ class Link:
                 self._finish(self._line())
                 return None
         else:
-            self.write(question)
+            self._ask_plainly(question)
         return self._block()
+
+    def _ask_plainly(self, question: str) -> None:
+        if not self._in_step:
+            self.lost = True
+            raise BoardError(f"{self._who} owes an earlier answer: open another connection", lost=True)
+        self._first = self._in_step = False
+        self.write(question)
 
     # Marks
 

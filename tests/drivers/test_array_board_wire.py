@@ -14,7 +14,11 @@ from pymeasure.adapters import SerialAdapter
 from drivers import ArrayBoard, BoardError, CorruptBlock
 from mock_hw import Lab, LabSettings
 
-WIRES = ["tcp", pytest.param("serial", marks=pytest.mark.skipif(sys.platform == "win32", reason="no pty"))]
+WIRES = [
+    "tcp",
+    "another VISA",
+    pytest.param("serial", marks=pytest.mark.skipif(sys.platform == "win32", reason="no pty")),
+]
 WORKING_POINT = {
     "voltage": 1.34, "width": 0.34e-9, "reset_voltage": 1.55, "reset_width": 0.595e-9, "read_voltage": 0.1,
     "thresholds": 1.2e5,
@@ -27,8 +31,12 @@ def lab_with(wire: str, rows: int = 16, columns: int = 24) -> Lab:
 
 
 @pytest.fixture(params=WIRES)
-def board(request: pytest.FixtureRequest, patience: Callable[[float], float]) -> Iterator[ArrayBoard]:
-    with lab_with(request.param) as lab:
+def board(
+    request: pytest.FixtureRequest, patience: Callable[[float], float], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ArrayBoard]:
+    if request.param == "another VISA":  # whose socket cannot be seen
+        monkeypatch.setattr("drivers.array_board._wire._socket", lambda connection: None)
+    with lab_with("serial" if request.param == "serial" else "tcp") as lab:
         # Enough for `FETCh?`, which waits for 0.5 s.
         board = ArrayBoard(lab.resources["board"], timeout=round(1000 * patience(0.7)))
         yield board

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+from pymeasure.adapters import ProtocolAdapter
 
 from drivers import ArrayBoard, BoardError
 from mock_hw import Lab, LabSettings
@@ -113,6 +114,33 @@ def test_an_answer_that_was_cut_off_is_told(scripted):
             getattr(board, name)
     assert board.interlock_closed
     board.close()
+
+
+def test_what_is_read_by_hand_is_refused_while_an_answer_is_owed(board: ArrayBoard):
+    board.write("SYST:VERS?")
+    assert board.read() == "1999.0"
+    board.write("SIM:FAUL:MUTE 2")
+    with pytest.raises(BoardError, match="did not answer"):
+        _ = board.temperature
+    board.write("SYST:VERS?")
+    with pytest.raises(BoardError, match="owes an earlier answer: use 'ask'"):
+        board.read()
+    assert board.scpi_version == "1999.0"
+
+
+def test_an_adapter_without_marks_is_given_up_after_a_silence():
+    class Silent(ProtocolAdapter):
+        def _read(self, **kwargs: object) -> str:
+            if self.comm_pairs[self._index - 1][1] is None:
+                raise TimeoutError("nothing came")
+            return super()._read(**kwargs)
+
+    board = ArrayBoard(Silent([("SYST:TEMP?", None), ("SYST:ERR?", None), ("SYST:TIME?", "300.5")]), "board")
+    with pytest.raises(BoardError, match="nothing came") as caught:
+        _ = board.temperature
+    assert caught.value.lost
+    with pytest.raises(BoardError, match="owes an earlier answer: open another connection"):
+        _ = board.clock
 
 
 def test_it_says_what_it_sent_where_the_board_says_rubbish_or_nothing(scripted):
