@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import psutil
 import pytest
 
@@ -18,6 +19,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # There are as many test processes as cores: more threads would wait for each other, and burn the processor meanwhile.
 # Before numpy and torch are imported, and for every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Hypothesis lets no example take 200 ms; on a busy machine each may. A test's own time limit bounds them all.
+hypothesis.settings.register_profile("memtj", deadline=None)
+hypothesis.settings.load_profile("memtj")
 
 # Measured once, by the first process; workers and the scripts that tests start inherit it.
 SLOWNESS = "MEMTJ_TEST_SLOWNESS"

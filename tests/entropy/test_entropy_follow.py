@@ -13,11 +13,11 @@ def expected(pulses: int, index: int) -> np.ndarray:
     return np.random.default_rng(index).integers(0, 256, pulses * 256 // 8, dtype=np.uint8)
 
 
-def test_a_recording_is_followed_from_its_first_block_to_its_end_across_buffers(store, start):
+def test_a_recording_is_followed_from_its_first_block_to_its_end_across_buffers(store, start, patience):
     recorder = start("recorder.py", store.path, 8, 20, 0.005, 6 * 8 * 256 // 8)
     recording = recorder.stdout.readline().strip()
     followed = list(store.follow(recording))
-    assert recorder.wait(20) == 0
+    assert recorder.wait(patience(20)) == 0
     assert len(followed) == 20
     for index, block in enumerate(followed):
         assert int(block.row["sequence"]) == index

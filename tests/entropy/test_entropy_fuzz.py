@@ -43,18 +43,19 @@ def fuzz(folder: Path, first: int, count: int, seconds: float) -> None:
     assert not wrong, f"{len(wrong)} of {count}:\n" + "\n".join(wrong[:20])
 
 
-def test_damaged_stores_give_right_bits_or_a_sentence(folder):
-    fuzz(folder, 0, 250, 60)
+def test_damaged_stores_give_right_bits_or_a_sentence(folder, patience):
+    fuzz(folder, 0, 250, patience(60))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_thousands_of_damaged_stores_give_right_bits_or_a_sentence(folder):
+def test_thousands_of_damaged_stores_give_right_bits_or_a_sentence(folder, patience):
     """A fifth of ten thousand cases, another one each time; all: `python tests/entropy/fuzzer.py FOLDER 250 10000`."""
     start = 250 + 2_000 * secrets.randbelow(5)
     with ThreadPoolExecutor(2) as pool:
         halves = [
-            pool.submit(fuzz, folder / str(first), first, 1_000, 500) for first in (start, start + 1_000)
+            pool.submit(fuzz, folder / str(first), first, 1_000, patience(500))
+            for first in (start, start + 1_000)
         ]
     for half in halves:
         half.result()

@@ -97,15 +97,15 @@ def _read_in_child(lease, store, results):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_reads_nothing_and_ends_nothing(store, made):
+def test_a_forked_child_reads_nothing_and_ends_nothing(store, made, patience):
     made.fill(store, [4])
     with store.lease(1000, purpose="test") as lease:
         context = multiprocessing.get_context("fork")
         results = context.Queue()
         child = context.Process(target=_read_in_child, args=(lease, store, results))
         child.start()
-        said = [results.get(timeout=30) for _ in range(3)]
-        child.join(30)
+        said = [results.get(timeout=patience(30)) for _ in range(3)]
+        child.join(patience(30))
         assert "forked child" in said[0]
         assert "parent process" in said[1]
         assert "parent process" in said[2]
@@ -116,7 +116,7 @@ def test_a_forked_child_reads_nothing_and_ends_nothing(store, made):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_childs_life_does_not_keep_a_dead_owner_alive(tmp_path, made):
+def test_a_childs_life_does_not_keep_a_dead_owner_alive(tmp_path, made, patience):
     with Store(tmp_path / "s") as store:
         made.fill(store, [4])
     context = multiprocessing.get_context("fork")
@@ -136,7 +136,7 @@ def test_a_childs_life_does_not_keep_a_dead_owner_alive(tmp_path, made):
 
     process = context.Process(target=own)
     process.start()
-    assert taken.wait(30)
+    assert taken.wait(patience(30))
     process.kill()
     process.join()  # with a time-out it would wait for the grandchild, which has the same sentinel open
     try:
@@ -161,11 +161,11 @@ def test_too_few_bits_says_both_numbers(store, made):
         store.lease(0, purpose="test")
 
 
-def test_waiting_ends_in_time_without_a_recorder_and_at_once_with_one(store, made):
+def test_waiting_ends_in_time_without_a_recorder_and_at_once_with_one(store, made, patience):
     begin = time.monotonic()
     with pytest.raises(NotEnoughBits):
         store.lease(8, purpose="test", wait=0.3)
-    assert 0.3 <= time.monotonic() - begin < 3
+    assert 0.3 <= time.monotonic() - begin < patience(3)
 
     later = threading.Timer(0.3, lambda: made.fill(store, [4]))
     later.start()

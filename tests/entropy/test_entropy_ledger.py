@@ -135,13 +135,13 @@ def test_a_block_that_the_ledger_knows_otherwise_is_refused_and_withheld(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.parametrize("left_open", [True, False])
-def test_a_store_is_opened_in_a_forked_child_only_if_none_was_open_at_the_fork(tmp_path, left_open):
+def test_a_store_is_opened_in_a_forked_child_only_if_none_was_open_at_the_fork(tmp_path, left_open, patience):
     """SQLite would take the parent's locks for the child's, and both could take the same bits."""
     said = subprocess.run(
         [sys.executable, Path(__file__).with_name("forked_opener.py"), tmp_path / "s", str(int(left_open))],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patience(60),
     )
     assert said.returncode == 0, said.stderr
     if left_open:

@@ -19,7 +19,7 @@ def test_locks_of_dead_writers_are_removed_and_those_of_living_ones_stay(store, 
         lock.release(remove=True)
 
 
-def test_who_waits_for_a_lock_whose_file_is_removed_takes_a_new_one(tmp_path):
+def test_who_waits_for_a_lock_whose_file_is_removed_takes_a_new_one(tmp_path, patience):
     path = tmp_path / "some.lock"
     held = FileLock(path)
     taken: list[FileLock] = []
@@ -28,7 +28,7 @@ def test_who_waits_for_a_lock_whose_file_is_removed_takes_a_new_one(tmp_path):
     waiting.join(0.1)
     assert waiting.is_alive()
     held.release(remove=True)
-    waiting.join(10)
+    waiting.join(patience(10))
     assert taken[0].held
     assert path.exists()
     assert not is_free(path)

@@ -161,7 +161,7 @@ def test_a_closed_recording_refuses_more(store, made):
         made.append(record, np.ones(made.count, np.uint8))
 
 
-def test_closing_while_another_thread_appends_commits_whole_blocks_and_says_so(store, made):
+def test_closing_while_another_thread_appends_commits_whole_blocks_and_says_so(store, made, patience):
     """Every append either returns, and its block is there, or raises StoreError."""
     record = made.recording(store, rotate_bytes=3 * made.count // 8)
     committed, refused = [], []
@@ -181,7 +181,7 @@ def test_closing_while_another_thread_appends_commits_whole_blocks_and_says_so(s
         time.sleep(0.001)
     record.close()
     for thread in threads:
-        thread.join(30)
+        thread.join(patience(30))
     assert len(refused) == 3
     assert all("is closed: start a new one" in message for message in refused)
     with pytest.raises(StoreError, match="closed"):
@@ -246,13 +246,10 @@ def durable(store, made, seconds):
     )  # fmt: skip
 
 
-def test_a_buffer_is_put_on_the_disk_now_and_then_while_it_grows(store, made, syncs):
+def test_a_buffer_is_put_on_the_disk_now_and_then_while_it_grows(store, made, syncs, wait_until):
     with durable(store, made, 0.01) as record:
         made.append(record, np.ones(made.count, np.uint8))
-        deadline = time.monotonic() + 20
-        while len(syncs) < 3 and time.monotonic() < deadline:
-            time.sleep(0.005)
-    assert len(syncs) >= 3
+        wait_until(lambda: len(syncs) >= 3, 20)
     assert not _syncing()
     with durable(store, made, None) as record:
         assert not _syncing()
@@ -261,7 +258,7 @@ def test_a_buffer_is_put_on_the_disk_now_and_then_while_it_grows(store, made, sy
 
 
 @pytest.mark.parametrize("told", ["append", "close"])
-def test_a_disk_that_did_not_take_the_blocks_is_told_of(store, made, monkeypatch, told):
+def test_a_disk_that_did_not_take_the_blocks_is_told_of(store, made, monkeypatch, told, wait_until):
     broken = threading.Event()
 
     def refuse(_: int) -> None:
@@ -272,8 +269,7 @@ def test_a_disk_that_did_not_take_the_blocks_is_told_of(store, made, monkeypatch
     record = durable(store, made, 0.001)
     made.append(record, np.ones(made.count, np.uint8))
     broken.set()
-    while _syncing():
-        time.sleep(0.001)
+    wait_until(lambda: not _syncing())
     more = {"append": lambda: made.append(record, np.ones(made.count, np.uint8)), "close": record.close}
     with pytest.raises(StoreError, match="did not take what was written"):
         more[told]()
@@ -282,7 +278,7 @@ def test_a_disk_that_did_not_take_the_blocks_is_told_of(store, made, monkeypatch
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files by /proc")
-def test_recordings_leave_no_file_and_no_thread_behind(store, made):
+def test_recordings_leave_no_file_and_no_thread_behind(store, made, wait_until):
     made.fill(store, [3], rotate_bytes=64)
     store.accounts()
     files, threads = _open_files(), threading.active_count()
@@ -294,9 +290,7 @@ def test_recordings_leave_no_file_and_no_thread_behind(store, made):
             record.close()
         del record  # never closed: as if killed, but nothing stays open
         store.accounts()  # and its reader of this buffer is closed as the next ones come
-    deadline = time.monotonic() + 10
-    while threading.active_count() > threads and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: threading.active_count() <= threads)
     assert threading.active_count() == threads
     for info in store.buffers():
         store._forget_reader(info.uuid)
