@@ -5,6 +5,8 @@ Cases FIRST to FIRST + COUNT − 1; each is wholly given by its number. Lines: `
 process by an alarm, one that takes 300 MB gets no memory.
 """
 
+import math
+import os
 import random
 import resource
 import signal
@@ -16,7 +18,7 @@ import fuzz_damage
 import fuzz_store
 
 MEMORY = 300 << 20
-SECONDS = 10
+SECONDS = math.ceil(10 * float(os.environ.get("MEMTJ_TEST_SLOWNESS", "1")))
 
 
 def case(folder: Path, truth: fuzz_store.Truth, number: int, only: str | None) -> tuple[str, str | None]:
