@@ -221,8 +221,10 @@ def test_a_rest_that_never_ends_is_not_waited_for(monkeypatch):
 @pytest.mark.parametrize(
     "answer", [b"MTJB\n", b"#0abc\n", b"#x12\n", b"#2+1a\n", b"#11a?", b"#9999999999a\n"]
 )
-def test_an_answer_that_is_no_block(answer: bytes, scripted):
-    board = ArrayBoard(scripted(lambda line: answer if line == b"FETC?" else OK), timeout=200)
+def test_an_answer_that_is_no_block(answer: bytes, scripted, patience):
+    board = ArrayBoard(
+        scripted(lambda line: answer if line == b"FETC?" else OK), timeout=round(1000 * patience(0.2))
+    )
     with pytest.raises(CorruptBlock):
         board.fetch()
     assert board.adapter.connection.read_termination == "\n"
