@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._rewrite import RewriteStep, rewrite
     from ._salvage import SalvageReport, salvage
     from ._stream import BitStream
+    from ._trial_read import check_conditioning
     from ._verify import BadBlock, VerifyReport
     from ._verify_store import verify
     from .conditioning import (
@@ -53,6 +54,7 @@ _LATER = {
     "._rewrite": "RewriteStep rewrite",
     "._salvage": "SalvageReport salvage",
     "._stream": "BitStream",
+    "._trial_read": "check_conditioning",
     "._verify": "BadBlock VerifyReport",
     "._verify_store": "verify",
     ".conditioning": "CONDITIONING_NAMES Conditioning NoConditioning Peres PublicMask Sha256 Toeplitz VonNeumann Xor "
@@ -110,6 +112,7 @@ __all__ = [
     "Xor",
     "adopt",
     "cell_statistics",
+    "check_conditioning",
     "check_export",
     "conditioning_from_name",
     "count_ones",

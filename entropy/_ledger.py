@@ -678,6 +678,17 @@ class Ledger:
             states = (sums.get(state, 0) for state in (FREE, LEASED, CONSUMED, BURNED, WITHHELD))
             return Accounts(int(recorded), *(int(bits) for bits in states))
 
+    def free_stretches(self) -> list[Range]:
+        """Give the longest free stretch of each buffer that was not pruned."""
+        with self._reading() as db:
+            # of the row with the greatest MAX, SQLite gives the other columns too
+            found = db.execute(
+                "SELECT b.uuid, r.first, MAX(r.bits) FROM ranges AS r JOIN buffers AS b ON b.id = r.buffer "
+                "WHERE r.state = ? AND b.place IS NULL GROUP BY r.buffer ORDER BY r.buffer",
+                (FREE,),
+            ).fetchall()
+            return [Range(*row) for row in found]
+
     def free(self) -> int:
         """Sum the free bits alone, which costs the same however long the store is."""
         with self._reading() as db:

@@ -99,6 +99,7 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True, read_only: bool = False) -> None:
         self.path = Path(path).absolute()
+        self.read_only = read_only
         self._pid = os.getpid()
         self._mutex = threading.RLock()
         self._readers: OrderedDict[str, BufferReader] = OrderedDict()
@@ -290,6 +291,12 @@ class Store:
         self._check_open()
         self._ledger.reap()
         return self._ledger.burned(purpose)
+
+    def free_stretches(self) -> list[Range]:
+        """Give the longest free stretch of each buffer that has one, and whose file is in the store."""
+        self._check_open()
+        self._follow()
+        return self._ledger.free_stretches()
 
     def backlog(self) -> tuple[int, int]:
         """Give the free bits, and how many must be free for everybody who waits to be served.

@@ -15,6 +15,7 @@ from memtj._assessment_words import word
 from memtj._cell_map import as_map
 from memtj._errors import CommandError
 from memtj._example_bench import example_bench
+from memtj._outputs import refuse_unwritable
 from memtj._processes import Child
 from memtj._progress import ProgressDisplay
 from memtj._quantities import wilson
@@ -70,7 +71,8 @@ class DemoSettings:
 def run_demo(settings: DemoSettings) -> dict[str, Any]:
     """Run the demo and return what `summary.json` holds; on every way out lab and recorder are ended, outputs off."""
     started = time.monotonic()
-    _prepare(settings.out)
+    _check(settings)
+    (settings.out / "logs").mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(ProgressDisplay())
         device = _device(settings, display) if settings.bench is None else None
@@ -93,10 +95,20 @@ def run_demo(settings: DemoSettings) -> dict[str, Any]:
     return summary
 
 
-def _prepare(out: Path) -> None:
+def _check(settings: DemoSettings) -> None:
+    """Refuse what would be refused on the way, before anything is made or started."""
+    from entropy import conditioning_from_name
+    from mock_hw.physics import load_device
+
+    out = settings.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CommandError(f"{out} exists and is not an empty folder: name another one with --out.")
-    (out / "logs").mkdir(parents=True, exist_ok=True)
+    refuse_unwritable(out)
+    conditioning_from_name(settings.conditioning)
+    if settings.bench is None:
+        load_device(settings.device)
+    else:
+        Bench.from_toml(settings.bench)
 
 
 def _device(settings: DemoSettings, display: ProgressDisplay) -> "DeviceParameters":

@@ -52,6 +52,22 @@ def duration_option(text: str | float) -> float:
         return _refuse(text, "duration", "90s, 12h, 7d or 2w")
 
 
+def wait_option(text: str | float) -> float:
+    """Read seconds to wait, a finite number from 0 up."""
+    try:
+        if 0 <= (seconds := float(text)) < float("inf"):
+            return seconds
+    except ValueError:
+        pass
+    return _refuse(str(text), "number of seconds from 0 up", "60")
+
+
+Wait = Annotated[
+    float | None,
+    typer.Option(parser=wait_option, help="Seconds to wait for bits that are still being recorded."),
+]
+
+
 def bytes_option(text: str | int) -> int:
     """Read a size such as 500M, 100G or 2T bytes."""
     if isinstance(text, int):

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from memtj._errors import CommandError
 from memtj._options import bits_option
+from memtj._outputs import refuse_no_page
 from memtj._progress import ProgressDisplay, Task
 from memtj._quantities import si
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from entropy.assessment import Assessment
 
 _UNITS = {"permutations": "permutations", "estimators": "parts", "windows": "windows"}
+_LEAST_SEQUENCE = 100  # bits, SP 800-22 section 2.1.7
 _QUICK_SEQUENCES, _QUICK_WINDOWS, _QUICK_IDEAL = 10, 4, 2
 
 
@@ -80,6 +84,10 @@ def assess(
 
     if claim is not None and not 0 < claim <= 1:
         raise CommandError(f"--claim {claim:g} is no min-entropy of a bit: it is above 0 and at most 1.")
+    if sequence_bits < _LEAST_SEQUENCE:
+        raise CommandError(
+            f"--sequence-bits {sequence_bits} is too few: SP 800-22 takes {_LEAST_SEQUENCE} or more."
+        )
     settings = Settings(
         bits=bits,
         windows=min(windows, _QUICK_WINDOWS) if quick else windows,
@@ -93,8 +101,8 @@ def assess(
     )
     if page is None and not as_json:
         page = Path("assessment.html")
-    if page is not None and not page.absolute().parent.is_dir():
-        raise CommandError(f"{page.parent} is no folder: name another page with --page.")
+    if page is not None:
+        refuse_no_page(page)
     matrix = None if restarts is None else _matrix(restarts)
     with contextlib.ExitStack() as stack:
         chosen = _subject(subject, recording, form, stack)
@@ -107,16 +115,16 @@ def assess(
             tasks[stage].advance_to(done)
 
         found = run(chosen, settings, restarts=matrix, progress=progress)
-        if isinstance(chosen, StoreSubject):
-            credit(found, chosen)
-    if page is not None:
-        from memtj._assessment_page import write_page
+        if page is not None:
+            from memtj._assessment_page import write_page
 
-        write_page(page, found)
-    if as_json:
-        print(json.dumps(to_json(found), allow_nan=False))
-    else:
-        _say(found, page)
+            write_page(page, found)
+        if as_json:
+            print(json.dumps(to_json(found), allow_nan=False))
+        else:
+            _say(found, page)
+        if isinstance(chosen, StoreSubject) and not chosen.store.read_only:
+            credit(found, chosen)
     if found.supported is False:
         raise typer.Exit(1)
 
@@ -129,7 +137,13 @@ def _subject(path: Path, recording: str | None, form: str | None, stack: context
     if path.is_dir():
         if form is not None:
             raise CommandError(f"{path} is a folder and --as is for files: leave it out.")
-        return StoreSubject(stack.enter_context(Store(path, create=False)), recording)
+        read_only = not os.access(path, os.W_OK)
+        if read_only:
+            print(
+                f"memtj: note: {path} is read-only: its bits are assessed and not credited.", file=sys.stderr
+            )
+        store = stack.enter_context(Store(path, create=False, read_only=read_only))
+        return StoreSubject(store, recording)
     if recording is not None:
         raise CommandError(f"{path} is no store, so it has no recordings: leave --recording out.")
     if not path.exists():

@@ -13,6 +13,7 @@ import typer
 from memtj._comparison_origin import Origin, begun_with
 from memtj._data import load_told
 from memtj._errors import CommandError
+from memtj._outputs import refuse_unwritable
 from memtj._progress import ProgressDisplay, Task
 
 if TYPE_CHECKING:
@@ -46,15 +47,18 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
 ) -> None:
     """Run the arms of a plan and report what sets their pictures, and their bits, apart from software's."""
-    from sampler.comparison import Study
+    from sampler.comparison import Study, check_plan
 
     chosen = _plan(plan)
     if report_only and not out.is_dir():
         raise CommandError(f"{out} does not exist: go on without --report-only.")
+    refuse_unwritable(out)
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(ProgressDisplay())
         stores = _stores(store or [], chosen, report_only, stack)
         reference, extractor = _reference(features, real)
+        if not report_only:
+            check_plan(chosen, extractor, stores, only)
         told = _Told(display)
         study = Study(chosen, out, reference, extractor, stores, told.progress)
         origin = begun_with(out)

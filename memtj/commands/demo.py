@@ -37,7 +37,7 @@ def demo(
         int | None,
         typer.Option(min=0, help="Seed of the simulated lab; from the operating system by default."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the reverse process (DDPM).")] = 125,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of the reverse process (DDPM).")] = 125,
     microbatch: Annotated[
         int, typer.Option(min=1, help="Pictures at a time; part of a picture's identity.")
     ] = 10,

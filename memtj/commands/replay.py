@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memtj._errors import CommandError
+from memtj._outputs import refuse_unwritable
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -107,6 +108,8 @@ def replay(
     from entropy import Store
     from sampler import load_checkpoint, load_provenance, shipped_checkpoint
 
+    if save is not None:
+        refuse_unwritable(save)
     outcomes: list[_Outcome] = []
     with contextlib.ExitStack() as stack:
         told = [load_provenance(path) for path in pictures]

@@ -13,6 +13,8 @@ import typer
 from memtj._conditioning import CONDITIONING_HELP, conditioning_of
 from memtj._drawing import Drawing, Drawn
 from memtj._errors import CommandError
+from memtj._options import Wait
+from memtj._outputs import refuse_unwritable
 from memtj._progress import ProgressDisplay
 from memtj._quantities import si
 from memtj._sampling_run import Frames, SamplingRun, begun_with, refuse_used
@@ -139,21 +141,21 @@ def sample(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out: keep its pictures, draw the rest.")
     ] = False,
-    wait: Annotated[
-        float | None, typer.Option(help="Seconds to wait for bits that are still being recorded.")
-    ] = None,
+    wait: Wait = None,
     seed: Annotated[int, typer.Option(help="Seed of --source software.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
 ) -> None:
     """Draw pictures with recorded bits as their noise. The bill comes first."""
     _check_source(source, store, min_entropy)
-    from entropy import Store
-    from sampler import load_checkpoint, shipped_checkpoint
+    from entropy import Store, check_conditioning
+    from sampler import SoftwareSource, load_checkpoint, shipped_checkpoint
 
+    SoftwareSource(seed)  # which refuses a seed that is none
     if animate not in (None, "gif", "apng"):
         raise CommandError(f"--animate {animate!r} is unknown: use gif or apng.")
     if not resume:
         refuse_used(out)
+    refuse_unwritable(out)
     checkpoint = load_checkpoint(model or shipped_checkpoint())
     wanted = _labels(images, labels, checkpoint.pictures.labels)
     settings = _settings(
@@ -165,6 +167,8 @@ def sample(
         noise = _Noise(
             source, seed, min_entropy, wait, opened, conditioning_of(opened, conditioning) if opened else None
         )
+        if noise.store is not None and noise.conditioning is not None:
+            check_conditioning(noise.store, noise.conditioning)
         outcome = _Sampling(checkpoint, settings, wanted, noise, out, animate, grid, as_json).run()
     if as_json:
         print(json.dumps(outcome))

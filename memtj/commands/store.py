@@ -10,6 +10,7 @@ import typer
 
 from memtj._errors import CommandError
 from memtj._options import NOTHING_CHANGED, Yes, bytes_option, duration_option
+from memtj._outputs import refuse_unwritable
 from memtj._quantities import si
 from memtj.commands import store_export, store_rewrite
 
@@ -257,6 +258,8 @@ def prune(
     """
     from entropy import PrunePolicy, Store
 
+    if archive is not None:
+        refuse_unwritable(archive)
     policy = PrunePolicy(older_than=older_than, down_to=down_to, burn_unspent=burn_unspent)
     with Store(path, create=False, read_only=not yes) as store:
         steps = store.prune(policy, archive=archive, dry_run=not yes)

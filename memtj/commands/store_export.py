@@ -8,6 +8,7 @@ import typer
 
 from memtj._errors import CommandError
 from memtj._options import NOTHING_CHANGED, Yes, bits_option, blocks_option
+from memtj._outputs import refuse_unwritable
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -84,6 +85,7 @@ def _check(
         return check_export(store, out, bits=bits, blocks=which, form=form)
     assert to_store is not None
     assert which is not None
+    refuse_unwritable(to_store)
     if (to_store / "ledger.sqlite").exists():
         with Store(to_store, read_only=True) as into:
             if into.uuid == store.uuid:

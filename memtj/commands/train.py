@@ -10,6 +10,8 @@ import typer
 from memtj._conditioning import CONDITIONING_HELP, conditioning_of
 from memtj._data import load_told
 from memtj._errors import CommandError
+from memtj._options import Wait
+from memtj._outputs import refuse_unwritable
 from memtj._progress import ProgressDisplay
 from memtj._quantities import si
 
@@ -63,7 +65,7 @@ def _sources(
     out: Path,
 ) -> "dict[str, Source]":
     """Make the sources that are not the settings' own software streams, one a store or operating system."""
-    from entropy import Store
+    from entropy import Store, check_conditioning
     from sampler import OperatingSystemSource, StoreSource, training_stream
 
     shared: dict[str, Source] = {}
@@ -79,9 +81,11 @@ def _sources(
             shared[spec] = OperatingSystemSource()
         elif spec not in shared:
             store = stack.enter_context(Store(Path(spec), create=False))
+            through = conditioning_of(store, conditioning)
+            check_conditioning(store, through)
             shared[spec] = StoreSource(
                 store,
-                conditioning_of(store, conditioning),
+                through,
                 purpose=f"train {out}",
                 wait=wait,
                 min_entropy=min_entropy,
@@ -178,9 +182,7 @@ def train(
         float | None,
         typer.Option(min=0, max=1, help="Use only bits that were assessed to have so much min-entropy."),
     ] = None,
-    wait: Annotated[
-        float | None, typer.Option(help="Seconds to wait for bits that are still being recorded.")
-    ] = None,
+    wait: Wait = None,
     precision: Annotated[
         str, typer.Option(help="float32, or bfloat16 (faster where the processor has it).")
     ] = "float32",
@@ -202,6 +204,7 @@ def train(
     from sampler.training import names_of
 
     _check_folder(out, resume)
+    refuse_unwritable(out)
     if threads is not None:
         torch.set_num_threads(threads)
     data = load_told(dataset, size=size, channels=channels)

@@ -1,6 +1,7 @@
 """Comparing pictures: named features, distances with intervals, and tests that can say yes, no or undecided."""
 
 from sampler.comparison._bootstrap import Interval, bootstrap_key
+from sampler.comparison._check import check_plan
 from sampler.comparison._compare import Comparison, Run, Verdict, compare_runs
 from sampler.comparison._difference import Difference, difference, holm
 from sampler.comparison._equivalence import Equivalence, equivalence, equivalence_power
@@ -72,6 +73,7 @@ __all__ = [
     "Verdict",
     "arm_frechet",
     "bootstrap_key",
+    "check_plan",
     "compare_runs",
     "difference",
     "digit_features",

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampler._bill import bill
-from sampler._checkpoint import Checkpoint, untrained_checkpoint
-from sampler.comparison._plan import ArmPlan, ModelPlan, Plan
-from sampler.comparison._trainings import given_network, model_folder, sources_of, training_settings
-from sampler.training import steps_done, training_bill, training_scheduler
+from sampler.comparison._check import network_of
+from sampler.comparison._plan import ArmPlan, Plan
+from sampler.comparison._trainings import model_folder, sources_of, training_settings
+from sampler.training import steps_done, training_bill
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -39,14 +39,7 @@ def store_bills(
 
 
 def _of_a_picture(plan: Plan, arm: ArmPlan) -> int:
-    return bill(_network(plan.model_of(arm)), plan.settings_of(arm), 1, arm.conditioner).recorded_each
-
-
-def _network(model: ModelPlan) -> Checkpoint:
-    if model.train is None:
-        return given_network(model)
-    architecture = training_settings(Path(), model.train, 0).architecture
-    return untrained_checkpoint(architecture, training_scheduler().config)
+    return bill(network_of(plan.model_of(arm)), plan.settings_of(arm), 1, arm.conditioner).recorded_each
 
 
 def _of_a_training(

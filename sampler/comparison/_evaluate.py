@@ -24,6 +24,7 @@ from sampler.comparison._neighbours import quality
 from sampler.comparison._reference import Reference
 
 FORMAT_VERSION = 1
+LEAST_PICTURES = 50
 _REPLICATES, _REPLICATES_WIDE, _WIDE = 400, 100, 512
 
 
@@ -176,8 +177,10 @@ def _check(
             f"the pictures were measured in {features.extractor} and the reference in {reference.extractor} of "
             "another extractor file: use one extractor for both"
         )
-    if len(features) < 50:
-        raise SamplerError(f"an evaluation takes at least 50 pictures, not {len(features)}: draw more")
+    if len(features) < LEAST_PICTURES:
+        raise SamplerError(
+            f"an evaluation takes at least {LEAST_PICTURES} pictures, not {len(features)}: draw more"
+        )
     if labels.shape != (len(features),):
         raise SamplerError(
             f"{len(features)} pictures need one label each, not labels of shape {labels.shape}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sampler._errors import SamplerError
 from sampler._noise_map import NORMAL_WIDTHS
 from sampler._settings import SampleSettings
+from sampler.comparison._evaluate import LEAST_PICTURES
 from sampler.comparison._result import Group
 from sampler.sources import (
     BiasedSource,
@@ -38,7 +40,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._=+%,()-]{0,62}[A-
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class SourcePlan(_Part):
@@ -169,7 +171,7 @@ class ArmPlan(_Part):
     conditioning: str = "none"
     bits_per_normal: int = 32
     runs: int | None = Field(None, ge=1)
-    pictures: int | None = Field(None, ge=10)
+    pictures: int | None = Field(None, ge=LEAST_PICTURES)
     against: str = SOFTWARE_ARM
 
     @property
@@ -203,11 +205,11 @@ class Plan(_Part):
 
     name: Name
     key: int = Field(ge=0)
-    pictures: int = Field(2000, ge=10)
+    pictures: int = Field(2000, ge=LEAST_PICTURES)
     runs: int = Field(1, ge=1)
     scheduler: str = "ddpm"
     steps: int = Field(50, ge=1)
-    eta: float = 0.0
+    eta: float = Field(0.0, ge=0, le=1)
     microbatch: int = Field(50, ge=1)
     threads: int = Field(1, ge=1)
     margin: float = Field(gt=0)
@@ -229,7 +231,23 @@ class Plan(_Part):
                 raise ValueError(
                     f"arm {arm.name!r} is compared with {arm.against!r}, which is no arm of this plan"
                 )
+            against = next(other for other in self.arms if other.name == arm.against)
+            if self.pictures_of(arm) != self.pictures_of(against):
+                raise ValueError(
+                    f"arm {arm.name!r} has {self.pictures_of(arm)} pictures and is compared with {arm.against!r}, "
+                    f"which has {self.pictures_of(against)}: use the same number, on which the distance's bias depends"
+                )
         return self
+
+    def chosen(self, only: Sequence[str] | None) -> list[ArmPlan]:
+        """The arms, or those named; raises SamplerError for a name that none has."""
+        if not only:
+            return list(self.arms)
+        known = {arm.name: arm for arm in self.arms}
+        for name in only:
+            if name not in known:
+                raise SamplerError(f"the plan has no arm {name!r}: its arms are {', '.join(known)}")
+        return [known[name] for name in only]
 
     def runs_of(self, arm: ArmPlan) -> int:
         """How many runs an arm has."""

@@ -25,6 +25,7 @@ from sampler._locked import locked
 from sampler._whole_files import write_whole
 from sampler.comparison._bills import store_bills
 from sampler.comparison._bootstrap import bootstrap_key
+from sampler.comparison._check import check_plan
 from sampler.comparison._compare import Comparison, Run, compare_runs
 from sampler.comparison._evaluate import evaluate
 from sampler.comparison._features import FeatureExtractor, Features
@@ -94,6 +95,7 @@ class Study:
         for name in self.plan.stores:
             if name not in self._stores:
                 raise SamplerError(f"the plan takes bits from a store called {name!r}, which was not named")
+        check_plan(self.plan, self._extractor, self._stores, only)
         wanted = self._places = self._places_of(only)
         with _threads(self.plan.threads):
             if not all(self._is_there(*place) for place in wanted):
@@ -136,18 +138,9 @@ class Study:
             _write_json(path, RunResult("real digits", found, sheet_png=_sheet(images, labels)).to_json())
         return RunResult.from_json(_read_json(path))
 
-    def _chosen(self, only: Sequence[str] | None) -> list[ArmPlan]:
-        if not only:
-            return list(self.plan.arms)
-        known = {arm.name: arm for arm in self.plan.arms}
-        for name in only:
-            if name not in known:
-                raise SamplerError(f"the plan has no arm {name!r}: its arms are {', '.join(known)}")
-        return [known[name] for name in only]
-
     def _places_of(self, only: Sequence[str] | None) -> list[tuple[ArmPlan, int]]:
         """The runs of all arms, or of those named: the first of each, then the second of each, and so on."""
-        chosen = self._chosen(only)
+        chosen = self.plan.chosen(only)
         rounds = range(max(self.plan.runs_of(arm) for arm in chosen))
         return [(arm, number) for number in rounds for arm in chosen if number < self.plan.runs_of(arm)]
 

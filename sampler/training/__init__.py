@@ -4,7 +4,7 @@ from sampler.training._bill import NameBill, TrainingBill, training_bill
 from sampler.training._data import DataSet, load_data
 from sampler.training._forward_process import training_scheduler
 from sampler.training._names import TRAINING_NAMES, NamedSources, names_of, training_stream
-from sampler.training._settings import TrainSettings, architecture_of_widths
+from sampler.training._settings import TrainSettings, architecture_of_widths, check_settings
 from sampler.training._store_source import StoreSource
 from sampler.training._train import TrainProgress, steps_done, train
 
@@ -18,6 +18,7 @@ __all__ = [
     "TrainSettings",
     "TrainingBill",
     "architecture_of_widths",
+    "check_settings",
     "load_data",
     "names_of",
     "steps_done",
