@@ -2,7 +2,6 @@
 
 import contextlib
 import numbers
-import operator
 import re
 import select
 import socket
@@ -148,6 +147,9 @@ def open_adapter(adapter: Adapter | str, name: str, kwargs: dict[str, Any]) -> A
     if not isinstance(adapter, str):
         return adapter
     timeout = _milliseconds(kwargs.get("timeout", 1000 * TIMEOUT))
+    baud_rate = kwargs.get("baud_rate", 115200)
+    if not isinstance(baud_rate, int) or isinstance(baud_rate, bool) or baud_rate < 1:
+        raise ValueError(f"a baud rate of {baud_rate!r} is not a positive integer")
     port = _serial_port(adapter)
     try:
         if port is not None:
@@ -155,7 +157,7 @@ def open_adapter(adapter: Adapter | str, name: str, kwargs: dict[str, Any]) -> A
                 port,
                 write_termination="\n",
                 read_termination="\n",
-                baudrate=operator.index(kwargs.get("baud_rate", 115200)),
+                baudrate=baud_rate,
                 timeout=timeout / 1000,
                 write_timeout=TIMEOUT,
             )

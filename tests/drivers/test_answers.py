@@ -237,6 +237,12 @@ def test_cells_that_are_no_numbers(name: str, value: object):
         setattr(board, name, value)
 
 
+@pytest.mark.parametrize("baud_rate", [9600.5, "9600", 0, -1, True, None, math.nan])
+def test_a_baud_rate_that_is_none(baud_rate: object):
+    with pytest.raises(ValueError, match="is not a positive integer"):
+        ArrayBoard("ASRL/dev/null::INSTR", baud_rate=baud_rate)
+
+
 @pytest.mark.parametrize("timeout", [math.nan, math.inf, 0, -1, "2000", None, True, 1e12, [2000]])
 def test_a_time_out_that_is_none(timeout: object):
     with pytest.raises(ValueError, match="is not a number of milliseconds"):
