@@ -13,6 +13,7 @@ from drivers import ArrayBoard, BoardError, CorruptBlock
 from entropy import Store, cell_statistics
 from instruments import Bench, BenchError, run
 from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
+from mock_hw.boxes import array_board
 
 CELLS = 32 * 40
 BLOCK = CELLS * 200
@@ -25,10 +26,16 @@ def record(bench_file: Path, folder: Path, **parameters: Any) -> RecordingSummar
 
 
 @pytest.fixture
-def impatient(resource: str, write_bench: Callable[..., Path], patience: Callable[[float], float]) -> Path:
-    """A bench whose driver waits 0.7 s for an answer instead of 2 s: enough for `FETCh?`, which waits for 0.5 s."""
+def impatient(
+    resource: str,
+    write_bench: Callable[..., Path],
+    patience: Callable[[float], float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A bench whose driver waits 0.3 s for an answer instead of 2 s, and a board whose `FETCh?` waits for 0.1 s."""
+    monkeypatch.setattr(array_board, "FETCH_WAIT", 0.1)
     driver = 'driver = "ArrayBoard"'
-    options = f"options = {{ timeout = {1000 * patience(0.7):.0f} }}"
+    options = f"options = {{ timeout = {1000 * patience(0.3):.0f} }}"
     return write_bench(resource, (driver, f"{driver}\n{options}"), name="impatient.toml")
 
 
@@ -256,7 +263,7 @@ def test_answers_late_but_within_the_time_out(bench_file: Path, tmp_path: Path, 
 def test_answers_later_than_the_time_out(
     break_while_recording, wire, recorded, patience: Callable[[float], float]
 ):
-    error = break_while_recording(f"SIM:FAUL:DEL {patience(0.8)}")
+    error = break_while_recording(f"SIM:FAUL:DEL {patience(0.4)}")
     assert "did not answer 'FETC?' in time" in str(error)
     wire.send("SIM:FAUL:CLE")
     assert not wire.output()
