@@ -35,7 +35,7 @@ group = "bias"
 parameter = 0.52
 source = {{ kind = "biased", p = 0.52 }}
 """
-_BUSY = "while True: pass"
+_BUSY = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
 COMMANDS = ("sample", "replay", "train", "compare", "demo")
 _SAME = ("sample", "replay")  # their pictures do not depend on the run
 
