@@ -18,6 +18,7 @@ from ._lease import Lease
 from ._ledger import now
 from ._prune import sync_folder
 from ._store import Store
+from .arguments import Count, Each, takes
 
 EXPORT_FORMS = ("packed", "bytes", "npy")
 _STEP = 1 << 23  # bits
@@ -26,6 +27,7 @@ _HEADER = 128  # bytes of an .npy file before its data, at most, for what we wri
 Progress = Callable[[int, int], None] | None
 
 
+@takes(bits=Count(1))
 def export_bits(
     store: Store,
     target: str | os.PathLike[str],
@@ -55,6 +57,7 @@ def export_bits(
         return _export(store, lease, path, form, progress)
 
 
+@takes(bits=Count(1))
 def check_export(
     store: Store,
     target: str | os.PathLike[str],
@@ -184,6 +187,7 @@ def _write_text(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
+@takes(blocks=Each(Count()))
 def move_blocks(
     store: Store, buffer: str, blocks: tuple[int, int], into: Store, *, progress: Progress = None
 ) -> str:

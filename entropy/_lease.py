@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from ._errors import NotEnoughBits, StoreError
 from ._ledger import Ledger, TakenBits
 from ._ranges import Range, join_adjacent, slice_ranges
+from .arguments import Count, count, takes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +74,7 @@ class Portion:
         Raises NotEnoughBits where fewer remain (nothing is read then), StoreError where the lease is over,
         the process is a forked child, or a block is damaged.
         """
+        bits = count(bits, "bits")
         if bits < self._block_left and not bits & 7 and not self._block_bit & 7 and bits > 0:
             self._lease.check_usable()
             assert self._block is not None
@@ -85,8 +87,7 @@ class Portion:
 
     def read_pieces(self, bits: int) -> list[Piece]:
         """Read the next `bits` bits as (block, first bit in it, bits); raises as `read` does."""
-        if bits < 0:
-            raise ValueError("a number of bits is not negative")
+        bits = count(bits, "bits")
         self._lease.check_usable()
         if bits > self._end - self._at:
             raise NotEnoughBits(bits, self._end - self._at, "left of this part of the lease")
@@ -95,10 +96,10 @@ class Portion:
             if not self._block_left:
                 self._block, self._block_bit, self._block_left = self._lease.locate(self._at, self._end)
             assert self._block is not None
-            count = min(bits, self._block_left)
-            pieces.append((self._block, self._block_bit, count))
-            self._advance(count)
-            bits -= count
+            here = min(bits, self._block_left)
+            pieces.append((self._block, self._block_bit, here))
+            self._advance(here)
+            bits -= here
         return pieces
 
     def _advance(self, bits: int) -> None:
@@ -133,6 +134,7 @@ class Places:
     def check_usable(self) -> None:
         """Raise StoreError where nothing may be read any more."""
 
+    @takes(at=Count(), end=Count())
     def locate(self, at: int, end: int) -> tuple[LoadedBlock, int, int]:
         """Find the block of bit `at` for who reads on to bit `end`: (block, bit in it, bits left in block, range)."""
         index = bisect_right(self._starts, at) - 1
@@ -152,8 +154,6 @@ class Terms:
     conditioning: Conditioning | None = None
 
     def __post_init__(self) -> None:
-        if self.min_entropy is not None and not 0 <= self.min_entropy <= 1:
-            raise ValueError(f"the min-entropy of a bit is a number from 0 to 1, not {self.min_entropy}")
         if self.withheld and self.min_entropy is not None:
             raise StoreError("withheld bits support no claim of min-entropy: leave one of the two out")
 
@@ -226,13 +226,12 @@ class Lease(Places):
             )
         return self.conditioning.read(self, bits)
 
+    @takes(parts=Count(), bits_each=Count())
     def split(self, parts: int, bits_each: int) -> list[Portion]:
         """Split off `parts` portions of `bits_each` bits, one after the other in lease order.
 
         The lease itself goes on after them. Raises NotEnoughBits where fewer remain.
         """
-        if parts < 0 or bits_each < 0:
-            raise ValueError("parts and bits_each are not negative")
         with self._mutex:
             self.check_usable()
             wanted = parts * bits_each

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from ._reader import LoadedBlock
+from .arguments import count
 
 Piece = tuple[LoadedBlock, int, int]  # block, first bit in it, bits
 
@@ -29,9 +30,10 @@ class BitReader(Protocol):
 
 def gather(pieces: Sequence[Piece], bits: int) -> np.ndarray:
     """Join pieces to packed uint8 of `bits` bits, padded with zeros."""
+    bits = count(bits, "bits")
     if len(pieces) == 1:
         return _slice(*pieces[0])
-    if all(count % 8 == 0 for _, _, count in pieces[:-1]):
+    if all(size % 8 == 0 for _, _, size in pieces[:-1]):
         return np.concatenate([_slice(*piece) for piece in pieces]) if pieces else np.empty(0, np.uint8)
     unpacked = [np.unpackbits(_slice(*piece), count=piece[2]) for piece in pieces]
     return np.packbits(np.concatenate(unpacked)[:bits])

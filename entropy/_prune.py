@@ -10,6 +10,7 @@ from isal import isal_zlib
 from ._errors import StoreError
 from ._ledger import DELETED, BufferRecord, Ledger
 from ._ledger_ranges import FREE, LEASED, WITHHELD
+from .arguments import Count, Real, take_fields
 
 _PIECE = 8 << 20
 
@@ -42,6 +43,9 @@ class PrunePolicy:
     older_than: float = 0.0
     down_to: int | None = None
     burn_unspent: bool = False
+
+    def __post_init__(self) -> None:
+        take_fields(self, older_than=Real(0), down_to=Count())
 
 
 def plan(folder: Path, ledger: Ledger, policy: PrunePolicy) -> list[PruneStep]:

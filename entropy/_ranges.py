@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from .arguments import Count, takes
+
 
 class Range(NamedTuple):
     """`bits` consecutive usable bits of one buffer, from its usable bit `first` on (padding not counted)."""
@@ -61,6 +63,7 @@ def _take_all(free: Sequence[Range], wanted: int) -> list[Range]:
     return chosen
 
 
+@takes(first=Count(), bits=Count())
 def slice_ranges(ranges: Iterable[Range], first: int, bits: int) -> list[Range]:
     """Give the part of a sequence of ranges that lies at [first, first + bits) of its concatenation."""
     found: list[Range] = []

@@ -31,6 +31,7 @@ from ._ledger import Ledger, now, writer_lock
 from ._locks import FileLock
 from ._ones import count_ones
 from ._writer import BufferWriter
+from .arguments import Count, Real, takes, text
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +61,14 @@ class Recording:
     With `actions`, changes of the trims are kept with the blocks; each segment begins with the sum of those before.
     """
 
+    @takes(
+        cells_per_pulse=Count(1),
+        device=text,
+        rotate_bytes=Count(1),
+        resistances=Count(),
+        expected_bits=Count(),
+        durable=Real(above=0),
+    )
     def __init__(
         self,
         folder: Path,
@@ -84,10 +93,6 @@ class Recording:
             raise ValueError(f"tuning must be {cells_per_pulse} elements of entropy.TUNING_DTYPE")
         if cells.dtype != CELL_DTYPE or cells.shape != (cells_per_pulse,) or cells_per_pulse < 1:
             raise ValueError(f"cells must be {cells_per_pulse} elements of entropy.CELL_DTYPE")
-        if durable is not None and durable <= 0:
-            raise ValueError("durable is a number of seconds above 0, or None for never")
-        if expected_bits is not None and expected_bits < 0:
-            raise ValueError("expected_bits is not negative; None where it is unknown")
         self.uuid = str(uuid.uuid4())
         self.expected_bits = expected_bits
         self.bits = 0
@@ -129,6 +134,21 @@ class Recording:
         """The uuid of the buffer that is being written."""
         return self._buffer
 
+    @takes(
+        count=Count(),
+        positions=Count(),
+        sequence=Count(),
+        host_time=Real(),
+        board_time=Real(),
+        pulses=Count(),
+        voltage=Real(),
+        width=Real(),
+        read_voltage=Real(),
+        field=Real(),
+        temperature=Real(),
+        failed_resets=Count(),
+        health=Count(most=0xFFFFFFFF),
+    )
     def append(
         self,
         bits: np.ndarray,

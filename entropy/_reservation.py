@@ -7,6 +7,7 @@ from ._errors import NotEnoughBits, StoreError
 from ._lease import Lease
 from ._ledger import Ledger
 from ._requests import Ticket
+from .arguments import Count, Real, takes, text
 
 
 class Reservation:
@@ -37,6 +38,7 @@ class Reservation:
         own = [item for item in self._ledger.requests() if item.id == self._ticket.id]
         return own[0].outstanding if own and not self._over else 0
 
+    @takes(bits=Count(1), purpose=text, wait=Real(0))
     def lease(self, bits: int, *, purpose: str | None = None, wait: float | None = None) -> Lease:
         """Take `bits` of what was promised; `wait`: seconds to wait for what has not been recorded yet.
 

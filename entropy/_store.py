@@ -29,6 +29,7 @@ from ._prune import PrunePolicy, PruneStep, carry_out, plan
 from ._ranges import Range
 from ._requests import Request, Ticket, needed
 from ._reservation import Reservation
+from .arguments import Count, Real, count, takes, text
 
 if TYPE_CHECKING:  # and imported where it is used: a store is opened and listed without numpy and HDF5
     import numpy as np
@@ -190,6 +191,7 @@ class Store:
         self._recordings.add(recording)
         return recording
 
+    @takes(bits=Count(1), purpose=text, wait=Real(0), min_entropy=Real(0, 1))
     def lease(
         self,
         bits: int,
@@ -215,6 +217,7 @@ class Store:
         terms = Terms(withheld, min_entropy, _conditioning(conditioning) or self.conditioning)
         return self._take(bits, purpose, wait, terms=terms)
 
+    @takes(first=Count(), last=Count(), purpose=text)
     def lease_blocks(self, buffer: str, first: int, last: int, *, purpose: str) -> Lease:
         """Take all bits of the blocks `first` to `last` (inclusive) of a buffer.
 
@@ -223,6 +226,7 @@ class Store:
         record, at, bits = self._stretch(buffer, first, last)
         return self._lease_of(self._ledger.lease_exactly(record, at, bits, purpose), purpose, Terms())
 
+    @takes(first=Count(), last=Count())
     def free_in_blocks(self, buffer: str, first: int, last: int) -> int:
         """Count the bits that `lease_blocks` would take; raises StoreError where it would."""
         record, at, bits = self._stretch(buffer, first, last)
@@ -244,6 +248,7 @@ class Store:
             raise StoreError(f"blocks {first} to {last} of {record.file} hold no usable bit: choose others")
         return record, at, end - at
 
+    @takes(bits=Count(1), purpose=text, min_entropy=Real(0, 1))
     def reserve(
         self,
         bits: int,
@@ -260,8 +265,6 @@ class Store:
         be free by now in buffers that were assessed so high (raises NotAssessed), and its leases claim it.
         `conditioning`: that of its leases, as of `lease`.
         """
-        if bits < 1:
-            raise ValueError("a reservation has at least one bit")
         self._check_open()
         self._follow()
         terms = Terms(False, min_entropy, _conditioning(conditioning) or self.conditioning)
@@ -317,8 +320,6 @@ class Store:
         *,
         terms: Terms,
     ) -> Lease:
-        if bits < 1:
-            raise ValueError("a lease has at least one bit")
         self._check_open()
         try:
             taken = self._lease_now(bits, purpose, self._news(), ticket, terms)
@@ -434,6 +435,7 @@ class Store:
         """Give a buffer's sample of raw readings; float32, ohm; inf where one was over the scale."""
         return self._reader(buffer, fresh=True).resistances()
 
+    @takes(index=Count())
     def read_block(self, buffer: str, index: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Read one block, its CRC checked, without accounting.
 
@@ -459,17 +461,20 @@ class Store:
 
         It reads as a lease of those bits does, through a conditioning too.
         """
-        places = Places([Range(*item) for item in ranges], self._load_at)
+        taken = [
+            Range(buffer, count(first, "the first bit of a range"), count(bits, "the bits of a range"))
+            for buffer, first, bits in ranges
+        ]
+        places = Places(taken, self._load_at)
         return Portion(places, 0, places.bits)
 
+    @takes(min_entropy=Real(0, 1), bits=Count(1), basis=text)
     def credit(self, buffer: str, min_entropy: float, *, bits: int, basis: str) -> None:
         """Note in the ledger that an assessment found `min_entropy` (0 to 1) in a raw bit of a buffer.
 
         `bits`: over how many; `basis`: by what, in a sentence. It speaks for the whole buffer, until a lower one.
         """
         self._check_open()
-        if not 0 <= min_entropy <= 1 or bits < 1:
-            raise ValueError("an assessment is of one bit at least, and a bit's min-entropy is from 0 to 1")
         self._ledger.assess(self._record(buffer).id, min_entropy, bits, basis)
 
     def credits(self) -> list[Credit]:
@@ -494,6 +499,7 @@ class Store:
         chosen = _conditioning(conditioning)
         self._ledger.set_meta(conditioning="" if chosen is None else chosen.name)
 
+    @takes(first=Count(), bits=Count(), verdict=text)
     def withhold(self, buffer: str, first: int, bits: int, *, verdict: str) -> int:
         """Withhold the free bits of a range from ordinary leases; returns how many there were.
 
@@ -503,6 +509,7 @@ class Store:
         self._follow()
         return self._ledger.withhold(self._record(buffer).id, first, bits, verdict)
 
+    @takes(first=Count(), bits=Count(), verdict=text)
     def release(self, buffer: str, first: int, bits: int, *, verdict: str) -> int:
         """Make the withheld bits of a range free again, as `withhold` undone; returns how many there were."""
         self._check_open()

@@ -7,6 +7,7 @@ import numpy as np
 from ._format import BLOCK_DTYPE
 from ._pieces import Piece
 from ._reader import LoadedBlock
+from .arguments import Count, takes
 
 _ENDLESS = 1 << 62
 
@@ -29,11 +30,13 @@ class BitStream:
         """Bits left to read: it does not end."""
         return _ENDLESS
 
+    @takes(bits=Count())
     def read(self, bits: int) -> np.ndarray:
         """Read the next `bits` bits (a multiple of 8); packed uint8."""
         self._at += bits
         return self._read(bits)
 
+    @takes(bits=Count())
     def read_pieces(self, bits: int) -> list[Piece]:
         """Read the next `bits` bits as one block that begins where the last one ended."""
         row = np.zeros(1, BLOCK_DTYPE)[0]

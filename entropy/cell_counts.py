@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 from ._bit_words import ONE, word_at, words_of
+from .arguments import Count, takes
 from .statistics import PairSums
 
 _GROUP = 8  # pulses that are added up before a counter is touched
@@ -25,6 +26,7 @@ class CellCounts:
     usable: np.ndarray
 
 
+@takes(cells=Count(1), pulses=Count())
 def count_cells(bits: np.ndarray, valid: np.ndarray | None, cells: int, pulses: int) -> CellCounts:
     """Count the usable ones of each cell."""
     ones = _sums(words_of(bits), cells, pulses)
@@ -35,6 +37,7 @@ def count_cells(bits: np.ndarray, valid: np.ndarray | None, cells: int, pulses: 
     return CellCounts(ones, _sums(words_of(valid), cells, pulses))
 
 
+@takes(cells=Count(1), pulses=Count())
 def count_pairs(bits: np.ndarray, valid: np.ndarray | None, cells: int, pulses: int) -> PairSums:
     """Count the pairs of usable outcomes of each cell in consecutive pulses, int64 (cells,) each."""
     words = words_of(bits)

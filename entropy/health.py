@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _health_kernels as kernels
 from ._bit_words import words_of
+from .arguments import Count, Real, takes
 
 WINDOW = 1024  # samples, for sources of bits: SP 800-90B section 4.4.2
 START_UP_SAMPLES = 1024  # at least, before the first output: section 4.3
@@ -42,6 +43,7 @@ class Cutoffs:
     exponent: float
 
     @classmethod
+    @takes(min_entropy=Real(), exponent=Real())
     def from_claim(cls, min_entropy: float, exponent: float = 40) -> "Cutoffs":
         """Compute the cutoffs for a claimed min-entropy H, 0 < H ≤ 1, and a false-alarm rate of 2^-a.
 
@@ -65,6 +67,7 @@ class Cutoffs:
             exponent=exponent,
         )
 
+    @takes(samples=Count(), probability=Real(0, 1))
     def runs_expected(self, samples: int, probability: float = 0.5) -> float:
         """Compute how many runs of independent samples reach the cutoff, on average; `probability`: P(1).
 
@@ -75,6 +78,7 @@ class Cutoffs:
             return 0.0
         return p**c + q**c + (samples - c) * (p**c * q + q**c * p)
 
+    @takes(probability=Real(0, 1))
     def window_fails(self, probability: float = 0.5) -> float:
         """Compute the probability that a window of independent samples fails; `probability`: P(1)."""
         from scipy.stats import binom
@@ -133,6 +137,7 @@ class StreamHealth(_Sequences):
     def __init__(self, cutoffs: Cutoffs) -> None:
         super().__init__(cutoffs, 1)
 
+    @takes(count=Count())
     def check(self, bits: np.ndarray, count: int) -> HealthFlag:
         """Test the next `count` bits; `bits`: packed uint8, first bit most significant.
 
@@ -167,10 +172,12 @@ class CellFailures:
 class CellHealth(_Sequences):
     """Both tests on the outcomes of each cell, one pulse after the other."""
 
+    @takes(cells=Count(1))
     def __init__(self, cutoffs: Cutoffs, cells: int) -> None:
         super().__init__(cutoffs, cells)
         self.cells = cells
 
+    @takes(positions=Count())
     def check(self, bits: np.ndarray, valid: np.ndarray | None, positions: int) -> CellFailures:
         """Test the outcomes of a block of whole pulses.
 

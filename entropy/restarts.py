@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import binom
 
 from ._errors import NotEnoughBits
+from .arguments import Count, Real, takes
 from .estimators import LEAST_BITS, MinEntropy, checked_bits, min_entropy
 
 RESTARTS = SAMPLES = 1000  # the standard's matrix
@@ -47,6 +48,7 @@ class RestartTests:
         return min(self.by_row.assessed, self.by_column.assessed, self.initial) if self.passed else 0.0
 
 
+@takes(initial=Real(0, 1))
 def restart_tests(matrix: np.ndarray, initial: float) -> RestartTests:
     """Put an initial estimate of min-entropy per bit to a matrix of restarts.
 
@@ -82,6 +84,7 @@ def _worst(matrix: np.ndarray, axis: int, initial: float) -> tuple[int, int]:
     return most, cutoff_of(length, sum(matrix.shape), initial)
 
 
+@takes(length=Count(1), sequences=Count(1), initial=Real(0, 1))
 def cutoff_of(length: int, sequences: int, initial: float) -> int:
     """Give the highest count of one value among `length` bits that is still no surprise.
 

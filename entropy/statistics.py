@@ -9,6 +9,7 @@ import numpy as np
 from ._errors import StoreError
 from ._ones import count_ones
 from ._pieces import in_place
+from .arguments import Count, takes
 
 if TYPE_CHECKING:
     from ._store import Store
@@ -96,6 +97,7 @@ class CellStatistics:
         return float(self.stream_pairs.correlation)
 
 
+@takes(max_blocks=Count(1))
 def cell_statistics(
     store: "Store", buffers: Iterable[str] | None = None, max_blocks: int | None = None
 ) -> CellStatistics:

@@ -12,6 +12,7 @@ from scipy.special import ndtri
 
 from ._bit_words import words_of
 from ._watch_kernels import differing_pairs
+from .arguments import Count, Real, takes
 
 LAGS = 64
 _POSITIONS = 1 << 20  # of a block that are looked at, at most: whole pulses
@@ -40,6 +41,7 @@ class Estimate:
 _UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"), 0)
 
 
+@takes(ones=Count(), samples=Count())
 def proportion(ones: int, samples: int) -> Estimate:
     """Estimate a probability by its Wilson score interval (Wilson 1927)."""
     if not samples:
@@ -144,6 +146,7 @@ class Watch:
     `cells`: positions of a pulse; `columns`: cells in a row; `share`: of the time that looking may take, at most.
     """
 
+    @takes(cells=Count(1), columns=Count(1), share=Real(above=0, most=1))
     def __init__(self, cells: int, columns: int, share: float = 0.02) -> None:
         self.cells, self.columns, self.share = cells, columns, share
         self.seconds = 0.0  # that looking has taken
@@ -160,6 +163,7 @@ class Watch:
         """Say whether looking has taken less than its share of the time."""
         return self.seconds <= self.share * (time.monotonic() - self._began)
 
+    @takes(positions=Count())
     def look(self, bits: np.ndarray, valid: np.ndarray | None, positions: int, p1: np.ndarray) -> None:
         """Look at the first part of a block.
 

@@ -169,8 +169,8 @@ class BoardRole:
     def set_write_pulse(self, voltage: float, width: float, period: float) -> None:
         """Set the write pulse: volts at the device, seconds, seconds; raises BenchError above a limit."""
         board: Any = self.board
-        voltage, width = _number(voltage, "voltage"), _number(width, "width")
-        period = _number(period, "period")
+        voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
+        period = _number(period, "period", 0)
         self.check_pulse("write pulse", voltage, width)
         if width > self.limits.duty * period:
             raise BenchError(
@@ -188,7 +188,7 @@ class BoardRole:
     def set_reset_pulse(self, voltage: float, width: float) -> None:
         """Set the reset pulse: volts at the device, seconds; raises BenchError above a limit."""
         board: Any = self.board
-        voltage, width = _number(voltage, "voltage"), _number(width, "width")
+        voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
         self.check_pulse("reset pulse", voltage, width)
         if width > board.period:
             raise BenchError(
@@ -219,7 +219,7 @@ class BoardRole:
         Only what differs from what this role set before is sent; returns how many commands that took, by which the
         `generation` of later blocks grows. Raises BenchError above a limit, BoardError where the board cannot do it.
         """
-        voltage, width = _number(voltage, "voltage"), _number(width, "width")
+        voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
         shape, gain = (self.array.rows, self.array.columns), self.path.gain
         given = {each.name: self._for_each_cell(trims, each.name) for each in fields(trims)}
         volts, seconds = [
@@ -279,7 +279,7 @@ class BoardRole:
 
     def check_pulse(self, what: str, voltage: float, width: float) -> None:
         """Raise BenchError where a pulse (volts at the device, seconds) is above a limit of the file."""
-        voltage, width = _number(voltage, "voltage"), _number(width, "width")
+        voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
         self._check(what, "pulse_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
         self._check(what, "pulse_width", width, "s")
         if abs(voltage) / self.path.gain > self._effective["voltage"] * (1 + 1e-9):
@@ -357,12 +357,13 @@ class BoardRole:
         return f" and {self._source} says {self.array.rows} × {self.array.columns}: correct [array]"
 
 
-def _number(value: float, name: str) -> float:
-    """Give a number as a float; NaN and infinity too, which every limit refuses by its name."""
+def _number(value: float, name: str, least: float = -math.inf) -> float:
+    """Give a number from `least` on as a float; infinity for one that is not finite: its limit refuses it by name."""
     try:
-        return real(value, name)
+        number = real(value, name)
     except ValueError:
-        return float(value)
+        return math.inf
+    return real(number, name, least=least)
 
 
 def _finite(values: dict[str, float]) -> dict[str, float | str]:

@@ -68,6 +68,7 @@ app = typer.Typer(
 _SPOKEN = (
     ("memtj._errors", "CommandError"),
     ("entropy", "StoreError"),
+    ("entropy.arguments", "RefusedArgument"),
     ("sampler", "SamplerError"),
     ("instruments", "BenchError"),
     ("drivers", "BoardError"),

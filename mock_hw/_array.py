@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from mock_hw import _draws
+from mock_hw._arguments import Count, Real, take_fields, takes
 from mock_hw._device import Device, Floats
 
 # Positions drawn between two looks at whether to stop: a few milliseconds.
@@ -30,6 +31,9 @@ class Selection:
     last_row: int
     first_column: int
     last_column: int
+
+    def __post_init__(self) -> None:
+        take_fields(self, first_row=Count(), last_row=Count(), first_column=Count(), last_column=Count())
 
     @property
     def rows(self) -> int:
@@ -83,6 +87,19 @@ class Sequence:
     field: float = 0.0
     period: float = 6e-9
     trims: Trims = Trims()
+
+    def __post_init__(self) -> None:
+        take_fields(
+            self,
+            width=Real(0),
+            reset_voltage=Real(),
+            reset_width=Real(0),
+            read_voltage=Real(),
+            settle=Real(above=0),
+            temperature=Real(above=0),
+            field=Real(),
+            period=Real(above=0),
+        )
 
     def write_pulse(self, antiparallel: bool) -> tuple[Floats, Floats | float]:
         """Volts and seconds of each cell's write pulse, (cells,), for a cell whose last reading was that."""
@@ -139,6 +156,7 @@ class SimulatedArray:
     The initial state is random. Not safe for use by several threads at once.
     """
 
+    @takes(rows=Count(1), columns=Count(1), seed=Count())
     def __init__(self, device: Device, rows: int, columns: int, seed: int) -> None:
         if device.cells != rows * columns:
             raise ValueError(f"the device has {device.cells} cells, not {rows} × {columns}")
@@ -155,6 +173,7 @@ class SimulatedArray:
         """The magnetisation, a copy: bool (rows, columns), True = AP."""
         return self._antiparallel.copy()
 
+    @takes(seconds=Real(), temperature=Real(above=0), field=Real())
     def rest(
         self, seconds: float, *, powered: bool = True, temperature: float = 300.0, field: float = 0.0
     ) -> None:
@@ -165,6 +184,7 @@ class SimulatedArray:
         everywhere = np.ones((self.rows, self.columns), bool)
         self.decay(everywhere, seconds, powered, temperature, field)
 
+    @takes(seconds=Real(), temperature=Real(above=0), field=Real())
     def decay(
         self,
         where: NDArray[np.bool_],

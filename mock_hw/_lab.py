@@ -17,6 +17,7 @@ from typing import Self
 import numpy as np
 
 from mock_hw import _fault_tables
+from mock_hw._arguments import Count, takes
 from mock_hw._array import Selection, Sequence, SimulatedArray, stream_words
 from mock_hw._cell_faults import FaultyDevice
 from mock_hw._errors import LabError
@@ -43,6 +44,7 @@ class Lab:
     told of what takes long.
     """
 
+    @takes(seed=Count())
     def __init__(
         self,
         settings: LabSettings,
@@ -291,6 +293,7 @@ def _device_name(parameters: DeviceParameters) -> str:
     return f"{parameters.name} ({digest[:16]})"
 
 
+@takes(seed=Count())
 def serve(
     path: str | os.PathLike[str] | None = None,
     *,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import ANY, takes
 from sampler._errors import SamplerError
 from sampler._pictures import SHEET_CHUNK
 from sampler._whole_files import write_whole
@@ -20,6 +21,7 @@ _FRAME = 100  # ms
 _LAST = 2000  # ms
 
 
+@takes(steps=ANY, frames=ANY)
 def traced_steps(steps: int, frames: int = 25) -> list[int]:
     """Which steps of the reverse process an animation shows: evenly, at most `frames`, the noise (0) and the last."""
     if steps < 1 or frames < 2:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from entropy.arguments import Count, takes
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import normal_bits
@@ -61,6 +62,7 @@ class Bill:
         )
 
 
+@takes(pictures=Count())
 def bill(
     checkpoint: Checkpoint, settings: SampleSettings, pictures: int, conditioning: Conditioning | None = None
 ) -> Bill:

@@ -9,6 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from entropy.arguments import Count, takes
 from sampler._errors import SamplerError
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _SHARE = 0.5  # of the memory that is available
 _MARGIN = 2.0
 
 
+@takes(pictures=Count(), available=Count())
 def fitting_microbatch(checkpoint: Checkpoint, pictures: int, available: int | None = None) -> int:
     """The largest microbatch, up to 64 and to the number of pictures, that half of the available memory holds.
 

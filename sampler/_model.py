@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from entropy.arguments import ANY, Each, Real, take_fields
 from sampler._errors import SamplerError
 
 if TYPE_CHECKING:
@@ -26,6 +27,19 @@ class Architecture:
     attention_head: int = 32
     labels: int = 10
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        take_fields(
+            self,
+            image_size=ANY,
+            channels=ANY,
+            widths=Each(ANY),
+            layers_per_block=ANY,
+            norm_groups=ANY,
+            attention_head=ANY,
+            labels=ANY,
+            dropout=Real(),
+        )
 
 
 def build_model(architecture: Architecture | None = None) -> UNet2DModel:

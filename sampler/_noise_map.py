@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from entropy import arguments
+from entropy.arguments import ANY, Count, takes
 from sampler._errors import SamplerError
 from sampler._normal_levels import NOISE_MAP as NOISE_MAP
 from sampler._normal_levels import NORMAL_WIDTHS as NORMAL_WIDTHS
@@ -28,9 +30,11 @@ _MIN_PARALLEL = 1 << 18
 
 def normal_bits(count: int, width: int = 32) -> int:
     """How many bits a draw of `count` normals of `width` bits each reads: whole bytes."""
+    count, width = arguments.count(count, "count"), arguments.count(width, "width")
     return -(-count * width // 8) * 8
 
 
+@takes(width=ANY, count=Count(), threads=ANY)
 def normals(
     packed: Packed,
     out: npt.NDArray[np.float32] | None = None,
@@ -114,6 +118,7 @@ def uniform_bits(mantissa: int) -> int:
     return 64 if mantissa == 53 else 32
 
 
+@takes(mantissa=ANY)
 def uniforms(packed: Packed, mantissa: int) -> npt.NDArray[np.floating[Any]]:
     """Map packed bits to uniform numbers on [0, 1): the top `mantissa` bits of each word over 2^mantissa.
 
@@ -126,6 +131,7 @@ def uniforms(packed: Packed, mantissa: int) -> npt.NDArray[np.floating[Any]]:
     return top.astype(np.float32) * np.float32(2.0**-mantissa)
 
 
+@takes(count=Count(), span=Count(1, 1 << 64))
 def integers(read: ReadBits, count: int, span: int) -> npt.NDArray[np.uint64]:
     """Draw `count` unbiased integers from 0 to span − 1 (span up to 2⁶⁴) by rejection, uint64.
 
@@ -147,6 +153,7 @@ def integers(read: ReadBits, count: int, span: int) -> npt.NDArray[np.uint64]:
     return result
 
 
+@takes(count=Count())
 def permutation(read: ReadBits, count: int) -> npt.NDArray[np.int64]:
     """Draw a permutation of 0 … count − 1 by Fisher and Yates' shuffle from the last place down, one word a
     place.

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from entropy.arguments import ANY, takes
 from sampler import _noise_map
 from sampler._errors import SamplerError
 from sampler.sources import Source
@@ -14,6 +15,7 @@ from sampler.sources import Source
 _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
+@takes(bits_per_normal=ANY)
 def noise_sampler(
     source: Source, like: torch.Tensor, pictures: bool = False, bits_per_normal: int = 32
 ) -> Callable[[Any, Any], torch.Tensor]:

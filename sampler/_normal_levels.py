@@ -11,6 +11,7 @@ from importlib import resources
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import ANY, takes
 from sampler._errors import SamplerError
 
 NORMAL_WIDTHS = (32, 16, 12, 8, 4, 2, 1)  # bits per normal number
@@ -62,6 +63,7 @@ def check_normal_width(width: int) -> int:
     return width
 
 
+@takes(width=ANY)
 def normal_levels_sha256(width: int) -> str:
     """The identity of the map's normals of `width` bits: the SHA-256 of their levels (float32, little-endian), or at
     32 bits of the table; raises SamplerError for a width that the map does not have.
@@ -69,6 +71,7 @@ def normal_levels_sha256(width: int) -> str:
     return _TABLE_SHA256 if check_normal_width(width) == 32 else _LEVELS_SHA256[width]
 
 
+@takes(width=ANY)
 @cache
 def normal_levels(width: int) -> npt.NDArray[np.float32]:
     """The numbers that words of `width` bits stand for (width up to 16), float32, shape (2^width,), unit variance.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import ANY, Count, takes
 from sampler._errors import SamplerError
 from sampler._sample import Picture, to_pixels
 from sampler._whole_files import write_whole
@@ -45,11 +46,13 @@ def save_pictures(pictures: Sequence[Picture], folder: Path) -> list[Path]:
     return [save_picture(p, folder / picture_name(p.index, p.label)) for p in pictures]
 
 
+@takes(number=Count(), label=Count())
 def picture_name(number: int, label: int | None) -> str:
     """The file name of a picture of a run."""
     return f"{number:05d}.png" if label is None else f"{number:05d}-{label}.png"
 
 
+@takes(columns=ANY, scale=ANY)
 def contact_sheet(
     shown: Sequence[npt.NDArray[np.uint8]], columns: int = 8, scale: int = 4
 ) -> npt.NDArray[np.uint8]:
@@ -65,6 +68,7 @@ def contact_sheet(
     return np.concatenate(rows).repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+@takes(columns=ANY, scale=ANY)
 def save_sheet(
     pictures: Sequence[Picture] | Sequence[npt.NDArray[np.uint8]],
     path: Path,

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from entropy.arguments import ANY, Count, Each, takes
 from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
@@ -80,6 +81,7 @@ Trace = Callable[[int, int, int, torch.Tensor], None]
 _TRACED = 16  # steps whose digest a picture's provenance holds, at most, besides the first noise
 
 
+@takes(labels=Each(ANY, optional=True), first=Count(), numbers=Each(Count()))
 def sample(
     checkpoint: Checkpoint,
     labels: Sequence[int | None],
@@ -291,6 +293,7 @@ def to_unit(images: torch.Tensor) -> torch.Tensor:
     return images.add(1).div(2).clamp(0, 1)
 
 
+@takes(labels=Each(ANY, optional=True), known=Count())
 def check_labels(labels: Sequence[int | None], known: int | None) -> None:
     """Raise SamplerError where a network that knows so many labels (None: it takes none) cannot draw these."""
     if not labels:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from entropy.arguments import ANY, takes
 from sampler._errors import SamplerError
 
 SCHEDULERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -30,6 +31,7 @@ REFUSALS = (
 )  # fmt: skip
 
 
+@takes(steps=ANY)
 def build_scheduler(
     name: str, steps: int, trained: Mapping[str, Any], options: Mapping[str, Any] | None = None
 ) -> Any:

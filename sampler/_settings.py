@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from entropy.arguments import ANY, Real, take_fields
 from sampler._errors import SamplerError
 from sampler._noise_map import check_normal_width
 
@@ -28,6 +29,7 @@ class SampleSettings:
     scheduler_options: Mapping[str, Any] | tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
+        take_fields(self, steps=ANY, eta=Real(), microbatch=ANY, bits_per_normal=ANY)
         if self.steps < 1 or self.microbatch < 1:
             raise SamplerError(
                 f"sampling needs at least one step and one picture at a time, not {self.steps} and "

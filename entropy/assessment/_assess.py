@@ -22,6 +22,7 @@ from entropy.iid import (
 from entropy.restarts import SAMPLES, RestartTests, restart_tests
 from entropy.sp800_22 import Battery, judge, run_tests
 
+from ..arguments import Count, Real, take_fields, takes
 from ._cells import CellAssessment, assess_cells
 from ._health import Health, health_of
 from ._ideal import ideal_estimates
@@ -55,6 +56,18 @@ class Settings:
     permutations: int = 0
     claim: float | None = None
     conditioning: Conditioning = field(default_factory=NoConditioning)
+
+    def __post_init__(self) -> None:
+        take_fields(
+            self,
+            bits=Count(1),
+            windows=Count(),
+            sequences=Count(),
+            sequence_bits=Count(1),
+            ideal=Count(),
+            permutations=Count(),
+            claim=Real(),
+        )
 
 
 @dataclass(frozen=True)
@@ -312,6 +325,7 @@ def _restarts(
     return found
 
 
+@takes(lags=Count())
 def autocorrelation(bits: np.ndarray, lags: int) -> np.ndarray:
     """Compute the correlation of bits with those `1 … lags` later; float64, (lags,); its standard error is 1/√n."""
     centred = bits - float(bits.mean())

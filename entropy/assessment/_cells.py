@@ -9,6 +9,7 @@ from entropy.estimators import LEAST_BITS, MinEntropy, min_entropy
 from entropy.sp800_22 import Battery, judge, run_tests
 from entropy.statistics import CellStatistics, PairSums, cell_statistics
 
+from ..arguments import Count, takes
 from ._ideal import ideal_estimates
 from ._subject import StoreSubject
 
@@ -41,6 +42,7 @@ class CellAssessment:
     single_ideal: tuple[float, ...]
 
 
+@takes(bits=Count(1))
 def estimate_by_cell(subject: StoreSubject, statistics: CellStatistics, bits: int) -> MinEntropy:
     """Estimate by `bits` bits that stand cell by cell; raises NotEnoughBits where there are too few."""
     _, series = _by_cell(subject, statistics, bits)

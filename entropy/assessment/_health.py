@@ -6,6 +6,8 @@ import numpy as np
 
 from entropy.health import Cutoffs
 
+from ..arguments import Real, takes
+
 
 @dataclass(frozen=True)
 class Health:
@@ -28,6 +30,7 @@ class Health:
         return self.repetition_alarms == self.proportion_alarms == 0
 
 
+@takes(h=Real())
 def health_of(bits: np.ndarray, h: float) -> Health | None:
     """Run both tests over bits that are taken to have min-entropy `h` each; None where h is 0: nothing is left to test.
 

@@ -4,7 +4,10 @@ import numpy as np
 
 from entropy.estimators import min_entropy
 
+from ..arguments import Count, takes
 
+
+@takes(count=Count(1), sequences=Count())
 def ideal_estimates(count: int, sequences: int) -> tuple[float, ...]:
     """Give the lowest of the ten estimates for `count` bits of a software generator, once for each of its seeds.
 

@@ -13,6 +13,7 @@ from entropy._pieces import Piece, gather, in_place
 from entropy._reader import LoadedBlock
 from entropy._store import Store
 
+from ..arguments import Count, takes
 from ._bit_files import FORMS, load_bits
 
 _PIECE = 1 << 20  # bytes of one piece of a file
@@ -85,10 +86,12 @@ class StoreSubject:
             self.origin = "partly SIMULATED bits: choose one recording with --recording"
         self._firsts = [info.recording for info in infos]
 
+    @takes(first=Count(), count=Count())
     def read(self, first: int, count: int) -> np.ndarray:
         """Read bits by their place in the sequence of all buffers."""
         return np.unpackbits(self.store.read(self._ranges(first, count)), count=count)
 
+    @takes(first=Count(), count=Count())
     def pieces(self, first: int, count: int) -> list[Piece]:
         """Read them as pieces of blocks."""
         found: list[Piece] = []
@@ -111,15 +114,18 @@ class StoreSubject:
                 yield self.buffers[at], first - int(self._starts[at]), here
             first, count, at = first + here, count - here, at + 1
 
+    @takes(first=Count(), count=Count())
     def buffers_of(self, first: int, count: int) -> list[str]:
         """Name the buffers that hold these bits."""
         return [buffer for buffer, _, _ in self._ranges(first, count)]
 
+    @takes(first=Count())
     def seconds(self, first: int) -> float | None:
         """Say by the host's clock when a bit came in; between two blocks by its place."""
         times = np.concatenate([rows["host_time"] for rows in self.rows])
         return float(np.interp(first, self._block_starts[:-1], times) - times[0])
 
+    @takes(pulses=Count(1))
     def outcomes(self, pulses: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Give blocks spread evenly over the recording, `pulses` pulses in all or a little more.
 
@@ -138,6 +144,7 @@ class StoreSubject:
             usable = np.unpackbits(valid, count=positions)
             yield in_place(data, usable).reshape(-1, self.cells), usable.reshape(-1, self.cells)
 
+    @takes(columns=Count(1))
     def starts(self, columns: int) -> np.ndarray:
         """Give the first `columns` bits of every recording that has so many: a matrix of restarts; uint8."""
         rows = []
@@ -172,6 +179,7 @@ class FileSubject:
         self.form, self._packed = load_bits(path, form)
         self.bits = len(self._packed) * (8 if self.form == "packed" else 1)
 
+    @takes(first=Count(), count=Count())
     def read(self, first: int, count: int) -> np.ndarray:
         """Read bits by their place in the file."""
         if first + count > self.bits:
@@ -181,6 +189,7 @@ class FileSubject:
         part = np.unpackbits(np.asarray(self._packed[first // 8 : (first + count + 7) // 8]))
         return part[first % 8 : first % 8 + count]
 
+    @takes(first=Count(), count=Count())
     def pieces(self, first: int, count: int) -> list[Piece]:
         """Give them as pieces of blocks whose bits are all of different cells: of a file's cells nothing is known."""
         found: list[Piece] = []
@@ -193,6 +202,7 @@ class FileSubject:
             first, count = first + here, count - here
         return found
 
+    @takes(first=Count())
     def seconds(self, first: int) -> None:
         """A file says nothing of times."""
 

@@ -6,10 +6,13 @@ min-entropy. They are evaluated in forms that do not overflow for long inputs.
 
 import math
 
+from ..arguments import Count, Real, takes
+
 _LN2 = math.log(2)
 _LOST_BY_NONVETTED = 0.999
 
 
+@takes(n_in=Count(1), n_out=Count(1), nw=Count(1), h_in=Real(0))
 def output_entropy(n_in: int, n_out: int, nw: int, h_in: float) -> float:
     """Compute the min-entropy, bits, of `n_out` output bits of a function of `n_in` input bits.
 
@@ -27,6 +30,7 @@ def output_entropy(n_in: int, n_out: int, nw: int, h_in: float) -> float:
     return max(0.0, min(-math.log2(max(psi, omega)), h_in, n_out))
 
 
+@takes(n_in=Count(1), n_out=Count(1), nw=Count(1), h_in=Real(0))
 def vetted_output_entropy(n_in: int, n_out: int, nw: int, h_in: float) -> float:
     """Credit a vetted conditioning component (SHA-256 and the others that section 3.1.5.1.1 lists); bits.
 
@@ -39,6 +43,7 @@ def vetted_output_entropy(n_in: int, n_out: int, nw: int, h_in: float) -> float:
     return min(output_entropy(n_in, n_out, nw, h_in), math.nextafter(n_out, 0))
 
 
+@takes(n_in=Count(1), n_out=Count(1), nw=Count(1), h_in=Real(0), measured=Real(0, 1))
 def nonvetted_output_entropy(
     n_in: int, n_out: int, nw: int, h_in: float, measured: float | None = None
 ) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._errors import StoreError
 from .._pieces import BitReader, Piece, gather
-from ._protocol import check_min_entropy
+from ..arguments import Count, Real, takes
 
 MASK_VERSION = 1
 DEFAULT_KEY = "memtj"
@@ -45,10 +45,12 @@ class PublicMask:
     def __repr__(self) -> str:
         return f"PublicMask({self.key!r})"
 
+    @takes(bits_out=Count())
     def bits_in(self, bits_out: int) -> int:
         """Say how many raw bits `bits_out` bits cost: as many."""
         return bits_out
 
+    @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:
         """Read `bits_out` raw bits and mask them; packed uint8, padded with zeros."""
         pieces = source.read_pieces(bits_out)
@@ -57,10 +59,12 @@ class PublicMask:
         out ^= masks[0] if len(masks) == 1 else _join(masks, [bits for _, _, bits in pieces])
         return out
 
+    @takes(h_in=Real(0, 1))
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
         """Give the min-entropy of an output bit: that of a raw bit, because a known bijection changes none."""
-        return check_min_entropy(h_in)
+        return h_in
 
+    @takes(first=Count(), bits=Count())
     def mask(self, buffer: str, first: int, bits: int) -> np.ndarray:
         """Give the mask of `bits` usable bits of a buffer from bit `first` on; packed uint8, padded with zeros."""
         digest = hashlib.sha256(f"memtj mask {MASK_VERSION} {self.key} {buffer}".encode()).digest()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .._pieces import BitReader
-from ._protocol import check_min_entropy
+from ..arguments import Count, Real, takes
 
 
 class NoConditioning:
@@ -13,14 +13,17 @@ class NoConditioning:
     fixed_rate = True
     unit = 1
 
+    @takes(bits_out=Count())
     def bits_in(self, bits_out: int) -> int:
         """Say how many raw bits `bits_out` bits cost: as many."""
         return bits_out
 
+    @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:
         """Read `bits_out` raw bits; packed uint8, padded with zeros."""
         return source.read(bits_out)
 
+    @takes(h_in=Real(0, 1))
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
         """Give the min-entropy of an output bit: that of a raw bit."""
-        return check_min_entropy(h_in)
+        return h_in

@@ -8,7 +8,8 @@ import numpy as np
 
 from .._errors import NotEnoughBits
 from .._pieces import BitReader, Piece, gather, in_place
-from ._protocol import check_min_entropy, cut
+from ..arguments import Count, Real, takes
+from ._protocol import cut
 
 # What a reservation reckons with; see `Peres.bits_in`.
 _WORST_P = 0.4
@@ -36,6 +37,7 @@ class Peres:
     fixed_rate = False
     unit = 1 << 22
 
+    @takes(depth=Count())
     def __init__(self, depth: int = 5) -> None:
         if not 1 <= depth <= 8:
             raise ValueError("the depth is from 1 (von Neumann) to 8")
@@ -49,10 +51,12 @@ class Peres:
     def __repr__(self) -> str:
         return f"Peres({self.depth})"
 
+    @takes(p=Real(0, 1))
     def rate(self, p: float) -> float:
         """Give the expected bits out of a raw bit, for long sequences of outcomes that are 1 with probability `p`."""
         return _rate(self.depth, p)
 
+    @takes(bits_out=Count())
     def bits_in(self, bits_out: int) -> int:
         """Say how many raw bits to have at hand for a read of `bits_out` bits; most of the time fewer are read.
 
@@ -68,6 +72,7 @@ class Peres:
         wanted = _AIM * (bits_out + _SIGMAS * math.sqrt(bits_out)) / rate
         return math.ceil(wanted + (1 + bits_out // self.unit) * once)
 
+    @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:
         """Read raw bits until there are `bits_out` bits; packed uint8, padded with zeros.
 
@@ -89,6 +94,7 @@ class Peres:
             have += parts[-1][1]
         return cut(_join(parts), bits_out)
 
+    @takes(h_in=Real(0, 1))
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
         """Give a lower bound of the min-entropy of an output bit.
 
@@ -96,8 +102,7 @@ class Peres:
         with so much, `h_in` over the bits out of a raw bit at P(1) = 1/2. Without, 0: a source with memory can
         say the same in every unequal pair.
         """
-        h = check_min_entropy(h_in)
-        return min(1.0, h / self.rate(0.5)) if independent else 0.0
+        return min(1.0, h_in / self.rate(0.5)) if independent else 0.0
 
 
 @cache

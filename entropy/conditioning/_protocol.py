@@ -43,13 +43,6 @@ class Conditioning(Protocol):
         ...
 
 
-def check_min_entropy(h: float) -> float:
-    """Give `h` back, or raise ValueError where it is no min-entropy of a bit."""
-    if not 0 <= h <= 1:
-        raise ValueError(f"the min-entropy of a bit is a number from 0 to 1, not {h}")
-    return h
-
-
 def cut(packed: np.ndarray, bits: int) -> np.ndarray:
     """Cut packed bits (a fresh array) to `bits`, and zero the padding."""
     packed = packed[: (bits + 7) // 8]

@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 
 from .._pieces import BitReader
+from ..arguments import Count, Real, takes
 from ._accounting import vetted_output_entropy
-from ._protocol import check_min_entropy, cut
+from ._protocol import cut
 
 OUT = 256  # bits of one digest, and of the hash's narrowest internal width
 
@@ -21,6 +22,7 @@ class Sha256:
     fixed_rate = True
     unit = OUT
 
+    @takes(n_in=Count())
     def __init__(self, n_in: int = 512) -> None:
         if n_in < OUT or n_in % 8:
             raise ValueError("SHA-256 conditions a multiple of 8 raw bits, 256 or more of them")
@@ -34,10 +36,12 @@ class Sha256:
     def __repr__(self) -> str:
         return f"Sha256({self.n_in})"
 
+    @takes(bits_out=Count())
     def bits_in(self, bits_out: int) -> int:
         """Say how many raw bits `bits_out` bits cost."""
         return -(-bits_out // OUT) * self.n_in
 
+    @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:
         """Read raw bits and return `bits_out` bits of digests, packed uint8, padded with zeros."""
         raw = np.ascontiguousarray(source.read(self.bits_in(bits_out))).data
@@ -46,10 +50,11 @@ class Sha256:
         digests = b"".join([sha256(raw[at : at + size]).digest() for at in range(0, len(raw), size)])
         return cut(np.frombuffer(bytearray(digests), np.uint8), bits_out)
 
+    @takes(h_in=Real(0, 1))
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
         """Give the min-entropy of an output bit by SP 800-90B section 3.1.5.1: see `vetted_output_entropy`.
 
         1 only where the input of a digest brings 320 bits, that is from `h_in` = 320/`n_in` on (0.625 for 512).
         """
-        whole = self.n_in * check_min_entropy(h_in)
+        whole = self.n_in * h_in
         return vetted_output_entropy(self.n_in, OUT, OUT, whole) / OUT

@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from .._pieces import BitReader
-from ._protocol import check_min_entropy, cut
+from ..arguments import Count, Real, takes
+from ._protocol import cut
 
 BITS_IN, BITS_OUT = 4096, 1920
 SECURITY_BITS = 64  # log2(1/ε)
@@ -28,6 +29,7 @@ class Toeplitz:
 
     fixed_rate = True
 
+    @takes(n_out=Count(), n_in=Count())
     def __init__(self, n_out: int = BITS_OUT, n_in: int = BITS_IN, seed: bytes | None = None) -> None:
         if n_in % 8 or n_out % 8 or not 8 <= n_out <= n_in <= 1 << 16:
             raise ValueError(
@@ -43,12 +45,13 @@ class Toeplitz:
         return self.n_out
 
     @classmethod
+    @takes(h=Real(0, 1), n_in=Count())
     def for_min_entropy(cls, h: float, n_in: int = BITS_IN, seed: bytes | None = None) -> "Toeplitz":
         """Make the one of the most bits out, n·h − 2·log2(1/ε) with ε = 2^-64, for raw bits of min-entropy `h`.
 
         Raises ValueError where that is less than a byte.
         """
-        return cls(_extractable(n_in, check_min_entropy(h)) // 8 * 8, n_in, seed)
+        return cls(_extractable(n_in, h) // 8 * 8, n_in, seed)
 
     @property
     def name(self) -> str:
@@ -59,10 +62,12 @@ class Toeplitz:
     def __repr__(self) -> str:
         return f"Toeplitz({self.n_out}, {self.n_in}, seed={self.seed!r})"
 
+    @takes(bits_out=Count())
     def bits_in(self, bits_out: int) -> int:
         """Say how many raw bits `bits_out` bits cost."""
         return -(-bits_out // self.n_out) * self.n_in
 
+    @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:
         """Read raw bits and return `bits_out` hashed ones, packed uint8, padded with zeros."""
         return cut(self.hash(source.read(self.bits_in(bits_out))), bits_out)
@@ -76,6 +81,7 @@ class Toeplitz:
         toeplitz_hash(np.ascontiguousarray(raw), self._table, self.n_in // 8, out)
         return out.reshape(-1)
 
+    @takes(h_in=Real(0, 1))
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
         """Give the min-entropy of an output bit up to ε = 2^-64, by the leftover hash lemma.
 
@@ -84,7 +90,7 @@ class Toeplitz:
         less, the first so many bits out are. That is the distance of one product of n bits; those of several add up.
         A seed shorter than the matrix adds the assumption that nobody tells SHAKE-256's output from uniform bits.
         """
-        return min(self.n_out, _extractable(self.n_in, check_min_entropy(h_in))) / self.n_out
+        return min(self.n_out, _extractable(self.n_in, h_in)) / self.n_out
 
     @property
     def matrix(self) -> np.ndarray:
@@ -115,6 +121,7 @@ class Toeplitz:
         return rows
 
 
+@takes(h=Real(above=0, most=1))
 def own_seed(source: BitReader, h: float = 0.5) -> bytes:
     """Draw a seed of 32 bytes for a Toeplitz matrix from raw bits of min-entropy `h` at least, through SHA-256.
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from .._errors import SharedCells
 from .._pieces import BitReader, Piece, gather
-from ._protocol import check_min_entropy, cut
+from ..arguments import Count, Real, takes
+from ._protocol import cut
 
 WORD = 32
 
@@ -23,6 +24,7 @@ class Xor:
     fixed_rate = True
     unit = WORD
 
+    @takes(k=Count())
     def __init__(self, k: int) -> None:
         if k < 2:
             raise ValueError("XOR combines at least two words; for one there is NoConditioning")
@@ -36,10 +38,12 @@ class Xor:
     def __repr__(self) -> str:
         return f"Xor({self.k})"
 
+    @takes(bits_out=Count())
     def bits_in(self, bits_out: int) -> int:
         """Say how many raw bits `bits_out` bits cost."""
         return -(-bits_out // WORD) * WORD * self.k
 
+    @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:
         """Read raw bits and return `bits_out` bits, packed uint8, padded with zeros.
 
@@ -56,6 +60,7 @@ class Xor:
         xor_words(words, self.k, out)
         return cut(out.view(np.uint8), bits_out)
 
+    @takes(h_in=Real(0, 1))
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
         """Give a lower bound of the min-entropy of an output bit.
 
@@ -65,11 +70,10 @@ class Xor:
         (Matsui 1993). Neither is SP 800-90B's credit for a component that is not vetted, which
         `nonvetted_output_entropy(32·k, 32, 32, 32·k·h_in, measured)` computes.
         """
-        h = check_min_entropy(h_in)
         if independent:
-            bias = 2 * 2.0**-h - 1
-            return min(1 - math.log2(1 + bias**self.k), self.k * h)
-        return max(0.0, self.k * h - (self.k - 1))
+            bias = 2 * 2.0**-h_in - 1
+            return min(1 - math.log2(1 + bias**self.k), self.k * h_in)
+        return max(0.0, self.k * h_in - (self.k - 1))
 
 
 def _words(pieces: Sequence[Piece], bits: int) -> np.ndarray:

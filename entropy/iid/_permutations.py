@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from ..arguments import Count, takes
+
 PERMUTATIONS = 10_000  # the standard's
 _LAGS = (1, 2, 8, 16, 32)
 STATISTICS = (
@@ -53,6 +55,7 @@ def _ordinary(above: np.ndarray, equal: np.ndarray, below: np.ndarray) -> np.nda
     return (above + equal > _ENOUGH) & (equal + below > _ENOUGH)
 
 
+@takes(permutations=Count(1), seed=Count())
 def permutation_tests(
     bits: np.ndarray,
     permutations: int = PERMUTATIONS,

@@ -8,9 +8,11 @@ import numpy as np
 from scipy import fft
 from scipy.special import erfc, gammaincc
 
+from ..arguments import Count, Each, Real, takes
 from ._sequence import PValues, chi_square, need
 
 
+@takes(size=Count(2))
 def rank(bits: np.ndarray, size: int = 32) -> PValues:
     """Test the ranks of matrices over GF(2) (2.5)."""
     need(bits, 38 * size * size if size == 32 else size * size, "rank")
@@ -73,6 +75,7 @@ COMPLEXITY = (0.010417, 0.03125, 0.125, 0.5, 0.25, 0.0625, 0.020833)
 COMPLEXITY_AS_PRINTED = (0.01047, *COMPLEXITY[1:])
 
 
+@takes(size=Count(1), shares=Each(Real(0, 1)))
 def linear_complexity(bits: np.ndarray, size: int = 500, shares: Sequence[float] = COMPLEXITY) -> PValues:
     """Test the length of the shortest shift register of blocks of `size` bits (2.10)."""
     need(bits, 200 * size, "linear complexity")

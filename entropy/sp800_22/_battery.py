@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import gammaincc
 from scipy.stats import binom
 
+from ..arguments import Count, takes
 from ._algebra import linear_complexity, rank, spectral
 from ._counts import block_frequency, frequency, longest_run, runs
 from ._patterns import approximate_entropy, serial, universal
@@ -116,6 +117,7 @@ def uniformity(p_values: np.ndarray) -> float:
     return float(gammaincc((_BINS - 1) / 2, ((seen - expected) ** 2 / expected).sum() / 2))
 
 
+@takes(bits=Count())
 def judge(results: Sequence[SequenceResult], bits: int) -> Battery:
     """Put the p-values of sequences of `bits` bits each to the two criteria."""
     by_name: dict[str, list[float]] = {}

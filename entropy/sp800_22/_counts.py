@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from scipy.special import erfc, gammaincc
 
+from ..arguments import Count, takes
 from ._sequence import PValues, chi_square, need
 
 
@@ -16,6 +17,7 @@ def frequency(bits: np.ndarray) -> PValues:
     return {"frequency": float(erfc(excess / math.sqrt(2 * len(bits))))}
 
 
+@takes(size=Count(1))
 def block_frequency(bits: np.ndarray, size: int = 128) -> PValues:
     """Test the share of ones in blocks of `size` bits (2.2)."""
     need(bits, size, "block frequency")

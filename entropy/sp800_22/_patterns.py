@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from scipy.special import erfc, gammaincc
 
+from ..arguments import Count, takes
 from ._sequence import PValues, need, windows
 
 # 2.9.4: expected value and variance for block lengths from 6 on (Handbook of Applied Cryptography, table 5.3)
@@ -50,6 +51,7 @@ def _pattern_counts(bits: np.ndarray, length: int) -> np.ndarray:
     return np.bincount(windows(ring, length), minlength=1 << length)
 
 
+@takes(length=Count(1))
 def serial(bits: np.ndarray, length: int | None = None) -> PValues:
     """Test how evenly the patterns of `length` bits occur (2.11); of 16, or what so many bits allow, if None."""
     if length is None:
@@ -70,6 +72,7 @@ def serial(bits: np.ndarray, length: int | None = None) -> PValues:
     }
 
 
+@takes(length=Count(1))
 def approximate_entropy(bits: np.ndarray, length: int | None = None) -> PValues:
     """Test how evenly patterns of `length` and `length` + 1 bits occur (2.12); None: 10, or what so many allow."""
     if length is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import gammaincc
 
+from ..arguments import Count, Each, Real, takes
 from ._sequence import PValues, chi_square, need, windows
 
 _OCCURRENCES = 100
@@ -22,6 +23,7 @@ def aperiodic_templates(length: int = 9) -> tuple[int, ...]:
     return tuple(found)
 
 
+@takes(length=Count(1), blocks=Count(1))
 def non_overlapping_template(bits: np.ndarray, length: int | None = None, blocks: int = 8) -> PValues:
     """Test how often each aperiodic template occurs in a block, one p-value a template (2.7).
 
@@ -58,6 +60,7 @@ OVERLAPPING_EXACT = (0.364091, 0.185659, 0.139381, 0.100571, 0.0704323, 0.139865
 OVERLAPPING_LIMIT = (0.36787944, 0.18393972, 0.13795479, 0.09963402, 0.06993536, 0.14065667)
 
 
+@takes(length=Count(1), size=Count(1), shares=Each(Real(0, 1)))
 def overlapping_template(
     bits: np.ndarray, length: int = 9, size: int = 1032, shares: Sequence[float] = OVERLAPPING_EXACT
 ) -> PValues:

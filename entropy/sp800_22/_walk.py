@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy.special import erfc, gammaincc, ndtr
 
+from ..arguments import Count, takes
 from ._sequence import PValues, TooShort, chi_square, need
 
 _LEAST_CYCLES = 500
@@ -51,6 +52,7 @@ def _cycles(bits: np.ndarray, test: str, least: int | None) -> tuple[np.ndarray,
     return walk, returns
 
 
+@takes(least=Count())
 def random_excursions(bits: np.ndarray, least: int | None = None) -> PValues:
     """Test how often the random walk visits the states -4 to 4 in a cycle (2.14).
 
@@ -72,6 +74,7 @@ def random_excursions(bits: np.ndarray, least: int | None = None) -> PValues:
     return result
 
 
+@takes(least=Count())
 def random_excursions_variant(bits: np.ndarray, least: int | None = None) -> PValues:
     """Test how often the random walk visits the states -9 to 9 in all (2.15); `least` as above."""
     walk, returns = _cycles(bits, "random excursions variant", least)

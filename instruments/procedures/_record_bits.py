@@ -70,10 +70,10 @@ class RecordBits(PulsedProcedure):
     """
 
     servo: Any = ListParameter("Servo", choices=["cells", "common", "off"], default="cells")
-    bits: Any = IntegerParameter("Bits wanted", minimum=0, maximum=2**62, default=2**26)
+    bits: Any = IntegerParameter("Bits wanted", minimum=0, maximum=2**60, default=2**26)
     block_bits: Any = IntegerParameter("Bits per block", minimum=1, maximum=_MOST_BITS, default=2**23)
     calibrate: Any = BooleanParameter("Trim the cells", default=True)
-    ahead: Any = IntegerParameter("Most free bits in the store", minimum=0, maximum=2**62, default=0)
+    ahead: Any = IntegerParameter("Most free bits in the store", minimum=0, maximum=2**60, default=0)
     retries: Any = IntegerParameter("Tries to reconnect in a row", minimum=0, maximum=1000, default=3)
     min_entropy: Any = FloatParameter("Claimed min-entropy per bit", minimum=0, maximum=1, default=0)
     false_alarm: Any = FloatParameter("False-alarm exponent", minimum=1, maximum=100, default=40)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mock_hw._arguments import Count, Real, take_fields, takes
 from mock_hw._array import Clock, Selection, Sequence, SimulatedArray, Trims
 from mock_hw._cell_faults import FaultyDevice
 from mock_hw._scpi import (
@@ -57,6 +58,9 @@ class Limits:
     width: float = 10e-9
     read: float = 0.5
 
+    def __post_init__(self) -> None:
+        take_fields(self, voltage=Real(0), width=Real(0), read=Real(0))
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -82,7 +86,23 @@ class Settings:
     block: int = 1
     resistances: bool = False
 
+    def __post_init__(self) -> None:
+        take_fields(
+            self,
+            watchdog=Real(0),
+            voltage=Real(),
+            width=Real(0),
+            period=Real(above=0),
+            reset_voltage=Real(),
+            reset_width=Real(0),
+            read_voltage=Real(),
+            settle=Real(above=0),
+            count=Count(),
+            block=Count(),
+        )
+
     @classmethod
+    @takes(rows=Count(1), columns=Count(1))
     def after_reset(cls, rows: int, columns: int, limits: Limits) -> "Settings":
         """The reset values; where a limit is lower, the limit."""
         zeros = np.zeros((rows, columns), np.float32)
@@ -107,6 +127,7 @@ class ArrayBoard:
     used and is left alone again (by holders of the board's lock: it must not wait).
     """
 
+    @takes(temperature=Real(above=0), seed=Count())
     def __init__(
         self,
         array: SimulatedArray,
@@ -192,6 +213,7 @@ class ArrayBoard:
             if not closed and self.output:
                 self._trip(102, "output switched off")
 
+    @takes(kelvin=Real(above=0))
     def set_temperature(self, kelvin: float) -> None:
         """Set the temperature at the array; above 358.15 K the output switches off."""
         with self.changed:
@@ -320,6 +342,7 @@ class ArrayBoard:
             number = -222 if "block" in changed else -221
             raise ScpiError(number, f"a block holds at most {largest} positions; lower ACQuire:BLOCk")
 
+    @takes(value=Real())
     def limit(self, name: str, value: float) -> None:
         """Lower one of the limits."""
         if value < 0:
@@ -361,6 +384,7 @@ class ArrayBoard:
             failed=lambda why: self.queue_error(_beyond(why)),
         )
 
+    @takes(positions=Count(1))
     def fifo_capacity(self, positions: int, resistances: bool) -> int:
         """Blocks of `positions` positions that the FIFO holds at the moment."""
         capacity = fifo_capacity(positions, resistances)

@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mock_hw._arguments import Count, Real, Reals, takes
 from mock_hw.physics import _readout
 from mock_hw.physics._constants import BOLTZMANN
 from mock_hw.physics._drift import Drift
@@ -27,6 +28,7 @@ class MacrospinDevice:
     field are the pulse's edges and the time in which an outcome is decided: a cell 5 % off is wrong by 0.0014 at most.
     """
 
+    @takes(cells=Count(1), seed=Count())
     def __init__(
         self, parameters: DeviceParameters, cells: int, seed: int, *, table: SwitchingTable | None = None
     ) -> None:
@@ -53,6 +55,7 @@ class MacrospinDevice:
         self.drift = Drift(parameters, cells, seed)
 
     @classmethod
+    @takes(cells=Count(1), seed=Count())
     def of(cls, device: str | Path, cells: int, seed: int) -> Self:
         """Cells of a shipped set (`A`, `B`, `C`, `D`) or of a device file."""
         return cls(load_device(device), cells, seed)
@@ -72,6 +75,7 @@ class MacrospinDevice:
         """Kelvin by which the array is warmer than it is set to at present."""
         return self.drift.temperature
 
+    @takes(width=Reals(), temperature=Real(above=0), field=Real())
     def switching_probability(
         self, voltage: Floats, width: Floats | float, temperature: float, field: float, antiparallel: bool
     ) -> Floats:
@@ -89,6 +93,7 @@ class MacrospinDevice:
         out[(voltage == 0) | self._broken] = 0.0
         return out
 
+    @takes(temperature=Real(above=0), field=Real(), voltage=Real())
     def retention_rate(
         self,
         temperature: float,
@@ -116,6 +121,7 @@ class MacrospinDevice:
             temperature + self.drift.temperature,
         )
 
+    @takes(voltage=Real(), temperature=Real(above=0), relaxed=Real(0, infinite=True), settle=Real(above=0))
     def resistances(
         self, voltage: float, temperature: float, relaxed: float, settle: float
     ) -> tuple[Floats, Floats]:
@@ -142,6 +148,7 @@ class MacrospinDevice:
             both.append(_readout.settled(r, settle, p.readout.line_capacitance))
         return both[0], both[1]
 
+    @takes(voltage=Real(), settle=Real(above=0), temperature=Real(above=0))
     def read_noise(self, resistance: Floats, voltage: float, settle: float, temperature: float) -> Floats:
         """Standard deviation of one reading in ohms."""
         amperes = _readout.current_noise(self.parameters, resistance, voltage, settle, temperature)
@@ -155,10 +162,12 @@ class MacrospinDevice:
         """Readings as the converter gives them."""
         return _readout.convert(self.parameters, readings)
 
+    @takes(seconds=Real())
     def advance(self, seconds: float) -> None:
         """Let drift and slow noise go on for `seconds`."""
         self.drift.advance(seconds)
 
+    @takes(pulses=Count())
     def wear(self, pulses: int, voltage: Floats) -> None:
         """Count `pulses` at `voltage` volts (cells,) towards the breakdown of each barrier."""
         law = self.parameters.breakdown

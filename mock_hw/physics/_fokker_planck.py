@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import sph_harm_y
 
+from mock_hw._arguments import Count, Real, Reals, take_fields, takes
 from mock_hw.physics._constants import BOLTZMANN, GAMMA
 
 Floats = NDArray[np.floating]
@@ -43,11 +44,25 @@ class Macrospin:
     anisotropy_per_volt: float
     torque_per_volt: float
 
+    def __post_init__(self) -> None:
+        take_fields(
+            self,
+            anisotropy=Real(),
+            moment=Real(above=0),
+            damping=Real(0),
+            temperature=Real(0),
+            anisotropy_per_volt=Real(),
+            torque_per_volt=Real(),
+            demagnetisation=Reals(),
+            applied=Reals(),
+        )
+
     @property
     def axisymmetric(self) -> bool:
         """Whether nothing depends on the azimuth."""
         return self.applied[0] == self.applied[1] == 0 and self.demagnetisation[0] == self.demagnetisation[1]
 
+    @takes(voltage=Real())
     def energy(self, m: Floats, voltage: float = 0.0) -> Floats:
         """Energy over k_B T of directions (..., 3); spin torque has none."""
         anisotropy = self.anisotropy + self.anisotropy_per_volt * voltage
@@ -150,6 +165,7 @@ class Interrupted(Exception):
 class FokkerPlanck:
     """The generator of one `Macrospin` up to harmonics of `degree`, and what follows from it."""
 
+    @takes(degree=Count(1))
     def __init__(self, spin: Macrospin, degree: int) -> None:
         self.spin = spin
         self.degree = degree
@@ -169,6 +185,7 @@ class FokkerPlanck:
         self._dense = np.empty(0)
         self._still, self._per_volt = sparse.csr_array(still), sparse.csr_array(volt)
 
+    @takes(voltage=Real())
     def generator(self, voltage: float = 0.0) -> sparse.csr_array:
         """The matrix A at a constant voltage, 1/s; functions on the right, moments on the left."""
         return sparse.csr_array(self._still + voltage * self._per_volt)
@@ -202,17 +219,20 @@ class FokkerPlanck:
         """Directions (thetas, phis, 3) at which `coefficients` wants its values."""
         return self._quadrature[0]
 
+    @takes(sign=Count(-1, 1))
     def equilibrium(self, sign: int) -> Floats:
         """Moments of the Boltzmann distribution without voltage, within the well m_z > 0 or m_z < 0 (0: both)."""
         energy = self.spin.energy(self.nodes)
         density = np.exp(-(energy - energy.min())) * (1.0 if sign == 0 else self.nodes[..., 2] * sign > 0)
         return self.coefficients(density) / (self._quadrature[1] @ density.sum(axis=1))
 
+    @takes(settle=Real(0))
     def committor(self, settle: float) -> Floats:
         """Coefficients of the probability to be at m_z < 0 after `settle` seconds without voltage."""
         start = self.coefficients((self.nodes[..., 2] < 0).astype(float))
         return self._backward(start[:, None], np.zeros(1), np.ones(1), settle)[:, 0]
 
+    @takes(rise=Real(0), fall=Real(0), settle=Real(0))
     def switching(
         self,
         voltages: Floats,

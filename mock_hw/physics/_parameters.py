@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mock_hw._arguments import Real, takes
 from mock_hw.physics._constants import BOLTZMANN, ELECTRON, GAMMA, HBAR, MU_0
 from mock_hw.physics._fokker_planck import Macrospin
 
@@ -254,6 +255,7 @@ class DeviceParameters(_Section):
         """R_P at low voltage and 300 K in ohms."""
         return self.junction.resistance_area / self.area
 
+    @takes(temperature=Real(0), out_of_plane=Real(), anisotropy=Real(), in_plane=Real())
     def macrospin(
         self,
         *,

@@ -5,12 +5,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from mock_hw._arguments import Real, Reals, takes
 from mock_hw.physics._constants import BOLTZMANN, ELECTRON
 from mock_hw.physics._parameters import REFERENCE_TEMPERATURE, DeviceParameters
 
 Floats = NDArray[np.floating]
 
 
+@takes(cos_theta=Reals(), voltage=Real(), temperature=Real(0), parallel=Reals(), tmr=Reals())
 def resistance(
     parameters: DeviceParameters,
     cos_theta: Floats | float,

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import i0e
 
+from mock_hw._arguments import Real, takes
 from mock_hw.physics._constants import BOLTZMANN, GAMMA
 from mock_hw.physics._parameters import REFERENCE_TEMPERATURE, DeviceParameters
 
 Floats = NDArray[np.floating]
 
 
+@takes(moment=Real(above=0), damping=Real(0), temperature=Real(0))
 def escape_rate(
     anisotropy: Floats,
     in_plane: Floats,
@@ -41,6 +43,7 @@ def escape_rate(
     return out
 
 
+@takes(seconds=Real(0), temperature=Real(above=0))
 def hysteresis(
     parameters: DeviceParameters,
     fields: Floats,

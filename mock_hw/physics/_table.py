@@ -24,6 +24,7 @@ import numpy as np
 import platformdirs
 from numpy.typing import NDArray
 
+from mock_hw._arguments import Count, takes
 from mock_hw.physics._fokker_planck import FokkerPlanck
 from mock_hw.physics._parameters import SHIPPED, DeviceError, DeviceParameters
 
@@ -61,6 +62,7 @@ class SwitchingTable:
     largest_error: float
     rms_error: float
 
+    @takes(state=Count(0, 1))
     def probability(
         self,
         state: int,

@@ -19,6 +19,7 @@ import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mock_hw._arguments import Count, Real, takes
 from mock_hw.physics._constants import BOLTZMANN, GAMMA, MU_0
 from mock_hw.physics._parameters import REFERENCE_TEMPERATURE, DeviceError, DeviceParameters
 
@@ -46,6 +47,15 @@ class Trajectories:
         return self.m[-1]
 
 
+@takes(
+    width=Real(0),
+    settle=Real(0),
+    temperature=Real(0),
+    step=Real(above=0),
+    every=Count(1),
+    seed=Count(),
+    threads=Count(1),
+)
 def simulate(
     parameters: DeviceParameters,
     start: ArrayLike,
@@ -135,6 +145,7 @@ def default_step(parameters: DeviceParameters) -> float:
     return min(1e-12, 0.016 / (GAMMA * parameters.anisotropy_field))
 
 
+@takes(cells=Count(1), temperature=Real(above=0), seed=Count())
 def equilibrium(
     parameters: DeviceParameters,
     cells: int,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import Count, Real, takes
 from sampler._errors import SamplerError
 from sampler.comparison._bootstrap import bootstrap_key
 from sampler.comparison._difference import ALPHA, PERMUTATIONS, Difference, difference
@@ -58,6 +59,7 @@ class Comparison:
         return cls(Equivalence.from_json(given["equivalence"]), Difference.from_json(given["difference"]))
 
 
+@takes(margin=Real(), key=Count(most=1 << 128), permutations=Count(1), alpha=Real(above=0, most=1))
 def compare_runs(
     software: Sequence[Run],
     arm: Sequence[Run],

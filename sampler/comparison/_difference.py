@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import Count, Real, takes
 from sampler._errors import SamplerError
 from sampler.comparison._bootstrap import generator
 from sampler.comparison._kernel import cubic_kernel
@@ -56,6 +57,7 @@ class Difference:
         return cls(**{**values, "pictures": tuple(values["pictures"])})
 
 
+@takes(key=Count(most=1 << 128), permutations=Count(1), alpha=Real(above=0, most=1))
 def difference(
     first: npt.NDArray[np.float32],
     second: npt.NDArray[np.float32],

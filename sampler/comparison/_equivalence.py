@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from entropy.arguments import Count, Real, real, takes
 from sampler._errors import SamplerError
 from sampler.comparison._bootstrap import generator
 from sampler.comparison._evaluate import Evaluation
@@ -57,6 +58,7 @@ class Equivalence:
         return cls(**{**values, "freedom": freedom, "runs": tuple(values["runs"])})
 
 
+@takes(margin=Real(), key=Count(most=1 << 128), resamples=Count(1))
 def equivalence(
     software: Sequence[Evaluation],
     arm: Sequence[Evaluation],
@@ -109,6 +111,7 @@ def equivalence(
     )
 
 
+@takes(margin=Real(above=0), error=Real(0))
 def equivalence_power(margin: float, error: float, degrees: float = np.inf) -> float:
     """Probability that equivalence within ±margin is shown at a true difference of 0.
 
@@ -116,6 +119,8 @@ def equivalence_power(margin: float, error: float, degrees: float = np.inf) -> f
     """
     from scipy import special
 
+    if degrees != np.inf:  # of an error that is known
+        degrees = real(degrees, "degrees", above=0)
     if error == 0:
         return 1.0
     room = margin / error - student(0.95, degrees)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import ANY, Count, takes
 from sampler._errors import SamplerError
 from sampler.comparison._bootstrap import (
     Interval,
@@ -92,6 +93,7 @@ class Evaluation:
         return cls(**values)
 
 
+@takes(key=Count(most=1 << 128), replicates=ANY)
 def evaluate(
     features: Features,
     labels: npt.NDArray[np.integer],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import Real, takes
 from sampler._errors import SamplerError
 
 _ROWS = 1000
@@ -66,6 +67,7 @@ def own_mean(values: npt.NDArray[np.floating], labels: npt.NDArray[np.integer] |
     return _pairs(values, _one_label(values) if labels is None else labels).mean
 
 
+@takes(reference_mean=Real())
 def kernel_distance(
     values: npt.NDArray[np.floating],
     reference: npt.NDArray[np.floating],

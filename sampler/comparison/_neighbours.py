@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import Count, takes
+
 # Rows at a time: 1,000 × 10,000 distances are 40 MB.
 _ROWS = 1000
 
@@ -51,6 +53,7 @@ def squared_distances(
     return np.maximum(distances, 0, out=distances)
 
 
+@takes(k=Count(1))
 def manifold(points: npt.NDArray[np.float32], k: int = NEIGHBOURS) -> Manifold:
     """The balls around points (m, d) that reach to each one's k-th nearest other point."""
     radii = np.empty(len(points), np.float32)
@@ -63,6 +66,7 @@ def manifold(points: npt.NDArray[np.float32], k: int = NEIGHBOURS) -> Manifold:
     return Manifold(points, radii)
 
 
+@takes(k=Count(1))
 def quality(pictures: npt.NDArray[np.float32], reference: Manifold, k: int = NEIGHBOURS) -> Quality:
     """Precision, recall, density and coverage of pictures' features (n, d) against the reference manifold.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from entropy.arguments import ANY, Count, takes
 from sampler._errors import SamplerError
 from sampler._noise_map import NORMAL_WIDTHS
 from sampler._settings import SampleSettings
@@ -100,6 +101,7 @@ class SourcePlan(_Part):
             case "repeated":
                 return f"software, {self.stretch:,} bits again and again"
 
+    @takes(seed=ANY)
     def make(self, seed: int) -> Source:
         """Make the source, raw; raises SamplerError for a store, whose bits are leased."""
         match self.kind:
@@ -261,6 +263,7 @@ class Plan(_Part):
         """The network of an arm."""
         return self.models.get(arm.model) or ModelPlan(path="shipped")
 
+    @takes(number=Count())
     def training_of(self, arm: ArmPlan, number: int) -> int:
         """Which training of its network a run of an arm uses: its own, or the only one."""
         return number if self.model_of(arm).each else 0

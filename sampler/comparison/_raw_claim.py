@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import Count, takes
 from sampler._errors import SamplerError
 
 RAW_BITS = 1 << 21  # looked at of each run, where it has so many
@@ -56,6 +57,7 @@ class RawClaim:
         return RawClaim(**{**values, "reasons": tuple(values["reasons"])})
 
 
+@takes(cells=Count(1))
 def raw_claim(packed: npt.NDArray[np.uint8], cells: int | None = None) -> RawClaim:
     """Judge raw bits (packed uint8, first bit most significant); with `cells`, bit i is of cell i modulo `cells`.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import ANY, Count, Each, takes
 from sampler._bill import bill
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
@@ -62,6 +63,7 @@ class SourceParts:
         self._make, self._conditioning = make, conditioning
 
     @contextlib.contextmanager
+    @takes(number=Count(), first=Count(), count=Count(), bits_each=Count())
     def part(self, number: int, first: int, count: int, bits_each: int) -> Iterator[Source]:
         """Give the streams from `first` on."""
         source = ConditionedSource(self._make(), self._conditioning)
@@ -80,6 +82,7 @@ class LeaseParts:
         self._store, self._conditioning, self._purpose = store, conditioning, purpose
 
     @contextlib.contextmanager
+    @takes(number=Count(), first=Count(), count=Count(), bits_each=Count())
     def part(self, number: int, first: int, count: int, bits_each: int) -> Iterator[Source]:
         """Lease what the part needs, or find what was burned for it."""
         purpose = f"{self._purpose} part {number}"
@@ -118,6 +121,7 @@ class _Burned:
         return {"source": "lease", "conditioning": self._conditioning.name}
 
 
+@takes(labels=Each(ANY, optional=True))
 def draw_run(
     folder: Path,
     checkpoint: Checkpoint,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import Count, Real, takes
 from sampler.comparison._bootstrap import LEVEL, Interval, generator
 from sampler.comparison._evaluate import Evaluation
 
@@ -78,6 +79,7 @@ def stretch(level: float, degrees: float) -> float:
     return student((1 + level) / 2, degrees) / student((1 + level) / 2, np.inf)
 
 
+@takes(key=Count(most=1 << 128), level=Real(above=0, most=1))
 def arm_frechet(evaluations: Sequence[Evaluation], key: int, level: float = LEVEL) -> Interval:
     """The Fréchet distance of an arm: bias-corrected mean over its runs with its interval, over runs and pictures.
 

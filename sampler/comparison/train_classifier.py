@@ -20,6 +20,7 @@ from typing import Any
 import numpy
 import torch
 
+from entropy.arguments import Count, takes
 from sampler._digits import ATTRIBUTION, load_digits
 from sampler.comparison._classifier import CARD, WEIGHTS, DigitClassifier, classifier_folder, counters
 from sampler.comparison._splits import digit_parts
@@ -31,6 +32,7 @@ PEAK_RATE = 4e-3
 AUGMENTATION = "rotation ±12°, scale 0.88–1.12, shear ±0.12, shift ±2 pixels; label smoothing 0.05"
 
 
+@takes(seed=Count(), epochs=Count(1))
 def train_classifier(
     folder: Path, seed: int = SEED, epochs: int = EPOCHS, told: Callable[[str], None] = print
 ) -> dict[str, Any]:

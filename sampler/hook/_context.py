@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from entropy.arguments import ANY, Count, takes
 from sampler._errors import SamplerError
 from sampler.hook._brownian import brownian_trees_refused
 from sampler.hook._entry_points import entry_points_refused
@@ -19,6 +20,7 @@ _lock = threading.Lock()
 
 
 @contextlib.contextmanager
+@takes(pictures=Count(), bits_per_normal=ANY)
 def hardware_noise(
     source: Source, pictures: int | None = None, *, bits_per_normal: int = 32
 ) -> Iterator[HardwareNoise]:
@@ -46,12 +48,14 @@ def hardware_noise(
 
 
 @contextlib.contextmanager
+@takes(bits_per_normal=ANY)
 def streams_noise(streams: list[Source], bits_per_normal: int = 32) -> Iterator[HardwareNoise]:
     """The same hook over streams that exist already, one a picture."""
     with _installed(lambda: HardwareNoise(None, streams, bits_per_normal)) as hook:
         yield hook
 
 
+@takes(picture=ANY)
 def picture_generator(picture: int) -> torch.Generator:
     """Give a generator bound to one picture of the `hardware_noise` that is on; raises SamplerError without
     one.

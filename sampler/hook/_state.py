@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from entropy.arguments import ANY, takes
 from sampler._errors import SamplerError
 from sampler._noise_map import check_normal_width
 from sampler.hook._devices import fill_through_processor
@@ -41,6 +42,7 @@ class PaddingStream:
 class HardwareNoise:
     """The hook while it is on: how much it drew, and generators bound to pictures."""
 
+    @takes(bits_per_normal=ANY)
     def __init__(
         self, source: Source | None, streams: list[Source] | None, bits_per_normal: int = 32
     ) -> None:
@@ -63,6 +65,7 @@ class HardwareNoise:
             return list(self._streams)
         return [] if self._source is None else [self._source]
 
+    @takes(picture=ANY)
     def picture_generator(self, picture: int) -> torch.Generator:
         """Give a generator for `generator=` whose draws, of any shape, come from that picture's stream.
 

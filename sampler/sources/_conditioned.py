@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entropy.arguments import Count, count, takes
 from sampler.sources._conditioning import check_works_on, whole
 from sampler.sources._controls import (
     BiasedSource,
@@ -40,6 +41,7 @@ class ConditionedSource:
 
     def read(self, bits: int) -> Packed:
         """Read `bits` conditioned bits, packed; what a conditioning makes at once is kept for the next read."""
+        bits = count(bits, "bits")
         size = bits // 8
         if len(self._ahead) < size:
             short = whole(bits - 8 * len(self._ahead), self._conditioning)
@@ -48,6 +50,7 @@ class ConditionedSource:
         taken, self._ahead = self._ahead[:size], self._ahead[size:]
         return taken
 
+    @takes(count=Count(), bits_each=Count())
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Give the source's streams, each through the conditioning."""
         raw = None if bits_each is None else self._conditioning.bits_in(bits_each)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from entropy.arguments import ANY, Count, Real, count, takes
 from sampler._errors import SamplerError
 from sampler.sources._software import SoftwareSource
 from sampler.sources._source import Packed, Source
@@ -20,6 +21,7 @@ class BiasedSource(SoftwareSource):
 
     name = "biased"
 
+    @takes(p=Real(), seed=ANY, stream=Count())
     def __init__(self, p: float, seed: int = 0, stream: int = 0) -> None:
         super().__init__(seed, stream)
         _check_share("p", p)
@@ -27,9 +29,11 @@ class BiasedSource(SoftwareSource):
 
     def read(self, bits: int) -> Packed:
         """Read `bits`, packed, of which a share `p` are 1."""
+        bits = count(bits, "bits")
         self.bits += bits
         return np.packbits(_below(SoftwareSource.read, self, bits, self.p))
 
+    @takes(bits=ANY)
     def skip(self, bits: int) -> None:
         """Pass over the next `bits` by reading them."""
         _read_past(self, bits)
@@ -47,6 +51,7 @@ class CorrelatedSource(SoftwareSource):
 
     name = "correlated"
 
+    @takes(rho=Real(), seed=ANY, stream=Count())
     def __init__(self, rho: float, seed: int = 0, stream: int = 0) -> None:
         super().__init__(seed, stream)
         if not -1 <= rho <= 1:
@@ -57,6 +62,7 @@ class CorrelatedSource(SoftwareSource):
 
     def read(self, bits: int) -> Packed:
         """Read the chain's next `bits`, packed."""
+        bits = count(bits, "bits")
         self.bits += bits
         flips = _below(SoftwareSource.read, self, bits, (1 - self.rho) / 2)
         chain = (np.cumsum(flips, dtype=np.int64) + self._last) & 1
@@ -64,6 +70,7 @@ class CorrelatedSource(SoftwareSource):
             self._last = int(chain[-1])
         return np.packbits(chain.astype(np.uint8))
 
+    @takes(bits=ANY)
     def skip(self, bits: int) -> None:
         """Pass over the next `bits` by reading them."""
         _read_past(self, bits)
@@ -85,6 +92,7 @@ class StuckSource(SoftwareSource):
 
     name = "stuck"
 
+    @takes(fraction=Real(), seed=ANY, stream=Count(), cells=ANY)
     def __init__(self, fraction: float, seed: int = 0, stream: int = 0, cells: int = 1024) -> None:
         super().__init__(seed, stream)
         _check_share("fraction", fraction)
@@ -101,11 +109,13 @@ class StuckSource(SoftwareSource):
 
     def read(self, bits: int) -> Packed:
         """Read the array's next `bits`, packed."""
+        bits = count(bits, "bits")
         fair = super().read(bits)
         place = (self._at + np.arange(len(fair))) % len(self._free)
         self._at += len(fair)
         return (fair & self._free[place]) | self._value[place]
 
+    @takes(bits=ANY)
     def skip(self, bits: int) -> None:
         """Pass over the next `bits` by reading them."""
         _read_past(self, bits)
@@ -123,6 +133,7 @@ class ConstantSource(SoftwareSource):
 
     name = "constant"
 
+    @takes(value=ANY, seed=ANY, stream=Count())
     def __init__(self, value: int = 0, seed: int = 0, stream: int = 0) -> None:
         super().__init__(seed, stream)
         if value not in (0, 1):
@@ -131,6 +142,7 @@ class ConstantSource(SoftwareSource):
 
     def read(self, bits: int) -> Packed:
         """Read `bits` equal bits, packed."""
+        bits = count(bits, "bits")
         self.bits += bits
         return np.full(bits // 8, 255 * self.value, np.uint8)
 
@@ -150,6 +162,7 @@ class RepeatedSource(SoftwareSource):
 
     name = "repeated"
 
+    @takes(stretch=ANY, seed=ANY, stream=Count(), start=Count())
     def __init__(self, stretch: int, seed: int = 0, stream: int = 0, start: int = 0) -> None:
         super().__init__(seed, stream)
         if stretch < 64 or stretch % 64:
@@ -159,10 +172,12 @@ class RepeatedSource(SoftwareSource):
 
     def read(self, bits: int) -> Packed:
         """Read the next `bits`, packed; after the stretch's last bit comes its first."""
+        bits = count(bits, "bits")
         at = (self.start + self.bits) // 8 + np.arange(bits // 8)
         self.bits += bits
         return self._whole[at % len(self._whole)]
 
+    @takes(count=Count(), bits_each=Count())
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Give the next `count` pictures' parts; raises SamplerError without `bits_each`: they would all be one."""
         if bits_each is None:

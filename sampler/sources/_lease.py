@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from entropy.arguments import Count, count, takes
 from sampler._errors import SamplerError
 from sampler.sources._conditioning import (
     check_enough,
@@ -51,6 +52,7 @@ class LeaseSource:
 
         A conditioning that makes many bits at once drops what a read does not need, so it is read ahead of small draws.
         """
+        bits = count(bits, "bits")
         if self._conditioning.unit <= WORD:
             return read_conditioned(self._conditioning, self._lease, bits)
         size = bits // 8
@@ -69,11 +71,13 @@ class LeaseSource:
 
         Raises SamplerError where the lease holds too few, before the first part.
         """
+        bits = count(bits, "bits")
         if bits % WORD or self._conditioning.unit > WORD or not self._conditioning.fixed_rate:
             return iter([self.read(bits)])
         check_enough(self._conditioning, self._lease, bits)
         return parts(self._conditioning, self._lease, bits)
 
+    @takes(count=Count(), bits_each=Count())
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Split the lease: each picture has a contiguous stretch of its own, of which the rest is free again.
 
@@ -99,6 +103,7 @@ class LeaseSource:
 class PortionSource:
     """One picture's stretch of a lease."""
 
+    @takes(total=Count())
     def __init__(
         self, portion: Portion, conditioning: Conditioning, total: int | None, simulated: bool | None
     ) -> None:
@@ -110,6 +115,7 @@ class PortionSource:
 
     def read(self, bits: int) -> Packed:
         """Read `bits` conditioned bits, packed; raises SamplerError where the stretch holds too few."""
+        bits = count(bits, "bits")
         size = bits // 8
         if len(self._ahead) < size and self._rest:
             wanted = min(self._rest, whole(max(_READ_AHEAD_BITS, bits), self._conditioning))
@@ -121,6 +127,7 @@ class PortionSource:
             return taken
         return read_conditioned(self._conditioning, self._portion, bits)
 
+    @takes(count=Count(), bits_each=Count())
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Refuse: a picture's stretch is not divided again."""
         raise SamplerError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from entropy.arguments import ANY, Count, count, takes
 from sampler._errors import SamplerError
 from sampler.sources._source import Packed, Source
 
@@ -21,9 +22,11 @@ class OperatingSystemSource:
 
     def read(self, bits: int) -> Packed:
         """Read `bits` of os.urandom, packed."""
+        bits = count(bits, "bits")
         self._bits += bits
         return np.frombuffer(os.urandom(bits // 8), np.uint8)
 
+    @takes(count=Count(), bits_each=Count())
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Give `count` sources of their own."""
         return [OperatingSystemSource() for _ in range(count)]
@@ -41,6 +44,7 @@ class SoftwareSource:
 
     name = "software"
 
+    @takes(seed=ANY, stream=Count(most=(1 << 64) - 1))
     def __init__(self, seed: int, stream: int = 0) -> None:
         if not 0 <= seed < 1 << 64:
             raise SamplerError(f"a software seed is a whole number from 0 to 2^64 - 1, not {seed}")
@@ -50,6 +54,7 @@ class SoftwareSource:
 
     def read(self, bits: int) -> Packed:
         """Read the stream's next `bits`, packed; how a stretch is cut into reads makes no difference."""
+        bits = count(bits, "bits")
         size = bits // 8
         self.bits += bits
         short = size - len(self._rest)
@@ -59,6 +64,7 @@ class SoftwareSource:
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
 
+    @takes(bits=ANY)
     def skip(self, bits: int) -> None:
         """Pass over the stream's next `bits` (a multiple of 8), as if they had been read.
 
@@ -78,6 +84,7 @@ class SoftwareSource:
         if rest:
             self._rest = self._philox.random_raw(4).astype(">u8").view(np.uint8)[rest:]
 
+    @takes(count=Count(), bits_each=Count())
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Give the next `count` streams of the seed."""
         first = self.stream + self._given + 1

@@ -8,6 +8,7 @@ from functools import cache
 
 import torch
 
+from entropy.arguments import Count, takes
 from sampler._model import Architecture, build_model
 from sampler.hook import hardware_noise
 from sampler.sources import SoftwareSource, Source
@@ -72,6 +73,7 @@ class TrainingBill:
         return "\n".join(lines)
 
 
+@takes(images=Count(1), done=Count())
 def training_bill(
     settings: TrainSettings,
     sources: Mapping[str, Source] | Source | None = None,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from entropy.arguments import ANY, takes
 from sampler._digits import ATTRIBUTION, load_digits
 from sampler._errors import DataSetWarning, SamplerError
 from sampler.training._arrays import load_arrays
@@ -67,6 +68,7 @@ class DataSet:
         }
 
 
+@takes(size=ANY, channels=ANY)
 def load_data(
     dataset: str | Path = DIGITS, *, size: int | None = None, channels: int | None = None
 ) -> DataSet:

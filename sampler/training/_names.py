@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from entropy.arguments import ANY, Count, count, takes
 from sampler._errors import SamplerError
 from sampler._model import Architecture
 from sampler.sources import LeaseSource, OperatingSystemSource, Packed, SoftwareSource, Source
@@ -22,6 +23,7 @@ def names_of(architecture: Architecture) -> tuple[str, ...]:
     return TRAINING_NAMES if architecture.dropout else TRAINING_NAMES[:-1]
 
 
+@takes(seed=ANY)
 def training_stream(name: str, seed: int) -> SoftwareSource:
     """The software stream of one name of a training: different names of one seed share no bit."""
     return SoftwareSource(seed, _FIRST_STREAM + TRAINING_NAMES.index(_known(name)))
@@ -83,6 +85,7 @@ class NamedSources:
 
     def read(self, bits: int) -> Packed:
         """Read `bits` bits, packed, from the source of what is being drawn; counts them under its name."""
+        bits = count(bits, "bits")
         name = self._drawing
         if name not in self.sources:
             raise SamplerError(
@@ -99,6 +102,7 @@ class NamedSources:
         self.bits[name] += bits
         return packed
 
+    @takes(count=Count(), bits_each=Count())
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Refuse: a training is not divided among pictures."""
         raise SamplerError("the sources of a training are not divided among pictures")

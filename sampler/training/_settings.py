@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from entropy.arguments import ANY, Each, Real, take_fields, takes
 from sampler._errors import SamplerError
 from sampler._model import Architecture
 
@@ -30,7 +31,11 @@ class TrainSettings:
     checkpoint_every: int = 250
     architecture: Architecture = field(default_factory=Architecture)
 
+    def __post_init__(self) -> None:
+        take_fields(self, steps=ANY, batch=ANY, peak_rate=Real(), ema=Real(), seed=ANY, checkpoint_every=ANY)
 
+
+@takes(widths=Each(ANY), image_size=ANY, channels=ANY, labels=ANY, layers=ANY, dropout=Real())
 def architecture_of_widths(
     widths: Sequence[int],
     *,

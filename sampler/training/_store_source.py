@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from entropy.arguments import Count, Real, count, takes, text
 from sampler._errors import SamplerError
 from sampler.sources import LeaseSource, Packed, Source, entropy_errors
 
@@ -21,6 +22,7 @@ class StoreSource:
     of `Store.lease`.
     """
 
+    @takes(purpose=text, wait=Real(0), min_entropy=Real(0, 1))
     def __init__(
         self,
         store: Store,
@@ -48,6 +50,7 @@ class StoreSource:
         return self._recorded_before + under_way
 
     @contextlib.contextmanager
+    @takes(recorded=Count(1))
     def promised(self, recorded: int) -> Iterator[None]:
         """Have `recorded` bits promised until the context ends; raises SamplerError where they cannot be.
 
@@ -74,6 +77,7 @@ class StoreSource:
                 self._take = self._unpromised
 
     @contextlib.contextmanager
+    @takes(recorded=Count(1))
     def stretch(self, recorded: int) -> Iterator[None]:
         """Lease `recorded` bits for what is read until the context ends.
 
@@ -93,10 +97,12 @@ class StoreSource:
 
     def read(self, bits: int) -> Packed:
         """Read `bits` conditioned bits, packed; raises SamplerError outside of a stretch, or at its end."""
+        bits = count(bits, "bits")
         if self._source is None:
             raise SamplerError("the bits of a store are read within a stretch of it, and none is leased")
         return self._source.read(bits)
 
+    @takes(count=Count(), bits_each=Count())
     def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
         """Refuse: pictures have a lease of their own."""
         raise SamplerError("a store is not divided among pictures: lease their bits")

@@ -146,7 +146,7 @@ def test_cutoffs_of_the_standard(claim: float, exponent: int, repetition: int):
 
 @pytest.mark.parametrize(("claim", "exponent"), [(0.0, 20), (1.01, 20), (-1, 20), (0.9, 0), (math.nan, 20)])
 def test_claims_that_cannot_be(claim: float, exponent: float):
-    with pytest.raises(ValueError, match="cannot be"):
+    with pytest.raises(ValueError, match=r"cannot be|finite"):
         Cutoffs.from_claim(claim, exponent)
 
 

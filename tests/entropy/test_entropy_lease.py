@@ -157,7 +157,7 @@ def test_too_few_bits_says_both_numbers(store, made):
             lease.read(11)
         assert (caught.value.wanted, caught.value.available) == (11, 10)
         assert lease.remaining == 10
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="bits is a whole number from 1 up"):
         store.lease(0, purpose="test")
 
 

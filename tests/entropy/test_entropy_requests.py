@@ -167,5 +167,5 @@ def test_closing_the_store_ends_its_promises(store, made):
 
 @pytest.mark.parametrize("bits", [0, -5])
 def test_nothing_cannot_be_reserved(store, bits):
-    with pytest.raises(ValueError, match="at least one bit"):
+    with pytest.raises(ValueError, match="bits is a whole number from 1 up"):
         store.reserve(bits, purpose="test")

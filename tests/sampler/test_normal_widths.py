@@ -135,7 +135,7 @@ def test_levels_that_differ_from_the_map_s_are_refused(monkeypatch: pytest.Monke
     exact = _normal_levels.quantile
     monkeypatch.setattr(_normal_levels, "quantile", lambda x: exact(x) * (1 + 1e-6 * (x > 2**30)))
     with pytest.raises(SamplerError, match="differ from noise map 1"):
-        normal_levels.__wrapped__(8)
+        normal_levels.__wrapped__.__wrapped__(8)
 
 
 def test_wrong_widths_bits_and_sizes_are_refused() -> None:
