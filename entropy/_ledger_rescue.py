@@ -26,10 +26,14 @@ Claim = tuple[int, int, str, int | None]  # first bit, end, state, lease
 
 @dataclass
 class Rescue:
-    """What was taken over: `kept`, bits by state; `lost`, in sentences, what was not."""
+    """What was taken over: `kept`, bits by state; `lost`, in sentences, what was not; `burned`: bits that it burned.
+
+    Those of leases are not among them: their owners are dead, and whoever opens a store burns them.
+    """
 
     kept: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     lost: list[str] = field(default_factory=list)
+    burned: int = 0
 
 
 def rescue(db: sqlite3.Connection, path: Path, stamp: Mapping[str, str], when: str) -> Rescue:
@@ -151,6 +155,7 @@ def _take_buffers(db: sqlite3.Connection, old: sqlite3.Connection, usable: bool,
         for first, end, state, lease in proven(_claims(claims[row["id"]], bits), bits):
             kept = state if state in STATES and (usable or state not in (FREE, WITHHELD)) else BURNED
             unproven += (end - first) * (not state)
+            found.burned += (end - first) * (kept != state)
             found.kept[kept] += end - first
             spent = lease if kept in (CONSUMED, BURNED) else None
             db.execute(

@@ -145,15 +145,8 @@ def _rescued(place: Path, damaged: Path, stamp: Mapping[str, str], report: Salva
         ledger.close()
         raise
     report.ledger, report.kept, report.lost = "replaced", dict(found.kept), found.lost
-    report.burned = max(found.kept.get(BURNED, 0) - _burned_before(damaged), 0)
+    report.burned = found.burned
     return ledger
-
-
-def _burned_before(damaged: Path) -> int:
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(damaged)) as db:
-        state = "state = 'burned' AND typeof(bits) = 'integer'"
-        return db.execute(f"SELECT COALESCE(SUM(bits), 0) FROM ranges WHERE {state}").fetchone()[0]
-    return 0
 
 
 def _tried(folder: Path, report: SalvageReport) -> SalvageReport:

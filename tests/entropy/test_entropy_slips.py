@@ -156,6 +156,7 @@ def test_a_ledger_that_a_number_of_numpy_destroyed_is_mended(tmp_path):
     report = salvage(folder)
     assert (report.ledger, report.lost, report.problems) == ("replaced", [], [])
     assert report.kept == {"consumed": 512, "burned": 1000, "free": 2584}
+    assert report.burned == 0, "so that the command does it without --yes"
     with Store(folder) as store:
         accounts = store.accounts()
         assert (accounts.recorded, accounts.consumed, accounts.burned, accounts.free) == (
@@ -228,4 +229,21 @@ def test_a_copy_of_a_damaged_store_frees_no_bit(tmp_path):
     with Store(moved) as store:
         accounts = store.accounts()
         assert (accounts.free, accounts.consumed, accounts.burned) == (0, 512, 3584)
+        assert report.burned == 2584
         assert store.uuid != "8f635853-91b3-4f4d-9934-60800299365a"
+
+
+def test_salvage_that_is_interrupted_leaves_the_old_ledger_or_the_new_one(tmp_path, monkeypatch):
+    folder = unpack("ledger-slip.sql", tmp_path / "store")
+    old = (folder / "ledger.sqlite").read_bytes()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    for name in ("os.replace", "shutil.copy2", "entropy._ledger.Ledger.take_over"):
+        with monkeypatch.context() as patched:
+            patched.setattr(name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                salvage(folder)
+        assert (folder / "ledger.sqlite").read_bytes() == old
+    assert salvage(folder).kept == {"consumed": 512, "burned": 1000, "free": 2584}
