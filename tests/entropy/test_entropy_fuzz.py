@@ -43,8 +43,12 @@ def fuzz(folder: Path, first: int, count: int, seconds: float) -> None:
     assert not wrong, f"{len(wrong)} of {count}:\n" + "\n".join(wrong[:20])
 
 
-def test_damaged_stores_give_right_bits_or_a_sentence(folder, patience):
-    fuzz(folder, 0, 250, patience(60))
+# The first 150 have every kind of damage.
+@pytest.mark.parametrize(
+    ("first", "count"), [(0, 150), pytest.param(150, 100, marks=pytest.mark.slow)], ids=["every kind", "more"]
+)
+def test_damaged_stores_give_right_bits_or_a_sentence(folder, patience, first, count):
+    fuzz(folder, first, count, patience(60))
 
 
 @pytest.mark.slow
