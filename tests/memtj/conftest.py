@@ -80,7 +80,7 @@ def memtj_here() -> Callable[..., "subprocess.CompletedProcess[str]"]:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+        return subprocess.CompletedProcess(command(*arguments), status, out.getvalue(), err.getvalue())
 
     return call
 
