@@ -8,6 +8,7 @@ import itertools
 import os
 import random
 import shutil
+import traceback
 import uuid
 import warnings
 from dataclasses import dataclass
@@ -43,9 +44,11 @@ def make(folder: Path) -> Truth:
     if not child:
         try:
             _record(folder)
-        finally:
             os._exit(0)
-    os.waitpid(child, 0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0, "the store could not be recorded"
     for path in folder.glob("*.h5"):  # without the room that its writer had reserved
         with open_buffer(path) as file:
             size = max(
@@ -69,7 +72,7 @@ def _record(folder: Path) -> None:
         for index, pulses in enumerate(PULSES):
             outcomes = rng.integers(0, 2, pulses * CELLS, dtype=np.uint8)
             usable = (rng.random(len(outcomes)) >= 0.1 * (index % 2)).astype(np.uint8)
-            append(record, outcomes, usable, index, health=index == 6)
+            append(record, outcomes, usable, index, health=int(index == 6))
         if not number:
             record.close()
     for bits, part in ((300, 300), (500, 200), (64, 0)):
