@@ -293,8 +293,8 @@ class Ledger:
     def intact(self) -> bool:
         """Whether SQLite finds the file and every value in it well-formed, and every bit has exactly one owner."""
         try:
+            self.check()
             with self._reading() as db:
-                self._refuse_damaged(db)
                 return db.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
         except StoreError:
             return False

@@ -26,7 +26,7 @@ def adopt(path: str | os.PathLike[str], *, moved: bool, dry_run: bool = False) -
     folder = Path(path).absolute()
     ledger = look_at_ledger(folder) if dry_run else open_ledger(folder, create=False)
     try:
-        if _stamp_in(ledger) == stamp_of(folder):
+        if stamp_in(ledger) == stamp_of(folder):
             raise StoreError(f"{folder} lies where it belongs, so there is nothing to adopt: use it as it is")
         if moved:
             if not dry_run:
@@ -82,13 +82,7 @@ def open_ledger(folder: Path, *, create: bool, orphans: bool = False) -> Ledger:
                 f"{folder} holds buffers but no ledger.sqlite, so it is not known which bits are spent: restore the "
                 "ledger, or let 'memtj store salvage' make one in which all of these bits count as burned"
             )
-        ledger = Ledger(folder)
-        try:
-            ledger.prepare(stamp_of(folder))
-        except BaseException:
-            ledger.close()
-            raise
-        return ledger
+        return prepared(Ledger(folder), folder)
     finally:
         lock.release()
 
@@ -98,7 +92,11 @@ def look_at_ledger(folder: Path) -> Ledger:
     if not (folder / "ledger.sqlite").is_file():
         raise StoreError(f"{folder} is no store (it has no ledger.sqlite): give the folder of one")
     refuse_network(folder)
-    ledger = Ledger(folder, read_only=True)
+    return prepared(Ledger(folder, read_only=True), folder)
+
+
+def prepared(ledger: Ledger, folder: Path) -> Ledger:
+    """Prepare a ledger that was just opened for the store in `folder`; it is closed where that raises."""
     try:
         ledger.prepare(stamp_of(folder))
     except BaseException:
@@ -108,15 +106,17 @@ def look_at_ledger(folder: Path) -> Ledger:
 
 
 def stamp_of(folder: Path) -> dict[str, str]:
+    """Say on which computer and at which path a store in this folder is."""
     return {"machine": machine_id(), "path": real_path(folder)}
 
 
-def _stamp_in(ledger: Ledger) -> dict[str, str | None]:
+def stamp_in(ledger: Ledger) -> dict[str, str | None]:
+    """Say for which place a ledger was made, as `stamp_of` does."""
     return {key: ledger.meta(key) for key in ("machine", "path")}
 
 
 def check_stamp(folder: Path, ledger: Ledger) -> None:
-    here, there = stamp_of(folder), _stamp_in(ledger)
+    here, there = stamp_of(folder), stamp_in(ledger)
     if there != here:
         machine, path = there["machine"], there["path"]
         where = f"at {path}" if machine == here["machine"] else f"at {path} on another computer"

@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+from ._room import END_OF_FILE
+
 # The superblock (version 3) and, right behind it, the beginning of the header of `/`: its end-of-file address and
 # its checksum change as the file grows, the rest does not before it is closed.
 _HEAD = 64
-_END, _CHECKSUM = slice(28, 36), slice(44, 48)
+_CHECKSUM = slice(44, 48)
 # What HDF5 made first, which it needs to the end, and the last bits: where a file was cut in the middle of a write and
 # grew again, there are zeros.
 _MOST = 1 << 14
@@ -40,7 +42,7 @@ class OwnFile:
             return "it was deleted or moved away"
         if not there:
             return "another file was put in its place"
-        size = int.from_bytes(begin[_END], "little")
+        size = int.from_bytes(begin[END_OF_FILE], "little")
         if len(begin) < _PAGE * len(self._written) or mine.st_size < size:
             return "another program has cut it short"
         if _lasting(begin) != self._made:
@@ -60,7 +62,9 @@ class OwnFile:
 
 def _lasting(begin: bytes) -> bytes:
     """Give what of the head stays as it is."""
-    return begin[: _END.start] + begin[_END.stop : _CHECKSUM.start] + begin[_CHECKSUM.stop : _HEAD]
+    return (
+        begin[: END_OF_FILE.start] + begin[END_OF_FILE.stop : _CHECKSUM.start] + begin[_CHECKSUM.stop : _HEAD]
+    )
 
 
 def _written(begin: bytes) -> list[bool]:

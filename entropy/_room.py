@@ -9,7 +9,7 @@ from pathlib import Path
 from ._errors import StoreError
 
 METADATA_ROOM = 1 << 20  # bytes
-_END = slice(28, 36)  # end-of-file address in a version 3 superblock
+END_OF_FILE = slice(28, 36)  # its address in a version 3 superblock
 
 
 def allocate(descriptor: int, path: Path, size: int) -> None:
@@ -42,7 +42,7 @@ def end_of_file(path: Path) -> int:
     with open(path, "rb") as file:
         head = file.read(48)
     known = head[:8] == b"\x89HDF\r\n\x1a\n" and head[8] == 3 and head[9] == 8
-    return int.from_bytes(head[_END], "little") if known else path.stat().st_size
+    return int.from_bytes(head[END_OF_FILE], "little") if known else path.stat().st_size
 
 
 def why(error: BaseException) -> str:

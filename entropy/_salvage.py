@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ._ledger import BufferRecord, Ledger, now, writer_lock
 from ._ledger_ranges import BURNED, FREE
 from ._ledger_snapshot import copy_ledger, scratch_folder
 from ._locks import is_free
-from ._opening import open_ledger, stamp_of
+from ._opening import open_ledger, prepared, stamp_in, stamp_of
 from ._prune import sync_folder
 from ._reader import BufferReader
 
@@ -81,28 +81,28 @@ def salvage(
 
 
 def _open_or_make(folder: Path, report: SalvageReport) -> Ledger:
-    if (folder / "ledger.sqlite").exists():
-        try:
-            ledger = open_ledger(folder, create=False)
-        except DamagedLedger:
-            return _replace(folder, report)
+    if not (folder / "ledger.sqlite").exists():
+        report.ledger = "made"
+        return open_ledger(folder, create=True, orphans=True)
+    return _sound(folder, lambda: open_ledger(folder, create=False)) or _replace(folder, report)
+
+
+def _sound(folder: Path, opened: Callable[[], Ledger]) -> Ledger | None:
+    """Open the ledger of a store, None where it is damaged; raises StoreError where the store was made elsewhere."""
+    try:
+        ledger = opened()
+    except DamagedLedger:
+        return None
+    try:
         if ledger.intact():
-            try:
-                _refuse_elsewhere(folder, ledger)
-            except BaseException:
-                ledger.close()
-                raise
+            if stamp_in(ledger) != stamp_of(folder):
+                raise StoreError(f"{folder} was moved or copied here: say which by 'memtj store adopt' first")
             return ledger
+    except BaseException:
         ledger.close()
-        return _replace(folder, report)
-    report.ledger = "made"
-    return open_ledger(folder, create=True, orphans=True)
-
-
-def _refuse_elsewhere(folder: Path, ledger: Ledger) -> None:
-    here = stamp_of(folder)
-    if {key: ledger.meta(key) for key in here} != here:
-        raise StoreError(f"{folder} was moved or copied here: say which by 'memtj store adopt' first")
+        raise
+    ledger.close()
+    return None
 
 
 def _refuse_used(folder: Path) -> None:
@@ -123,7 +123,7 @@ def _replace(folder: Path, report: SalvageReport) -> Ledger:
                 shutil.copy2(folder / name, aside / name)
         making = aside / "new"
         making.mkdir()
-        _rescued(making, aside / "ledger.sqlite", stamp_of(folder), report).close()
+        _rescued(folder, making, aside / "ledger.sqlite", report).close()
         for name in _FILES[1:]:  # of no ledger, or empty by now
             (folder / name).unlink(missing_ok=True)
         os.replace(making / "ledger.sqlite", folder / "ledger.sqlite")
@@ -135,12 +135,11 @@ def _replace(folder: Path, report: SalvageReport) -> Ledger:
     return open_ledger(folder, create=False)
 
 
-def _rescued(place: Path, damaged: Path, stamp: Mapping[str, str], report: SalvageReport) -> Ledger:
-    """Make a new ledger in the folder `place`, of what a damaged one proves."""
-    ledger = Ledger(place)
+def _rescued(folder: Path, place: Path, damaged: Path, report: SalvageReport) -> Ledger:
+    """Make a new ledger for the store in `folder`, in the folder `place`, of what a damaged one proves."""
+    ledger = prepared(Ledger(place), folder)
     try:
-        ledger.prepare(stamp)
-        found = ledger.take_over(damaged, stamp)
+        found = ledger.take_over(damaged, stamp_of(folder))
     except BaseException:
         ledger.close()
         raise
@@ -163,23 +162,13 @@ def _copied_or_made(folder: Path, scratch: Path, report: SalvageReport) -> Ledge
     making.mkdir()
     if not (folder / "ledger.sqlite").exists():
         report.ledger = "made"
-        ledger = Ledger(making)
-        ledger.prepare(stamp_of(folder))
-        return ledger
+        return prepared(Ledger(making), folder)
     copy_ledger(folder / "ledger.sqlite", scratch)
-    with contextlib.suppress(DamagedLedger):
-        ledger = Ledger(scratch)
-        try:
-            ledger.prepare(stamp_of(folder))
-            if ledger.intact():
-                _refuse_elsewhere(folder, ledger)
-                return ledger
-        except BaseException:
-            ledger.close()
-            raise
-        ledger.close()
-    _refuse_used(folder)
-    return _rescued(making, scratch / "ledger.sqlite", stamp_of(folder), report)
+    ledger = _sound(folder, lambda: prepared(Ledger(scratch), folder))
+    if ledger is None:
+        _refuse_used(folder)
+        ledger = _rescued(folder, making, scratch / "ledger.sqlite", report)
+    return ledger
 
 
 def _into_one_file(path: Path) -> None:

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 from ._bench import Bench, Finding
 from ._bench_file import BenchFile, read_bench_file
 from ._errors import BenchError, Terminated
+from ._new_file import refuse_unwritable
 from ._roles import BoardRole, Role, SignalPath, Trims
 
 if TYPE_CHECKING:
     from ._run import run, run_procedure
-    from ._tuning import Conditions, Tuning, refuse_unwritable
+    from ._tuning import Conditions, Tuning
 
 # What brings pymeasure's procedures and the store is imported when it is first named: `memtj bench off` does without.
 _LATER = {
     "._run": "run run_procedure",
-    "._tuning": "Conditions Tuning refuse_unwritable",
+    "._tuning": "Conditions Tuning",
     ".procedures": "",
 }
 

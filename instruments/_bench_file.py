@@ -141,9 +141,8 @@ def _check_roles(file: BenchFile, path: Path, text: str) -> None:
 
 
 def _check_resources(file: BenchFile, path: Path, text: str) -> None:
-    for name in {
-        role.instrument: None for role in file.roles.values()
-    }:  # the others must not keep `off` from these
+    # Of those with a role alone: the others must not keep `off` from these.
+    for name in dict.fromkeys(role.instrument for role in file.roles.values()):
         instrument = file.instruments[name]
         library = instrument.options.get("visa_library", file.bench.visa_library)
         wrong = misspelt(instrument.resource, str(library))

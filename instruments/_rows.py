@@ -10,6 +10,7 @@ from typing import Any
 from pymeasure.experiment import Procedure, Results, Worker
 
 from ._errors import BenchError
+from ._new_file import refuse_existing
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,7 @@ class RowWorker(Worker):
 
 def results_file(procedure: Any, path: Path) -> Results:
     """Make a new file with the header of a procedure; raises BenchError where it exists or cannot be written."""
-    if path.exists():
-        raise BenchError(f"{path} exists already: name a new file, results are never written over")
+    refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return Results(procedure, str(path))

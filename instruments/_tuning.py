@@ -17,6 +17,7 @@ from entropy import TUNING_DTYPE
 from entropy.arguments import count, real
 
 from ._errors import BenchError
+from ._new_file import refuse_existing
 from ._roles import Trims
 
 STATES = ("p", "ap")
@@ -198,23 +199,6 @@ class Tuning:
             )
         except (KeyError, ValueError) as error:
             raise BenchError(f"{path}: {error}: the file is damaged") from error
-
-
-def refuse_existing(path: Path) -> None:
-    """Raise BenchError where there is such a file: results are never written over."""
-    if path.exists():
-        raise BenchError(f"{path} exists already: name a new file, results are never written over")
-
-
-def refuse_unwritable(path: Path) -> None:
-    """Raise BenchError where a new file of that name, and the folders above it, could not be made; makes nothing."""
-    refuse_existing(path)
-    folder = next(each for each in path.absolute().parents if each.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise BenchError(f"{path} cannot be written ({error.strerror}): name another file") from error
 
 
 def now() -> str:

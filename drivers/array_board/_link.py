@@ -23,9 +23,8 @@ from ._wire import wire_of
 
 log = logging.getLogger(__name__)
 
-LONGEST_REST = (
-    5.0  # s for which other things than the answer are thrown away; a wire slower than that is of no use
-)
+# s for which other things than the answer are thrown away; a wire slower than that is of no use
+LONGEST_REST = 5.0
 _LONGEST_LINE = 1 << 16
 _LONGEST_BLOCK = 1 << 25  # bytes: 2**26 bits or 2**21 readings with their mask and header are less
 _MARKS = 1 << 16

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-import tempfile
 import time
 from typing import Any, ClassVar, cast
 
@@ -17,6 +16,7 @@ from entropy.watch import Watch, WatchReport
 
 from .._bench import Bench
 from .._errors import BenchError
+from .._new_file import probe
 from .._roles import BoardRole, Role
 from .._tuning import Tuning
 from ._acquisition import Acquisition, Mishaps
@@ -132,7 +132,7 @@ class RecordBits(PulsedProcedure):
         if self.store is None:
             raise BenchError("RecordBits has no store: set its 'store' before it is run")
         self._at("preparing")
-        self._refuse_read_only_store(self.store)
+        _refuse_read_only(self.store)
         warm_up()
         compact(np.zeros(1, np.uint8), np.zeros(1, np.uint8))  # compiled before anything is on
         self.rehearse()
@@ -156,15 +156,6 @@ class RecordBits(PulsedProcedure):
             self._cells = apply_tuning(role, self.tuning, self._point(), self.read_voltage, self.settle)
             self._refuse_if_none(self._cells)
             self._apply(role, self._cells)
-
-    def _refuse_read_only_store(self, store: Store) -> None:
-        try:
-            with tempfile.TemporaryFile(dir=store.path):
-                pass
-        except OSError as error:
-            raise BenchError(
-                f"the store {store.path} cannot be written ({error.strerror}): record into another one"
-            ) from error
 
     def _least_claim(self) -> float:
         """Say what every cell that is used must be worth: bits of min-entropy per bit."""
@@ -621,3 +612,12 @@ class RecordBits(PulsedProcedure):
     _simulated = False
     _stage = "preparing"
     _newly_failed = False  # cells that the board does not leave out yet
+
+
+def _refuse_read_only(store: Store) -> None:
+    try:
+        probe(store.path)
+    except OSError as error:
+        raise BenchError(
+            f"the store {store.path} cannot be written ({error.strerror}): record into another one"
+        ) from error

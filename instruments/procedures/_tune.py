@@ -11,8 +11,9 @@ from pymeasure.experiment import FloatParameter, Parameter
 from drivers import BoardError
 
 from .._errors import BenchError
+from .._new_file import refuse_unwritable
 from .._roles import BoardRole
-from .._tuning import Conditions, Tuning, now, refuse_unwritable
+from .._tuning import Conditions, Tuning, now
 from ._calibration import Cells, measure_states, tune
 from ._pulsed_procedure import PulsedProcedure
 from ._pulser import BoardPulser, Stopped

@@ -177,17 +177,14 @@ def salvage(
     import entropy
     from memtj._progress import ProgressDisplay
 
-    burning = not yes and entropy.salvage(path, unused=unused, dry_run=True)
-    if burning and burning.burned:
-        if as_json:
-            print(json.dumps({"store": str(path), "dry_run": True, **asdict(burning)}))
-        else:
-            print(
-                "\n".join(
-                    [*_would_burn(burning), f"{burning.burned:,} bits would be burned; {NOTHING_CHANGED}"]
-                )
-            )
-        raise typer.Exit(1)
+    if not yes:
+        found = entropy.salvage(path, unused=unused, dry_run=True)
+        if found.burned:
+            if as_json:
+                print(json.dumps({"store": str(path), "dry_run": True, **asdict(found)}))
+            else:
+                _tell_burning(found)
+            raise typer.Exit(1)
     with ProgressDisplay() as display:
         task = display.task("salvaging", None, "B")
         report = entropy.salvage(path, unused=unused, progress=task.advance)
@@ -199,15 +196,17 @@ def salvage(
         raise typer.Exit(1)
 
 
-def _would_burn(report: "SalvageReport") -> list[str]:
-    """Say in sentences why bits would be burned."""
-    said = ["there is no ledger: a new one would be made."] if report.ledger == "made" else []
+def _tell_burning(report: "SalvageReport") -> None:
+    """Say why bits would be burned, and how many."""
+    if report.ledger == "made":
+        print("there is no ledger: a new one would be made.")
     if report.ledger == "replaced":
-        said.append(f"the ledger is damaged; kept of it would be: {_kept(report)}.")
-    said += [f"not kept: {sentence}." for sentence in report.lost]
-    return said + [
-        f"would be entered: {name}, {bits:,} bits, burned" for name, bits in report.entered.items()
-    ]
+        print(f"the ledger is damaged; kept of it would be: {_kept(report)}.")
+    for sentence in report.lost:
+        print(f"not kept: {sentence}.")
+    for name, bits in report.entered.items():
+        print(f"would be entered: {name}, {bits:,} bits, burned")
+    print(f"{report.burned:,} bits would be burned; {NOTHING_CHANGED}")
 
 
 def _kept(report: "SalvageReport") -> str:
