@@ -24,9 +24,8 @@ from ._view import FileView
 FORMAT = "memtj-buffer"
 FORMAT_VERSION = 2
 _READ_VERSIONS = (1, 2)
-_SINCE_2 = frozenset(
-    {"tuning", "actions"}
-)  # datasets and attributes that a file of version 1 has by chance only
+# Datasets and attributes that a file of version 1 has by chance only.
+_SINCE_2 = frozenset({"tuning", "actions"})
 # HDF5 1.10 is the oldest that can follow a growing file, and what it writes every later one reads. "latest" is of
 # the library at hand: since HDF5 2.0 it writes compound types that no older one reads.
 LIBVER = ("v110", "v110")

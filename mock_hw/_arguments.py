@@ -22,6 +22,8 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 Check = Callable[[Any, str], Any]  # (value, name): the value as it is to be used
 
+_MOST = 1 << 128  # of a seed
+
 
 class WrongKind(LabError, TypeError):
     """An argument is no number where it should be one; the message names it."""
@@ -36,7 +38,7 @@ class Count:
     """That an argument is a whole number from `least` to `most`: whatever `operator.index` takes, but no bool."""
 
     least: int = 0
-    most: int = 1 << 128
+    most: int = _MOST
 
     def __call__(self, value: Any, name: str) -> int:
         """Give it as an int."""
@@ -47,7 +49,10 @@ class Count:
         except TypeError:
             raise WrongKind(f"{name} is a whole number, not {reprlib.repr(value)}") from None
         if not self.least <= number <= self.most:
-            raise OutOfRange(f"{name} is a whole number from {self.least:,} to {self.most:,}")
+            upper = "up" if self.most == _MOST else f"to {self.most:,}"
+            raise OutOfRange(
+                f"{name} is a whole number from {self.least:,} {upper}, not {reprlib.repr(value)}"
+            )
         return number
 
 
@@ -72,9 +77,11 @@ class Real:
             number = math.nan
         finite = math.isfinite(number) or (self.infinite and number == math.inf)
         if not (finite and self.least <= number <= self.most and number > self.above):
-            raise OutOfRange(
-                f"{name} is a finite number from {max(self.least, self.above):g} to {self.most:g}, not {number}"
+            low, high = max(self.least, self.above), self.most
+            span = (
+                f"{f' from {low:g}' if low > -math.inf else ''}{f' to {high:g}' if high < math.inf else ''}"
             )
+            raise OutOfRange(f"{name} is a finite number{span}, not {number}")
         return number
 
 

@@ -1,7 +1,6 @@
 """The wires to a board: bytes out, bytes in, and how long they are waited for."""
 
 import contextlib
-import numbers
 import re
 import select
 import socket
@@ -16,8 +15,11 @@ from pyvisa.resources import MessageBasedResource
 
 from drivers._errors import BoardError
 
+from . import _settings as settings
+
 TIMEOUT = 2.0  # s; a board answers within 0.5 s, and a stuck one must not hold up a safe shutdown
 _LONGEST = 86400.0  # s
+_FASTEST = 10**9  # baud
 _CHUNK = 1 << 18
 
 
@@ -146,10 +148,10 @@ def open_adapter(adapter: Adapter | str, name: str, kwargs: dict[str, Any]) -> A
     """Open a VISA resource; raises ValueError for an option that is none, and BoardError where it cannot be reached."""
     if not isinstance(adapter, str):
         return adapter
-    timeout = _milliseconds(kwargs.get("timeout", 1000 * TIMEOUT))
-    baud_rate = kwargs.get("baud_rate", 115200)
-    if not isinstance(baud_rate, int) or isinstance(baud_rate, bool) or baud_rate < 1:
-        raise ValueError(f"a baud rate of {baud_rate!r} is not a positive integer")
+    timeout = round(
+        settings.within("time-out", "ms")(kwargs.get("timeout", 1000 * TIMEOUT), (1, 1000 * _LONGEST))
+    )
+    baud_rate = settings.count("baud")(kwargs.get("baud_rate", 115200), (1, _FASTEST))
     port = _serial_port(adapter)
     try:
         if port is not None:
@@ -177,15 +179,6 @@ def resource_of(adapter: Adapter | str) -> str:
     connection = getattr(adapter, "connection", None)
     name = getattr(adapter, "resource_name", None) or getattr(connection, "port", None)
     return name if isinstance(name, str) else type(adapter).__name__
-
-
-def _milliseconds(timeout: Any) -> int:
-    number = isinstance(timeout, numbers.Real) and not isinstance(timeout, bool)
-    if not number or not 1 <= float(timeout) <= 1000 * _LONGEST:
-        raise ValueError(
-            f"a time-out of {timeout!r} is not a number of milliseconds from 1 to {1000 * _LONGEST:.0f}"
-        )
-    return round(float(timeout))
 
 
 def _seconds(connection: MessageBasedResource) -> float:

@@ -37,8 +37,8 @@ def check_plan(
         _check_arm(plan, arm, networks[arm.model], stores)
     for checkpoint in networks.values():
         kind = checkpoint.pictures
-        shape = (1, kind.height, kind.width, 3)[: 4 if kind.channels == 3 else 3]
-        extractor(np.zeros(shape, np.uint8))
+        colours = (3,) if kind.channels == 3 else ()
+        extractor(np.zeros((1, kind.height, kind.width, *colours), np.uint8))
     for name in networks:
         train = plan.models[name].train if name in plan.models else None
         if train is not None:
