@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mock_hw._arguments import Count, Real, take_fields, takes
+from mock_hw._arguments import Count, OutOfRange, Real, take_fields, takes
 from mock_hw._array import Clock, Selection, Sequence, SimulatedArray, Trims
 from mock_hw._cell_faults import FaultyDevice
 from mock_hw._scpi import (
@@ -311,7 +311,10 @@ class ArrayBoard:
 
     def change(self, **values: Any) -> None:
         """Change settings, or raise and change nothing."""
-        new = replace(self.settings, **values)
+        try:
+            new = replace(self.settings, **values)
+        except OutOfRange as error:
+            raise ScpiError(-222, str(error)) from None
         self._check(new, set(values))
         self.settings = new
         self._look.set()
