@@ -29,19 +29,23 @@ def record(bench_file: Path, folder: Path, name: str = "rows", **parameters: Any
         return run(RecordBits(bench=bench, store=store, **parameters), folder / f"{name}.csv")
 
 
-def no_thread_is_left() -> bool:
-    deadline = time.monotonic() + 3
-    names = ("block writer", "Worker", "Thread-")
-    while any(t.name.startswith(names[:2]) for t in threading.enumerate()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not any(t.name.startswith(names[:2]) for t in threading.enumerate())
+@pytest.fixture
+def no_thread_is_left(wait_until: Callable) -> Callable[[], None]:
+    """Wait until the threads of a recording have ended."""
+
+    def ended() -> bool:
+        return not any(each.name.startswith(("block writer", "Worker")) for each in threading.enumerate())
+
+    return lambda: wait_until(ended, 3, "a thread is left")
 
 
 @pytest.mark.parametrize("mode", ["toggle", "reset"])
-def test_a_recording_holds_what_the_board_made(bench_file: Path, tmp_path: Path, wire, mode: str):
+def test_a_recording_holds_what_the_board_made(
+    bench_file: Path, tmp_path: Path, wire, no_thread_is_left, mode: str
+):
     summary = record(bench_file, tmp_path, mode=mode)
     assert not wire.output()
-    assert no_thread_is_left()
+    no_thread_is_left()
     with Store(tmp_path / "store") as store:
         (buffer,) = store.buffers()
         rows, cells = store.rows(buffer.uuid), store.cells(buffer.uuid)
@@ -314,7 +318,7 @@ def test_who_waits_for_more_than_ahead_gets_it(bench_file: Path, tmp_path: Path)
 
 
 def test_ctrl_c_sums_up_what_there_is(
-    bench_file: Path, tmp_path: Path, wire, patience: Callable[[float], float]
+    bench_file: Path, tmp_path: Path, wire, no_thread_is_left, patience: Callable[[float], float]
 ):
     with Store(tmp_path / "store") as store:
         with pytest.raises(KeyboardInterrupt), Bench.from_toml(bench_file) as bench:  # noqa: PT012
@@ -330,11 +334,11 @@ def test_ctrl_c_sums_up_what_there_is(
         assert procedure.summary is not None
         assert procedure.summary.bits == store.accounts().recorded
     assert procedure.status == Procedure.ABORTED
-    assert no_thread_is_left()
+    no_thread_is_left()
     assert not wire.output()
 
 
-def test_a_store_that_fails_ends_it(bench_file: Path, tmp_path: Path, wire):
+def test_a_store_that_fails_ends_it(bench_file: Path, tmp_path: Path, wire, no_thread_is_left):
     with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
         procedure = RecordBits(bench=bench, store=store, **ENDLESS)
 
@@ -347,7 +351,7 @@ def test_a_store_that_fails_ends_it(bench_file: Path, tmp_path: Path, wire):
             run(procedure, tmp_path / "rows.csv", look)
     assert procedure.status == Procedure.FAILED
     assert not wire.output()
-    assert no_thread_is_left()
+    no_thread_is_left()
 
 
 def test_the_watchdog_or_somebody_else_ends_it(bench_file: Path, tmp_path: Path, wire):

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import mock_hw
+from entropy import Store
 from memtj._example_bench import example_bench
 
 ROWS, COLUMNS = 16, 64
@@ -151,6 +152,18 @@ def bench(lab: Lab, tmp_path: Path) -> Path:
     file = tmp_path / "bench.toml"
     file.write_text(bench_of(lab.resource), encoding="utf-8")
     return file
+
+
+@pytest.fixture
+def recorded(wait_until: Callable) -> Callable[[Path, int], None]:
+    """Wait until a store has so many bits."""
+
+    def wait(store: Path, bits: int) -> None:
+        wait_until((store / "ledger.sqlite").exists, 30, "no store is made")
+        with Store(store, create=False) as opened:
+            wait_until(lambda: opened.accounts().recorded >= bits, 30, f"fewer than {bits} bits are recorded")
+
+    return wait
 
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")

@@ -1,7 +1,6 @@
 """`memtj record` where another program spoils its buffer: it ends, switches off, and says so."""
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody rep
 
 
 def test_a_truncated_buffer_ends_it(
-    start: Callable, lab, bench: Path, tmp_path: Path, patience: Callable
+    start: Callable, lab, bench: Path, tmp_path: Path, patience: Callable, wait_until: Callable
 ) -> None:
     path, foreign = tmp_path / "store", tmp_path / "foreign.h5"
     with h5py.File(foreign, "w") as file:
@@ -22,11 +21,10 @@ def test_a_truncated_buffer_ends_it(
     recorder = start(
         "record", bench, "--store", path, "--mode", "toggle", "--bits", "1e10", "--block-bits", "1e6", "--no-calibrate"
     )  # fmt: skip
-    deadline = time.monotonic() + patience(20)
-    while not (found := list(path.glob("*.h5"))) or found[0].stat().st_size < 1 << 20:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    found[0].write_bytes(foreign.read_bytes())  # as h5py's mode "w" does: the same file, cut short
+    wait_until(lambda: any(file.stat().st_size >= 1 << 20 for file in path.glob("*.h5")), 20)
+    next(path.glob("*.h5")).write_bytes(
+        foreign.read_bytes()
+    )  # as h5py's mode "w" does: the same file, cut short
     _, errors = recorder.communicate(timeout=patience(20))
     assert not lab.output_is_on()
     assert lab.ask("SYST:WATC:TRIP?") == "0"

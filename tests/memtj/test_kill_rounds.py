@@ -21,23 +21,21 @@ pytestmark = [
 ROUNDS = 8  # tests/entropy/test_entropy_kills.py has hundreds, without a lab and a network
 
 
-def wait_for_bits(store: Path, more_than: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with Store(store, create=False) as opened:
-            if opened.accounts().recorded > more_than:
-                return
-        time.sleep(0.1)
-    raise AssertionError("nothing is recorded within a minute")
-
-
-def test_kill_rounds(start: Callable, memtj: Callable, lab, bench: Path, tmp_path: Path) -> None:
+def test_kill_rounds(
+    start: Callable,
+    memtj: Callable,
+    recorded: Callable,
+    patience: Callable[[float], float],
+    lab,
+    bench: Path,
+    tmp_path: Path,
+) -> None:
     seed = secrets.randbits(32)
     moments = random.Random(seed)
     store = tmp_path / "store"
     with Store(store):
         pass
-    recorded = spent = 0
+    before = spent = 0
     for round_number in range(ROUNDS):
         recorder: subprocess.Popen[str] = start(
             "record", bench, "--store", store, "--bits", "6e7", "--ahead", "4e7"
@@ -48,17 +46,17 @@ def test_kill_rounds(start: Callable, memtj: Callable, lab, bench: Path, tmp_pat
         )  # fmt: skip
         victim = moments.choice([recorder, sampler])
         if round_number % 2:  # while bits are recorded; else at any moment of the start-up, or after it
-            wait_for_bits(store, recorded)
+            recorded(store, before + 1)
         time.sleep(moments.uniform(0.0, 3.0) if round_number % 2 else moments.uniform(0.5, 7.0))
         victim.kill()
-        victim.wait(10)
+        victim.wait(patience(10))
         if victim is recorder:
             lab.wait_for_output(False, 10)
             sampler.kill()
-            sampler.wait(10)
+            sampler.wait(patience(10))
         else:
             recorder.send_signal(2)
-            recorder.communicate(timeout=30)
+            recorder.communicate(timeout=patience(30))
             assert not lab.output_is_on()
         with Store(store, create=False) as opened:
             accounts = opened.accounts()
@@ -69,10 +67,10 @@ def test_kill_rounds(start: Callable, memtj: Callable, lab, bench: Path, tmp_pat
         assert report.ok, (where, report.problems)
         assert report.bits == accounts.recorded, where
         # Nothing that was recorded disappears, nothing that was spent comes back.
-        assert accounts.recorded >= recorded, where
+        assert accounts.recorded >= before, where
         assert accounts.consumed + accounts.burned >= spent, where
-        recorded, spent = accounts.recorded, accounts.consumed + accounts.burned
-    assert recorded > 0
+        before, spent = accounts.recorded, accounts.consumed + accounts.burned
+    assert before > 0
     done = memtj("record", bench, "--store", store, "--bits", "2e7")
     assert done.returncode == 0, done.stderr
     done = memtj("sample", "--store", store, "--out", tmp_path / "last", "--images", 1, "--steps", 10)

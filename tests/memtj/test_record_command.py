@@ -121,15 +121,3 @@ def test_bench_off_works_against_another_owner(
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("memtj: ")
     check_accounts(store)
-
-
-@pytest.fixture
-def recorded(wait_until: Callable) -> Callable[[Path, int], None]:
-    """Wait until a store has so many bits."""
-
-    def wait(store: Path, bits: int) -> None:
-        wait_until((store / "ledger.sqlite").exists, 30, "no store is made")
-        with Store(store, create=False) as opened:
-            wait_until(lambda: opened.accounts().recorded >= bits, 30, f"fewer than {bits} bits")
-
-    return wait

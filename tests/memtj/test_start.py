@@ -25,11 +25,17 @@ _OURS = {"entropy", "sampler", "instruments", "drivers", "mock_hw"}
 _HEAVY = {"numba", "scipy", "torch", "diffusers", "matplotlib", "pyvisa", "pymeasure"}
 
 
+def _python(
+    *arguments: object, environment: dict[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, env=environment
+    )
+
+
 def _loaded(*arguments: object) -> set[str]:
     """The packages that a command loads."""
-    done = subprocess.run(
-        [sys.executable, "-c", _MODULES, *map(str, arguments)], capture_output=True, text=True, timeout=60
-    )
+    done = _python("-c", _MODULES, *arguments)
     assert done.returncode == 0, done.stderr
     return {name.partition(".")[0] for name in done.stderr.split()}
 
@@ -52,7 +58,7 @@ def test_bench_and_lab_load_what_they_need():
     code = (
         "import sys; from instruments import Bench; print(*sys.modules); import mock_hw; print(*sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = _python("-c", code)
     assert done.returncode == 0, done.stderr
     bench, lab = (set(line.split()) for line in done.stdout.splitlines())
     assert bench & {*_HEAVY, "pandas", "h5py", "pymeasure.experiment"} == {"pyvisa", "pymeasure"}
@@ -63,9 +69,7 @@ def test_bench_and_lab_load_what_they_need():
 def test_every_public_name_is_there_when_it_is_asked_for(package):
     assert set(package.__all__) <= set(dir(package))
     code = f"from {package.__name__} import *; print(*(name for name in dir() if name[0] != '_'))"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
-    )
+    done = _python("-W", "error", "-c", code)
     assert set(done.stdout.split()) == set(package.__all__), done.stderr
     assert not hasattr(package, "nothing")
 
@@ -78,13 +82,7 @@ def test_modules_are_found_in_their_packages():
 def _policy(**environment: str) -> str:
     """What OMP_WAIT_POLICY is once `main` has run."""
     code = _MODULES.replace("print(*sys.modules", "import os; print(os.environ['OMP_WAIT_POLICY']")
-    done = subprocess.run(
-        [sys.executable, "-c", code, "--version"],
-        env={**_without_policy(), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = _python("-c", code, "--version", environment={**_without_policy(), **environment})
     return done.stderr.strip()
 
 
@@ -105,20 +103,9 @@ def test_torch_is_loaded_by_a_command_after_its_threads_were_told(tmp_path: Path
 
     The policy that it tells is PASSIVE where none is set, too, and threads spin 300,000 times then.
     """
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "memtj",
-            "train",
-            str(tmp_path / "out"),
-            "--dataset",
-            str(tmp_path / "none.npz"),
-        ],
-        env={**_without_policy(), "OMP_DISPLAY_ENV": "VERBOSE"},
-        capture_output=True,
-        text=True,
-        timeout=100,
+    done = _python(
+        *("-m", "memtj", "train", tmp_path / "out", "--dataset", tmp_path / "none.npz"),
+        environment={**_without_policy(), "OMP_DISPLAY_ENV": "VERBOSE"},
     )
     assert "none.npz" in done.stderr
     assert set(re.findall(r"GOMP_SPINCOUNT = '(\d+)'", done.stderr)) == {"0"}

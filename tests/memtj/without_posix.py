@@ -165,27 +165,21 @@ def use_a_lab(folder: Path) -> None:
     board = {"kind": "array-board", "rows": 8, "columns": 8}
     with Lab(LabSettings.model_validate({"boxes": {"board": board}}), seed=7) as lab:
         bench = folder / "bench.toml"
-        text = (
-            example_bench(lab.resources["board"])
-            .replace("rows = 64", "rows = 8")
-            .replace("columns = 64", "columns = 8")
-        )
+        text = example_bench(lab.resources["board"])
+        for side in ("rows", "columns"):
+            text = text.replace(f"{side} = 64", f"{side} = 8")
         bench.write_text(text, encoding="utf-8")
-        assert (
-            run(
-                [
-                    "record",
-                    str(bench),
-                    "--store",
-                    str(folder / "recorded"),
-                    "--bits",
-                    "1e4",
-                    "--mode",
-                    "toggle",
-                ]
-            )
-            == 0
-        )
+        record = [
+            "record",
+            str(bench),
+            "--store",
+            str(folder / "recorded"),
+            "--bits",
+            "1e4",
+            "--mode",
+            "toggle",
+        ]
+        assert run(record) == 0
         assert run(["bench", "off", str(bench)]) == 0
     assert run(["store", "verify", str(folder / "recorded")]) == 0
     serial = LabSettings.model_validate({"boxes": {"board": board | {"wire": "serial"}}})
