@@ -3,13 +3,13 @@
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from drivers import ArrayBoard
-from entropy.arguments import real
+from entropy.arguments import Real, real, take_fields
 
 from ._bench_file import ArraySection, LimitsSection
 from ._errors import BenchError
@@ -33,11 +33,11 @@ class SignalPath:
     load: float
 
     def __post_init__(self) -> None:
-        for name in ("source_impedance", "attenuation", "overshoot"):
-            object.__setattr__(self, name, real(getattr(self, name), name, least=0))
-        object.__setattr__(self, "load", real(self.load, "load", above=0))
+        take_fields(
+            self, source_impedance=Real(0), attenuation=Real(0), overshoot=Real(0), load=Real(above=0)
+        )
         if self.assumed_load != math.inf:
-            object.__setattr__(self, "assumed_load", real(self.assumed_load, "assumed_load", above=0))
+            take_fields(self, assumed_load=Real(above=0))
 
     @property
     def gain(self) -> float:
@@ -200,10 +200,8 @@ class BoardRole:
     def set_read(self, voltage: float, settle: float) -> None:
         """Set the read voltage in volts at the device, and the settle time in seconds."""
         board: Any = self.board
-        voltage, settle = (
-            real(voltage, "voltage"),
-            real(settle, "settle", least=_SETTLES[0], most=_SETTLES[1]),
-        )
+        voltage = real(voltage, "voltage")
+        settle = real(settle, "settle", least=_SETTLES[0], most=_SETTLES[1])
         self._check("read voltage", "read_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
         limit = self._effective["read_voltage"]
         board.read_voltage = float(np.clip(voltage / self.path.gain, -limit, limit))
@@ -221,10 +219,8 @@ class BoardRole:
         """
         voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
         shape, gain = (self.array.rows, self.array.columns), self.path.gain
-        given = {each.name: self._for_each_cell(trims, each.name) for each in fields(trims)}
-        volts, seconds = [
-            [given[f"{kind}_{state}"] for state in ("p", "ap")] for kind in ("voltage", "width")
-        ]
+        volts = [self._for_each_cell(trims, name) for name in ("voltage_p", "voltage_ap")]
+        seconds = [self._for_each_cell(trims, name) for name in ("width_p", "width_ap")]
         peak = max(float(np.abs(voltage + each).max()) for each in volts)
         self._check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
         self._check("trimmed write pulse", "pulse_width", max(float((width + s).max()) for s in seconds), "s")
