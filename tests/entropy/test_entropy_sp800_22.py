@@ -178,7 +178,7 @@ LAST_DIGIT = {
     "name",
     [
         "e",
-        "sqrt3",
+        pytest.param("sqrt3", marks=pytest.mark.slow),
         pytest.param("sqrt2", marks=pytest.mark.slow),
         pytest.param("pi", marks=pytest.mark.slow),
     ],

@@ -39,6 +39,7 @@ def record(path: Path, *, simulated: bool = True, one: float = 0.5, pulses: int 
             )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_json_of_a_file_is_nists_numbers(memtj_here: Callable) -> None:
     done = memtj_here("assess", DATA / "toggle.bin", "--json", "--quick", "--windows", 0)
     assert done.returncode == 0, done.stderr

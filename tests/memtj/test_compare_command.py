@@ -119,7 +119,10 @@ def test_wrong_words_are_one_sentence(
     assert done.stderr.strip().count("\n") <= 1, done.stderr
 
 
-def test_both_verdicts_are_said_and_written(memtj_here: Callable, plan: Path, tmp_path: Path) -> None:
+def test_both_verdicts_are_said_and_written(
+    memtj_here: Callable, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sampler.comparison._raw_claim.ESTIMATED_BITS", 200_000)
     done = memtj_here("compare", plan, "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)

@@ -39,7 +39,7 @@ def demo(
     return folder / "out"
 
 
-def test_demo_leaves_what_it_promises(demo: Path) -> None:
+def test_demo_leaves_what_it_promises_and_replays_to_the_last_bit(memtj_here: Callable, demo: Path) -> None:
     summary = json.loads((demo / "summary.json").read_text())
     for name in (
         "images", "bits_recorded", "bits_consumed", "bits_burned", "ones_fraction", "lag1", "record_bits_per_s",
@@ -64,8 +64,6 @@ def test_demo_leaves_what_it_promises(demo: Path) -> None:
     assert not re.search(r'(src|href)="(?!data:)', page), "the page must be self-contained"
     assert (demo / "images.png").stat().st_size > 1000
 
-
-def test_its_pictures_replay_to_the_last_bit_in_other_company(memtj_here: Callable, demo: Path) -> None:
     # Picture 2 was alone in its padded microbatch, picture 0 was not; replay draws each alone.
     pictures = [demo / "pictures" / "00002-2.png", demo / "pictures" / "00000-0.json"]
     done = memtj_here("replay", *pictures, "--store", demo / "store", "--json")
@@ -101,6 +99,7 @@ def test_another_device_and_its_own_working_point(memtj_here: Callable, tmp_path
     assert "1.7 V" in (out / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_device_that_cannot_be_told_apart_is_refused(memtj_here: Callable, tmp_path: Path) -> None:
     """A parameter that leaves no signal: with a tunnel magnetoresistance of 0.3 % both states read the same."""
     device = tmp_path / "flat.toml"

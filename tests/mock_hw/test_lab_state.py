@@ -58,7 +58,7 @@ def test_magnetisation_and_seed_survive_a_restart(client, file):
     assert (seen[0][1] != seen[1][1]).any()
 
 
-def test_draws_go_on_where_they_were(client, file, monkeypatch):
+def test_draws_go_on_where_they_were(client, file, monkeypatch, wait_until):
     """After a restart the bits are those that the lab would have drawn without one, but for the time between."""
     monkeypatch.setattr("mock_hw._array.SimulatedArray.rest", lambda self, seconds, **how: None)
     drawn = []
@@ -68,12 +68,13 @@ def test_draws_go_on_where_they_were(client, file, monkeypatch):
         lab = Lab(settings(seed=5), state=path).__enter__()
         for _ in range(2):
             board = type(client)(lab.resources["board"])
-            board.send(PULSES)
-            while not (
-                block := board.block("FETC?")
-            ):  # empty where a busy machine takes longer than half a second
-                pass
-            bits.append(block[64:])
+            wait_until(
+                lambda on=board: on.ask("OUTP?") == "0", what="the connection before still owns the board"
+            )
+            assert board.errors(PULSES) == []
+            blocks = iter(lambda on=board: on.block("FETC?"), None)
+            # empty where a busy machine takes longer than half a second
+            bits.append(next(block for block, _ in zip(blocks, range(100), strict=False) if block)[64:])
             board.close()
             if restarts:
                 lab.__exit__()

@@ -118,6 +118,7 @@ def test_first_maximum_at_the_half_period_and_minimum_at_the_period() -> None:
     assert widths[probability("D", d.critical_voltage, widths).argmax()] == pytest.approx(half, rel=0.1)
 
 
+@pytest.mark.slow
 def test_later_oscillations_are_damped() -> None:
     """The first maxima are full, the one after 34 more half periods is not: damping and noise, 20 ns later."""
     p = load_device("C")
@@ -146,6 +147,7 @@ def test_stray_field_tilts_the_plateau() -> None:
     np.testing.assert_allclose(probability("C", volts, 0.30e-9, 1, -1e-3), up, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_trajectories_show_the_same_mirror_symmetry(seed: int) -> None:
     """P(P→AP, B_z) = P(AP→P, −B_z), false-alarm rate 1e-6."""
     p, cells = load_device("C"), 40_000

@@ -50,6 +50,7 @@ def test_without_noise_they_match_a_high_order_integration(name: str, voltage: f
     assert deviation(p, voltage, width, 1e-12)[0] < 5e-4
 
 
+@pytest.mark.slow
 def test_without_noise_set_b_matches_too() -> None:
     """Its anisotropy field turns it as much in 0.05 ps as set C in 0.16 ps; 20 precessions are in this time.
 
@@ -99,7 +100,7 @@ def test_precession_frequency_without_anisotropy(c: DeviceParameters) -> None:
     assert frequency == pytest.approx(GAMMA * p.field.in_plane / (2 * np.pi), rel=0.02)
 
 
-@pytest.mark.parametrize("name", ["A", "B", "C", "D"])
+@pytest.mark.parametrize("name", ["A", *(pytest.param(name, marks=pytest.mark.slow) for name in "BCD")])
 def test_noise_keeps_the_boltzmann_distribution(name: str, seed: int) -> None:
     """χ² of m_z and of the azimuth in 40 bins after 3 ns, from the exact distribution; false-alarm rate 1e-6 each."""
     p = changed(load_device(name), "free_layer", thermal_stability=8.0)
@@ -167,7 +168,8 @@ def test_mistakes_are_told(c: DeviceParameters) -> None:
         simulate(c, start, voltage=1, width=1e-9, step=1e-9)
 
 
-@pytest.mark.parametrize("stability", [4.0, pytest.param(6.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stability", [4.0, 6.0])
 def test_retention_against_the_fokker_planck_eigenvalue(
     c: DeviceParameters, stability: float, seed: int
 ) -> None:

@@ -25,6 +25,7 @@ from sampler.comparison import (
     Reference,
     Study,
     StudyProgress,
+    _raw_claim,
     _study,
     compare_runs,
     digit_features,
@@ -53,6 +54,7 @@ def raw_claims() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_study, "raw_claim", raw_claim)
+        patch.setattr(_raw_claim, "ESTIMATED_BITS", 200_000)  # a million of them: test_raw_claim.py
         yield
 
 

@@ -70,6 +70,7 @@ def test_a_second_training_is_kept_out_of_the_folder(
 
 
 @posix_only
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_trainings_go_on(
     settings: TrainSettings, data: DataSet, npz: Path, tmp_path: Path, recorded: Callable[[int], Store]
