@@ -100,11 +100,13 @@ def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
     """Read and check a bench file; raises BenchError naming file, line and key."""
     path = Path(path)
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # editors on Windows put a byte order mark before it
         content = tomllib.loads(text)
     except OSError as error:
         raise BenchError(f"cannot read the bench file {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise BenchError(f"the bench file {path} is no text in UTF-8: save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
         raise BenchError(f"the bench file {path} is not valid TOML: {error}") from error
     try:
         file = BenchFile.model_validate(content)

@@ -16,6 +16,11 @@ _MISSING = {
     "USB": "pyvisa-py needs pyusb and libusb for it: install them, or NI-VISA and visa_library = \"@ivi\"",
     "GPIB": "pyvisa-py needs linux-gpib or gpib-ctypes for it: install one, or NI-VISA and visa_library = \"@ivi\"",
 }  # fmt: skip
+_NO_LIBRARY = (
+    "could not open visa library",
+    "wrapper not found",
+    "error while accessing",
+)  # as pyvisa says it
 
 
 def misspelt(resource: str, visa_library: str) -> str | None:
@@ -45,6 +50,10 @@ def unreachable(resource: str, error: BaseException) -> str:
     if wrong is not None:
         return wrong
     said = _chain(error).lower()
+    if any(words in said for words in _NO_LIBRARY):
+        return (
+            'the VISA library cannot be loaded: correct visa_library, where "@py" is pyvisa-py, or install it'
+        )
     if "name or service not known" in said or "getaddrinfo" in said or "name resolution" in said:
         why = f"the host {_host(resource)!r} is not known to this computer; correct its name, or give its address"
     elif "connectionrefusederror" in said or "connection refused" in said or "actively refused" in said:

@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 import traceback
+import warnings
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -96,6 +97,7 @@ def _options(
     if not (debug or verbose):
         # What pymeasure logs before it raises would stand beside our one sentence.
         logging.getLogger("pymeasure").setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", category=FutureWarning, module="pymeasure")  # to its maintainers
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit

@@ -65,11 +65,12 @@ def read_lab_file(path: str | os.PathLike[str]) -> LabSettings:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            content = tomllib.load(file)
+        content = tomllib.loads(path.read_text("utf-8-sig"))  # Windows editors write a byte order mark
     except OSError as error:
         raise LabError(f"cannot read the lab file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise LabError(f"the lab file {path} is no text in UTF-8: save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
         raise LabError(f"the lab file {path} is not valid TOML: {error}") from error
     try:
         settings = LabSettings.model_validate(content)

@@ -20,7 +20,7 @@ from memtj._options import (
     bits_option,
 )
 from memtj._processes import end_with_parent
-from memtj._progress import ProgressDisplay
+from memtj._progress import ProgressDisplay, Task
 from memtj._quantities import duration, si
 
 if TYPE_CHECKING:
@@ -149,12 +149,17 @@ def record(
         print(json.dumps(outcome), flush=True)
         return
     print(
-        f"{si(summary.bits, 'bit')} in {summary.blocks} blocks in {duration(summary.seconds)}: fraction of ones "
+        f"{si(summary.bits, 'bit')} in {summary.blocks} blocks in {_time(summary.seconds)}: fraction of ones "
         f"{summary.ones_fraction:.5f}, {summary.cells_used:,} of {summary.cells:,} cells, "
         f"{si(summary.device_bits_per_s, 'bit/s')} by the board's clock"
         f"{' (simulated)' if summary.simulated else ''}, {si(outcome['energy_per_bit']['total'] or 0, 'J')} per bit."
         f"{_held(summary)}{_mishaps(summary)}{_health(summary)}"
     )
+
+
+def _time(seconds: float) -> str:
+    """Say how long the blocks took: a simulated array has them in milliseconds."""
+    return si(seconds, "s") if seconds < 10 else duration(seconds)
 
 
 def _held(summary: "RecordingSummary") -> str:
@@ -194,19 +199,23 @@ def _health(summary: "RecordingSummary") -> str:
 
 def _follow(display: ProgressDisplay, bits: int) -> Any:
     """Return what shows a recording's progress: the bits, and one line for each other stage."""
-    task = display.task("recording", bits or None, "bit")
+    task: Task | None = (
+        None  # from the first pulse on: a rate with the measuring in it would be none of the bits'
+    )
     before, told = "", time.monotonic()
 
     def show(progress: "RecordingProgress") -> None:
-        nonlocal before, told
+        nonlocal task, before, told
         if progress.stage != before:
             if before == "reconnecting":
                 display.say("connected again")
             if progress.stage in _STAGES:
                 display.say(_STAGES[progress.stage])
             before = progress.stage
-        if progress.stage == "recording" and progress.bits:
-            task.advance_to(min(progress.bits, bits) if bits else progress.bits)
+        if progress.stage == "recording":
+            task = task or display.task("recording", bits or None, "bit")
+            if progress.bits:
+                task.advance_to(min(progress.bits, bits) if bits else progress.bits)
         if progress.watch is not None and time.monotonic() - told > _TELL_EVERY:
             told = time.monotonic()
             display.say(f"{progress.watch}, {progress.blocks_withheld:,} blocks withheld")

@@ -270,6 +270,9 @@ def prune(
     else:
         for step in steps:
             print(f"{step.file}  {si(step.bytes, 'B'):>8}  {_fate(step, archive)}")
+        if not going:
+            print(f"none of {len(steps)} buffers {'went' if yes else 'would go'}.")
+            return
         size, burned = si(sum(step.bytes for step in going), "B"), f"{unspent:,} bits burned"
         if yes:
             print(f"{len(going)} of {len(steps)} buffers went, {size}, {burned}.")

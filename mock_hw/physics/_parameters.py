@@ -371,10 +371,12 @@ def load_device(name_or_path: str | Path) -> DeviceParameters:
             f"there is no device {str(name_or_path)!r}: name one of {', '.join(shipped)} or a TOML file"
         )
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))  # Windows editors write a byte order mark
     except OSError as error:
         raise DeviceError(f"cannot read the device file {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DeviceError(f"the device file {path} is no text in UTF-8: save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
         raise DeviceError(f"the device file {path} is not valid TOML: {error}") from error
     try:
         return DeviceParameters.model_validate(_tuples(content))

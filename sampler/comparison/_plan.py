@@ -304,9 +304,12 @@ def read_plan(text: str, name: str) -> Plan:
 def load_plan(path: Path) -> Plan:
     """Read a plan file; raises SamplerError where it cannot be read or says something wrong."""
     try:
-        return read_plan(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows put a byte order mark before it
+    except UnicodeDecodeError as error:
+        raise SamplerError(f"{path} is no text in UTF-8: save it as UTF-8") from error
+    except OSError as error:
         raise SamplerError(f"{path} cannot be read: name a plan of `memtj compare` ({error})") from error
+    return read_plan(text, str(path))
 
 
 def shipped_plan(name: str) -> Plan:
