@@ -274,6 +274,12 @@ class Ledger:
                     "use the memtj that wrote it"
                 )
 
+    def refuse_empty(self) -> None:
+        """Raise DamagedLedger where the file holds no table at all."""
+        with self._reading() as db:
+            if version_of(db) is None:
+                raise self._damaged("it is empty, and the store holds buffers")
+
     def check(self) -> None:
         """Raise DamagedLedger where a bit has no or two owners, or the file holds what no ledger does."""
         with self._reading() as db:

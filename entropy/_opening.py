@@ -64,7 +64,7 @@ def open_ledger(folder: Path, *, create: bool, orphans: bool = False) -> Ledger:
     """
     there = (folder / "ledger.sqlite").is_file()
     if not there and not create:
-        raise StoreError(f"{folder} is no store (it has no ledger.sqlite): give the folder of one")
+        raise _without_ledger(folder)
     try:
         refuse_network(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,12 +77,9 @@ def open_ledger(folder: Path, *, create: bool, orphans: bool = False) -> Ledger:
         ) from None
     try:
         there = (folder / "ledger.sqlite").is_file()
-        if not there and not orphans and any(folder.glob("*.h5")):
-            raise StoreError(
-                f"{folder} holds buffers but no ledger.sqlite, so it is not known which bits are spent: restore the "
-                "ledger, or let 'memtj store salvage' make one in which all of these bits count as burned"
-            )
-        return prepared(Ledger(folder), folder)
+        if not there and not orphans and _has_buffers(folder):
+            raise _without_ledger(folder)
+        return prepared(Ledger(folder), folder, orphans=orphans)
     finally:
         lock.release()
 
@@ -90,14 +87,33 @@ def open_ledger(folder: Path, *, create: bool, orphans: bool = False) -> Ledger:
 def look_at_ledger(folder: Path) -> Ledger:
     """Open a snapshot of the ledger of a store's folder, making and changing nothing there."""
     if not (folder / "ledger.sqlite").is_file():
-        raise StoreError(f"{folder} is no store (it has no ledger.sqlite): give the folder of one")
+        raise _without_ledger(folder)
     refuse_network(folder)
     return prepared(Ledger(folder, read_only=True), folder)
 
 
-def prepared(ledger: Ledger, folder: Path) -> Ledger:
-    """Prepare a ledger that was just opened for the store in `folder`; it is closed where that raises."""
+def _has_buffers(folder: Path) -> bool:
+    return any(folder.glob("*.h5"))
+
+
+def _without_ledger(folder: Path) -> StoreError:
+    if not _has_buffers(folder):
+        return StoreError(f"{folder} is no store (it has no ledger.sqlite): give the folder of one")
+    return StoreError(
+        f"{folder} holds buffers but no ledger.sqlite, so it is not known which bits are spent: restore the "
+        "ledger, or let 'memtj store salvage' make one in which all of these bits count as burned"
+    )
+
+
+def prepared(ledger: Ledger, folder: Path, *, orphans: bool = False) -> Ledger:
+    """Prepare a ledger that was just opened for the store in `folder`; it is closed where that raises.
+
+    An empty one beside buffers is what a power cut or a full disk left of a ledger: damaged, unless `orphans` says
+    that they will be entered into it.
+    """
     try:
+        if not orphans and _has_buffers(folder):
+            ledger.refuse_empty()
         ledger.prepare(stamp_of(folder))
     except BaseException:
         ledger.close()

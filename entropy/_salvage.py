@@ -137,7 +137,7 @@ def _replace(folder: Path, report: SalvageReport) -> Ledger:
 
 def _rescued(folder: Path, place: Path, damaged: Path, report: SalvageReport) -> Ledger:
     """Make a new ledger for the store in `folder`, in the folder `place`, of what a damaged one proves."""
-    ledger = prepared(Ledger(place), folder)
+    ledger = prepared(Ledger(place), folder, orphans=True)
     try:
         found = ledger.take_over(damaged, stamp_of(folder))
     except BaseException:
@@ -162,7 +162,7 @@ def _copied_or_made(folder: Path, scratch: Path, report: SalvageReport) -> Ledge
     making.mkdir()
     if not (folder / "ledger.sqlite").exists():
         report.ledger = "made"
-        return prepared(Ledger(making), folder)
+        return prepared(Ledger(making), folder, orphans=True)
     copy_ledger(folder / "ledger.sqlite", scratch)
     ledger = _sound(folder, lambda: prepared(Ledger(scratch), folder))
     if ledger is None:

@@ -1,13 +1,14 @@
 """A ledger that contradicts itself is called damaged by every command that opens its store, and nothing is changed."""
 
 import contextlib
+import shutil
 import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from entropy import CELL_DTYPE, Store
+from entropy import CELL_DTYPE, Store, StoreError
 from tests.memtj.conftest import bench_of
 
 
@@ -73,3 +74,35 @@ def test_verify_and_salvage_work_on_it(memtj_here, damaged, tmp_path):
     assert verified.returncode == 1
     assert "is damaged" in verified.stdout
     assert "no or two owners at bit 504" in verified.stdout
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+def test_a_ledger_of_which_nothing_is_left_is_called_that(memtj_here, damaged, tmp_path, left):
+    """A power cut or a full disk leaves an empty file; it is no new store, in which the buffers would be forgotten."""
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for buffer in damaged.glob("*.h5"):
+        shutil.copy(buffer, folder)
+    said, name = "holds buffers but no ledger.sqlite", folder / "ledger.sqlite"
+    if left == "an empty file":
+        name.touch()
+        said = "it is empty, and the store holds buffers"
+    for words in (
+        ["store", "ls", folder],
+        ["store", "verify", folder],
+        ["store", "conditioning", folder, "xor2"],
+        ["store", "rewrite", folder],
+        ["store", "prune", folder, "--yes"],
+        ["store", "adopt", folder, "--moved"],
+        ["sample", "--store", folder, "--out", tmp_path / "out"],
+        ["assess", folder],
+    ):
+        done = memtj_here(*words)
+        assert done.returncode == 1, done
+        assert said in done.stdout + done.stderr, done
+    with pytest.raises(StoreError, match=said):
+        Store(folder)
+    assert "4,096 bits would be burned" in memtj_here("store", "salvage", folder).stdout
+    assert memtj_here("store", "salvage", folder, "--yes").returncode == 0
+    with Store(folder) as store:
+        assert store.accounts().burned == store.accounts().recorded == 4096
