@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import pytest
 
@@ -11,10 +12,13 @@ from mock_hw import Lab
 class Client:
     """Speaks lines and blocks on a plain socket: no driver of ours is involved."""
 
+    opened: ClassVar[list["Client"]] = []
+
     def __init__(self, resource: str) -> None:
         _, host, port, _ = resource.split("::")
         self.socket = socket.create_connection((host, int(port)), timeout=60)
         self._file = self.socket.makefile("rb")
+        self.opened.append(self)
 
     def send(self, message: str | bytes) -> None:
         data = message if isinstance(message, bytes) else message.encode("ascii") + b"\n"
@@ -59,6 +63,14 @@ class Client:
         self.socket.close()
 
 
+@pytest.fixture(autouse=True)
+def no_client_is_left() -> Iterator[None]:
+    """Close the clients of a test, one that failed before it closed them too."""
+    yield
+    while Client.opened:
+        Client.opened.pop().close()
+
+
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     with Lab.default(seed=20) as lab:
@@ -66,18 +78,10 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def connect(lab: Lab) -> Iterator[Callable[[], Client]]:
+def connect(lab: Lab) -> Callable[[], Client]:
     """Opens connections to the module's board; each test starts from a power cycle."""
     lab.power_cycle()
-    clients: list[Client] = []
-
-    def connect() -> Client:
-        clients.append(Client(lab.resources["board"]))
-        return clients[-1]
-
-    yield connect
-    for client in clients:
-        client.close()
+    return lambda: Client(lab.resources["board"])
 
 
 @pytest.fixture
