@@ -248,7 +248,9 @@ def train(
     if as_json:
         print(json.dumps(outcome))
     elif told.losses:
-        print(f"checkpoint in {out}: mean loss of the last 100 steps {outcome['loss']:.4f}")
+        print(
+            f"checkpoint in {out}: mean loss of the last {len(told.losses[-100:])} steps {outcome['loss']:.4f}"
+        )
     else:
         print(f"checkpoint in {out}: the training was complete already")
 

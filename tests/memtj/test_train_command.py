@@ -56,6 +56,7 @@ def test_only_the_diffusion_noise_from_a_store(memtj_here: Callable, tmp_path: P
     train = ("train", out, *SMALL, "--steps", 5, "--save-every", 2, "--entropy", "software:1")
     done = memtj_here(*train, "--entropy-for", f"diffusion={store}", "--conditioning", "xor3")
     assert done.returncode == 0, done.stderr
+    assert "mean loss of the last 5 steps" in done.stdout.splitlines()[-1]
     noise = 5 * 4 * 64 * 32
     assert re.search(rf"diffusion +{noise:,} bits of noise = +{3 * noise:,} recorded bits", done.stdout)
     card = json.loads((out / "card.json").read_text())
