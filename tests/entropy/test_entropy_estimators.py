@@ -163,7 +163,13 @@ def test_worked_examples_of_the_plain_code(plain, sequence, options, expected):
 # --- NIST's program
 
 
-@pytest.mark.parametrize("name", sorted(REFERENCE))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("biased", "fair") else pytest.mark.slow)
+        for name in sorted(REFERENCE)
+    ],
+)
 def test_what_nists_program_gives(name):
     found = min_entropy(np.unpackbits(np.fromfile(DATA / f"{name}.bin", np.uint8)))
     assert found.as_dict() == pytest.approx(REFERENCE[name], abs=1e-6)

@@ -46,6 +46,7 @@ def table(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(line for line in lines if not line.startswith("#")))
 
 
+@pytest.mark.slow
 def test_a_cell_that_sticks_is_found_and_left_out(
     record, tmp_path: Path, wire, resource: str, caplog, recorded
 ):
@@ -116,7 +117,9 @@ def test_no_cell_passes_the_start_up_test(record, tmp_path: Path, wire):
         assert not store.buffers()
 
 
-@pytest.mark.parametrize(("calibrate", "claim"), [(True, 0.7), (False, 0.1)])
+@pytest.mark.parametrize(
+    ("calibrate", "claim"), [pytest.param(True, 0.7, marks=pytest.mark.slow), (False, 0.1)]
+)
 def test_what_is_claimed_where_nothing_is_said(record, tmp_path: Path, calibrate: bool, claim: float):
     summary = record(calibrate=calibrate, bits=CELLS)
     assert summary.health.min_entropy_claimed == claim

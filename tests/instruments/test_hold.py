@@ -117,6 +117,7 @@ def replayed(folder: Path, voltage: float, made: list[tuple[int, np.ndarray]]) -
     return changed
 
 
+@pytest.mark.slow
 def test_without_a_servo_the_drift_shows(record):
     summary, folder = record(160, servo="off")
     assert np.abs(off(folder)[-20:]).max() > 0.03
@@ -149,6 +150,7 @@ def test_both_directions_of_a_toggle_are_held(record, made, servo):
     assert replayed(folder, 0.85, made) > 20
 
 
+@pytest.mark.slow
 def test_a_lost_connection_does_not_lose_what_the_servo_knows(record, made):
     summary, folder = record(120, ";DROP 60")
     assert summary.reconnections == 1
@@ -156,6 +158,7 @@ def test_a_lost_connection_does_not_lose_what_the_servo_knows(record, made):
     assert replayed(folder, 0.85, made) > 20
 
 
+@pytest.mark.slow
 def test_a_board_that_takes_trims_between_acquisitions_only_is_held_too(record, made, monkeypatch):
     monkeypatch.setattr(array_board, "PROTOCOL", "1.0")
     summary, folder = record(160)

@@ -260,6 +260,7 @@ def test_answers_late_but_within_the_time_out(bench_file: Path, tmp_path: Path, 
     recorded()
 
 
+@pytest.mark.slow
 def test_answers_later_than_the_time_out(
     break_while_recording, wire, recorded, patience: Callable[[float], float]
 ):

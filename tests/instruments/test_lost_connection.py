@@ -274,6 +274,7 @@ def cable(resource: str) -> Iterator[Cable]:
     cable.close()
 
 
+@pytest.mark.slow
 def test_a_cut_cable_leaves_the_output_to_the_new_connection(
     record, cable: Cable, write_bench, wire, recorded, patience: Callable[[float], float]
 ):

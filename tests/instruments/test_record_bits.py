@@ -39,7 +39,7 @@ def no_thread_is_left(wait_until: Callable) -> Callable[[], None]:
     return lambda: wait_until(ended, 3, "a thread is left")
 
 
-@pytest.mark.parametrize("mode", ["toggle", "reset"])
+@pytest.mark.parametrize("mode", ["toggle", pytest.param("reset", marks=pytest.mark.slow)])
 def test_a_recording_holds_what_the_board_made(
     bench_file: Path, tmp_path: Path, wire, no_thread_is_left, mode: str
 ):
@@ -74,7 +74,7 @@ def test_a_recording_holds_what_the_board_made(
     json.dumps(summary.as_dict(), allow_nan=False)
 
 
-@pytest.mark.parametrize("mode", ["toggle", "reset"])
+@pytest.mark.parametrize("mode", ["toggle", pytest.param("reset", marks=pytest.mark.slow)])
 def test_the_trimmed_array_is_balanced(bench_file: Path, tmp_path: Path, mode: str):
     """Judged by what was recorded. Bounds are on the physics; chance adds less than 1e-9 of false alarm.
 

@@ -94,6 +94,7 @@ def test_ctrl_c_ends_it_cleanly_and_more_of_them_do_not_hurry_it_past_the_switch
     accounts_add_up(tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_killed(recorder, wait_for_blocks, wire, tmp_path: Path):
     process = recorder()
     wait_for_blocks()

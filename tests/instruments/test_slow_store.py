@@ -52,7 +52,8 @@ def rows_of(folder: Path, wire: Any) -> np.ndarray:
     return rows
 
 
-@pytest.mark.parametrize("seconds", [2.5, pytest.param(8.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [2.5, 8.0])
 def test_a_commit_that_takes_longer_than_the_watchdog(
     recorder, tmp_path: Path, wire, monkeypatch, seconds: float
 ):

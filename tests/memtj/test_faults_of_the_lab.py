@@ -155,6 +155,7 @@ def test_bench_check_finds_the_wrong_identity_and_what_is_queued(
     assert "MODEL2400" in done.stdout
 
 
+@pytest.mark.slow
 def test_pace_and_state(
     start: Callable, memtj_here: Callable, patience: Callable[[float], float], tmp_path: Path
 ) -> None:

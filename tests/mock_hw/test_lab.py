@@ -148,7 +148,7 @@ def start(arguments: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM between processes on Windows")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_process_serves_until_a_signal_and_exits_0(number, patience):
     with start("json=True, seed=3") as process:
         assert process.stdout is not None

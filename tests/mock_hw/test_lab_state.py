@@ -297,6 +297,7 @@ def test_a_second_lab_is_refused_until_the_first_is_gone(processes, file):
         assert lab.seed == ready["seed"]
 
 
+@pytest.mark.slow
 def test_a_killed_lab_loses_only_the_running_acquisition(client, processes, file, wait_until):
     process, ready = serve(processes, file)
     board = type(client)(ready["resources"]["board"])

@@ -119,6 +119,7 @@ def test_half_a_line_and_gone(connect):
     assert connect().ask("*IDN?;:SYST:ERR:COUN?").endswith(";0")
 
 
+@pytest.mark.slow
 def test_thousands_of_connections(lab, connect, patience, wait_until):
     witness = connect()
     witness.ask("*IDN?")

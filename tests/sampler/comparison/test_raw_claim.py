@@ -31,8 +31,8 @@ def test_ideal_bits_pass() -> None:
     [
         (BiasedSource(0.502, 1), "of them are 1"),
         (CorrelatedSource(0.03, 1), "neighbours are correlated"),
-        (StuckSource(0.01, 1), "of 1024 cells fail"),
-        (RepeatedSource(65536, 1), "min-entropy 0.000"),
+        pytest.param(StuckSource(0.01, 1), "of 1024 cells fail", marks=pytest.mark.slow),
+        pytest.param(RepeatedSource(65536, 1), "min-entropy 0.000", marks=pytest.mark.slow),
         (ConstantSource(), "min-entropy 0.000"),
     ],
     ids=lambda value: getattr(value, "name", ""),
