@@ -5,6 +5,7 @@ import hashlib
 import json as json_format
 import logging
 import os
+import queue
 import secrets
 import signal
 import sys
@@ -318,16 +319,17 @@ def serve(
         state=state,
         progress=lambda said: print(said, file=sys.stderr, flush=True),
     )
-    stop = threading.Event()
+    # No Event: a signal that comes while the main thread is inside its `wait` would have `set` wait for ever.
+    stop: queue.SimpleQueue[None] = queue.SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, lambda *_: stop.put(None))
     if exit_with_stdin:
         threading.Thread(target=_wait_for_end_of_input, args=(stop,), name="stdin", daemon=True).start()
     with lab:
         _announce(lab, json)
-        # On Windows a wait without a time-out is deaf to Ctrl-C.
-        while not stop.wait(0.5):
-            pass
+        while True:  # on Windows a wait without a time-out is deaf to Ctrl-C
+            with contextlib.suppress(queue.Empty):
+                return stop.get(timeout=0.5)
 
 
 def describe(
@@ -348,12 +350,12 @@ def _announce(lab: Lab, json: bool) -> None:
     print(f"simulated laboratory, seed {lab.seed}; Ctrl-C ends it", flush=True)
 
 
-def _wait_for_end_of_input(stop: threading.Event) -> None:
+def _wait_for_end_of_input(stop: "queue.SimpleQueue[None]") -> None:
     with contextlib.suppress(OSError, ValueError):
         # Unbuffered: a buffered reader's lock would trouble the interpreter at exit.
         while os.read(sys.stdin.fileno(), 4096):
             pass
-    stop.set()
+    stop.put(None)
 
 
 def _compile() -> None:

@@ -1,11 +1,13 @@
 """The laboratory: its file, its resources, and as a process of its own."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -138,31 +140,55 @@ def test_without_a_seed_the_lab_says_which_it_took():
     assert Lab.default().seed != Lab.default().seed
 
 
-def start(arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", f"from mock_hw import serve; serve({arguments})"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+@contextlib.contextmanager
+def start(script: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that is killed at the end, however the test ended: leaving a Popen waits for it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM between processes on Windows")
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_process_serves_until_a_signal_and_exits_0(number, patience):
-    with start("json=True, seed=3") as process:
+    with start("from mock_hw import serve; serve(json=True, seed=3)") as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         assert ready["pid"] == process.pid
         assert ready["seed"] == 3
         assert ask(ready["resources"]["board"], "SYST:ORIG?") == "SIM"
         process.send_signal(number)
-        assert process.stdout.read() == ""
         assert process.wait(patience(20)) == 0
+        assert process.stdout.read() == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM between processes on Windows")
+def test_a_signal_in_the_middle_of_its_waiting_ends_it(patience):
+    """Where the lab waits by an Event, a signal that comes while `wait` holds its lock had `set` wait for ever."""
+    script = (
+        "import signal, sys, threading\n"
+        "from mock_hw import serve\n"
+        "wait = threading.Condition.wait\n"
+        "def interrupted(self, timeout=None):\n"
+        "    if sys._getframe(2).f_code is serve.__wrapped__.__code__:\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "    return wait(self, timeout)\n"
+        "threading.Condition.wait = interrupted\n"
+        "serve(json=True)"
+    )
+    with start(script) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(patience(10)) == 0
 
 
 def test_process_ends_with_its_parents_pipe(patience):
-    with start("exit_with_stdin=True") as process:
+    with start("from mock_hw import serve; serve(exit_with_stdin=True)") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stdout.readline().startswith("board: TCPIP::127.0.0.1::")
@@ -179,7 +205,7 @@ def test_process_does_not_outlive_a_killed_parent():
         "'from mock_hw import serve; serve(json=True, exit_with_stdin=True)'], stdin=subprocess.PIPE)\n"
         "time.sleep(100)"
     )
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True) as process:
+    with start(parent) as process:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         process.kill()
