@@ -172,7 +172,7 @@ def test_a_client_that_never_reads_is_closed_and_its_output_goes_off(patience, w
         board.close()
 
 
-def test_slow_reader_gets_everything(patience):
+def test_slow_reader_gets_everything(patience, wait_until):
     board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
     limit = patience(0.4)
     wire = TcpWire(board, send_timeout=limit)
@@ -180,11 +180,25 @@ def test_slow_reader_gets_everything(patience):
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
             slow.connect((wire.host, wire.port))
-            slow.sendall(b"SEQ:MODE TOGG;:ACQ:BLOC 16384;:OUTP ON;:INIT;:FETC?\n")
+            slow.settimeout(patience(60))
+            slow.sendall(b"SEQ:MODE TOGG;:ACQ:BLOC 16384;:OUTP ON;:INIT\n")
+
+            def is_there() -> bool:
+                slow.sendall(b"ACQ:FIFO?\n")
+                return not slow.recv(100).startswith(b"0,")
+
+            wait_until(
+                is_there, 60, "no block"
+            )  # FETCh? waits for half a second, and a busy board takes longer
+            slow.sendall(b"FETC?\n")
             wanted, received, began = 10 + 64 + 8 * MEBIBYTE, 0, time.monotonic()
             while received < wanted:
-                received += len(slow.recv(64 * 1024))
-                time.sleep(0.02 if time.monotonic() < began + 1.5 * limit else 0)
+                part = slow.recv(64 * 1024)
+                assert part, "the wire was closed"
+                received += len(part)
+                time.sleep(
+                    1.5 * limit / 128
+                )  # 128 parts at least: longer than the limit in all, not in one stretch
                 assert time.monotonic() - began < patience(60)
             assert time.monotonic() - began > 1.2 * limit
     finally:
