@@ -3,8 +3,7 @@
 Each usable bit of a store is free, leased, consumed, burned or withheld, and is handed out at most once.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._credits import Credit
 from ._errors import DamagedLedger, NotAssessed, NotEnoughBits, SharedCells, StoreError
@@ -17,6 +16,7 @@ from ._ranges import Range, slice_ranges
 from ._requests import Request
 from ._reservation import Reservation
 from ._store import BufferInfo, FollowedBlock, Store
+from .lazy import later
 
 if TYPE_CHECKING:
     from ._export import EXPORT_FORMS, check_export, export_bits, move_blocks
@@ -125,16 +125,4 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _LATER.items():
-        if name in names.split():
-            globals()[name] = found = getattr(importlib.import_module(module, __name__), name)
-            return found
-        if name == module[1:]:
-            return importlib.import_module(module, __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later(__name__, _LATER)

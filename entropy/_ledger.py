@@ -247,14 +247,17 @@ class Ledger:
 
     # --- the store itself
 
-    def prepare(self, stamp: Mapping[str, str]) -> None:
+    def prepare(self, stamp: Mapping[str, str], *, may_be_empty: bool = True) -> None:
         """Make the tables, and note the place of the store, where there are none; bring an earlier version up to date.
 
         Raises StoreError for a ledger of a version that is unknown, DamagedLedger, having changed nothing, for one
-        that contradicts itself or holds what no ledger does.
+        that contradicts itself or holds what no ledger does, and for an empty one unless `may_be_empty`.
         """
         with self._reading() as db:
-            if version_of(db) == str(LEDGER_VERSION):
+            version = version_of(db)
+            if version is None and not may_be_empty:
+                raise self._damaged("it is empty, and the store holds buffers")
+            if version == str(LEDGER_VERSION):
                 self._refuse_damaged(db)
                 return
         with self._writing(seeing=True) as db:
@@ -273,12 +276,6 @@ class Ledger:
                     f"{self.path} is a ledger of version {version} and this program knows {LEDGER_VERSION}: "
                     "use the memtj that wrote it"
                 )
-
-    def refuse_empty(self) -> None:
-        """Raise DamagedLedger where the file holds no table at all."""
-        with self._reading() as db:
-            if version_of(db) is None:
-                raise self._damaged("it is empty, and the store holds buffers")
 
     def check(self) -> None:
         """Raise DamagedLedger where a bit has no or two owners, or the file holds what no ledger does."""

@@ -112,9 +112,7 @@ def prepared(ledger: Ledger, folder: Path, *, orphans: bool = False) -> Ledger:
     that they will be entered into it.
     """
     try:
-        if not orphans and _has_buffers(folder):
-            ledger.refuse_empty()
-        ledger.prepare(stamp_of(folder))
+        ledger.prepare(stamp_of(folder), may_be_empty=orphans or not _has_buffers(folder))
     except BaseException:
         ledger.close()
         raise

@@ -1,7 +1,8 @@
 """The bench: roles, limits, the array, and the procedures that pulse it and read it."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from entropy.lazy import later
 
 from ._bench import Bench, Finding
 from ._bench_file import BenchFile, read_bench_file
@@ -38,16 +39,4 @@ __all__ = [
     "run_procedure",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _LATER.items():
-        if name in names.split():
-            globals()[name] = found = getattr(importlib.import_module(module, __name__), name)
-            return found
-        if name == module[1:]:
-            return importlib.import_module(module, __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = later(__name__, _LATER)
