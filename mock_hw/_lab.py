@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -358,6 +359,7 @@ def _wait_for_end_of_input(stop: "queue.SimpleQueue[None]") -> None:
     stop.put(None)
 
 
+@lru_cache
 def _compile() -> None:
     """Compile the draws (or load them from numba's cache) before a first command has to wait for it."""
     array = SimulatedArray(MacrospinDevice.of("C", 3, 0), 1, 3, 0)

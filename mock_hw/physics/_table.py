@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numba
@@ -151,10 +152,8 @@ def table_of(parameters: DeviceParameters, progress: Progress | None = None) -> 
     """The table of a device: shipped, from the user's cache, or made now (a minute or so) and kept there."""
     name = f"{parameters.digest[:16]}.npz"
     cache = Path(platformdirs.user_cache_dir("memtj", appauthor=False)) / "switching-tables" / name
-    for path in (*SHIPPED.glob("*.npz"), cache):
-        # A shipped table carries the name of its set; its digest says whether the set is still the same.
-        if (table := SwitchingTable.open(path, parameters.digest)) is not None:
-            return table
+    if (table := _shipped(parameters.digest) or SwitchingTable.open(cache, parameters.digest)) is not None:
+        return table
     table = build_table(parameters, progress)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +161,13 @@ def table_of(parameters: DeviceParameters, progress: Progress | None = None) -> 
     except OSError as error:
         log.warning("the table cannot be kept in %s: %s", cache, error)
     return table
+
+
+@lru_cache
+def _shipped(digest: str) -> SwitchingTable | None:
+    # A shipped table carries the name of its set; its digest says whether the set is still the same.
+    tables = (SwitchingTable.open(path, digest) for path in SHIPPED.glob("*.npz"))
+    return next((table for table in tables if table is not None), None)
 
 
 def build_table(parameters: DeviceParameters, progress: Progress | None = None) -> SwitchingTable:

@@ -84,6 +84,7 @@ def scripted() -> Iterator[Callable[[Say], str]]:
             with contextlib.suppress(OSError):
                 while True:
                     wires.append(server.accept()[0])
+                    wires[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     with wires[-1] as wire, wire.makefile("rb") as lines:
                         for line in lines:
                             wire.sendall(answer(line.strip()))

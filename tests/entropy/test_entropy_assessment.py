@@ -55,7 +55,7 @@ def record(store, made, outcomes, blocks=4, loss=0.0, **more):
     return np.concatenate(kept), np.concatenate(masks).astype(bool)
 
 
-@pytest.mark.parametrize("loss", [0.0, 0.2])
+@pytest.mark.parametrize("loss", [pytest.param(0.0, marks=pytest.mark.slow), 0.2])
 def test_a_store_is_read_in_order_and_nothing_is_spent(store, made, loss):
     bits, _ = record(store, made, pulses(300, 64), loss=loss)
     more, _ = record(store, made, pulses(200, 64, seed=1), loss=loss)

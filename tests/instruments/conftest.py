@@ -26,6 +26,7 @@ class Wire:
         _, host, port, _ = resource.split("::")
         self._patience = patience
         self._socket = socket.create_connection((host, int(port)), timeout=patience(5))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._socket.makefile("rwb")
 
     def ask(self, query: str) -> str:
@@ -157,6 +158,8 @@ _LINE = re.compile(rb"(?:\*ESE (\d+);\*ESE\?;\*ESE (\d+);\*ESE\?;\*ESE \d+;)?(.*
 
 def _tamper_one(client: socket.socket, target: tuple[str, int], hook: Hook) -> None:
     with client, socket.create_connection(target) as board, contextlib.suppress(OSError):
+        for end in (client, board):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         answers = board.makefile("rb")
         waiting: list[bytes] = []
         number = 0

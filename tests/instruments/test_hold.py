@@ -133,7 +133,8 @@ def test_a_drifting_array_is_held_and_the_file_says_by_what(record, made):
     assert replayed(folder, 0.85, made) > 20
 
 
-@pytest.mark.parametrize("servo", [pytest.param("common", marks=pytest.mark.slow), "cells"])
+@pytest.mark.slow
+@pytest.mark.parametrize("servo", ["common", "cells"])
 def test_both_directions_of_a_toggle_are_held(record, made, servo):
     _, folder = record(160, mode="toggle", servo=servo)
     with Store(folder) as store:

@@ -252,6 +252,8 @@ class Cable:
             except OSError:
                 return
             board, cut = socket.create_connection(self._target), threading.Event()
+            for end in (host, board):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._sockets += [host, board]
             self._cut.append(cut)
             for ends in ((host, board), (board, host)):

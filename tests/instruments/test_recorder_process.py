@@ -105,6 +105,7 @@ def test_killed(recorder, wait_for_blocks, wire, tmp_path: Path):
     accounts_add_up(tmp_path / "store")
 
 
+@pytest.mark.slow
 def test_frozen_so_that_only_the_watchdog_is_left(
     recorder, wait_for_blocks, wire, tmp_path: Path, patience: Callable[[float], float]
 ):

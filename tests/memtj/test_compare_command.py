@@ -18,6 +18,7 @@ from entropy import CELL_DTYPE, Store
 from memtj._comparison_origin import Origin, begun_with
 from memtj._errors import CommandError
 from sampler import Architecture, SoftwareSource, build_model, save_checkpoint, training_scheduler
+from sampler.comparison import make_reference, real_digits
 
 SMALL = Architecture(image_size=28, widths=(8, 16), norm_groups=4, attention_head=8)
 CELLS, PULSES = 4096, 64
@@ -123,6 +124,8 @@ def test_both_verdicts_are_said_and_written(
     memtj_here: Callable, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sampler.comparison._raw_claim.ESTIMATED_BITS", 200_000)
+    some = real_digits()[0][:500]
+    monkeypatch.setattr("sampler.comparison.digit_reference", lambda by: make_reference("some", some, by))
     done = memtj_here("compare", plan, "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)

@@ -71,6 +71,7 @@ def test_demo_leaves_what_it_promises_and_replays_to_the_last_bit(memtj_here: Ca
     assert [p["identical"] for p in json.loads(done.stdout)["pictures"]] == [True, True]
 
 
+@pytest.mark.slow
 def test_a_poor_source_is_said_to_be_one(memtj_here: Callable, bench: Path, tmp_path: Path) -> None:
     """Conditioning brings the pictures back; the report judges the raw bits all the same, at its top."""
     out = tmp_path / "demo"
@@ -111,13 +112,11 @@ def test_a_device_that_cannot_be_told_apart_is_refused(memtj_here: Callable, tmp
     assert "no two separate resistances" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
 @pytest.mark.parametrize(
     "number",
-    [
-        pytest.param(signal.SIGINT, id="SIGINT"),
-        *(pytest.param(n, id=n.name, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGKILL)),
-    ],
+    [pytest.param(n, id=n.name) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)],
 )
 def test_an_ended_demo_leaves_no_process_and_exact_accounts(
     start: Callable,

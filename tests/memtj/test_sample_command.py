@@ -420,6 +420,7 @@ def test_a_run_that_is_killed_again_and_again_uses_no_bit_twice(
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
 def test_a_second_run_is_kept_out_of_the_folder(
     memtj_here: Callable,

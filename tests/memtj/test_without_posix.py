@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="nothing is to be taken away there")
 def test_every_module_is_imported_and_a_store_and_a_lab_work(tmp_path: Path, patience: Callable) -> None:
     script = Path(__file__).with_name("without_posix.py")

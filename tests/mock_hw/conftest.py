@@ -17,6 +17,7 @@ class Client:
     def __init__(self, resource: str) -> None:
         _, host, port, _ = resource.split("::")
         self.socket = socket.create_connection((host, int(port)), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self.socket.makefile("rb")
         self.opened.append(self)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     save_checkpoint(folder, weights, TINY, {"scheduler": scheduler, "data": "none: random weights"})
     return load_checkpoint(folder)
+
+
+@pytest.fixture
+def failing_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """torch waits 5 s for a DataLoader's worker that failed, whenever its iterator is collected: here, and shortly."""
+    monkeypatch.setattr(torch.utils.data._utils, "MP_STATUS_CHECK_INTERVAL", 0.2)
+    yield
+    gc.collect()
 
 
 @pytest.fixture

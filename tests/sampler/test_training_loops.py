@@ -103,6 +103,6 @@ class RandomCrops(TensorDataset):
 
 
 @pytest.mark.skipif(torch.multiprocessing.get_start_method(allow_none=False) != "fork", reason="no fork here")
-def test_a_worker_that_draws_is_refused() -> None:
+def test_a_worker_that_draws_is_refused(failing_workers: None) -> None:
     with hardware_noise(SoftwareSource(1)), pytest.raises(SamplerError, match="forked child"):
         list(DataLoader(RandomCrops(X, Y), num_workers=1))

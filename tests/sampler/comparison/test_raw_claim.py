@@ -18,6 +18,7 @@ from sampler import (
 from sampler.comparison import RAW_BITS, RawClaim, raw_claim
 
 
+@pytest.mark.slow
 def test_ideal_bits_pass() -> None:
     """At 5 σ each, and health tests at 2⁻⁴⁰: a false alarm in a million runs."""
     claim = raw_claim(SoftwareSource(secrets.randbits(63)).read(RAW_BITS), 1024)

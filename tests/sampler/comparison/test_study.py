@@ -155,6 +155,7 @@ def test_a_comparison_that_another_process_makes_is_left_to_it_until_the_rest_is
     )
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_goes_on_to_the_same_numbers(
     tmp_path: Path,
     model: Path,

@@ -181,7 +181,7 @@ def test_a_loader_shuffles_by_the_source() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork here")
-def test_workers_may_load_but_not_draw() -> None:
+def test_workers_may_load_but_not_draw(failing_workers: None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads
         alone = DataLoader(plain_data(), batch_size=8, shuffle=True)
