@@ -359,6 +359,7 @@ def test_no_answer_to_another_question():
         assert all(each["met"].get(fault, 0) > 0 for fault in FAULTS)
 
 
+@pytest.mark.slow
 def test_the_fuzz_finds_them_where_there_are_no_marks(monkeypatch):
     monkeypatch.setattr("drivers.array_board._wire.SocketWire.marks", False)
     assert any(fuzz(seed, 100, rate=0.1)["wrong"] for seed in range(10))

@@ -165,10 +165,7 @@ def test_worked_examples_of_the_plain_code(plain, sequence, options, expected):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[] if name in ("biased", "fair") else pytest.mark.slow)
-        for name in sorted(REFERENCE)
-    ],
+    [pytest.param(name, marks=[] if name == "biased" else pytest.mark.slow) for name in sorted(REFERENCE)],
 )
 def test_what_nists_program_gives(name):
     found = min_entropy(np.unpackbits(np.fromfile(DATA / f"{name}.bin", np.uint8)))

@@ -178,7 +178,7 @@ def test_another_version_of_the_protocol(bench_file: Path, monkeypatch):
 def test_a_box_that_answers_rubbish(write_bench):
     with serve_identity(b"M,ARRAY-BOARD,2,0") as resource:
         path = write_bench(
-            resource, ('driver = "ArrayBoard"', 'driver = "ArrayBoard"\noptions = { timeout = 400 }')
+            resource, ('driver = "ArrayBoard"', 'driver = "ArrayBoard"\noptions = { timeout = 200 }')
         )
         with pytest.raises(
             BenchError,

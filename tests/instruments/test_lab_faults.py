@@ -72,6 +72,7 @@ def missing(rows: np.ndarray) -> int:
 # Cells
 
 
+@pytest.mark.slow
 def test_broken_cells_are_left_out_with_their_reason(bench_file: Path, tmp_path: Path, wire, recorded):
     wire.send("SIM:FAUL:SHOR 3,4;OPEN 5,6;STUC 7,8,P;STUC 9,10,AP")
     summary = record(bench_file, tmp_path, calibrate=True)
@@ -139,7 +140,10 @@ def test_dropped_connection_without_another_try(break_while_recording, wire, rec
     assert wire.ask("SIM:FAUL?") == '""'
 
 
-@pytest.mark.parametrize(("fault", "blocks"), [("RATE 12e6", 400), ("FIFO 2", 40), ("RATE 4e6;FIFO 2", 40)])
+@pytest.mark.parametrize(
+    ("fault", "blocks"),
+    [pytest.param("RATE 12e6", 400, marks=pytest.mark.slow), ("FIFO 2", 40), ("RATE 4e6;FIFO 2", 40)],
+)
 def test_slow_wire_and_small_fifo_stall_the_board_and_lose_nothing(
     bench_file: Path, tmp_path: Path, wire, fault: str, blocks: int, recorded
 ):

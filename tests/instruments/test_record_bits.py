@@ -74,7 +74,8 @@ def test_a_recording_holds_what_the_board_made(
     json.dumps(summary.as_dict(), allow_nan=False)
 
 
-@pytest.mark.parametrize("mode", ["toggle", pytest.param("reset", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["toggle", "reset"])
 def test_the_trimmed_array_is_balanced(bench_file: Path, tmp_path: Path, mode: str):
     """Judged by what was recorded. Bounds are on the physics; chance adds less than 1e-9 of false alarm.
 

@@ -29,7 +29,9 @@ class Said(float):
         return self.word
 
 
-@pytest.mark.parametrize("word", ["nan", "-INF", "ERR"])
+@pytest.mark.parametrize(
+    "word", ["nan", *(pytest.param(word, marks=pytest.mark.slow) for word in ("-INF", "ERR"))]
+)
 def test_a_temperature_that_is_none_ends_the_recording(
     lab: Lab, bench_file: Path, tmp_path: Path, recorded, wire, word: str
 ):

@@ -139,6 +139,7 @@ def test_a_steep_spin_torque_cell_that_one_pulse_switches_one_way_only(
     assert 150 < np.nanmedian(tuning.per_volt[0]) < 300
 
 
+@pytest.mark.slow
 def test_a_recording_applies_a_tuning_and_carries_it(bench_file: Path, tmp_path: Path, wire):
     wire.send(FAULTS)
     made = tuned(bench_file, tmp_path, target=0.3, tolerance=0.03)

@@ -12,6 +12,7 @@ from entropy import Store
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody replace a file that is open")
 
 
+@pytest.mark.slow
 def test_a_truncated_buffer_ends_it(
     start: Callable, lab, bench: Path, tmp_path: Path, patience: Callable, wait_until: Callable
 ) -> None:

@@ -89,6 +89,7 @@ def test_terminated(meanwhile: Callable, recorded: Callable, lab, bench: Path, t
     assert check_accounts(store) >= 8_000_000
 
 
+@pytest.mark.slow
 def test_killed(
     start: Callable, memtj_here: Callable, recorded: Callable, lab, bench: Path, tmp_path: Path
 ) -> None:

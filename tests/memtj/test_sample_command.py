@@ -198,7 +198,7 @@ def check_no_bit_twice(store: Path, out: Path) -> Accounts:
     return accounts
 
 
-@pytest.mark.parametrize("after_saving", [False, True])
+@pytest.mark.parametrize("after_saving", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_interrupted_run_is_gone_on_with(
     after_saving: bool,
     memtj_here: Callable,

@@ -197,6 +197,7 @@ def test_process_ends_with_its_parents_pipe(patience):
         assert process.wait(patience(20)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="POSIX only")
 def test_process_does_not_outlive_a_killed_parent():
     parent = (

@@ -341,6 +341,7 @@ def test_a_terminated_lab_keeps_the_last_state(client, processes, file, patience
         assert str(content["saved"]).endswith("+00:00")
 
 
+@pytest.mark.slow
 def test_short_acquisitions_do_not_wear_the_disk(client, file):
     with Lab(settings(), state=file) as lab:
         board = type(client)(lab.resources["board"])

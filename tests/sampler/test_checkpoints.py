@@ -126,6 +126,7 @@ def test_training_leaves_a_checkpoint_and_repeats_from_its_seed(
     assert other.sha256 != first.sha256
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_training_draws_everything_from_a_source(few_steps: TrainSettings, tmp_path: Path) -> None:
     state = torch.get_rng_state()
@@ -150,8 +151,11 @@ def test_senseless_training_is_one_sentence(few_steps: TrainSettings) -> None:
             train(wrong)
 
 
-def test_importing_the_sampler_is_light() -> None:
-    code = "import sampler, sys; sys.exit('diffusers' in sys.modules or 'numba' in sys.modules)"
+def test_importing_the_sampler_is_light_and_the_levels_load_no_numba() -> None:
+    code = (
+        "import sampler, sys; light = not {'diffusers', 'numba'} & {*sys.modules}; sampler.normal_levels(12);"
+        "sys.exit(not light or 'numba' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,12 +151,6 @@ def test_wrong_widths_bits_and_sizes_are_refused() -> None:
         for threads in (1, 2):
             with pytest.raises(SamplerError, match=f"{words} bits were read than 4 normals take"):
                 normals_of_parts([np.zeros(8, np.uint8)] * count, np.empty(4, np.float32), threads=threads)
-
-
-def test_neither_sampler_nor_the_levels_load_numba() -> None:
-    code = "import sys, sampler; sampler.normal_levels(12); print('numba' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
 
 
 def test_the_page_says_what_the_laws_are_like() -> None:

@@ -82,6 +82,7 @@ def test_resistance_noise_falls_as_one_over_f(c: DeviceParameters, seed: int) ->
     assert trace.std() == pytest.approx(1e-3 * np.sqrt(len(TIMES)), rel=0.25)
 
 
+@pytest.mark.slow
 def test_readings_over_the_array_show_it_too(c: DeviceParameters) -> None:
     """Raw readings of an acquisition carry the slow noise: neighbours in time agree better than distant ones."""
     p = changed(c, "readout", flicker=5e-3, telegraph_cells=0.0, amplifier_noise=0.0)
