@@ -174,15 +174,8 @@ LAST_DIGIT = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "e",
-        pytest.param("sqrt3", marks=pytest.mark.slow),
-        pytest.param("sqrt2", marks=pytest.mark.slow),
-        pytest.param("pi", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["e", "sqrt3", "sqrt2", "pi"])
 def test_a_million_digits(name):
     sequence = digits(name)
     found = sp800_22.run_tests(sequence).p_values

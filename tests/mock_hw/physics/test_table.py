@@ -57,16 +57,12 @@ def test_every_shipped_set_has_its_table_and_states_its_error(name: str) -> None
 
 POINTS = [("A", 1.6, 5e-9), ("A", 1.6, 12e-9), ("B", 0.33, 41e-9), ("C", 1.15, 0.4e-9), ("C", 1.34, 0.7e-9),
           ("C", 1.0, 0.9e-9), ("C", 1.5, 1.2e-9), ("D", 1.25, 3e-9), ("D", 1.35, 9e-9)]  # fmt: skip
-QUICK = [(POINTS[3], False)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "voltage", "width", "antiparallel"),
-    [
-        pytest.param(*point, state, marks=[] if (point, state) in QUICK else [pytest.mark.slow])
-        for point in POINTS
-        for state in (False, True)
-    ],
+    [(*point, state) for point in POINTS for state in (False, True)],
 )
 def test_trajectories_agree_with_the_fokker_planck_equation(
     name: str, voltage: float, width: float, antiparallel: bool, seed: int
