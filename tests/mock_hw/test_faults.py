@@ -420,7 +420,7 @@ def test_a_lab_ends_at_once_whatever_is_late_or_slow(serve, connect_to, patience
 
 
 def test_a_board_that_hangs_neither_acts_nor_answers_and_its_watchdog_trips(serve, connect_to, patience):
-    lab, seconds = serve(), round(patience(0.4), 2)
+    lab, seconds = serve(), round(patience(0.8), 2)
     client, other = connect_to(lab), connect_to(lab)
     client.send(f"SYST:WATC {seconds}")
     start(client)
@@ -444,7 +444,7 @@ def test_a_board_that_hangs_neither_acts_nor_answers_and_its_watchdog_trips(serv
 def test_a_board_that_hangs_does_not_notice_that_its_owner_is_gone(serve, connect_to, patience, wait_until):
     lab = serve()
     client, other = connect_to(lab), connect_to(lab)
-    client.send(f"SYST:WATC {patience(0.3):.2f}")
+    client.send(f"SYST:WATC {patience(0.6):.2f}")
     start(client)
     client.block("FETC?")
     other.send("SIM:FAUL:MUTE 1000")

@@ -272,7 +272,7 @@ class TestSerial:
 
         board, wire = served
         with serial.Serial(wire.path, timeout=patience(5)) as port:
-            port.write(f"SYST:WATC {patience(0.3):.3f};:OUTP ON;:OUTP?\n".encode())
+            port.write(f"SYST:WATC {patience(0.6):.3f};:OUTP ON;:OUTP?\n".encode())
             assert port.readline() == b"1\n"
         assert board.output
         wait_until(lambda: not board.output)
