@@ -71,8 +71,11 @@ def wire(resource: str, patience: Callable[[float], float]) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def write_bench(tmp_path: Path) -> Callable[..., Path]:
-    """Write the example bench file with another resource and other lines: `write_bench(resource, old=new)`."""
+def write_bench(tmp_path: Path, patience: Callable[[float], float]) -> Callable[..., Path]:
+    """Write the example bench file with another resource and other lines: `write_bench(resource, old=new)`.
+
+    The lab is in this process, so where the machine is slow the board is, too: its time-out is scaled.
+    """
 
     def write(resource: str, *changes: tuple[str, str], name: str = "bench.toml") -> Path:
         text = EXAMPLE.read_text("utf-8")
@@ -80,6 +83,9 @@ def write_bench(tmp_path: Path) -> Callable[..., Path]:
         for old, new in [("TCPIP::127.0.0.1::5025::SOCKET", resource), *size, *changes]:
             assert old in text, old
             text = text.replace(old, new)
+        if "options" not in text:
+            scaled = f"options = {{ timeout = {round(1000 * patience(2))} }}"
+            text = text.replace('driver = "ArrayBoard"\n', f'driver = "ArrayBoard"\n{scaled}\n')
         path = tmp_path / name
         path.write_text(text, "utf-8")
         return path
