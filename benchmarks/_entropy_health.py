@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from isal import isal_zlib
 
 from benchmarks._entropy_rows import Row
-from entropy.health import CellHealth, Cutoffs, StreamHealth
+from entropy.health import BlockHealth, CellHealth, Cutoffs, StreamHealth
 
 BITS = 1 << 23
 CELLS = (4096, 1000, 5)
@@ -14,7 +15,7 @@ ROUNDS = 9
 
 
 def rows() -> list[Row]:
-    """Measure each test by itself and stream and cells one after the other; the best of some rounds, in bit/s."""
+    """Measure each test by itself, and all that judges a block, its CRC-32 too; the best of some rounds, in bit/s."""
     random = np.random.default_rng(0)
     bits = random.integers(0, 256, BITS // 8, np.uint8)
     valid = np.packbits(random.random(BITS) < 0.999)
@@ -28,9 +29,16 @@ def rows() -> list[Row]:
     measured[f"health, {CELLS[0]} cells, 0.1 % of the outcomes missing"] = _rate(
         lambda: each.check(bits, valid, BITS)
     )
-    measured[f"health, stream and {CELLS[0]} cells"] = _rate(
-        lambda: (each.check(bits, None, BITS), stream.check(bits, BITS))
-    )
+    for name, mask in (
+        ("all of it", None),
+        ("1 % of the outcomes missing", np.packbits(random.random(BITS) < 0.99)),
+    ):
+        judge, usable = BlockHealth(cutoffs, CELLS[0]), bits if mask is None else bits & mask
+        measured[f"health, a block judged, {CELLS[0]} cells, {name}"] = _rate(
+            lambda judge=judge, usable=usable, mask=mask: isal_zlib.crc32(
+                judge.judge(usable, mask, BITS).bits.data
+            )
+        )
     return [Row(name, rate) for name, rate in measured.items()]
 
 

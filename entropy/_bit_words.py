@@ -5,10 +5,11 @@ A word holds 64 positions or samples, the first one in its most significant bit.
 
 from typing import Any
 
+import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 ONE = np.uint64(1)
@@ -34,6 +35,44 @@ ones_of = _of_a_word("llvm.ctpop")
 leading_zeros = _of_a_word("llvm.ctlz", 0)  # 64 for 0
 trailing_zeros = _of_a_word("llvm.cttz", 0)  # 64 for 0
 swap_bytes = _of_a_word("llvm.bswap")
+
+
+def _gather(typing_context, value, mask):
+    """Make a function that moves the bits of a word that a mask selects together, at its low end: BMI2's PEXT."""
+
+    def emit(context, builder, signature, arguments):
+        kind = ir.FunctionType(arguments[0].type, [arguments[0].type] * 2)
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.bmi.pext.64"), arguments
+        )
+
+    return types.uint64(types.uint64, types.uint64), emit
+
+
+@numba.njit(nogil=True, cache=True)
+def extract_by_steps(word, mask):  # pragma: no cover (compiled)
+    """Do what `extract` does, on any processor."""
+    n, gone = np.int64(64), ~mask
+    while gone != np.uint64(0):
+        onwards = ALL >> leading_zeros(gone)  # from this one on
+        after = onwards >> ONE
+        word = (word & ~onwards) | ((word & after) << ONE)
+        gone = (gone & after) << ONE
+        n -= 1
+    return word, n
+
+
+_gathered: Any = intrinsic(_gather)
+
+
+@numba.njit(nogil=True, cache=True, forceinline=True)
+def _extract(word, mask):  # pragma: no cover (compiled)
+    """Leave out the bits that are not in a mask and move the others together, to the high end; and their number."""
+    n = np.int64(ones_of(mask))
+    return (_gathered(word, mask) << np.uint64((64 - n) & 63)) if n else np.uint64(0), n
+
+
+extract = _extract if llvmlite.binding.get_host_cpu_features().get("bmi2", False) else extract_by_steps
 
 
 def words_of(packed: np.ndarray, spare: int = 2) -> np.ndarray:

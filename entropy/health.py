@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import _block_kernels, _cell_kernels
 from . import _health_kernels as kernels
 from ._bit_words import words_of
 from .arguments import Count, Real, takes
@@ -95,24 +96,24 @@ class _Sequences:
         self.cutoffs = cutoffs
         self._cutoffs = (cutoffs.repetition, cutoffs.proportion, cutoffs.window)
         self._last = np.zeros(sequences, np.uint64)
-        self._state = np.zeros((kernels.STATE_ROWS, sequences), np.int64)
-        self._state[kernels.RUN] = -1
-        self._counts = np.zeros((kernels.COUNT_ROWS, sequences), np.int64)
+        self._state = np.zeros((sequences, kernels.STATE_COLUMNS), np.int64)
+        self._state[:, kernels.RUN] = -1
+        self._counts = np.zeros((sequences, kernels.COUNT_COLUMNS), np.int64)
 
     @property
     def samples(self) -> np.ndarray:
         """Samples so far, int64, of each sequence."""
-        return self._counts[kernels.SAMPLES].copy()
+        return self._counts[:, kernels.SAMPLES].copy()
 
     @property
     def ones(self) -> np.ndarray:
         """Ones so far, int64, of each sequence."""
-        return self._counts[kernels.ONES] + self._state[kernels.WINDOW_ONES]
+        return self._counts[:, kernels.ONES] + self._state[:, kernels.WINDOW_ONES]
 
     @property
     def changes(self) -> np.ndarray:
         """How many of `samples` − 1 pairs of neighbours in time differ, int64, of each sequence."""
-        return self._counts[kernels.CHANGES].copy()
+        return self._counts[:, kernels.CHANGES].copy()
 
     @property
     def p1(self) -> np.ndarray:
@@ -123,12 +124,12 @@ class _Sequences:
     @property
     def runs(self) -> np.ndarray:
         """Runs that reached the cutoff of the repetition count so far, each counted once, int64."""
-        return self._counts[kernels.RUNS].copy()
+        return self._counts[:, kernels.RUNS].copy()
 
     @property
     def windows(self) -> np.ndarray:
         """Windows that reached the cutoff of the adaptive proportion so far, each counted once, int64."""
-        return self._counts[kernels.WINDOWS].copy()
+        return self._counts[:, kernels.WINDOWS].copy()
 
 
 class StreamHealth(_Sequences):
@@ -145,10 +146,11 @@ class StreamHealth(_Sequences):
         """
         if count > 8 * len(bits):
             raise ValueError(f"{len(bits)} bytes do not hold {count} bits")
+        return self._check(words_of(bits), count)
+
+    def _check(self, words: np.ndarray, count: int) -> HealthFlag:
         failed = np.zeros(1, np.uint8)
-        kernels.check_stream(
-            words_of(bits), count, self._cutoffs, self._last, self._state, self._counts, failed
-        )
+        kernels.check_stream(words, count, self._cutoffs, self._last, self._state, self._counts, failed)
         return _flags(failed, HealthFlag.STREAM_REPETITION, HealthFlag.STREAM_PROPORTION)
 
 
@@ -175,6 +177,10 @@ class CellHealth(_Sequences):
     @takes(cells=Count(1))
     def __init__(self, cutoffs: Cutoffs, cells: int) -> None:
         super().__init__(cutoffs, cells)
+        if cutoffs.window > _cell_kernels.LONGEST_WINDOW:
+            raise ValueError(
+                f"a window has at most {_cell_kernels.LONGEST_WINDOW} samples, not {cutoffs.window}"
+            )
         self.cells = cells
 
     @takes(positions=Count())
@@ -185,24 +191,97 @@ class CellHealth(_Sequences):
         mask of the same order, None where all are valid: what is not valid is no sample of its cell. Raises
         ValueError where these do not fit `positions`.
         """
-        pulses, rest = divmod(positions, self.cells)
+        self._refuse_short(bits, valid, positions)
+        words = words_of(bits)
+        return self._check(words, words if valid is None else words_of(valid), valid is not None, positions)
+
+    def _refuse_short(self, bits: np.ndarray, valid: np.ndarray | None, positions: int) -> None:
+        rest = positions % self.cells
         short = min(len(bits), len(bits) if valid is None else len(valid)) * 8 < positions
         if rest or short:
             raise ValueError(
                 f"{len(bits)} bytes of bits{'' if valid is None else f' and {len(valid)} of their mask'} do not hold "
                 f"{positions} positions of whole pulses of {self.cells} cells"
             )
-        words = words_of(bits)
-        mask = words if valid is None else words_of(valid)
+
+    def _check(self, words: np.ndarray, mask: np.ndarray, masked: bool, positions: int) -> CellFailures:
         failed = np.zeros(self.cells, np.uint8)
-        kernels.check_cells(
-            words, mask, valid is not None, pulses, self.cells,
+        _cell_kernels.check_cells(
+            words, mask, masked, positions // self.cells, self.cells,
             self._cutoffs, self._last, self._state, self._counts, failed,
         )  # fmt: skip
         return CellFailures(
             _flags(failed, HealthFlag.CELL_REPETITION, HealthFlag.CELL_PROPORTION),
             (failed & kernels.REPETITION) != 0,
             (failed & kernels.PROPORTION) != 0,
+        )
+
+
+@takes(positions=Count())
+def usable_bits(bits: np.ndarray, valid: np.ndarray | None, positions: int) -> tuple[np.ndarray, int]:
+    """Leave out the positions of a block whose mask bit is 0.
+
+    `bits`, `valid`: packed uint8, first bit most significant; None where all are usable. Returns the usable bits packed
+    alike and padded with zeros, and their number.
+    """
+    if valid is None:
+        return bits[: (positions + 7) // 8], positions
+    words, count = _usable_words(words_of(bits), words_of(valid), positions)
+    return _bytes_of(words, count), count
+
+
+def _usable_words(words: np.ndarray, mask: np.ndarray, positions: int) -> tuple[np.ndarray, int]:
+    out = np.zeros(len(words) + 1, np.uint64)
+    return out, int(_block_kernels.compact(words, mask, positions, out))
+
+
+def _bytes_of(words: np.ndarray, count: int) -> np.ndarray:
+    return words.byteswap().view(np.uint8)[: (count + 7) // 8]
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What was found of a block.
+
+    `bits`: its usable bits, packed uint8, first bit most significant, padded with zeros; `count`: how many; `ones`:
+    of them; `changes`, `pairs`: pairs of usable outcomes of a cell in consecutive pulses, and those that differ;
+    `flags`: tests that it fails; `cells`: the cells that fail.
+    """
+
+    bits: np.ndarray
+    count: int
+    ones: int
+    changes: int
+    pairs: int
+    flags: HealthFlag
+    cells: CellFailures
+
+
+class BlockHealth:
+    """All tests of the blocks of one recording: those of each cell, and those of the usable bits as one stream."""
+
+    @takes(cells=Count(1))
+    def __init__(self, cutoffs: Cutoffs, cells: int) -> None:
+        self.cells, self.stream = CellHealth(cutoffs, cells), StreamHealth(cutoffs)
+
+    @takes(positions=Count())
+    def judge(self, bits: np.ndarray, valid: np.ndarray | None, positions: int) -> Judged:
+        """Test a block of whole pulses, and take its usable bits; takes and raises what `CellHealth.check` does."""
+        self.cells._refuse_short(bits, valid, positions)
+        words = words_of(bits)
+        mask = words if valid is None else words_of(valid)
+        failures = self.cells._check(words, mask, valid is not None, positions)
+        changes, pairs = _block_kernels.count_changes(
+            words, mask, valid is not None, positions, self.cells.cells
+        )
+        usable, count, stream = bits[: (positions + 7) // 8], positions, words
+        if valid is not None:
+            stream, count = _usable_words(words, mask, positions)
+            usable = _bytes_of(stream, count)
+        before = int(self.stream.ones[0])
+        flags = failures.flags | self.stream._check(stream, count)
+        return Judged(
+            usable, count, int(self.stream.ones[0]) - before, int(changes), int(pairs), flags, failures
         )
 
 

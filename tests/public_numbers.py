@@ -17,7 +17,7 @@ entropy: Accounts BadBlock BlockCommit BufferInfo Credit FollowedBlock OpenLease
     RewriteStep Portion SalvageReport VerifyReport
 entropy.assessment: Assessment CellAssessment Conditioned Health Window
 entropy.estimators: MinEntropy
-entropy.health: Cutoffs
+entropy.health: Cutoffs Judged
 entropy.iid: ChiSquare PermutationTests RepeatTest
 entropy.restarts: RestartTests
 entropy.sp800_22: Battery Criterion SequenceResult
@@ -238,6 +238,9 @@ entropy.health.Cutoffs.window_fails: probability p
 entropy.health.StreamHealth.check: count n
 entropy.health.CellHealth.__init__: cells n1
 entropy.health.CellHealth.check: positions n
+entropy.health.BlockHealth.__init__: cells n1
+entropy.health.BlockHealth.judge: positions n
+entropy.health.usable_bits: positions n
 entropy.iid.permutation_tests: permutations n1, seed n
 entropy.restarts.restart_tests: initial p
 entropy.restarts.cutoff_of: initial p, length n1, sequences n1

@@ -11,7 +11,6 @@ import numpy as np
 from drivers import ArrayBlock
 from entropy import Recording, Store
 
-from ._compaction import changes
 from ._health import Usable
 
 _AHEAD = 4  # blocks in memory between board and store
@@ -52,13 +51,11 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Written:
-    """One block as it went into the store; `changed` of `pairs` outcomes differ from the cell's last one."""
+    """One block as it went into the store."""
 
     delivered: Delivered
     bits: int
     ones: int
-    changed: int
-    pairs: int
 
     @property
     def block(self) -> ArrayBlock:
@@ -171,8 +168,7 @@ class BlockWriter(threading.Thread):
             stalled=block.stalled,
             actions=delivered.actions,
         )
-        changed, pairs = changes(block.bits, usable.valid, block.cells) or (0, 0)
-        return Written(delivered, usable.count, commit.ones, changed, pairs)
+        return Written(delivered, usable.count, commit.ones)
 
     def _raise(self) -> None:
         if self._error is not None:

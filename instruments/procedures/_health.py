@@ -6,11 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivers import ArrayBlock
-from entropy.health import CellFailures, CellHealth, Cutoffs, HealthFlag, StreamHealth
+from entropy.health import BlockHealth, CellFailures, Cutoffs, HealthFlag, StreamHealth, usable_bits
 from entropy.watch import Watch
 
 from .._errors import BenchError
-from ._compaction import compact
 from ._summary import HealthSummary
 
 log = logging.getLogger(__name__)
@@ -37,8 +36,7 @@ def tests_named(flags: HealthFlag) -> str:
 def warm_up() -> None:
     """Have the tests compiled."""
     cutoffs, bits = Cutoffs.from_claim(0.5), np.zeros(1, np.uint8)
-    StreamHealth(cutoffs).check(bits, 8)
-    CellHealth(cutoffs, 8).check(bits, bits, 8)
+    BlockHealth(cutoffs, 8).judge(bits, bits, 8)
     Watch(8, 8).look(bits, bits, 8, np.full(8, 0.5))
 
 
@@ -47,21 +45,22 @@ class Usable:
     """The usable bits of a block.
 
     `bits`: packed uint8, first bit most significant, padded with zeros; `count`: how many; `valid`: packed mask of
-    the block's positions, None where all are used; `health`: what failed, 0 where nothing did.
+    the block's positions, None where all are used; `health`: what failed, 0 where nothing did; `changed` of `pairs`
+    outcomes differ from the cell's last one.
     """
 
     bits: np.ndarray
     count: int
     valid: np.ndarray | None
     health: HealthFlag = _FINE
+    changed: int = 0
+    pairs: int = 0
 
     @classmethod
     def of(cls, block: ArrayBlock, valid: np.ndarray | None) -> "Usable":
         """Leave out of a block what `valid` marks so, untested."""
         assert block.bits is not None
-        if valid is None:
-            return cls(block.bits, block.positions, None)
-        return cls(*compact(block.bits, valid), valid)
+        return cls(*usable_bits(block.bits, valid, block.positions), valid)
 
 
 @dataclass(frozen=True)
@@ -85,8 +84,8 @@ class RecordingHealth:
 
     def __init__(self, cutoffs: Cutoffs, used: np.ndarray, columns: int, limits: Limits) -> None:
         self.cutoffs = cutoffs
-        self.cells = CellHealth(cutoffs, len(used))
-        self.stream = StreamHealth(cutoffs)
+        self._tests = BlockHealth(cutoffs, len(used))
+        self.cells = self._tests.cells
         self.blocks = self.withheld_blocks = self.withheld_bits = 0
         self.flags = HealthFlag(0)  # all that failed so far
         self.failed: dict[int, str] = {}  # cell → the tests that it failed while recording
@@ -110,11 +109,11 @@ class RecordingHealth:
             for cell in failures.cells:
                 found[int(cell)] = f"failed the start-up test ({_named(failures, cell)})"
         self._leave_out(found)
-        self.stream = StreamHealth(self.cutoffs)
+        self._tests.stream = StreamHealth(self.cutoffs)
         flags = HealthFlag(0)
         for block in blocks:
             usable = Usable.of(block, self._valid(block))
-            flags |= self.stream.check(usable.bits, usable.count)
+            flags |= self._tests.stream.check(usable.bits, usable.count)
         self._cells_at_start = int(self._used.sum())
         return found, flags
 
@@ -124,22 +123,23 @@ class RecordingHealth:
         """Test a block; gives its usable bits with what failed, and the cells that failed in it for the first time."""
         assert block.bits is not None
         valid = self._valid(block)
-        failures = self.cells.check(block.bits, valid, block.positions)
-        usable = Usable.of(block, valid)
-        flags = failures.flags | self.stream.check(usable.bits, usable.count)
+        judged = self._tests.judge(block.bits, valid, block.positions)
+        flags = judged.flags
         self.blocks += 1
         self.flags |= flags
         found: dict[int, str] = {}
         if flags:
             self.withheld_blocks += 1
-            self.withheld_bits += usable.count
+            self.withheld_bits += judged.count
             found = {
-                int(cell): f"failed while recording ({_named(failures, cell)})" for cell in failures.cells
+                int(cell): f"failed while recording ({_named(judged.cells, cell)})"
+                for cell in judged.cells.cells
             }
             self._tell(block, flags, found)
             self.failed |= found
             self._leave_out(found)
-        return Usable(usable.bits, usable.count, valid, flags), found
+        usable = Usable(judged.bits, judged.count, valid, flags, judged.changes, judged.pairs)
+        return usable, found
 
     def summary(self) -> HealthSummary:
         """Sum up."""

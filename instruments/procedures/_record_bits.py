@@ -23,7 +23,6 @@ from ._acquisition import Acquisition, Mishaps
 from ._apply_tuning import apply_tuning
 from ._block_writer import BlockWriter, Delivered, Settings, Written
 from ._calibration import Cells, astray, measure_probability, measure_states, tune
-from ._compaction import compact, lag1
 from ._consumers import Consumers
 from ._health import Limits, RecordingHealth, warm_up
 from ._hold import Hold, Start
@@ -32,7 +31,7 @@ from ._pulser import Stopped
 from ._reconnection import Reconnection
 from ._start_up import start_up_test
 from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
-from ._tally import Tally
+from ._tally import Tally, lag1
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +133,6 @@ class RecordBits(PulsedProcedure):
         self._at("preparing")
         _refuse_read_only(self.store)
         warm_up()
-        compact(np.zeros(1, np.uint8), np.zeros(1, np.uint8))  # compiled before anything is on
         self.rehearse()
         self._arm(role)
         board: Any = role.board
@@ -423,7 +421,7 @@ class RecordBits(PulsedProcedure):
                 "Block": tally.blocks - 1,
                 "Bits": written.bits,
                 "Ones fraction": written.ones / written.bits if written.bits else float("nan"),
-                "Lag-1": lag1(written.ones, written.bits, written.changed, written.pairs),
+                "Lag-1": lag1(written.ones, written.bits, delivered.usable.changed, delivered.usable.pairs),
                 "Failed resets": block.failed_resets,
                 "Board time (s)": block.time,
                 "Host time (s)": delivered.host_time,

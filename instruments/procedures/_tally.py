@@ -29,8 +29,8 @@ class Tally:
         self.blocks += 1
         self.ones += written.ones
         self.positions += block.positions
-        self.changed += written.changed
-        self.pairs += written.pairs
+        self.changed += written.delivered.usable.changed
+        self.pairs += written.delivered.usable.pairs
         self.failed_resets += block.failed_resets
         self.last = time.monotonic()
         self._computed_bits += written.bits
@@ -54,3 +54,11 @@ class Tally:
         if self._timed_seconds > 0:
             return self._timed_bits / self._timed_seconds
         return self._computed_bits / self._computed_seconds if self._computed_seconds else float("nan")
+
+
+def lag1(ones: float, bits: int, changed: int, pairs: int) -> float:
+    """Estimate the lag-1 correlation of cells pooled: from the fractions of ones and of changes; NaN where unknown."""
+    if not pairs or not 0 < ones < bits:
+        return float("nan")
+    mean = 2 * ones / bits - 1
+    return ((1 - 2 * changed / pairs) - mean**2) / (1 - mean**2)

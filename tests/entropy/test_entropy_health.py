@@ -1,13 +1,16 @@
 """The health tests equal their plain form, bit for bit, and their cutoffs are what the standard says."""
 
 import math
+from collections.abc import Callable
 
+import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from entropy.health import CellHealth, Cutoffs, HealthFlag, StreamHealth
+from entropy._bit_words import extract, extract_by_steps
+from entropy.health import BlockHealth, CellHealth, Cutoffs, HealthFlag, StreamHealth, usable_bits
 
 from .plain_health import PlainTests
 
@@ -102,6 +105,84 @@ def test_cells_equal_their_plain_form(
             failures.cells, np.flatnonzero(failures.repetition | failures.proportion)
         )
     assert totals(health) == [plain.totals for plain in cells_plain]
+
+
+@pytest.mark.parametrize("usable", [None, "some cells", 0.99])
+def test_long_blocks_equal_their_plain_form(usable: float | str | None):
+    """Blocks of many windows, in which all of them begin and end together, or each cell's where it will."""
+    random, cells, cutoffs = np.random.default_rng(1), 70, Cutoffs.from_claim(0.7)
+    health = CellHealth(cutoffs, cells)
+    plain = [PlainTests(cutoffs.repetition, cutoffs.proportion, cutoffs.window) for _ in range(cells)]
+    chances = np.full(cells, 0.5)
+    chances[:5] = 0, 1, 0.75, 0.03, 0.7
+    broken = random.random(cells) < 0.2
+    for pulses in (2500, 333, 1024):
+        outcomes = (random.random((pulses, cells)) < chances).astype(np.uint8)
+        valid = np.ones((pulses, cells), np.uint8)
+        if usable is not None:
+            valid[:, broken] = 0
+        if usable == 0.99:
+            valid &= random.random((pulses, cells)) < usable
+        mask = None if usable is None else np.packbits(valid)
+        failures = health.check(np.packbits(outcomes & valid), mask, pulses * cells)
+        failed = np.zeros((2, cells), bool)
+        for cell in range(cells):
+            for sample in outcomes[valid[:, cell] == 1, cell].tolist():
+                failed[:, cell] |= plain[cell].add(sample)
+        np.testing.assert_array_equal(failures.repetition, failed[0])
+        np.testing.assert_array_equal(failures.proportion, failed[1])
+    assert totals(health) == [each.totals for each in plain]
+    assert failures.proportion[:2].any() or usable is not None
+
+
+@pytest.mark.parametrize("cells", [1, 12, 16, 64, 100, 600])
+@pytest.mark.parametrize("usable", [None, 0.99, 0.3, 0.0])
+def test_a_block_is_judged_as_by_each_test_alone(cells: int, usable: float | None):
+    """Its usable bits in order, their ones, what changed; a pair counts where both outcomes are usable."""
+    random, cutoffs = np.random.default_rng(cells), Cutoffs.from_claim(0.7)
+    block, of_cells, of_stream = (
+        BlockHealth(cutoffs, cells),
+        CellHealth(cutoffs, cells),
+        StreamHealth(cutoffs),
+    )
+    for pulses in (1, 9, 130):
+        outcomes = random.integers(0, 2, (pulses, cells), np.uint8)
+        outcomes[:, 0] |= pulses == 130  # it sticks
+        valid = np.ones_like(outcomes)
+        if usable is not None:
+            valid = (random.random(valid.shape) < usable).astype(np.uint8)
+        bits, mask = np.packbits(outcomes & valid), None if usable is None else np.packbits(valid)
+        judged = block.judge(bits, mask, outcomes.size)
+        kept = outcomes[valid == 1]
+        assert (judged.count, judged.ones) == (len(kept), kept.sum())
+        np.testing.assert_array_equal(judged.bits, np.packbits(kept))
+        assert usable_bits(bits, mask, outcomes.size)[1] == len(kept)
+        both = valid[1:] & valid[:-1]
+        assert (judged.changes, judged.pairs) == (((outcomes[1:] != outcomes[:-1]) & both).sum(), both.sum())
+        failures = of_cells.check(bits, mask, outcomes.size)
+        assert judged.flags == failures.flags | of_stream.check(judged.bits, judged.count)
+        np.testing.assert_array_equal(judged.cells.cells, failures.cells)
+    assert totals(block.cells) == totals(of_cells)
+    assert totals(block.stream) == totals(of_stream)
+    assert usable is not None or 0 in judged.cells.cells
+
+
+@pytest.mark.parametrize("of", [extract, extract_by_steps])
+def test_bits_are_moved_together(of: Callable[[np.uint64, np.uint64], tuple[int, int]]):
+    random = np.random.default_rng(1)
+    for share in (0.0, 0.02, 0.5, 0.98, 1.0):
+        bits, valid = random.integers(0, 2, 64, np.uint8), (random.random(64) < share).astype(np.uint8)
+        word, mask = (np.packbits(each).view(">u8").astype(np.uint64)[0] for each in (bits, valid))
+        found, number = one_word(of, word, mask)
+        kept = np.zeros(64, np.uint8)
+        kept[: valid.sum()] = bits[valid == 1]
+        assert number == valid.sum()
+        assert np.uint64(found) == np.packbits(kept).view(">u8").astype(np.uint64)[0]
+
+
+@numba.njit
+def one_word(of, word, mask):  # pragma: no cover (compiled)
+    return of(word, mask)
 
 
 @pytest.mark.parametrize("apart", [0, 3])

@@ -1,14 +1,12 @@
 """What the start-up of a recording makes of readings and counts: worked examples."""
 
-import itertools
-
 import numpy as np
 import pytest
 
 from instruments.procedures._calibration import _reasons, apart, two_states
-from instruments.procedures._compaction import changes, compact, count_ones, lag1
 from instruments.procedures._pulser import count
 from instruments.procedures._summary import energy_per_bit
+from instruments.procedures._tally import lag1
 
 
 def readings(*cells: tuple[float, float, float, float]) -> np.ndarray:
@@ -71,32 +69,6 @@ def test_pulses_are_counted_by_the_state_that_they_start_from():
     assert counted(blocks, False) == [[[3, 4, 0], [0, 0, 0]], [[2, 0, 0], [0, 0, 0]]]
     assert counted(blocks, True) == [[[0, 3, 0], [1, 0, 0]], [[0, 0, 0], [1, 0, 0]]]
     assert counted([_Block(bits)] * 2, False)[0][0] == [8, 8, 8]
-
-
-@pytest.mark.parametrize(
-    ("size", "share"), list(itertools.product([0, 1, 7, 8, 9, 64, 1003], [0.0, 0.02, 0.5, 0.999, 1.0]))
-)
-def test_compaction_keeps_the_usable_bits_in_order(size: int, share: float):
-    random = np.random.default_rng(size)
-    bits = random.integers(0, 2, size, np.uint8)
-    valid = (random.random(size) < share).astype(np.uint8)
-    packed, count = compact(np.packbits(bits), np.packbits(valid))
-    assert count == valid.sum() == count_ones(np.packbits(valid))
-    assert len(packed) == (count + 7) // 8
-    np.testing.assert_array_equal(packed, np.packbits(bits[valid == 1]))
-
-
-def test_changes_of_cells():
-    random = np.random.default_rng(1)
-    bits = random.integers(0, 2, (9, 16), np.uint8)
-    valid = (random.random((9, 16)) < 0.8).astype(np.uint8)
-    plain = changes(np.packbits(bits), None, 16)
-    assert plain == ((bits[1:] != bits[:-1]).sum(), 8 * 16)
-    both = valid[1:] & valid[:-1]
-    masked = changes(np.packbits(bits & valid), np.packbits(valid), 16)
-    assert masked == (((bits[1:] != bits[:-1]) & both).sum(), both.sum())
-    assert changes(np.packbits(bits[:1]), None, 16) == (0, 0)
-    assert changes(np.packbits(bits), None, 12) is None
 
 
 def test_lag1_is_the_correlation():
