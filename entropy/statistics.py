@@ -1,7 +1,9 @@
 """Statistics of raw bits for reports: P(1) and lag-1 correlation, of every cell and of the stream."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,10 +11,21 @@ import numpy as np
 from ._errors import StoreError
 from ._ones import count_ones
 from ._pieces import in_place
-from .arguments import Count, takes
+from .arguments import Count, Real, takes
 
 if TYPE_CHECKING:
     from ._store import Store
+
+
+@takes(ones=Count(), count=Count(), level=Real(0, 1))
+def wilson_interval(ones: int, count: int, level: float = 0.95) -> tuple[float, float]:
+    """Compute the score interval of a proportion (Wilson, JASA 22, 209, 1927); (0, 1) where nothing was counted."""
+    if count == 0:
+        return 0.0, 1.0
+    z, p = NormalDist().inv_cdf((1 + level) / 2), ones / count
+    centre, shrink = p + z * z / (2 * count), 1 + z * z / count
+    half = z * math.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
+    return max(0.0, (centre - half) / shrink), min(1.0, (centre + half) / shrink)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from ._bit_words import words_of
 from ._watch_kernels import differing_pairs
 from .arguments import Count, Real, takes
+from .statistics import wilson_interval
 
 LAGS = 64
 _POSITIONS = 1 << 20  # of a block that are looked at, at most: whole pulses
@@ -43,14 +44,10 @@ _UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"), 0)
 
 @takes(ones=Count(), samples=Count())
 def proportion(ones: int, samples: int) -> Estimate:
-    """Estimate a probability by its Wilson score interval (Wilson 1927)."""
+    """Estimate a probability by its Wilson score interval."""
     if not samples:
         return _UNKNOWN
-    z = -float(ndtri((1 - _CONFIDENCE) / 2))
-    p, shrink = ones / samples, 1 + z * z / samples
-    centre = (p + z * z / (2 * samples)) / shrink
-    half = z / shrink * np.sqrt(p * (1 - p) / samples + z * z / (4 * samples**2))
-    return Estimate(p, float(centre - half), float(centre + half), samples)
+    return Estimate(ones / samples, *wilson_interval(ones, samples, _CONFIDENCE), samples)
 
 
 @dataclass(frozen=True)

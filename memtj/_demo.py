@@ -18,7 +18,6 @@ from memtj._example_bench import example_bench
 from memtj._outputs import refuse_unwritable
 from memtj._processes import Child
 from memtj._progress import ProgressDisplay
-from memtj._quantities import wilson
 from memtj._report import ArrayEvidence, write_report
 
 if TYPE_CHECKING:
@@ -297,7 +296,7 @@ def _summarise(
     settings: DemoSettings, store: "Store", outcome: dict[str, Any], artist: _Artist, drawn: "Drawn"
 ) -> tuple[dict[str, Any], ArrayEvidence]:
     """Collect the numbers of the run from the store, the recorder's outcome and the pictures."""
-    from entropy.statistics import cell_statistics
+    from entropy.statistics import cell_statistics, wilson_interval
 
     buffers = [buffer.uuid for buffer in store.buffers()]
     statistics = cell_statistics(store, buffers)
@@ -313,7 +312,7 @@ def _summarise(
         "bits_burned": accounts.burned,
         "accounts": asdict(accounts),
         "ones_fraction": ones / counted,
-        "ones_fraction_interval": wilson(ones, counted),
+        "ones_fraction_interval": wilson_interval(ones, counted),
         "lag1": lag1,
         "lag1_interval": (lag1 - reach, lag1 + reach),
         "lag1_pairs": pairs,

@@ -1,4 +1,4 @@
-"""Quantities as people read them: SI prefixes, durations, Wilson intervals."""
+"""Quantities as people read them: SI prefixes, durations."""
 
 import math
 
@@ -26,13 +26,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(whole, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def wilson(ones: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion (Wilson 1927), by default at 95 %."""
-    if count == 0:
-        return 0.0, 1.0
-    p = ones / count
-    centre = (p + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(p * (1 - p) / count + z * z / (4 * count * count))
-    return centre - half, centre + half

@@ -206,6 +206,7 @@ entropy.conditioning.Xor.bits_in: bits_out n
 entropy.conditioning.Xor.read: bits_out n
 entropy.conditioning.Xor.output_min_entropy: h_in p
 entropy.statistics.cell_statistics: max_blocks n1
+entropy.statistics.wilson_interval: ones n, count n, level p
 entropy.check_export: bits n1, blocks (,)
 entropy.export_bits: bits n1, blocks (,)
 entropy.gather: bits n

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from entropy.statistics import wilson_interval
+
 LEVEL = 0.95
 
 
@@ -72,12 +74,8 @@ def basic_interval(value: float, replicates: npt.NDArray[np.float64], level: flo
 
 
 def share_interval(hits: npt.NDArray[np.bool_], level: float = LEVEL) -> Interval:
-    """A share with its Wilson interval (Wilson, JASA 22, 209, 1927), which holds near 0 and 1 too."""
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    n, p = len(hits), float(hits.mean())
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return Interval(p, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
+    """A share with its Wilson interval, which holds near 0 and 1 too."""
+    return Interval(float(hits.mean()), *wilson_interval(int(hits.sum()), len(hits), level))
 
 
 def mean_interval(values: npt.NDArray[np.floating], level: float = LEVEL) -> Interval:

@@ -1,10 +1,12 @@
 """Statistics of raw bits against plain numpy over every position."""
 
+import math
+
 import numpy as np
 import pytest
 
 from entropy import StoreError, cell_statistics
-from entropy.statistics import PairSums
+from entropy.statistics import PairSums, wilson_interval
 
 
 def expected(blocks, masks, count):
@@ -93,3 +95,16 @@ def test_nothing_and_different_arrays_are_refused(store, made):
         made.append(record, np.zeros(14, np.uint8), count=7)
     with pytest.raises(StoreError, match="other cells"):
         cell_statistics(store)
+
+
+def test_wilson_interval_against_its_definition() -> None:
+    ones, count, z = 417, 1000, 1.959963984540054
+    for bound in wilson_interval(ones, count):
+        # Each bound is a proportion at which the observed one lies exactly z standard errors away.
+        assert abs(ones / count - bound) == pytest.approx(
+            z * math.sqrt(bound * (1 - bound) / count), rel=1e-9
+        )
+
+
+def test_wilson_of_nothing_is_everything() -> None:
+    assert wilson_interval(0, 0) == (0.0, 1.0)

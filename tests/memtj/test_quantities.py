@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from memtj._quantities import duration, si, wilson
+from memtj._quantities import duration, si
 
 
 @pytest.mark.parametrize(
@@ -25,16 +25,3 @@ def test_si_keeps_three_digits(value: float, unit: str, text: str) -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def test_wilson_interval_against_its_definition() -> None:
-    ones, count, z = 417, 1000, 1.959964
-    for bound in wilson(ones, count):
-        # Each bound is a proportion at which the observed one lies exactly z standard errors away.
-        assert abs(ones / count - bound) == pytest.approx(
-            z * math.sqrt(bound * (1 - bound) / count), rel=1e-9
-        )
-
-
-def test_wilson_of_nothing_is_everything() -> None:
-    assert wilson(0, 0) == (0.0, 1.0)
