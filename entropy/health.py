@@ -6,6 +6,7 @@ is claimed for it; they measure nothing, and a generator without any entropy pas
 
 import enum
 import math
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,10 +91,11 @@ class Cutoffs:
 
 
 class _Sequences:
-    """State and counts of some sequences, carried from block to block."""
+    """State and counts of some sequences, carried from block to block; counts are those after a whole block."""
 
     def __init__(self, cutoffs: Cutoffs, sequences: int) -> None:
         self.cutoffs = cutoffs
+        self._lock = threading.RLock()  # others may look at the counts while a block is tested
         self._cutoffs = (cutoffs.repetition, cutoffs.proportion, cutoffs.window)
         self._last = np.zeros(sequences, np.uint64)
         self._state = np.zeros((sequences, kernels.STATE_COLUMNS), np.int64)
@@ -103,33 +105,38 @@ class _Sequences:
     @property
     def samples(self) -> np.ndarray:
         """Samples so far, int64, of each sequence."""
-        return self._counts[:, kernels.SAMPLES].copy()
+        return self._count(kernels.SAMPLES)
 
     @property
     def ones(self) -> np.ndarray:
         """Ones so far, int64, of each sequence."""
-        return self._counts[:, kernels.ONES] + self._state[:, kernels.WINDOW_ONES]
+        with self._lock:
+            return self._counts[:, kernels.ONES] + self._state[:, kernels.WINDOW_ONES]
 
     @property
     def changes(self) -> np.ndarray:
         """How many of `samples` − 1 pairs of neighbours in time differ, int64, of each sequence."""
-        return self._counts[:, kernels.CHANGES].copy()
+        return self._count(kernels.CHANGES)
 
     @property
     def p1(self) -> np.ndarray:
         """Fraction of ones so far, float64, of each sequence; NaN where there was no sample."""
-        with np.errstate(invalid="ignore"):
+        with self._lock, np.errstate(invalid="ignore"):
             return self.ones / self.samples
 
     @property
     def runs(self) -> np.ndarray:
         """Runs that reached the cutoff of the repetition count so far, each counted once, int64."""
-        return self._counts[:, kernels.RUNS].copy()
+        return self._count(kernels.RUNS)
 
     @property
     def windows(self) -> np.ndarray:
         """Windows that reached the cutoff of the adaptive proportion so far, each counted once, int64."""
-        return self._counts[:, kernels.WINDOWS].copy()
+        return self._count(kernels.WINDOWS)
+
+    def _count(self, column: int) -> np.ndarray:
+        with self._lock:
+            return self._counts[:, column].copy()
 
 
 class StreamHealth(_Sequences):
@@ -150,7 +157,8 @@ class StreamHealth(_Sequences):
 
     def _check(self, words: np.ndarray, count: int) -> HealthFlag:
         failed = np.zeros(1, np.uint8)
-        kernels.check_stream(words, count, self._cutoffs, self._last, self._state, self._counts, failed)
+        with self._lock:
+            kernels.check_stream(words, count, self._cutoffs, self._last, self._state, self._counts, failed)
         return _flags(failed, HealthFlag.STREAM_REPETITION, HealthFlag.STREAM_PROPORTION)
 
 
@@ -206,10 +214,11 @@ class CellHealth(_Sequences):
 
     def _check(self, words: np.ndarray, mask: np.ndarray, masked: bool, positions: int) -> CellFailures:
         failed = np.zeros(self.cells, np.uint8)
-        _cell_kernels.check_cells(
-            words, mask, masked, positions // self.cells, self.cells,
-            self._cutoffs, self._last, self._state, self._counts, failed,
-        )  # fmt: skip
+        with self._lock:
+            _cell_kernels.check_cells(
+                words, mask, masked, positions // self.cells, self.cells,
+                self._cutoffs, self._last, self._state, self._counts, failed,
+            )  # fmt: skip
         return CellFailures(
             _flags(failed, HealthFlag.CELL_REPETITION, HealthFlag.CELL_PROPORTION),
             (failed & kernels.REPETITION) != 0,

@@ -1,6 +1,7 @@
 """The health tests equal their plain form, bit for bit, and their cutoffs are what the standard says."""
 
 import math
+import threading
 from collections.abc import Callable
 
 import numba
@@ -165,6 +166,30 @@ def test_a_block_is_judged_as_by_each_test_alone(cells: int, usable: float | Non
     assert totals(block.cells) == totals(of_cells)
     assert totals(block.stream) == totals(of_stream)
     assert usable is not None or 0 in judged.cells.cells
+
+
+def test_what_is_counted_is_asked_for_while_a_block_is_tested():
+    """By another thread: what it gets is what there was after some whole block."""
+    health, cells, pulses = CellHealth(Cutoffs.from_claim(0.1), 1000), 1000, 3000
+    ones = np.full(cells * pulses // 8, 0xFF, np.uint8)
+    ended = threading.Event()
+
+    def test() -> None:
+        for _ in range(20):
+            health.check(ones, None, cells * pulses)
+        ended.set()
+
+    thread = threading.Thread(target=test)
+    thread.start()
+    seen = []
+    while not ended.is_set():
+        seen.append((health.samples, health.p1))
+    thread.join()
+    for samples, p1 in seen:
+        assert len({*samples.tolist()}) == 1
+        assert samples[0] % pulses == 0
+        assert np.isnan(p1).all() or (p1 == 1).all()
+    assert len(seen) > 3
 
 
 @pytest.mark.parametrize("of", [extract, extract_by_steps])
