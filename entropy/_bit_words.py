@@ -101,6 +101,13 @@ def word_at(words, position):  # pragma: no cover (compiled)
 
 
 @numba.njit(nogil=True, cache=True, forceinline=True)
+def full_add(a, b, c):  # pragma: no cover (compiled)
+    """Sum and carry of three bits in each place."""
+    half = a ^ b
+    return half ^ c, (a & b) | (half & c)
+
+
+@numba.njit(nogil=True, cache=True, forceinline=True)
 def transpose(a):  # pragma: no cover (compiled)
     """Transpose 64 words in place: bit c of word t becomes bit t of word c.
 

@@ -15,11 +15,8 @@ def compact(words, valid, positions, out):  # pragma: no cover (compiled)
 
     `out`: zeros, as long as the words and one more.
     """
-    held, kept, at = (
-        _Z,
-        np.int64(0),
-        0,
-    )  # the bits of a word that is not full yet, at its high end, and their number
+    # The bits of a word that is not full yet, at its high end, their number, and which word it is.
+    held, kept, at = _Z, np.int64(0), 0
     for k in range((positions + 63) >> 6):
         usable = valid[k]
         if positions - 64 * k < 64:

@@ -8,7 +8,7 @@ adders (Harley and Seal).
 import numba
 import numpy as np
 
-from ._bit_words import ALL, ONE, extract, leading_zeros, trailing_zeros, transpose, word_at
+from ._bit_words import ALL, ONE, extract, full_add, leading_zeros, trailing_zeros, transpose, word_at
 from ._health_kernels import (
     CHANGES,
     FIRST,
@@ -44,23 +44,16 @@ _COUNTER = (1 << _PLANES) - 1
 
 
 @numba.njit(nogil=True, cache=True, forceinline=True)
-def _full_add(a, b, c):  # pragma: no cover (compiled)
-    """Sum and carry of three bits in each place."""
-    half = a ^ b
-    return half ^ c, (a & b) | (half & c)
-
-
-@numba.njit(nogil=True, cache=True, forceinline=True)
 def _add_eight(block, at, j, r0, r1, r2, r3, r4, r5, r6, r7):  # pragma: no cover (compiled)
     """Add eight words to the counters whose bit 0 is bit `at` of a cell's number."""
     low = (63 - at) * 8 + j
-    ones, two_a = _full_add(block[low], r0, r1)
-    ones, two_b = _full_add(ones, r2, r3)
-    twos, four_a = _full_add(block[low - 8], two_a, two_b)
-    ones, two_a = _full_add(ones, r4, r5)
-    ones, two_b = _full_add(ones, r6, r7)
-    twos, four_b = _full_add(twos, two_a, two_b)
-    fours, carry = _full_add(block[low - 16], four_a, four_b)
+    ones, two_a = full_add(block[low], r0, r1)
+    ones, two_b = full_add(ones, r2, r3)
+    twos, four_a = full_add(block[low - 8], two_a, two_b)
+    ones, two_a = full_add(ones, r4, r5)
+    ones, two_b = full_add(ones, r6, r7)
+    twos, four_b = full_add(twos, two_a, two_b)
+    fours, carry = full_add(block[low - 16], four_a, four_b)
     block[low], block[low - 8], block[low - 16] = ones, twos, fours
     for p in range(3, _PLANES):
         plane = block[low - 8 * p]
@@ -291,23 +284,14 @@ def _note_last(
         word, n = tile[lane], rows
         if masked and usable[lane] != whole:
             word, n = extract(word, usable[lane])
-        close = (closely >> np.uint64(63 - lane)) & ONE != _Z
         after = followed(last[i], word, n, False) if n else last[i]
         run = np.int64(trailing_zeros(after if after & ONE == _Z else ~after))
-        if (
-            not close
-            and run >= min(n, in_a_row(repetition))
-            and (rows < pulses or run >= in_a_row(repetition))
-        ):
-            # Its beginning may lie before those rows, and the samples between are not known here.
-            close = run >= 64 or (rows < pulses and run >= n)
-            state[i, RUN] = run if run >= in_a_row(repetition) else 0
-        if not close:
+        # Of a run that may begin before those rows the length is not known here.
+        if (closely >> np.uint64(63 - lane)) & ONE == _Z and run < 64 and (rows == pulses or run < n):
             last[i] = after
-        else:
-            state[i, RUN] = state[i, RUN] if (closely >> np.uint64(63 - lane)) & ONE != _Z else 0
-            if _look_closely(words, valid, masked, pulses, cells, i, repetition, last, state, counts):
-                failed[i] |= REPETITION
+            state[i, RUN] = run if run >= in_a_row(repetition) else 0
+        elif _look_closely(words, valid, masked, pulses, cells, i, repetition, last, state, counts):
+            failed[i] |= REPETITION
 
 
 @numba.njit(nogil=True, cache=True, forceinline=True)

@@ -89,8 +89,8 @@ def followed(before, word, n, fresh):  # pragma: no cover (compiled)
 
 
 @numba.njit(nogil=True, cache=True, forceinline=True)
-def _may_be_long(equal, repetition):  # pragma: no cover (compiled)
-    """Say whether a word of equalities is to be looked at closely."""
+def _long(equal, repetition):  # pragma: no cover (compiled)
+    """Give the places where `in_a_row` equalities begin."""
     equal &= equal << ONE
     equal &= equal << np.uint64(2)
     if repetition > 32:
@@ -100,7 +100,13 @@ def _may_be_long(equal, repetition):  # pragma: no cover (compiled)
         equal &= equal << np.uint64(16)
     if repetition > 128:
         equal &= equal << np.uint64(32)
-    return equal != _Z or repetition < 9
+    return equal
+
+
+@numba.njit(nogil=True, cache=True, forceinline=True)
+def _may_be_long(equal, repetition):  # pragma: no cover (compiled)
+    """Say whether a word of equalities is to be looked at closely."""
+    return _long(equal, repetition) != _Z or repetition < 9
 
 
 # Windows
@@ -201,13 +207,7 @@ def _go_on_by_words(words, start, number, cutoffs, last, state, counts):  # prag
             change = word ^ ((word >> ONE) | (window_words[k] << np.uint64(63)))
             of_those[k] = np.int64(ones_of(word))
             changes += np.int64(ones_of(change))
-            equal = ~change
-            equal &= equal << ONE
-            equal &= equal << np.uint64(2)
-            if repetition > 32:
-                equal &= equal << np.uint64(4)
-                equal &= equal << np.uint64(8)
-            seen |= equal
+            seen |= _long(~change, repetition)
         if seen != _Z or repetition < 9 or state[0, RUN] != 0:
             for k in range(some):
                 word, before = window_words[k + 1], window_words[k]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from ._bit_words import ONE, word_at, words_of
+from ._bit_words import ONE, full_add, word_at, words_of
 from .arguments import Count, takes
 from .statistics import PairSums
 
@@ -118,24 +118,17 @@ def _add(stream, cells, pulses, sums):  # pragma: no cover (compiled)
             groups = 0
 
 
-@numba.njit(nogil=True, cache=True, inline="always")
-def _full_add(a, b, c):  # pragma: no cover (compiled)
-    """Sum and carry of three bits in each place."""
-    half = a ^ b
-    return half ^ c, (a & b) | (half & c)
-
-
 @numba.njit(nogil=True, cache=True)
 def _add_group(rows, low, high):  # pragma: no cover (compiled)
     for w in range(rows.shape[1]):
         ones, twos, fours = low[0, w], low[1, w], low[2, w]
-        ones, two_a = _full_add(ones, rows[0, w], rows[1, w])
-        ones, two_b = _full_add(ones, rows[2, w], rows[3, w])
-        twos, four_a = _full_add(twos, two_a, two_b)
-        ones, two_a = _full_add(ones, rows[4, w], rows[5, w])
-        ones, two_b = _full_add(ones, rows[6, w], rows[7, w])
-        twos, four_b = _full_add(twos, two_a, two_b)
-        fours, carry = _full_add(fours, four_a, four_b)
+        ones, two_a = full_add(ones, rows[0, w], rows[1, w])
+        ones, two_b = full_add(ones, rows[2, w], rows[3, w])
+        twos, four_a = full_add(twos, two_a, two_b)
+        ones, two_a = full_add(ones, rows[4, w], rows[5, w])
+        ones, two_b = full_add(ones, rows[6, w], rows[7, w])
+        twos, four_b = full_add(twos, two_a, two_b)
+        fours, carry = full_add(fours, four_a, four_b)
         low[0, w], low[1, w], low[2, w] = ones, twos, fours
         for k in range(_PLANES):
             plane = high[k, w]
