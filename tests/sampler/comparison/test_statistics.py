@@ -145,11 +145,19 @@ def test_a_true_difference_is_found_below_one_in_a_thousand() -> None:
     assert found.statistic > found.detectable_90 > found.detectable_80 > found.critical > 0
 
 
+def mean_of_the_cubic_kernel(a: np.ndarray, b: np.ndarray) -> float:
+    """Of x ~ N(a, 1) and y ~ N(b, 1) in d dimensions: (x·y / d + 1)³, by the moments of x·y."""
+    d, dot, squares = len(a), float(a @ b), float(a @ a + b @ b)
+    third = dot**3 + 3 * squares * dot + (3 * d + 6) * dot
+    return third / d**3 + 3 * (d + squares + dot**2) / d**2 + 3 * dot / d + 1
+
+
 @pytest.mark.slow
 def test_the_detectable_difference_is_found_as_often_as_said() -> None:
-    """Gaussians moved apart until their exact MMD² is detectable_80 (α = 0.05): found in 0.8 of the tests or more.
+    """Gaussians moved apart until their exact MMD² is detectable_80 (α = 0.05): found in about 0.8 of the tests.
 
-    300 tests find it in less than 0.68 of them with a probability below 1e-6.
+    It is 0.77 here, since the statistic is not quite normal; 1,200 tests find it in less than 0.68 of them with a
+    probability below 1e-6.
     """
     random = np.random.default_rng()
     zeros = np.zeros(100, int)
@@ -158,12 +166,16 @@ def test_the_detectable_difference_is_found_as_often_as_said() -> None:
         x, y = random.normal(size=(2, 100, 4)).astype(np.float32)
         return difference(x, y + np.float32(shift), zeros, zeros, run, permutations=199, alpha=0.05)
 
-    aim = np.mean([test(0, run).detectable_80 for run in range(20)])
-    big = random.normal(size=(2, 2000, 4))
-    shifts = np.linspace(0.1, 1, 19)
-    exact = [kernel_distance(big[0], big[1] + shift).value for shift in shifts]
-    shift = float(np.interp(aim, exact, shifts))
-    share = np.mean([test(shift, run).found for run in range(300)])
+    def exact(shift: float) -> float:
+        a, b = np.zeros(4), np.full(4, shift)
+        return sum(mean_of_the_cubic_kernel(c, c) for c in (a, b)) - 2 * mean_of_the_cubic_kernel(a, b)
+
+    far = kernel_distance(random.normal(size=(2000, 4)), random.normal(size=(2000, 4)) + 1).value
+    assert far == pytest.approx(exact(1), rel=0.2)
+    aim = np.mean([test(0, run).detectable_80 for run in range(200)])
+    shifts = np.linspace(0.1, 1, 91)
+    shift = float(np.interp(aim, [exact(each) for each in shifts], shifts))
+    share = np.mean([test(shift, run).found for run in range(1200)])
     assert 0.68 < share < 0.97
 
 
