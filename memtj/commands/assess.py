@@ -80,7 +80,7 @@ def assess(
     from entropy.assessment import Settings, StoreSubject, credit
     from entropy.assessment import assess as run
     from entropy.iid import PERMUTATIONS
-    from memtj._assessment_words import as_json as to_json
+    from memtj.pages.assessment_words import as_json as to_json
 
     if claim is not None and not 0 < claim <= 1:
         raise CommandError(f"--claim {claim:g} is no min-entropy of a bit: it is above 0 and at most 1.")
@@ -116,7 +116,7 @@ def assess(
 
         found = run(chosen, settings, restarts=matrix, progress=progress)
         if page is not None:
-            from memtj._assessment_page import write_page
+            from memtj.pages.assessment import write_page
 
             write_page(page, found)
         if as_json:
@@ -168,7 +168,7 @@ def _matrix(path: Path) -> "np.ndarray":
 
 
 def _say(found: "Assessment", page: Path | None) -> None:
-    from memtj._assessment_words import verdict
+    from memtj.pages.assessment_words import verdict
 
     print(found.origin)
     print(verdict(found))

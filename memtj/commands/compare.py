@@ -190,7 +190,7 @@ def _command(plan: str, out: Path, stores: Sequence[str], features: Path | None,
 def _write_report(
     out: Path, plan: "Plan", results: "Sequence[ArmResult]", floor: "RunResult | None", origin: Origin
 ) -> Path:
-    from memtj._comparison_page import write_page
+    from memtj.pages.comparison import write_page
 
     return write_page(
         out,

@@ -53,7 +53,7 @@ def demo(
     """Record bits from an array of ME-MTJs (simulated by default), draw digits with them meanwhile, and report."""
     import json
 
-    from memtj._demo import DEFAULT_DEVICE, DemoSettings, run_demo
+    from memtj.demo import DEFAULT_DEVICE, DemoSettings, run_demo
 
     if bench is not None and seed is not None:
         raise CommandError("--seed belongs to the simulated lab: leave it out with --bench.")

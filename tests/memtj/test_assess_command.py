@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from entropy import CELL_DTYPE, NotAssessed, Store
-from memtj._assessment_words import WORDS, word
+from memtj.pages.assessment_words import WORDS, word
 
 DATA = Path(__file__).parents[1] / "entropy" / "data" / "sp80090b"
 QUICK = ("--quick", "--bits", "5e4", "--sequences", 3, "--sequence-bits", "2e4")

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from pydantic import BaseModel
 
-from memtj import _comparison_figures
-from memtj._comparison_page import arms_of_figure, comparison_page, write_page
+from memtj.pages import _comparison_figures
+from memtj.pages.comparison import arms_of_figure, comparison_page, write_page
 from sampler.comparison import (
     ArmResult,
     Comparison,

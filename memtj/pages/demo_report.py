@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memtj import _figures
-from memtj._page import render_page
 from memtj._quantities import duration, si
+from memtj.pages import _figures
+from memtj.pages._render import render_page
 
 _MEANINGS = {
     "free": "recorded, not asked for yet",

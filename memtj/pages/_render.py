@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 def render_page(template: str, **values: Any) -> str:
     """Render one of the templates of this package."""
     environment = Environment(
-        loader=PackageLoader("memtj", "templates"),
+        loader=PackageLoader("memtj.pages"),
         autoescape=select_autoescape(),
         trim_blocks=True,
         lstrip_blocks=True,

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from memtj import _comparison_figures as figures
-from memtj._comparison_figures import Level, Point
-from memtj._page import render_page
 from memtj._quantities import si
+from memtj.pages import _comparison_figures as figures
+from memtj.pages._comparison_figures import Level, Point
+from memtj.pages._render import render_page
 from sampler import write_whole
 from sampler.comparison import ArmResult, Interval, RunResult, arm_frechet, bootstrap_key, holm
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from entropy.assessment import Window
-from memtj._figures import BLUE, GREY, RED, STYLE, as_uri
+from memtj.pages._figures import BLUE, GREY, RED, STYLE, as_uri
 
 GREEN = "#2b7a4b"
 _COLOURS = (BLUE, RED, GREEN)

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memtj._assessment_figures import GREEN
-from memtj._figures import BLUE, GREY, RED, STYLE, as_uri
+from memtj.pages._assessment_figures import GREEN
+from memtj.pages._figures import BLUE, GREY, RED, STYLE, as_uri
 
 COLOURS = {"equivalent": GREEN, "different": RED, "undecided": "#b98a1c", "": BLUE}
 

@@ -9,12 +9,12 @@ import numpy as np
 from entropy.assessment import Assessment, CellAssessment, autocorrelation
 from entropy.estimators import ESTIMATORS, MinEntropy
 from entropy.sp800_22 import TESTS, Battery, Criterion
-from memtj import _assessment_figures as figures
-from memtj._assessment_words import verdict
-from memtj._cell_map import as_map
-from memtj._figures import probability_map
-from memtj._page import render_page
 from memtj._quantities import duration, si
+from memtj.pages import _assessment_figures as figures
+from memtj.pages._cell_map import as_map
+from memtj.pages._figures import probability_map
+from memtj.pages._render import render_page
+from memtj.pages.assessment_words import verdict
 
 _MEANINGS = {
     "most_common_value": "bias: one value is more frequent",
