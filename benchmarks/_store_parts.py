@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks._canned_board import CELLS
 from drivers import ArrayBoard
 from entropy import CELL_DTYPE, Recording, Store
-from instruments.procedures._block_writer import BlockWriter, Delivered, Settings
-from instruments.procedures._health import Usable
+from instruments.recording._block_writer import BlockWriter, Delivered, Settings
+from instruments.recording._health import Usable
 
 PIECE = 1 << 20  # bytes of one read
 CHUNK = 1 << 18  # bytes of a chunk of `/bits`, as the format has it

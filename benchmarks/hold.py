@@ -18,9 +18,9 @@ import numpy as np
 
 from drivers import ArrayBlock
 from entropy.cell_counts import CellCounts, count_cells
-from instruments.procedures._hold import Response
-from instruments.procedures._search import VOLTAGE, Range, Search
-from instruments.procedures._servo import Counts, Servo
+from instruments.holding._hold import Response
+from instruments.holding._servo import Counts, Servo
+from instruments.tuning._search import VOLTAGE, Range, Search
 from mock_hw import MacrospinDevice, Selection, Sequence, SimulatedArray
 from mock_hw.physics import load_device
 from mock_hw.physics._parameters import Drift

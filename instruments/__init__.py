@@ -4,20 +4,20 @@ from typing import TYPE_CHECKING
 
 from entropy.lazy import later
 
-from ._bench import Bench, Finding
-from ._bench_file import BenchFile, read_bench_file
 from ._errors import BenchError, Terminated
 from ._new_file import refuse_unwritable
-from ._roles import BoardRole, Role, SignalPath, Trims
+from .bench._bench import Bench, Finding
+from .bench._file import BenchFile, read_bench_file
+from .bench._roles import BoardRole, Role, SignalPath, Trims
 
 if TYPE_CHECKING:
     from ._run import run, run_procedure
-    from ._tuning import Conditions, Tuning
+    from .tuning._tuning import Conditions, Tuning
 
 # What brings pymeasure's procedures and the store is imported when it is first named: `memtj bench off` does without.
 _LATER = {
     "._run": "run run_procedure",
-    "._tuning": "Conditions Tuning",
+    ".tuning._tuning": "Conditions Tuning",
     ".procedures": "",
 }
 

@@ -1,8 +1,8 @@
 """pymeasure procedures that pulse and read the array."""
 
+from ..recording._summary import EnergyPerBit, HealthSummary, RecordingProgress, RecordingSummary
 from ._bench_procedure import BenchProcedure
 from ._record_bits import RecordBits
-from ._summary import EnergyPerBit, HealthSummary, RecordingProgress, RecordingSummary
 from ._tune import Tune, TuningProgress
 
 __all__ = [

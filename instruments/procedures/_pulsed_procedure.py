@@ -8,9 +8,9 @@ from pymeasure.experiment import FloatParameter, ListParameter
 from drivers import BoardError
 
 from .._errors import BenchError
-from .._roles import BoardRole
+from ..bench._roles import BoardRole
+from ..tuning._calibration import Cells, Point
 from ._bench_procedure import BenchProcedure
-from ._calibration import Cells, Point
 
 log = logging.getLogger(__name__)
 

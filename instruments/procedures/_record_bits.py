@@ -14,24 +14,24 @@ from entropy import CELL_DTYPE, Store
 from entropy.health import Cutoffs
 from entropy.watch import Watch, WatchReport
 
-from .._bench import Bench
 from .._errors import BenchError
 from .._new_file import probe
-from .._roles import BoardRole, Role
-from .._tuning import Tuning
-from ._acquisition import Acquisition, Mishaps
-from ._apply_tuning import apply_tuning
-from ._block_writer import BlockWriter, Delivered, Settings, Written
-from ._calibration import Cells, astray, measure_probability, measure_states, tune
-from ._consumers import Consumers
-from ._health import Limits, RecordingHealth, warm_up
-from ._hold import Hold, Start
+from ..array._acquisition import Acquisition, Mishaps
+from ..bench._bench import Bench
+from ..bench._roles import BoardRole, Role
+from ..holding._hold import Hold, Start
+from ..recording._block_writer import BlockWriter, Delivered, Settings, Written
+from ..recording._consumers import Consumers
+from ..recording._health import Limits, RecordingHealth, warm_up
+from ..recording._reconnection import Reconnection
+from ..recording._start_up import start_up_test
+from ..recording._summary import RecordingProgress, RecordingSummary, energy_per_bit
+from ..recording._tally import Tally, lag1
+from ..tuning._apply_tuning import apply_tuning
+from ..tuning._calibration import Cells, astray, measure_probability, measure_states, tune
+from ..tuning._pulser import Stopped
+from ..tuning._tuning import Tuning
 from ._pulsed_procedure import PulsedProcedure
-from ._pulser import Stopped
-from ._reconnection import Reconnection
-from ._start_up import start_up_test
-from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
-from ._tally import Tally, lag1
 
 log = logging.getLogger(__name__)
 

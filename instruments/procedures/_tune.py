@@ -12,12 +12,12 @@ from drivers import BoardError
 
 from .._errors import BenchError
 from .._new_file import refuse_unwritable
-from .._roles import BoardRole
-from .._tuning import Conditions, Tuning, now
-from ._calibration import Cells, measure_states, tune
+from ..bench._roles import BoardRole
+from ..tuning._calibration import Cells, measure_states, tune
+from ..tuning._pulser import BoardPulser, Stopped
+from ..tuning._search import Points, Tuned
+from ..tuning._tuning import Conditions, Tuning, now
 from ._pulsed_procedure import PulsedProcedure
-from ._pulser import BoardPulser, Stopped
-from ._search import Points, Tuned
 
 
 @dataclass(frozen=True)

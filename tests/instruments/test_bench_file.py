@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from instruments import BenchError, read_bench_file
-from instruments._bench_file import BenchFile
+from instruments.bench._file import BenchFile
 
 PAGE = Path(__file__).parents[2] / "docs" / "bench-file.md"
 ANY = "TCPIP::127.0.0.1::5025::SOCKET"

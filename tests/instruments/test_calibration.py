@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from instruments.procedures._calibration import _reasons, apart, two_states
-from instruments.procedures._pulser import count
-from instruments.procedures._summary import energy_per_bit
-from instruments.procedures._tally import lag1
+from instruments.recording._summary import energy_per_bit
+from instruments.recording._tally import lag1
+from instruments.tuning._calibration import _reasons, apart, two_states
+from instruments.tuning._pulser import count
 
 
 def readings(*cells: tuple[float, float, float, float]) -> np.ndarray:

@@ -14,7 +14,7 @@ from entropy import Store, cell_statistics
 from entropy.health import Cutoffs, HealthFlag
 from instruments import Bench, BenchError, run
 from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
-from instruments.procedures._health import Limits, RecordingHealth
+from instruments.recording._health import Limits, RecordingHealth
 
 CELLS = 32 * 40
 PULSES = 8192  # of a block; the simulated cells follow a new fault after 65,536 pulses at most

@@ -13,8 +13,8 @@ import pytest
 
 from entropy import FROM_AP, FROM_BOTH, Store, cell_statistics
 from instruments import Bench, run
+from instruments.holding._hold import trims_at
 from instruments.procedures import RecordBits, RecordingSummary
-from instruments.procedures._hold import trims_at
 from mock_hw.boxes import _acquisition, array_board
 
 CELLS = 32 * 40

@@ -149,7 +149,7 @@ def test_limits_hold_after_the_power_was_cycled(record, lab: Lab, wire, resource
 def test_after_some_tries_it_ends_and_says_so(
     record, wire, monkeypatch, recorded, patience: Callable[[float], float]
 ):
-    monkeypatch.setattr("instruments.procedures._reconnection._FIRST", 0.1)
+    monkeypatch.setattr("instruments.recording._reconnection._FIRST", 0.1)
 
     def refuse() -> None:
         wire.send("SIM:FAUL:REF 60;DROP 2")

@@ -22,8 +22,8 @@ from entropy import Store
 from instruments import Bench, BenchError, Conditions, SignalPath, Trims, Tuning, run, run_procedure
 from instruments._rows import Rows
 from instruments.procedures import BenchProcedure, RecordBits, Tune, _tune
-from instruments.procedures._apply_tuning import apply_tuning
-from instruments.procedures._calibration import Point
+from instruments.tuning._apply_tuning import apply_tuning
+from instruments.tuning._calibration import Point
 from mock_hw import Lab, LabSettings
 
 SIDE = 8

@@ -8,8 +8,8 @@ import pytest
 from scipy.special import expit
 from scipy.stats import binom
 
-from instruments.procedures._search import NEITHER, VOLTAGE, WIDTH, Range, Search, Tuned, expected_distance
-from instruments.procedures._switching_curve import Prior, crossing, fit, logit
+from instruments.tuning._search import NEITHER, VOLTAGE, WIDTH, Range, Search, Tuned, expected_distance
+from instruments.tuning._switching_curve import Prior, crossing, fit, logit
 
 COLUMNS = 2000
 RANGES = {VOLTAGE: Range(-0.2, 0.2), WIDTH: Range(-1e-10, 1e-10)}

@@ -8,8 +8,8 @@ import numpy as np
 from entropy.health import START_UP_SAMPLES, HealthFlag
 
 from .._errors import BenchError
-from .._roles import BoardRole
-from ._calibration import Cells, Stop, acquire
+from ..bench._roles import BoardRole
+from ..tuning._calibration import Cells, Stop, acquire
 from ._health import START_UP_PULSES, START_UP_ROUNDS, RecordingHealth, tests_named
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from ._errors import BenchError
+from .._errors import BenchError
 from ._resource import misspelt
 
 SUPPORTED_ROLES = ("board",)

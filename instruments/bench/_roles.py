@@ -11,8 +11,8 @@ import numpy as np
 from drivers import ArrayBoard
 from entropy.arguments import Real, real, take_fields
 
-from ._bench_file import ArraySection, LimitsSection
-from ._errors import BenchError
+from .._errors import BenchError
+from ._file import ArraySection, LimitsSection
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from drivers import ArrayBoard, BoardError
 
-from .._roles import BoardRole, Trims
-from ._hold import Response
+from ..bench._roles import BoardRole, Trims
+from ..holding._hold import Response
 from ._pulser import BoardPulser, Stop, acquire, count
 from ._search import VOLTAGE, WIDTH, Range, Search, Tuned
 

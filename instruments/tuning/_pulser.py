@@ -8,8 +8,8 @@ import numpy as np
 from drivers import ArrayBlock, ArrayBoard
 from entropy.cell_counts import count_cells, count_pairs
 
-from .._roles import BoardRole, Trims
-from ._acquisition import ended_early, fetch, is_over
+from ..array._acquisition import ended_early, fetch, is_over
+from ..bench._roles import BoardRole, Trims
 
 _MOST_READINGS = 1 << 21  # of one block: protocol, "Commands"
 _MOST_BITS = 1 << 23  # far below the protocol's, so that a stop is heard soon

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from entropy import TUNING_DTYPE
 from entropy.arguments import count, real
 
-from ._errors import BenchError
-from ._new_file import refuse_existing
-from ._roles import Trims
+from .._errors import BenchError
+from .._new_file import refuse_existing
+from ..bench._roles import Trims
 
 STATES = ("p", "ap")
 _PER_STATE = ("voltage", "width", "p", "low", "high", "per_volt", "per_second")

@@ -17,8 +17,8 @@ from pymeasure.instruments import Instrument
 import drivers
 from drivers import ArrayBoard, BoardError
 
-from ._bench_file import ArraySection, BenchFile, LimitsSection, read_bench_file
-from ._errors import BenchError, Terminated
+from .._errors import BenchError, Terminated
+from ._file import ArraySection, BenchFile, LimitsSection, read_bench_file
 from ._resource import unreachable
 from ._roles import BoardRole, Role, SignalPath
 

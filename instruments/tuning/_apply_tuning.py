@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from .._errors import BenchError
-from .._roles import BoardRole, Trims
-from .._tuning import Tuning
+from ..bench._roles import BoardRole, Trims
+from ..holding._hold import Response
 from ._calibration import Cells, Point
-from ._hold import Response
+from ._tuning import Tuning
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import numpy as np
 from drivers import ArrayBlock
 from entropy import ACTION_DTYPE, FROM_AP, FROM_BOTH, FROM_P
 
-from .._roles import BoardRole, Trims
-from ._pulser import count
+from ..bench._roles import BoardRole, Trims
+from ..tuning._pulser import count
 from ._servo import Counts, Servo
 
 _FURTHEST = 0.3  # a trim never goes further than this fraction of the pulse voltage

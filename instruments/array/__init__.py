@@ -1,0 +1,1 @@
+"""What an array is for a procedure: pulses, blocks of bits, and the boards behind them."""

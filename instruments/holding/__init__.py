@@ -1,0 +1,1 @@
+"""Holding the working point of a recording against drift."""

@@ -1,0 +1,1 @@
+"""Recording bits into a store: health, blocks, accounts, reconnection."""
