@@ -1,15 +1,19 @@
 """The path of the bits, part by part and as a whole, in one run.
 
-`python -m benchmarks.acquisition [--json FILE] [--rounds N]`: raw socket, VISA block read, plain
-`query_binary_values`, HDF5 append, the board's own bit generation (one thread), and the whole path mock → VISA →
-driver → HDF5, each in bits per second of 1 MiB blocks; medians over rounds in which every part has its turn. Only the
-ratios mean anything.
+`python -m benchmarks.acquisition [--json FILE] [--rounds N] [--beside N] [--against CHECKOUT]`: raw socket, VISA block
+read, plain `query_binary_values`, HDF5 append, the board's own bit generation (one thread), and the whole path mock →
+VISA → driver → HDF5, each in bits per second of 1 MiB blocks; medians over rounds in which every part has its turn.
+`--beside` keeps so many other processes busy meanwhile. With `--against` the whole path alone, in this checkout and in
+another one in turn, in processes of their own; so many pairs. Only the ratios mean anything.
 """
 
 import argparse
 import json
+import os
 import socket
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,11 +25,13 @@ import pyvisa
 
 import instruments
 import mock_hw
+from benchmarks._beside import busy
 from benchmarks._lab import lab
 from benchmarks._python import python
 from drivers import ArrayBoard
 from entropy import CELL_DTYPE, Store
 from instruments.procedures import RecordBits
+from memtj._example_bench import example_bench
 
 BITS = 1 << 23  # of one block
 CELLS = 4096
@@ -141,12 +147,63 @@ def whole_path(bench_file: Path, folder: Path, mode: str) -> float:
     return summary.record_bits_per_s
 
 
-def main() -> None:
-    """Measure, print the table, and write the same numbers as JSON where asked."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+def recorded_in(checkout: Path, mode: str) -> dict[str, float]:
+    """Record in a process of another checkout, from a lab of its own; see `benchmarks._recording_process`."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "bench.toml").write_text(example_bench("RESOURCE"), encoding="utf-8")
+        answer = subprocess.run(
+            [
+                *(sys.executable, "-P", str(Path(__file__).with_name("_recording_process.py"))),
+                *(folder, mode, str(WHOLE_BLOCKS)),
+            ],
+            env={**os.environ, "PYTHONPATH": str(checkout.resolve())},
+            cwd=folder,
+            check=True,
+            stdout=subprocess.PIPE,
+        )
+    return json.loads(answer.stdout)
+
+
+def against(other: Path, rounds: int) -> dict[str, Any]:
+    """Record here and there in turn, who goes first alternates; print and give the medians and those of the ratios."""
+    ours = Path(__file__).parents[1]
+    result: dict[str, Any] = {}
+    for mode in ("toggle", "reset"):
+        pairs = []
+        for number in range(rounds):
+            sides = {side: recorded_in(side, mode) for side in ((ours, other), (other, ours))[number % 2]}
+            pairs.append((sides[ours], sides[other]))
+        result[mode] = _compared(pairs)
+        print(f"{mode}, medians of {rounds} pairs{'here':>24}{'there':>12}{'ratio':>8}")
+        for name, (here, there, ratio) in result[mode].items():
+            print(f"  {name:<30}{here:>12.4g}{there:>12.4g}{ratio:>8.2f}", flush=True)
+    print(
+        "asked: bits_per_s 3 times in toggle and 2 times in reset; processor_s_per_gbit in toggle at most 0.65;\n"
+        "leasable_after_s, from a block's fetch until it can be leased, at most 0.05 here"
+    )
+    return result
+
+
+def _compared(
+    pairs: list[tuple[dict[str, float], dict[str, float]]],
+) -> dict[str, tuple[float, float, float]]:
+    both = [tuple({**side, "processor_s_per_gbit": _processor(side)} for side in pair) for pair in pairs]
+    return {
+        name: (
+            statistics.median(here[name] for here, _ in both),
+            statistics.median(there[name] for _, there in both),
+            statistics.median(here[name] / there[name] for here, there in both),
+        )
+        for name in both[0][0]
+    }
+
+
+def _processor(side: dict[str, float]) -> float:
+    return side["recorder_s_per_gbit"] + side["lab_s_per_gbit"]
+
+
+def by_parts(rounds: int) -> dict[str, Any]:
+    """Measure all parts and the whole path; print a table and give the same numbers."""
     measured: dict[str, list[float]] = {}
 
     def take(name: str, value: float) -> None:
@@ -157,7 +214,7 @@ def main() -> None:
         lab() as (bench_file, _),
     ):
         folder = bench_file.parent
-        for _ in range(options.rounds):
+        for _ in range(rounds):
             take("raw socket", raw_socket(int(port)))
             take("VISA block read (driver)", driver_fetch(int(port)))
             take("plain query_binary_values", plain_query(int(port)))
@@ -166,8 +223,21 @@ def main() -> None:
                 take(f"board's generation, {mode}", generation(mode == "toggle"))
                 take(f"whole path, {mode}", whole_path(bench_file, folder, mode))
     _print(measured)
+    return _result(measured)
+
+
+def main() -> None:
+    """Measure, print the table, and write the same numbers as JSON where asked."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--beside", type=int, default=0)
+    parser.add_argument("--against", type=Path)
+    options = parser.parse_args()
+    with busy(options.beside):
+        result = against(options.against, options.rounds) if options.against else by_parts(options.rounds)
     if options.json:
-        options.json.write_text(json.dumps(_result(measured), indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def _result(measured: dict[str, list[float]]) -> dict[str, Any]:
@@ -195,7 +265,7 @@ def _print(measured: dict[str, list[float]]) -> None:
     print(f"{'part (1 MiB blocks)':<32}{'Mbit/s':>10}{'MB/s':>10}{'to slowest':>12}")
     for name, rate in result["median_bits_per_s"].items():
         print(f"{name:<32}{rate / 1e6:>10.0f}{rate / 8e6:>10.0f}{rate / slowest:>12.1f}")
-    asked = {"whole": "asked: at least 0.6", "VISA": "asked: at least 5"}
+    asked = {"whole": "asked: at least 0.4, beside one busy process 0.25", "VISA": "asked: at least 5"}
     for name, ratio in result["ratios"].items():
         print(f"{name}: {ratio:.2f} ({asked[name.split(' ', 1)[0]]})")
 
