@@ -32,6 +32,7 @@ from drivers import ArrayBoard
 from entropy import CELL_DTYPE, Store
 from instruments.procedures import RecordBits
 from memtj._example_bench import example_bench
+from mock_hw._array import Run
 
 BITS = 1 << 23  # of one block
 CELLS = 4096
@@ -121,7 +122,7 @@ def generation(toggle: bool) -> float:
         selection=selection, mask=np.ones(whole, bool), toggle=toggle, voltage=np.full(whole, 1.15), width=0.4e-9,
         reset_voltage=1.28, reset_width=0.58e-9, thresholds=np.full(whole, 120e3), read_voltage=0.1, settle=1e-6,
     )  # fmt: skip
-    run = array.begin(sequence)
+    run = Run(array, sequence)
     words = BITS // 64 + 64
     out, valid = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
     run.bits(16, out, valid)

@@ -34,7 +34,7 @@ from benchmarks._cmtj import macrospin
 from benchmarks._lab import lab
 from benchmarks.acquisition import hdf5_append, whole_path
 from drivers import ArrayBoard
-from mock_hw._array import stream_words
+from mock_hw._array import Run, stream_words
 from mock_hw.physics import DeviceParameters, equilibrium, load_device, simulate
 from mock_hw.physics._constants import BOLTZMANN, GAMMA
 from mock_hw.physics._trajectories import pulse_heights
@@ -125,7 +125,7 @@ class FastPath:
             thresholds=np.full(whole, 120e3), read_voltage=0.1, settle=1e-6,
         )  # fmt: skip
         begun = time.perf_counter()
-        self.run = array.begin(self.sequence)
+        self.run = Run(array, self.sequence)
         self.begin_seconds = time.perf_counter() - begun
         self.pulses = max(1, BITS // cells)
         self._out = np.zeros(stream_words(self.pulses * cells), np.uint64)

@@ -22,6 +22,7 @@ from instruments.holding._hold import Response
 from instruments.holding._servo import Counts, Servo
 from instruments.tuning._search import VOLTAGE, Range, Search
 from mock_hw import MacrospinDevice, Selection, Sequence, SimulatedArray
+from mock_hw._array import Run
 from mock_hw.physics import load_device
 from mock_hw.physics._parameters import Drift
 
@@ -76,7 +77,7 @@ class DriftingArray:
         )
         positions = pulses * CELLS
         bits, valid = (np.zeros(positions // 64 + 1, np.uint64) for _ in range(2))
-        run = self._array.begin(sequence)
+        run = Run(self._array, sequence)
         failed = run.bits(pulses, bits, valid)
         run.end()
         packed, mask = (words.view(np.uint8)[: positions // 8] for words in (bits, valid))

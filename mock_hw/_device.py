@@ -1,4 +1,4 @@
-"""What the array needs to know of its cells; physics (`mock_hw.physics`) and faults (`_cell_faults`) provide it."""
+"""What the array needs to know of its cells; physics (`mock_hw.physics`) and faults (`mock_hw.faults`) provide it."""
 
 from collections.abc import Mapping
 from typing import Protocol

@@ -18,17 +18,16 @@ from typing import Self
 
 import numpy as np
 
-from mock_hw import _fault_tables
 from mock_hw._arguments import Count, takes
-from mock_hw._array import Selection, Sequence, SimulatedArray, stream_words
-from mock_hw._cell_faults import FaultyDevice
+from mock_hw._array import Run, Selection, Sequence, SimulatedArray, stream_words
 from mock_hw._errors import LabError
 from mock_hw._lab_file import BoxSettings, LabSettings, PaceName, read_lab_file
 from mock_hw._state_file import BoxState, StateFile
 from mock_hw._state_keeper import StateKeeper
 from mock_hw._wires import SerialWire, TcpWire
-from mock_hw.boxes._pace import PACES
-from mock_hw.boxes.array_board import ArrayBoard, Limits
+from mock_hw.boxes.array_board import PACES, ArrayBoard, Limits
+from mock_hw.faults import _tables
+from mock_hw.faults._cells import FaultyDevice
 from mock_hw.physics import DeviceError, DeviceParameters, MacrospinDevice, load_device, table_of
 
 log = logging.getLogger(__name__)
@@ -207,7 +206,7 @@ class Lab:
             on_rest=self._array_left_alone,
         )
         board.faults.clear()  # what an earlier time of service has left in the cells
-        _fault_tables.inflict(box.faults, board.faults, box.rows, box.columns, self._fault_seeds[name])
+        _tables.inflict(box.faults, board.faults, box.rows, box.columns, self._fault_seeds[name])
         try:
             if box.wire == "tcp":
                 self._wires[name] = TcpWire(board, host=box.host, port=box.port)
@@ -378,6 +377,6 @@ def _compile() -> None:
             read_voltage=0.1,
             settle=1e-6,
         )
-        run = array.begin(sequence)
+        run = Run(array, sequence)
         run.bits(2, *(np.zeros(stream_words(6), np.uint64) for _ in range(2)))
     array.read(sequence)

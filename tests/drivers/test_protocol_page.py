@@ -8,8 +8,8 @@ import drivers.array_board
 from drivers.array_board import _block
 from mock_hw._lab_file import BoxSettings, LabSection, LimitSettings
 from mock_hw._scpi import Table
-from mock_hw.boxes import _simulator_commands as simulator
 from mock_hw.boxes import array_board as box
+from mock_hw.faults import _commands as simulator
 
 PAGE = Path(__file__).parents[2] / "docs" / "array-board-protocol.md"
 LAB_PAGE = PAGE.with_name("simulated-lab.md")

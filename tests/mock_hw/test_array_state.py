@@ -107,7 +107,7 @@ def test_certain_cells_any_shape_rectangle_mask_and_block(rows, columns, toggle)
             rows, columns, selection=select, mask=mask, toggle=toggle, voltage=np.ones((rows, columns))
         )
         before = array.antiparallel
-        run = array.begin(seq)
+        run = Run(array, seq)
         bits, valid, failures = draw(run, 3, 1, 2)
         run.end()
         expected, good, after = _simulate_certain(device, before, seq, 6)
@@ -144,18 +144,18 @@ def test_same_seed_same_bits_whatever_the_blocks(columns, toggle):
     drawn = []
     for blocks in [(2100,), (1, 7, 92, 1000, 1000), (700,) * 3]:
         array = SimulatedArray(MacrospinDevice.of("C", 16 * columns, 4), 16, columns, 9)
-        run = array.begin(sequence(16, columns, toggle=toggle, reset_voltage=1.1))
+        run = Run(array, sequence(16, columns, toggle=toggle, reset_voltage=1.1))
         bits, valid, failures = draw(run, *blocks)
         run.end()
         drawn.append((bits.tobytes(), valid.tobytes(), failures, array.antiparallel.tobytes()))
     assert len(set(drawn)) == 1
     other = SimulatedArray(MacrospinDevice.of("C", 16 * columns, 4), 16, columns, 10)
-    assert draw(other.begin(sequence(16, columns, toggle=toggle)), 2100)[0].tobytes() != drawn[0][0]
+    assert draw(Run(other, sequence(16, columns, toggle=toggle)), 2100)[0].tobytes() != drawn[0][0]
 
 
 def test_the_next_run_draws_other_numbers():
     array = SimulatedArray(MacrospinDevice.of("C", 64, 4), 8, 8, 9)
-    bits = [draw(array.begin(sequence(8, 8, toggle=False)), 100)[0].tobytes() for _ in range(2)]
+    bits = [draw(Run(array, sequence(8, 8, toggle=False)), 100)[0].tobytes() for _ in range(2)]
     assert bits[0] != bits[1]
 
 
@@ -200,7 +200,7 @@ def test_toggle_flips_every_cell_with_its_own_probabilities(trims):
     """Family-wise false-alarm rate 1e-6 over 3 × 4,096 tests; trims on the way hold from the next pulse on."""
     device = MacrospinDevice.of("C", 4096, 2)
     seq = sequence(64, 64, trims=Trims() if trims == "on the way" else trims)
-    run = SimulatedArray(device, 64, 64, 31).begin(seq)
+    run = Run(SimulatedArray(device, 64, 64, 31), seq)
     if trims == "on the way":
         draw(run, 100)
         seq = replace(seq, voltage=seq.voltage - 0.05, trims=_trims())
@@ -225,7 +225,7 @@ def test_reset_mode_mean_of_every_cell_and_failed_resets():
     device = MacrospinDevice.of("C", 4096, 2)
     seq = sequence(64, 64, toggle=False, reset_voltage=1.2, reset_width=0.46e-9)
     pulses = 4096
-    bits, valid, failures = draw(SimulatedArray(device, 64, 64, 31).begin(seq), pulses)
+    bits, valid, failures = draw(Run(SimulatedArray(device, 64, 64, 31), seq), pulses)
     p, q = _laws(device, seq)
     r = device.switching_probability(np.full(4096, 1.2), 0.46e-9, 300.0, 0.0, True)
     good, ones = valid.sum(axis=0), bits.sum(axis=0)
@@ -244,7 +244,7 @@ def test_read_errors_are_folded_in_for_every_cell():
     """Family-wise false-alarm rate 1e-6 over 4,096 tests; a poor read voltage makes a tenth of the readings wrong."""
     device = MacrospinDevice.of("C", 4096, 2)
     seq = sequence(64, 64, read_voltage=0.001, settle=5e-8, thresholds=np.full((64, 64), 115e3))
-    bits, _, _ = draw(SimulatedArray(device, 64, 64, 31).begin(seq), 4096)
+    bits, _, _ = draw(Run(SimulatedArray(device, 64, 64, 31), seq), 4096)
     p, q = _laws(device, seq)
     high = above(device, seq)
     assert 0.02 < high[0].mean() < 0.45
@@ -263,7 +263,7 @@ def test_read_errors_decide_over_reset_and_check_too():
         reset_voltage=1.2, reset_width=0.48e-9,
     )  # fmt: skip
     pulses = 4096
-    bits, valid, failures = draw(SimulatedArray(device, 64, 64, 31).begin(seq), pulses)
+    bits, valid, failures = draw(Run(SimulatedArray(device, 64, 64, 31), seq), pulses)
     p, q = _laws(device, seq)
     r_p, r_ap = (
         device.switching_probability(np.full(4096, 1.2), 0.48e-9, 300.0, 0.0, s) for s in (False, True)
@@ -288,7 +288,7 @@ def test_cells_are_independent_of_their_neighbours():
     """Family-wise false-alarm rate 1e-6 over 8 × 4,096 pairs of cells, near, a word, and a group apart."""
     device = MacrospinDevice.of("C", 4096, 2)
     seq = sequence(64, 64, toggle=False)
-    bits, _, _ = draw(SimulatedArray(device, 64, 64, 5).begin(seq), 4096)
+    bits, _, _ = draw(Run(SimulatedArray(device, 64, 64, 5), seq), 4096)
     b = bits - bits.mean(axis=0)
     b = (b / b.std(axis=0)).astype(np.float32)
     distances = (1, 2, 7, 8, 63, 64, 512, 1024)
@@ -306,10 +306,10 @@ def test_resistances_follow_the_states_and_carry_nan_where_invalid():
     seq.mask[1, 2] = False
     readings, states = [], []
     for blocks in ((50,), (20, 30)):
-        run = SimulatedArray(device, rows, columns, 7).begin(seq)
+        run = Run(SimulatedArray(device, rows, columns, 7), seq)
         made = [run.resistances(n, np.zeros(stream_words(n * 24), np.uint64)) for n in blocks]
         readings.append(np.concatenate([m[0] for m in made if m]).reshape(50, 24))
-        states.append(draw(SimulatedArray(device, rows, columns, 7).begin(seq), 50))
+        states.append(draw(Run(SimulatedArray(device, rows, columns, 7), seq), 50))
     np.testing.assert_array_equal(readings[0], readings[1])
     bits, valid, failed = states[0]
     assert failed > 0
@@ -325,7 +325,7 @@ def test_resistances_follow_the_states_and_carry_nan_where_invalid():
 
 def test_a_run_that_is_told_to_stop_stops_and_keeps_the_state():
     array = SimulatedArray(MacrospinDevice.of("C", 4096, 2), 64, 64, 1)
-    run = array.begin(sequence(64, 64))
+    run = Run(array, sequence(64, 64))
     pulses, asked = 16384, []
 
     def go_on() -> bool:

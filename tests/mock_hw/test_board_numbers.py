@@ -5,14 +5,14 @@ import pytest
 
 from mock_hw import Lab
 from mock_hw._scpi import block, integer, number
-from mock_hw.boxes import _simulator_commands
 from mock_hw.boxes.array_board import TABLE, Session
+from mock_hw.faults import _commands
 
 NOT_A_NUMBER = ["NAN", "nan", "INF", "-INF", "+INFINITY", "1e", "0x10", "1_0", "--1", "1e5e5", "1.2.3"]
 TOO_LARGE = ["1e999", "-1e999", "9" * 400, "1e308", "-1e308"]
 COMMANDS = [
     command
-    for command in (*TABLE.commands, *_simulator_commands.TABLE.commands)
+    for command in (*TABLE.commands, *_commands.TABLE.commands)
     if command.write is not None
     and command.parameters
     and command.parameters[0] is not block

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mock_hw._cell_faults import OPEN, SHORTED, FaultyDevice
+from mock_hw.faults._cells import OPEN, SHORTED, FaultyDevice
 
 
 class PlainDevice:

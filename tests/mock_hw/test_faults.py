@@ -302,7 +302,7 @@ def test_new_connections_are_refused_for_a_while(serve, connect_to, patience, wa
 
 def test_small_fifo_stalls_and_bits_stay_what_they_are(serve, connect_to, monkeypatch, wait_until):
     # What the array does while it is left alone follows the computer's clock.
-    monkeypatch.setattr("mock_hw._array.SimulatedArray.rest", lambda self, seconds, **how: None)
+    monkeypatch.setattr("mock_hw.SimulatedArray.rest", lambda self, seconds, **how: None)
     drawn = []
     for faults in ((), ({"kind": "fifo", "blocks": 2},)):
         client = connect_to(serve(*faults))

@@ -60,7 +60,7 @@ def test_magnetisation_and_seed_survive_a_restart(client, file):
 
 def test_draws_go_on_where_they_were(client, file, monkeypatch, wait_until):
     """After a restart the bits are those that the lab would have drawn without one, but for the time between."""
-    monkeypatch.setattr("mock_hw._array.SimulatedArray.rest", lambda self, seconds, **how: None)
+    monkeypatch.setattr("mock_hw.SimulatedArray.rest", lambda self, seconds, **how: None)
     drawn = []
     for restarts in (0, 1):
         path = file.with_name(f"{restarts}.npz")
@@ -91,7 +91,7 @@ def test_time_without_power_goes_by_while_the_lab_is_off(file, monkeypatch):
     with Lab(settings(), state=file):
         time.sleep(0.2)
     monkeypatch.setattr(
-        "mock_hw._array.SimulatedArray.rest",
+        "mock_hw.SimulatedArray.rest",
         lambda self, seconds, *, powered=True, **how: rests.append((seconds, powered)),
     )
     time.sleep(0.2)
@@ -108,7 +108,7 @@ def test_a_clock_that_went_backwards_is_no_time(file, monkeypatch):
     with Lab(settings(), state=file):
         pass
     rests: list[float] = []
-    monkeypatch.setattr("mock_hw._array.SimulatedArray.rest", lambda self, s, **how: rests.append(s))
+    monkeypatch.setattr("mock_hw.SimulatedArray.rest", lambda self, s, **how: rests.append(s))
     monkeypatch.setattr("mock_hw._lab.time.time", lambda: 1e9)
     with Lab(settings(), state=file):
         pass

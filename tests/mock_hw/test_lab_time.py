@@ -102,7 +102,7 @@ def test_a_lab_at_the_devices_pace_ends_at_once(client, patience):
 
 def test_the_pace_changes_no_bit(client, monkeypatch):
     # What the array does while it is left alone follows the computer's clock.
-    monkeypatch.setattr("mock_hw._array.SimulatedArray.rest", lambda self, seconds, **how: None)
+    monkeypatch.setattr("mock_hw.SimulatedArray.rest", lambda self, seconds, **how: None)
     drawn = []
     for pace in ("fast", "real"):
         with Lab(settings(pace=pace), seed=4) as lab:

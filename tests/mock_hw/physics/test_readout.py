@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from mock_hw import Selection, Sequence, SimulatedArray
-from mock_hw._array import stream_words
+from mock_hw._array import Run, stream_words
 from mock_hw.physics import DeviceParameters, FokkerPlanck, MacrospinDevice, load_device, resistance
 
 CELLS = 1024
@@ -133,7 +133,7 @@ def test_bit_error_rate_is_that_of_the_gaussian_tail(c: DeviceParameters, seed: 
     array = SimulatedArray(device, 32, 32, seed)
     state = array.antiparallel.ravel()
     out = np.zeros(stream_words(pulses * CELLS), np.uint64)
-    array.begin(replace(one, thresholds=best.reshape(32, 32))).bits(pulses, out, out.copy())
+    Run(array, replace(one, thresholds=best.reshape(32, 32))).bits(pulses, out, out.copy())
     bits = np.unpackbits(out.view(np.uint8), count=pulses * CELLS).reshape(pulses, CELLS)
     errors = (bits != state).sum(axis=0)
     z = (errors.sum() - pulses * wanted.sum()) / np.sqrt(pulses * (wanted * (1 - wanted)).sum())

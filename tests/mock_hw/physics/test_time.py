@@ -6,7 +6,7 @@ from scipy.signal import welch
 from scipy.stats import chi2
 
 from mock_hw import Selection, Sequence, SimulatedArray
-from mock_hw._array import forgetting, stream_words
+from mock_hw._array import Run, forgetting, stream_words
 from mock_hw.physics import (
     DeviceParameters,
     FokkerPlanck,
@@ -90,7 +90,7 @@ def test_readings_over_the_array_show_it_too(c: DeviceParameters) -> None:
     array = SimulatedArray(MacrospinDevice(p, 64, 1), 8, 8, 1)
     settings = sequence(8, 8, voltage=np.zeros((8, 8)), settle=1e-3)
     pulses = 2000
-    made = array.begin(settings).resistances(pulses, np.zeros(stream_words(pulses * 64), np.uint64))
+    made = Run(array, settings).resistances(pulses, np.zeros(stream_words(pulses * 64), np.uint64))
     assert made is not None
     readings = made[0].reshape(pulses, 64)
     relative = readings / readings.mean(axis=0)
@@ -126,7 +126,7 @@ def test_drift_does_not_depend_on_how_a_run_is_cut_into_blocks(c: DeviceParamete
     drawn = []
     for blocks in ((3000,), (1, 999, 2000)):
         array = SimulatedArray(MacrospinDevice(changed(c, "drift", temperature=2.0), 64, 4), 8, 8, 9)
-        run = array.begin(sequence(8, 8, settle=0.01))  # so slow that the laws change every few pulses
+        run = Run(array, sequence(8, 8, settle=0.01))  # so slow that the laws change every few pulses
         assert run._step(60.0) < 1000
         bits = []
         for pulses in blocks:
@@ -197,7 +197,7 @@ def test_reading_disturb_acts_in_an_acquisition(c: DeviceParameters) -> None:
             thresholds=np.full((64, 64), 115e3),
         )
         array = SimulatedArray(device, 64, 64, 5)
-        run, pulses = array.begin(settings), 400
+        run, pulses = Run(array, settings), 400
         before = array.antiparallel.ravel()
         run.bits(pulses, *(np.zeros(stream_words(pulses * 4096), np.uint64) for _ in range(2)))
         run.end()

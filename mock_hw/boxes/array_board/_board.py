@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from mock_hw._arguments import Count, OutOfRange, Real, take_fields, takes
 from mock_hw._array import Clock, Selection, Sequence, SimulatedArray, Trims
-from mock_hw._cell_faults import FaultyDevice
 from mock_hw._scpi import (
     Answer,
     Assembler,
@@ -31,11 +30,12 @@ from mock_hw._scpi import (
     units,
     word,
 )
-from mock_hw.boxes import _simulator_commands
-from mock_hw.boxes._acquisition import Acquisition, Plan, fifo_capacity
-from mock_hw.boxes._faults import BoardFaults, Piece
-from mock_hw.boxes._idle import IdleTime
-from mock_hw.boxes._pace import AsFastAsPossible, Pace
+from mock_hw.boxes.array_board._acquisition import Acquisition, Plan, fifo_capacity
+from mock_hw.boxes.array_board._idle import IdleTime
+from mock_hw.boxes.array_board._pace import AsFastAsPossible, Pace
+from mock_hw.faults import _commands
+from mock_hw.faults._board import BoardFaults, Piece
+from mock_hw.faults._cells import FaultyDevice
 
 MODEL = "ARRAY-BOARD-SIM"
 FIRMWARE = "1.1"
@@ -812,4 +812,4 @@ TABLE = Table(
 )
 
 # What the board answers to: the dialect, and what no other board has.
-_EVERYTHING = Table((*TABLE.commands, *_simulator_commands.TABLE.commands))
+_EVERYTHING = Table((*TABLE.commands, *_commands.TABLE.commands))

@@ -7,8 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from mock_hw._cell_faults import FaultyDevice
 from mock_hw._scpi import ScpiError
+from mock_hw.faults._cells import FaultyDevice
 
 # Ranges that lab file and commands share: blocks, blocks, bytes per second, seconds, kelvin, volts per hour, a word.
 MOST_BLOCKS = 10**9

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mock_hw._scpi import ERRORS, Command, Converter, ScpiError, Table, boolean, integer, number, word
-from mock_hw.boxes._faults import (
+from mock_hw.faults._board import (
     FASTEST_DRIFT,
     FEWEST_FIFO_BLOCKS,
     HOTTEST,

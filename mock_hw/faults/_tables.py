@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mock_hw._scpi import ERRORS, ScpiError
-from mock_hw.boxes._faults import (
+from mock_hw.faults._board import (
     FASTEST_DRIFT,
     FEWEST_FIFO_BLOCKS,
     HOTTEST,

@@ -12,8 +12,8 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from mock_hw._array import Run, Sequence, SimulatedArray, Trims, stream_words
-from mock_hw.boxes._idle import IdleTime
-from mock_hw.boxes._pace import Pace
+from mock_hw.boxes.array_board._idle import IdleTime
+from mock_hw.boxes.array_board._pace import Pace
 
 MAGIC = b"MTJB"
 HEADER = struct.Struct("<4sHHQQIIdQIIII")
@@ -139,7 +139,7 @@ class Acquisition:
             # Here and not in the constructor: it takes a while for a large array, and the board must stay
             # responsive.
             array.rest(self._idle.take(), temperature=self._plan.sequence.temperature)
-            run = array.begin(self._plan.sequence)
+            run = Run(array, self._plan.sequence)
             try:
                 self._make_blocks(run, np.zeros(stream_words(self._block_pulses() * run.cells), np.uint64))
             finally:

@@ -1,0 +1,111 @@
+"""The state of a simulated array, and what time makes of it. Knows nothing of SCPI, boxes or wires."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mock_hw import _draws
+from mock_hw._arguments import Count, Real, takes
+from mock_hw._array._readout import Readout
+from mock_hw._array._sequence import Selection, Sequence
+from mock_hw._device import Device, Floats
+
+
+class SimulatedArray:
+    """Cells with a magnetisation that stays: it survives `*RST` and a power cycle of the board around it.
+
+    The initial state is random. Not safe for use by several threads at once.
+    """
+
+    @takes(rows=Count(1), columns=Count(1), seed=Count())
+    def __init__(self, device: Device, rows: int, columns: int, seed: int) -> None:
+        if device.cells != rows * columns:
+            raise ValueError(f"the device has {device.cells} cells, not {rows} × {columns}")
+        self.device = device
+        self.rows = rows
+        self.columns = columns
+        self._seed = seed
+        self._epoch = 0
+        self._rests = 0
+        self._antiparallel = np.random.default_rng([seed, 0x57A7E]).random((rows, columns)) < 0.5
+
+    @property
+    def antiparallel(self) -> NDArray[np.bool_]:
+        """The magnetisation, a copy: bool (rows, columns), True = AP."""
+        return self._antiparallel.copy()
+
+    @takes(seconds=Real(), temperature=Real(above=0), field=Real())
+    def rest(
+        self, seconds: float, *, powered: bool = True, temperature: float = 300.0, field: float = 0.0
+    ) -> None:
+        """Let `seconds` pass without pulses: retention and drift act; without power there is no field either."""
+        if seconds <= 0:
+            return
+        self.device.advance(seconds)
+        everywhere = np.ones((self.rows, self.columns), bool)
+        self.decay(everywhere, seconds, powered, temperature, field)
+
+    @takes(seconds=Real(), temperature=Real(above=0), field=Real())
+    def decay(
+        self,
+        where: NDArray[np.bool_],
+        seconds: float,
+        powered: bool,
+        temperature: float,
+        field: float,
+    ) -> None:
+        """Let the magnetisation of the cells in `where` (rows, columns) forget for `seconds`."""
+        rates = [
+            self.device.retention_rate(temperature, field, state, powered=powered) for state in (False, True)
+        ]
+        flips = forgetting(rates[0], rates[1], seconds)
+        probability = np.where(self._antiparallel.ravel(), flips[1], flips[0])
+        # A counter of its own: what the next run draws does not depend on how often there was a rest.
+        self._rests += 1
+        draws = np.random.default_rng([self._seed, 0x4E57, self._rests]).random(len(probability))
+        chosen = draws < probability
+        self._antiparallel ^= chosen.reshape(self._antiparallel.shape) & where
+
+    def save(self) -> dict[str, NDArray]:
+        """Everything that outlives a restart of the lab, as arrays for `numpy.savez`."""
+        return {
+            "antiparallel": np.packbits(self._antiparallel),
+            "epoch": np.array([self._epoch, self._rests]),
+            "shape": np.array([self.rows, self.columns]),
+            **{f"device_{name}": value for name, value in self.device.save().items()},
+        }
+
+    def load(self, saved: Mapping[str, NDArray]) -> None:
+        """Take over what `save` gave; raises ValueError (one sentence) where it is of another array."""
+        if tuple(saved["shape"]) != (self.rows, self.columns):
+            raise ValueError(f"it holds {saved['shape'][0]} × {saved['shape'][1]} cells")
+        mine = {name[7:]: value for name, value in saved.items() if name.startswith("device_")}
+        self.device.load(mine)
+        count = self.rows * self.columns
+        state = np.unpackbits(saved["antiparallel"], count=count).astype(bool)
+        self._antiparallel = state.reshape(self.rows, self.columns)
+        self._epoch, self._rests = (int(count) for count in saved["epoch"])
+
+    def next_key(self) -> tuple[np.uint64, np.uint64]:
+        """The key of the draws of the next run of pulses or reading: of the seed and how many came before."""
+        self._epoch += 1
+        return _draws.keys(self._seed, self._epoch)
+
+    def read(self, sequence: Sequence) -> NDArray[np.float32]:
+        """One reading of every selected cell without a pulse, masked cells too: float32 (cells,), ohms."""
+        key = self.next_key()
+        readout = Readout(self.device, sequence, after_pulse=False)
+        return readout.readings(sequence.selected(self._antiparallel), key, 0)
+
+    def put(self, selection: Selection, antiparallel: NDArray[np.bool_]) -> None:
+        """Set the magnetisation of the selected cells, (cells,)."""
+        where = self._antiparallel[selection.rectangle]
+        where[:] = antiparallel.reshape(where.shape)
+
+
+def forgetting(from_parallel: Floats, from_antiparallel: Floats, seconds: float) -> tuple[Floats, Floats]:
+    """Probabilities to be found in the other state after `seconds`, from P and from AP, for escape rates in 1/s."""
+    total = from_parallel + from_antiparallel
+    decayed = -np.expm1(-total * seconds) / np.maximum(total, np.finfo(float).tiny)
+    return from_parallel * decayed, from_antiparallel * decayed

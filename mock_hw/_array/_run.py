@@ -1,0 +1,256 @@
+"""The pulses that change a simulated array, and what is read after them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from mock_hw import _draws
+from mock_hw._array._array import SimulatedArray, forgetting
+from mock_hw._array._readout import Readout
+from mock_hw._array._sequence import Sequence, Trims
+from mock_hw._device import Floats
+
+# Positions drawn between two looks at whether to stop: a few milliseconds.
+_CHUNK = 1 << 22
+# The cells' laws follow drift and wear in steps: often enough for processes of minutes, seldom enough that a large
+# array is not held up by it. Pulses, and seconds of board time.
+_STEP_PULSES = 1 << 16
+_SHORTEST_STEP, _LONGEST_STEP = 1.0, 60.0
+# Readings in ohms show slow noise itself: steps as short as its fastest process.
+_READING_STEP = 1e-3
+
+
+class Run:
+    """One run of pulses under one sequence; `end` gives the cells' state back to the array.
+
+    The array's seed, and how many runs and readings it has had before, decide the draws.
+
+    Bits come time-major, then row, then column, as `numpy.packbits` packs them.
+    """
+
+    def __init__(self, array: SimulatedArray, sequence: Sequence) -> None:
+        self._array = array
+        self._sequence = sequence
+        self._key = array.next_key()
+        self._pulse = 0
+        self.cells = sequence.selection.cells
+        self._state = _draws.pack_lanes(sequence.selected(array.antiparallel))
+        mask = sequence.selected(sequence.mask)
+        self._used = _draws.pack_lanes(mask)
+        self.all_used = bool(mask.all())
+        self.can_be_invalid = not (sequence.toggle and self.all_used)
+        self._passed = 0  # pulses whose time and wear the device has been told of
+        self._seconds = sequence.seconds_per_pulse
+        # Between two pulses of a cell it may forget by itself, more easily while it is read; with a reset there are
+        # two pulses, and two readings, in the time of one.
+        turn = self._seconds if sequence.toggle else self._seconds / 2
+
+        def forget(volts: float, seconds: float) -> tuple[Floats, Floats]:
+            p, q = (
+                array.device.retention_rate(sequence.temperature, sequence.field, state, voltage=volts)
+                for state in (False, True)
+            )
+            return forgetting(p, q, seconds)
+
+        rest = forget(0.0, max(turn - sequence.settle, 0.0))
+        reading = forget(sequence.read_voltage, sequence.settle)
+        self._forget = after(rest, reading)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Take the laws from the device as it is now."""
+        seq, device = self._sequence, self._array.device
+        self._readout = Readout(device, seq, after_pulse=True)
+        forget = self._forget
+
+        def flip(voltage: Floats, width: Floats | float, state: bool) -> Floats:
+            return device.switching_probability(voltage, width, seq.temperature, seq.field, state)
+
+        def law(p: Floats, q: Floats) -> _draws.Law:
+            p, q = after(forget, (p, q))
+            return _draws.Law.from_probabilities(*(seq.selected(x) for x in (p, q)))
+
+        thresholds = seq.selected(device.compared(seq.thresholds.ravel()))
+        above = [
+            ndtr((level - thresholds) / noise)
+            for level, noise in zip(self._readout.levels, self._readout.noise, strict=True)
+        ]
+        self._read = _draws.Law.from_probabilities(above[0], above[1])
+        p, q = (flip(*seq.write_pulse(False), state) for state in (False, True))
+        if seq.trims.by_state:
+            # The board goes by the last reading, which may be wrong: chances to read AP, of all cells.
+            seen = np.zeros((2, self._array.rows, self._array.columns))
+            where = seen[:, *seq.selection.rectangle]
+            where[:] = np.reshape(above, where.shape)
+            p, q = (
+                (1 - chance) * pulse + chance * flip(*seq.write_pulse(True), state)
+                for chance, pulse, state in zip(seen.reshape(2, -1), (p, q), (False, True), strict=True)
+            )
+        self._write = law(p, q)
+        if not seq.toggle:
+            reset = np.full(device.cells, seq.reset_voltage)
+            self._reset = law(*(flip(reset, seq.reset_width, state) for state in (False, True)))
+        self._look = _draws.Law.from_probabilities(np.zeros(self.cells), np.ones(self.cells))
+
+    def _tell_device(self) -> None:
+        """Time and wear of the pulses since the last time."""
+        seq, device = self._sequence, self._array.device
+        pulses, self._passed = self._pulse - self._passed, self._pulse
+        if not pulses:
+            return
+        device.advance(pulses * self._seconds)
+        pulsed = np.zeros((self._array.rows, self._array.columns), bool)
+        pulsed[seq.selection.rectangle] = True
+        pulsed &= seq.mask
+        # About every other pulse of a toggle starts from AP; after a reset hardly any does.
+        later = pulses // 2 if seq.toggle and seq.trims.by_state else 0
+        for state, share in ((False, pulses - later), (True, later)):
+            if share:
+                device.wear(share, np.where(pulsed.ravel(), seq.write_pulse(state)[0], 0.0))
+        if not seq.toggle:
+            # About every other outcome is antiparallel and needs a reset.
+            device.wear(pulses // 2, np.where(pulsed, seq.reset_voltage, 0.0).ravel())
+
+    def _step(self, longest: float) -> int:
+        """Pulses between two refreshes, of at most `longest` seconds."""
+        seconds = max(self._seconds, 1e-12)
+        pulses = max(_STEP_PULSES, _SHORTEST_STEP / seconds)
+        return max(1, int(min(pulses, longest / seconds)))
+
+    def bits(
+        self,
+        pulses: int,
+        out: NDArray[np.uint64],
+        valid: NDArray[np.uint64],
+        *,
+        go_on: Callable[[], bool] = lambda: True,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> int | None:
+        """Apply `pulses` pulses; the packed outcomes go to `out`, their validity to `valid`.
+
+        Both are zeroed uint64 streams, one word longer than needed, and hold `numpy.packbits` bytes
+        afterwards. `valid` is left alone where nothing can be invalid (toggle, no cell masked). `go_on` is
+        asked now and then, `advance` told the pulses done. Returns the failed resets, None when stopped.
+        """
+        return self._pulses(pulses, out, valid, "_read", self._step(_LONGEST_STEP), go_on, advance)
+
+    def resistances(
+        self,
+        pulses: int,
+        valid: NDArray[np.uint64],
+        *,
+        go_on: Callable[[], bool] = lambda: True,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> tuple[NDArray[np.float32], int] | None:
+        """Apply pulses, read in ohms: float32 (pulses · cells,), NaN where invalid, and failed resets."""
+        states = np.zeros(len(valid), np.uint64)
+        count, step, failed = pulses * self.cells, self._step(_READING_STEP), 0
+        readings = np.empty(count, np.float32)
+
+        def read(begin: int, end: int) -> None:
+            at = np.arange(begin * self.cells, end * self.cells)
+            # A stream's first bit is the most significant of its first word.
+            antiparallel = (states[at >> 6] >> (63 - (at & 63)).astype(np.uint64)) & np.uint64(1) != 0
+            first = (self._pulse - (end - begin)) * self.cells
+            readings[at[0] : at[-1] + 1] = self._readout.readings(antiparallel, self._key, first)
+
+        failed = self._pulses(pulses, states, valid, "_look", step, go_on, advance, read)
+        if failed is None:
+            return None
+        if self.can_be_invalid:
+            readings[np.unpackbits(valid.view(np.uint8), count=count) == 0] = np.nan
+        return readings, failed
+
+    def retrim(self, voltage: NDArray[np.float64], trims: Trims) -> None:
+        """Go on with other volts (trims included) and other trims, from the next pulse on."""
+        self._tell_device()
+        self._sequence = replace(self._sequence, voltage=voltage, trims=trims)
+        self._refresh()
+
+    def end(self) -> None:
+        """Give the state of the cells back to the array, and the time that has passed to the device."""
+        self._tell_device()
+        self._give_back()
+        array, seq = self._array, self._sequence
+        left = np.ones((array.rows, array.columns), bool)
+        left[seq.selection.rectangle] = ~seq.mask[seq.selection.rectangle]
+        if left.any() and self._pulse:
+            seconds = self._pulse * self._seconds
+            array.decay(left, seconds, True, seq.temperature, seq.field)
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass between two pulses, as while the board stalls."""
+        self._tell_device()
+        self._give_back()
+        seq = self._sequence
+        self._array.rest(seconds, temperature=seq.temperature, field=seq.field)
+        self._state = _draws.pack_lanes(seq.selected(self._array.antiparallel))
+        self._refresh()
+
+    def _give_back(self) -> None:
+        self._array.put(self._sequence.selection, _draws.unpack_lanes(self._state, self.cells))
+
+    def _pulses(
+        self,
+        pulses: int,
+        out: NDArray[np.uint64],
+        valid: NDArray[np.uint64],
+        outcome: str,
+        step: int,
+        go_on: Callable[[], bool],
+        advance: Callable[[int], None],
+        done_some: Callable[[int, int], None] = lambda begin, end: None,
+    ) -> int | None:
+        failed, done = 0, 0
+        most = max(1, _CHUNK // self.cells)
+        while done < pulses:
+            if not go_on():
+                return None
+            # At pulses that do not depend on how the run is cut into blocks.
+            if self._pulse - self._passed >= step:
+                self._tell_device()
+                self._refresh()
+            now = min(most, pulses - done, self._passed + step - self._pulse)
+            failed += self._chunk(now, done * self.cells, out, valid, getattr(self, outcome))
+            self._pulse += now
+            done += now
+            done_some(done - now, done)
+            advance(now)
+        _draws.to_packbits(out)
+        if self.can_be_invalid:
+            _draws.to_packbits(valid)
+        return failed
+
+    def _chunk(
+        self,
+        pulses: int,
+        position: int,
+        out: NDArray[np.uint64],
+        valid: NDArray[np.uint64],
+        outcome: _draws.Law,
+    ) -> int:
+        start = (self._state, self._used, self.cells, pulses, self._pulse, position, *self._key, out)
+        write = (self._write.planes, self._write.sure, self._write.unsure)
+        seen = (outcome.planes, outcome.sure, outcome.unsure)
+        if self._sequence.toggle:
+            _draws.toggle(*start, *write, *seen)
+            if self.can_be_invalid:
+                _draws.repeat(self._used, self.cells, pulses, position, valid)
+            return 0
+        reset = (self._reset.planes, self._reset.sure, self._reset.unsure)
+        read = (self._read.planes, self._read.sure, self._read.unsure)
+        return _draws.reset_write(*start, valid, *write, *reset, *read, *seen)
+
+
+def after(first: tuple[Floats, Floats], then: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    """Probabilities to be found in the other state, from P and from AP, after two such steps."""
+    (a, b), (p, q) = first, then
+    return p + a * (1 - p - q), q + b * (1 - p - q)
+
+
+def stream_words(bits: int) -> int:
+    """Length in words of the uint64 stream that `Run.bits` needs for `bits` positions."""
+    return -(-bits // 64) + 1
