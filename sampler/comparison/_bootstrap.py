@@ -5,32 +5,23 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from entropy.statistics import wilson_interval
+from sampler.comparison._json import JsonRecord
 
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class Interval:
+class Interval(JsonRecord):
     """An estimate with the two ends of its interval."""
 
     value: float
     low: float
     high: float
-
-    def to_json(self) -> dict[str, float]:
-        """As plain numbers."""
-        return {"value": self.value, "low": self.low, "high": self.high}
-
-    @classmethod
-    def from_json(cls, given: dict[str, Any]) -> Interval:
-        """Read what to_json wrote."""
-        return cls(float(given["value"]), float(given["low"]), float(given["high"]))
 
 
 def bootstrap_key(*names: object) -> int:

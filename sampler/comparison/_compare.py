@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from entropy.arguments import Count, Real, takes
 from sampler._errors import SamplerError
@@ -16,6 +17,7 @@ from sampler.comparison._difference import ALPHA, PERMUTATIONS, Difference, diff
 from sampler.comparison._equivalence import Equivalence, equivalence
 from sampler.comparison._evaluate import Evaluation
 from sampler.comparison._features import Features
+from sampler.comparison._json import JsonRecord
 
 Verdict = Literal["equivalent", "different", "undecided"]
 
@@ -30,7 +32,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(JsonRecord):
     """Both tests of an arm against software. The verdict speaks of pictures alone, never of the bits' randomness."""
 
     equivalence: Equivalence
@@ -45,18 +47,9 @@ class Comparison:
             return "equivalent"
         return "different" if self.difference.found else "undecided"
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers."""
-        return {
-            "verdict": self.verdict,
-            "equivalence": self.equivalence.to_json(),
-            "difference": self.difference.to_json(),
-        }
-
-    @classmethod
-    def from_json(cls, given: dict[str, Any]) -> Comparison:
-        """Read what to_json wrote."""
-        return cls(Equivalence.from_json(given["equivalence"]), Difference.from_json(given["difference"]))
+    @model_serializer(mode="wrap")
+    def _verdict_first(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"verdict": self.verdict, **plain(self)}
 
 
 @takes(margin=Real(), key=Count(most=1 << 128), permutations=Count(1), alpha=Real(above=0, most=1))

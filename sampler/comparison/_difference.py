@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import computed_field
 
 from entropy.arguments import Count, Real, takes
 from sampler._errors import SamplerError
 from sampler.comparison._bootstrap import generator
+from sampler.comparison._json import JsonRecord
 from sampler.comparison._kernel import cubic_kernel
 
 PERMUTATIONS = 9_999
@@ -24,7 +25,7 @@ _ITERATIONS = 30
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(JsonRecord):
     """Outcome of the permutation test.
 
     `statistic` is the unbiased MMD² between the arms, `p_value` the share of permutations that reach it, itself
@@ -41,20 +42,11 @@ class Difference:
     detectable_80: float
     detectable_90: float
 
+    @computed_field
     @property
     def found(self) -> bool:
         """Whether the arms differ at level alpha."""
         return self.p_value < self.alpha
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers."""
-        return {**self.__dict__, "pictures": list(self.pictures), "found": self.found}
-
-    @classmethod
-    def from_json(cls, given: dict[str, Any]) -> Difference:
-        """Read what to_json wrote."""
-        values = {k: v for k, v in given.items() if k != "found"}
-        return cls(**{**values, "pictures": tuple(values["pictures"])})
 
 
 @takes(key=Count(most=1 << 128), permutations=Count(1), alpha=Real(above=0, most=1))

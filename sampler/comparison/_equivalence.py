@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from pydantic import computed_field
 
 from entropy.arguments import Count, Real, real, takes
 from sampler._errors import SamplerError
 from sampler.comparison._bootstrap import generator
 from sampler.comparison._evaluate import Evaluation
+from sampler.comparison._json import JsonRecord, Unbounded
 from sampler.comparison._run_bootstrap import RESAMPLES, freedom, spread_over_runs, stretch, student
 
 _LEVEL = 0.9
 
 
 @dataclass(frozen=True)
-class Equivalence:
+class Equivalence(JsonRecord):
     """Outcome of two one-sided tests at 5 % (TOST).
 
     `difference` is the arm's mean Fréchet distance less the software's, bias-corrected, `error` its standard error,
@@ -30,7 +31,7 @@ class Equivalence:
 
     difference: float
     error: float
-    freedom: float
+    freedom: Unbounded
     low: float
     high: float
     margin: float
@@ -40,22 +41,11 @@ class Equivalence:
     detectable_90: float
     runs: tuple[int, int]
 
+    @computed_field
     @property
     def shown(self) -> bool:
         """Whether the arms are equivalent within the margin."""
         return -self.margin < self.low and self.high < self.margin
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers; infinitely many degrees of freedom are null."""
-        freedom = self.freedom if np.isfinite(self.freedom) else None
-        return {**self.__dict__, "freedom": freedom, "runs": list(self.runs), "shown": self.shown}
-
-    @classmethod
-    def from_json(cls, given: dict[str, Any]) -> Equivalence:
-        """Read what to_json wrote."""
-        values = {k: v for k, v in given.items() if k != "shown"}
-        freedom = np.inf if values["freedom"] is None else values["freedom"]
-        return cls(**{**values, "freedom": freedom, "runs": tuple(values["runs"])})
 
 
 @takes(margin=Real(), key=Count(most=1 << 128), resamples=Count(1))

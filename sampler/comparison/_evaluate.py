@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import (
+    BeforeValidator,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from entropy.arguments import ANY, Count, takes
 from sampler._errors import SamplerError
@@ -19,6 +27,7 @@ from sampler.comparison._bootstrap import (
 )
 from sampler.comparison._features import Features
 from sampler.comparison._frechet import moments
+from sampler.comparison._json import JsonRecord
 from sampler.comparison._kernel import kernel_distance
 from sampler.comparison._memorising import Memorising, memorising
 from sampler.comparison._neighbours import quality
@@ -30,7 +39,7 @@ _REPLICATES, _REPLICATES_WIDE, _WIDE = 400, 100, 512
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(JsonRecord):
     """What one run of n pictures scores against a reference; every interval is 95 %, over the pictures.
 
     `frechet` is the Fréchet distance of these n pictures as the formula gives it, biased upwards by a term of order
@@ -48,7 +57,9 @@ class Evaluation:
     extractor: str
     extractor_sha256: str
     distance: str
-    key: int
+    key: Annotated[
+        int, BeforeValidator(lambda text: int(str(text), 0)), PlainSerializer(lambda key: f"{key:#x}")
+    ]
     frechet: float
     frechet_interval: Interval
     frechet_replicates: tuple[float, ...]
@@ -63,34 +74,19 @@ class Evaluation:
     confidence_entropy: Interval | None
     memorising: Memorising | None
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers, lists and texts."""
-        plain: dict[str, Any] = {"format_version": FORMAT_VERSION}
-        for each in fields(self):
-            value = getattr(self, each.name)
-            plain[each.name] = value.to_json() if isinstance(value, Interval | Memorising) else value
-        return {**plain, "frechet_replicates": list(self.frechet_replicates), "key": f"{self.key:#x}"}
+    @model_serializer(mode="wrap")
+    def _version_first(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {"format_version": FORMAT_VERSION, **plain(self)}
 
+    @model_validator(mode="before")
     @classmethod
-    def from_json(cls, given: dict[str, Any]) -> Evaluation:
-        """Read what to_json wrote. Raises SamplerError for something else."""
+    def _check_version(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         if given.get("format_version") != FORMAT_VERSION:
             raise SamplerError(
                 f"this evaluation has format version {given.get('format_version')}, this memtj reads "
                 f"{FORMAT_VERSION}: evaluate the pictures again"
             )
-        try:
-            values = {each.name: given[each.name] for each in fields(cls)}
-            for name in ("frechet_interval", "precision", "accuracy", "confidence_entropy"):
-                values[name] = values[name] and Interval.from_json(values[name])
-            values["memorising"] = values["memorising"] and Memorising.from_json(values["memorising"])
-            values["frechet_replicates"] = tuple(float(v) for v in values["frechet_replicates"])
-            values["key"] = int(values["key"], 0)
-        except (KeyError, TypeError, ValueError) as error:
-            raise SamplerError(
-                f"this is no evaluation of pictures ({error!r}): evaluate them again"
-            ) from None
-        return cls(**values)
+        return given
 
 
 @takes(key=Count(most=1 << 128), replicates=ANY)

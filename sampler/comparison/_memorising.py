@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sampler.comparison._json import JsonRecord
 from sampler.comparison._neighbours import nearest
 from sampler.comparison._reference import TrainingPictures, as_pixels
 
 
 @dataclass(frozen=True)
-class Memorising:
+class Memorising(JsonRecord):
     """Distances to the nearest training picture, beside those of real pictures to the nearest other one.
 
     `*_ratio`: median of the drawn pictures over median of the real ones; well below 1 is memorising. `*_close`: share
@@ -26,15 +26,6 @@ class Memorising:
     feature_ratio: float
     feature_close: float
     copies: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain numbers."""
-        return dict(self.__dict__)
-
-    @classmethod
-    def from_json(cls, given: dict[str, Any]) -> Memorising:
-        """Read what to_json wrote."""
-        return cls(**given)
 
 
 def memorising(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from entropy.arguments import Count, takes
 from sampler._errors import SamplerError
+from sampler.comparison._json import JsonRecord
 
 RAW_BITS = 1 << 21  # looked at of each run, where it has so many
 ESTIMATED_BITS = 1_000_000  # of those, by the ten estimators
@@ -22,7 +21,7 @@ _SIGMAS = 5.0
 
 
 @dataclass(frozen=True)
-class RawClaim:
+class RawClaim(JsonRecord):
     """What tests say of raw bits, before any conditioning.
 
     `bits` looked at, their share of `ones` and lag-1 correlation; `min_entropy` per bit and the estimator that gave it
@@ -46,15 +45,6 @@ class RawClaim:
     def ideal_like(self) -> bool:
         """Whether nothing sets the bits apart from ideal ones."""
         return not self.reasons
-
-    def to_json(self) -> dict[str, Any]:
-        """Give it as JSON values."""
-        return {**asdict(self), "reasons": list(self.reasons)}
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> RawClaim:
-        """Take it from JSON values."""
-        return RawClaim(**{**values, "reasons": tuple(values["reasons"])})
 
 
 @takes(cells=Count(1))
