@@ -5,31 +5,26 @@ Each usable bit of a store is free, leased, consumed, burned or withheld, and is
 
 from typing import TYPE_CHECKING
 
-from ._credits import Credit
 from ._errors import DamagedLedger, NotAssessed, NotEnoughBits, SharedCells, StoreError
-from ._lease import Lease, Portion
-from ._ledger import Accounts, OpenLease
-from ._locks import FileLock
-from ._opening import adopt
-from ._prune import PrunePolicy, PruneStep
-from ._ranges import Range, slice_ranges
-from ._requests import Request
-from ._reservation import Reservation
-from ._store import BufferInfo, FollowedBlock, Store
 from .lazy import later
+from .ledger._credits import Credit
+from .ledger._ledger import Accounts, OpenLease
+from .ledger._locks import FileLock
+from .ledger._ranges import Range, slice_ranges
+from .ledger._requests import Request
+from .store._adopt import adopt
+from .store._lease import Lease, Portion
+from .store._prune import PrunePolicy, PruneStep
+from .store._reservation import Reservation
+from .store._store import BufferInfo, FollowedBlock, Store
 
 if TYPE_CHECKING:
-    from ._export import EXPORT_FORMS, check_export, export_bits, move_blocks
     from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
     from ._ones import count_ones
     from ._pieces import BitReader, Piece, gather
     from ._recording import BlockCommit, Recording
-    from ._rewrite import RewriteStep, rewrite
-    from ._salvage import SalvageReport, salvage
     from ._stream import BitStream
     from ._trial_read import check_conditioning
-    from ._verify import BadBlock, VerifyReport
-    from ._verify_store import verify
     from .conditioning import (
         CONDITIONING_NAMES,
         Conditioning,
@@ -43,20 +38,25 @@ if TYPE_CHECKING:
         conditioning_from_name,
     )
     from .statistics import CellStatistics, PairSums, cell_statistics
+    from .store._export import EXPORT_FORMS, check_export, export_bits, move_blocks
+    from .store._rewrite import RewriteStep, rewrite
+    from .store._salvage import SalvageReport, salvage
+    from .store._verify import BadBlock, VerifyReport
+    from .store._verify_store import verify
 
 # What needs numpy and HDF5 is imported when it is first named: a store opens, and is listed, without them.
 _LATER = {
-    "._export": "EXPORT_FORMS check_export export_bits move_blocks",
+    ".store._export": "EXPORT_FORMS check_export export_bits move_blocks",
     "._format": "ACTION_DTYPE BLOCK_DTYPE CELL_DTYPE FROM_AP FROM_BOTH FROM_P TUNING_DTYPE",
     "._ones": "count_ones",
     "._pieces": "BitReader Piece gather",
     "._recording": "BlockCommit Recording",
-    "._rewrite": "RewriteStep rewrite",
-    "._salvage": "SalvageReport salvage",
+    ".store._rewrite": "RewriteStep rewrite",
+    ".store._salvage": "SalvageReport salvage",
     "._stream": "BitStream",
     "._trial_read": "check_conditioning",
-    "._verify": "BadBlock VerifyReport",
-    "._verify_store": "verify",
+    ".store._verify": "BadBlock VerifyReport",
+    ".store._verify_store": "verify",
     ".conditioning": "CONDITIONING_NAMES Conditioning NoConditioning Peres PublicMask Sha256 Toeplitz VonNeumann Xor "
     "conditioning_from_name",
     ".statistics": "CellStatistics PairSums cell_statistics",

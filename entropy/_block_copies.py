@@ -1,6 +1,6 @@
 """What the ledger says of the blocks that a lease reads."""
 
-from ._ledger import Ledger
+from .ledger._ledger import Ledger
 
 _AT_ONCE = 64
 _HELD = 64 * _AT_ONCE

@@ -27,11 +27,11 @@ from ._format import (
     TUNING_DTYPE,
     snapshot,
 )
-from ._ledger import Ledger, now, writer_lock
-from ._locks import FileLock
 from ._ones import count_ones
 from ._writer import BufferWriter
 from .arguments import Count, Real, takes, text
+from .ledger._ledger import Ledger, now, writer_lock
+from .ledger._locks import FileLock
 
 _log = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 import contextlib
 
 from ._errors import NotEnoughBits, SharedCells, StoreError
-from ._store import Store
 from .conditioning import Conditioning
+from .store._store import Store
 
 
 def check_conditioning(store: Store, conditioning: Conditioning) -> None:

@@ -14,7 +14,7 @@ from ._pieces import in_place
 from .arguments import Count, Real, takes
 
 if TYPE_CHECKING:
-    from ._store import Store
+    from .store._store import Store
 
 
 @takes(ones=Count(), count=Count(), level=Real(0, 1))

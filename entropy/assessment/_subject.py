@@ -11,7 +11,7 @@ from entropy._errors import NotEnoughBits, StoreError
 from entropy._format import BLOCK_DTYPE
 from entropy._pieces import Piece, gather, in_place
 from entropy._reader import LoadedBlock
-from entropy._store import Store
+from entropy.store._store import Store
 
 from ..arguments import Count, takes
 from ._bit_files import FORMS, load_bits

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from entropy import _ledger, _ledger_ranges, _writer
+from entropy import _writer
+from entropy.ledger import _ledger, _range_table
 
 
 def row_before_bits() -> None:
@@ -61,11 +62,11 @@ def dead_leases_free() -> None:
     forget = _ledger.Ledger._forget_dead
 
     def generous(self: _ledger.Ledger, db: sqlite3.Connection) -> None:
-        burned, _ledger_ranges.BURNED = _ledger_ranges.BURNED, _ledger_ranges.FREE
+        burned, _range_table.BURNED = _range_table.BURNED, _range_table.FREE
         try:
             forget(self, db)
         finally:
-            _ledger_ranges.BURNED = burned
+            _range_table.BURNED = burned
 
     _ledger.Ledger._forget_dead = generous
 

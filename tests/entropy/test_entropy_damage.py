@@ -17,8 +17,8 @@ from entropy import BLOCK_DTYPE, Store, StoreError
 from entropy import verify as verify_store
 from entropy._format import CELL_DTYPE, open_buffer
 from entropy._reader import BufferReader
-from entropy._verify import BadBlock, verify
 from entropy._view import checksum
+from entropy.store._verify import BadBlock, verify
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")

@@ -58,7 +58,7 @@ def test_what_cannot_be_written_takes_no_bits(store, made, tmp_path, monkeypatch
         export_bits(store, tmp_path / "no" / "where", bits=8)
     with pytest.raises(NotEnoughBits):
         export_bits(store, tmp_path / "new", bits=10**6)
-    monkeypatch.setattr("entropy._export.shutil.disk_usage", lambda _: type("Usage", (), {"free": 5})())
+    monkeypatch.setattr("entropy.store._export.shutil.disk_usage", lambda _: type("Usage", (), {"free": 5})())
     with pytest.raises(StoreError, match="5 bytes free and 128 are needed"):
         export_bits(store, tmp_path / "new", bits=1024)
     assert store.accounts().free == 1024

@@ -3,7 +3,7 @@
 import threading
 
 from entropy import Store
-from entropy._locks import FileLock, is_free, remove_if_free
+from entropy.ledger._locks import FileLock, is_free, remove_if_free
 
 
 def test_locks_of_dead_writers_are_removed_and_those_of_living_ones_stay(store, made):

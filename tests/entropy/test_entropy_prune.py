@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import entropy._prune
+import entropy.store._prune
 from entropy import NotEnoughBits, PrunePolicy, Store, StoreError, salvage
 
 EVERYTHING = PrunePolicy(burn_unspent=True)
@@ -120,7 +120,7 @@ def test_an_interruption_is_finished_by_the_next_call(half_spent, tmp_path, monk
         raise KeyboardInterrupt
 
     if where == "before the ledger":
-        monkeypatch.setattr("entropy._ledger.Ledger.retire", interrupted)
+        monkeypatch.setattr("entropy.ledger._ledger.Ledger.retire", interrupted)
     else:
         monkeypatch.setattr(Path, "unlink", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -142,7 +142,7 @@ def test_an_interruption_is_finished_by_the_next_call(half_spent, tmp_path, monk
 def test_a_copy_that_reads_back_otherwise_removes_nothing(half_spent, tmp_path, monkeypatch):
     store, _, _ = half_spent
     answers = iter(range(100))
-    monkeypatch.setattr(entropy._prune, "_crc", lambda path: next(answers))
+    monkeypatch.setattr(entropy.store._prune, "_crc", lambda path: next(answers))
     with pytest.raises(StoreError, match="do not trust this disk"):
         store.prune(PrunePolicy(), archive=tmp_path / "shelf", dry_run=False)
     assert store.buffers()[0].path.is_file()

@@ -5,7 +5,7 @@ from itertools import pairwise
 import hypothesis.strategies as st
 from hypothesis import given
 
-from entropy._ranges import Range, choose, join_adjacent, slice_ranges, subtract
+from entropy.ledger._ranges import Range, choose, join_adjacent, slice_ranges, subtract
 
 
 def bits_of(ranges):

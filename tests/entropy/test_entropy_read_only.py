@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import entropy._ledger_snapshot
+import entropy.ledger._snapshot
 from entropy import PrunePolicy, Store, StoreError, adopt, export_bits
 
 
@@ -90,7 +90,7 @@ def test_looking_changes_nothing(store: Path) -> None:
 
 
 def test_where_sqlite_cannot_work_the_log_counts_too(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, tried = entropy._ledger_snapshot._read, []
+    read, tried = entropy.ledger._snapshot._read, []
 
     def once(path: Path, into: sqlite3.Connection) -> None:
         tried.append(path)
@@ -98,7 +98,7 @@ def test_where_sqlite_cannot_work_the_log_counts_too(store: Path, monkeypatch: p
             raise sqlite3.OperationalError("unable to open database file")
         read(path, into)
 
-    monkeypatch.setattr(entropy._ledger_snapshot, "_read", once)
+    monkeypatch.setattr(entropy.ledger._snapshot, "_read", once)
     look(store)
     assert len(tried) == 2
 
@@ -107,13 +107,13 @@ def test_a_copy_during_which_the_log_begins_anew_is_made_again(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states = iter([(1, 1, b"a"), (1, 1, b"b"), (1, 1, b"b"), (1, 1, b"b")])
-    monkeypatch.setattr(entropy._ledger_snapshot, "_state", lambda path: next(states))
-    entropy._ledger_snapshot.copy_ledger(store / "ledger.sqlite", tmp_path)
+    monkeypatch.setattr(entropy.ledger._snapshot, "_state", lambda path: next(states))
+    entropy.ledger._snapshot.copy_ledger(store / "ledger.sqlite", tmp_path)
     assert next(states, None) is None
     endless = iter(range(1000))
-    monkeypatch.setattr(entropy._ledger_snapshot, "_state", lambda path: (next(endless), 0, b""))
+    monkeypatch.setattr(entropy.ledger._snapshot, "_state", lambda path: (next(endless), 0, b""))
     with pytest.raises(StoreError, match=r"ledger\.sqlite changes faster than it can be copied"):
-        entropy._ledger_snapshot.copy_ledger(store / "ledger.sqlite", tmp_path)
+        entropy.ledger._snapshot.copy_ledger(store / "ledger.sqlite", tmp_path)
 
 
 def test_a_name_of_no_store_makes_nothing(tmp_path: Path) -> None:

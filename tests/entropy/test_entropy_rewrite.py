@@ -234,7 +234,7 @@ def test_a_folder_that_takes_no_file_is_named_and_all_stays(old, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("entropy._anew.create_buffer", refuse)
+    monkeypatch.setattr("entropy.store._anew.create_buffer", refuse)
     steps = rewrite(old.path)
     assert [step.outcome for step in steps] == ["failed", "failed"]
     assert (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from entropy import Store, StoreError, adopt
-from entropy._site import machine_id, network_file_system
+from entropy.ledger._site import machine_id, network_file_system
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -35,7 +35,7 @@ def test_network_file_systems_are_told_by_the_innermost_mount(path, kind):
 
 
 def test_a_store_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("entropy._site._mounts", lambda: [("/", "nfs4")])
+    monkeypatch.setattr("entropy.ledger._site._mounts", lambda: [("/", "nfs4")])
     with pytest.raises(StoreError, match=r"network file system \(nfs4\)"):
         Store(tmp_path / "s")
     assert not (tmp_path / "s").exists()
@@ -78,7 +78,7 @@ def test_a_copied_store_burns_its_free_bits_even_those_it_had_not_seen(store, ma
 
 def test_a_store_from_another_computer_is_refused(store, monkeypatch):
     store.close()
-    monkeypatch.setattr("entropy._opening.machine_id", lambda: "another")
+    monkeypatch.setattr("entropy.ledger._opening.machine_id", lambda: "another")
     with pytest.raises(StoreError, match="on another computer"):
         Store(store.path)
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from entropy import DamagedLedger, Store, StoreError, adopt, salvage, verify
-from entropy._ledger_rescue import proven
-from entropy._site import machine_id, real_path
+from entropy.ledger._rescue import proven
+from entropy.ledger._site import machine_id, real_path
 
 DATA = Path(__file__).parent / "data"
 
@@ -240,7 +240,7 @@ def test_salvage_that_is_interrupted_leaves_the_old_ledger_or_the_new_one(tmp_pa
     def killed(*_):
         raise KeyboardInterrupt
 
-    for name in ("os.replace", "shutil.copy2", "entropy._ledger.Ledger.take_over"):
+    for name in ("os.replace", "shutil.copy2", "entropy.ledger._ledger.Ledger.take_over"):
         with monkeypatch.context() as patched:
             patched.setattr(name, killed)
             with pytest.raises(KeyboardInterrupt):

@@ -110,7 +110,7 @@ def use_a_store(folder: Path) -> None:
     import numpy as np
 
     from entropy import CELL_DTYPE, FileLock, PrunePolicy, Store, export_bits, move_blocks, rewrite, salvage
-    from entropy._locks import is_free
+    from entropy.ledger._locks import is_free
 
     facts = {"host_time": 0.0, "board_time": 0.0, "pulses": 128, "voltage": 1.0, "width": 1e-9, "read_voltage": 0.1,
              "field": 0.0, "temperature": 300.0, "failed_resets": 0}  # fmt: skip

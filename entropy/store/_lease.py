@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
-from ._errors import NotEnoughBits, StoreError
-from ._ledger import Ledger, TakenBits
-from ._ranges import Range, join_adjacent, slice_ranges
-from .arguments import Count, count, takes
+from .._errors import NotEnoughBits, StoreError
+from ..arguments import Count, count, takes
+from ..ledger._ledger import Ledger, TakenBits
+from ..ledger._ranges import Range, join_adjacent, slice_ranges
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ._pieces import Piece
-    from ._reader import LoadedBlock
-    from .conditioning import Conditioning
+    from .._pieces import Piece
+    from .._reader import LoadedBlock
+    from ..conditioning import Conditioning
 
 
 class LoadBlock(Protocol):
@@ -81,7 +81,7 @@ class Portion:
             at = self._block_bit >> 3
             self._advance(bits)
             return self._block.data[at : at + (bits >> 3)].copy()
-        from ._pieces import gather
+        from .._pieces import gather
 
         return gather(self.read_pieces(bits), bits)
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .._errors import DamagedLedger, NotAssessed, NotEnoughBits
 from ._credits import SUPPORTED, describe
-from ._errors import DamagedLedger, NotAssessed, NotEnoughBits
 from ._ranges import Range, choose, join_adjacent, subtract
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .._errors import StoreError
+from .._format import open_buffer, readable_everywhere, unknown_names
+from .._reader import BufferReader
+from .._room import METADATA_ROOM
+from ..ledger._ledger import DELETED
 from ._anew import alone, in_the_place_of, write_anew
-from ._errors import StoreError
-from ._format import open_buffer, readable_everywhere, unknown_names
-from ._ledger import DELETED
-from ._reader import BufferReader
-from ._room import METADATA_ROOM
 from ._scan import Scanner, default_threads
 from ._store import BufferInfo, Store
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._errors import StoreError
+from .._errors import StoreError
 
 _TRIES = 20  # of a copy during which nobody has written the file
 _MEMORY = Path("/dev/shm")  # a folder that a full disk does not touch

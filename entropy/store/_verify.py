@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ._errors import StoreError
-from ._ledger import DELETED, BufferRecord, Ledger
-from ._ledger_ranges import STATES
-from ._reader import BufferReader
-from ._rows import packed_bytes
+from .._errors import StoreError
+from .._reader import BufferReader
+from .._rows import packed_bytes
+from ..ledger._ledger import DELETED, BufferRecord, Ledger
+from ..ledger._range_table import STATES
 from ._scan import Scanner, default_threads
 
 _NAMED = 5  # so many places are named before the rest is counted

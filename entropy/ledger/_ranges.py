@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from .arguments import Count, takes
+from ..arguments import Count, takes
 
 
 class Range(NamedTuple):

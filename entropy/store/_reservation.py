@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Self
 
-from ._errors import NotEnoughBits, StoreError
+from .._errors import NotEnoughBits, StoreError
+from ..arguments import Count, Real, takes, text
+from ..ledger._ledger import Ledger
+from ..ledger._requests import Ticket
 from ._lease import Lease
-from ._ledger import Ledger
-from ._requests import Ticket
-from .arguments import Count, Real, takes, text
 
 
 class Reservation:

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ._errors import NotEnoughBits, StoreError
-from ._format import BIT_ORDER
+from .._errors import NotEnoughBits, StoreError
+from .._format import BIT_ORDER
+from ..arguments import Count, Each, takes
+from ..ledger._ledger import now
 from ._lease import Lease
-from ._ledger import now
 from ._prune import sync_folder
 from ._store import Store
-from .arguments import Count, Each, takes
 
 EXPORT_FORMS = ("packed", "bytes", "npy")
 _STEP = 1 << 23  # bits

@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._errors import DamagedLedger, NotEnoughBits, StoreError
 from . import _credits as credited
-from . import _ledger_ranges as ranges_of
+from . import _range_table as ranges_of
 from . import _requests as queue
 from ._credits import Credit
-from ._errors import DamagedLedger, NotEnoughBits, StoreError
-from ._ledger_ranges import BURNED, CONSUMED, FREE, LEASED, WITHHELD, News
-from ._ledger_rescue import Rescue, rescue
-from ._ledger_schema import (
+from ._locks import FileLock, is_free, remove_if_free
+from ._range_table import BURNED, CONSUMED, FREE, LEASED, WITHHELD, News
+from ._ranges import Range
+from ._requests import Request, Ticket
+from ._rescue import Rescue, rescue
+from ._schema import (
     LEDGER_VERSION,
     OLDER_VERSIONS,
     bring_up_to_date,
@@ -34,10 +37,7 @@ from ._ledger_schema import (
     make_tables,
     version_of,
 )
-from ._ledger_snapshot import ledger_snapshot
-from ._locks import FileLock, is_free, remove_if_free
-from ._ranges import Range
-from ._requests import Request, Ticket
+from ._snapshot import ledger_snapshot
 
 if TYPE_CHECKING:
     import numpy as np

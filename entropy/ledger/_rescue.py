@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ._ledger_ranges import BURNED, CONSUMED, FREE, LEASED, STATES, WITHHELD
-from ._ledger_schema import LEDGER_VERSION, OLDER_VERSIONS, column_names, definitions, expected_definitions
+from ._range_table import BURNED, CONSUMED, FREE, LEASED, STATES, WITHHELD
+from ._schema import LEDGER_VERSION, OLDER_VERSIONS, column_names, definitions, expected_definitions
 
 _KEPT = ("recordings", "leases", "verdicts", "assessments")
 _ERRORS = (sqlite3.Error, OverflowError, UnicodeError)

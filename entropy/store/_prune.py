@@ -7,10 +7,10 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from ._errors import StoreError
-from ._ledger import DELETED, BufferRecord, Ledger
-from ._ledger_ranges import FREE, LEASED, WITHHELD
-from .arguments import Count, Real, take_fields
+from .._errors import StoreError
+from ..arguments import Count, Real, take_fields
+from ..ledger._ledger import DELETED, BufferRecord, Ledger
+from ..ledger._range_table import FREE, LEASED, WITHHELD
 
 _PIECE = 8 << 20
 

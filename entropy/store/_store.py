@@ -17,27 +17,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from ._block_copies import BlockCopies
-from ._credits import Credit
-from ._errors import NotEnoughBits, StoreError
+from .._block_copies import BlockCopies
+from .._errors import NotEnoughBits, StoreError
+from ..arguments import Count, Real, count, takes, text
+from ..ledger._credits import Credit
+from ..ledger._ledger import DELETED, Accounts, BufferRecord, OpenLease, TakenBits, writer_lock
+from ..ledger._locks import is_free
+from ..ledger._opening import check_stamp, look_at_ledger, open_ledger
+from ..ledger._range_table import News
+from ..ledger._ranges import Range
+from ..ledger._requests import Request, Ticket, needed
 from ._lease import Lease, Places, Portion, Terms
-from ._ledger import DELETED, Accounts, BufferRecord, OpenLease, TakenBits, writer_lock
-from ._ledger_ranges import News
-from ._locks import is_free
-from ._opening import check_stamp, look_at_ledger, open_ledger
 from ._prune import PrunePolicy, PruneStep, carry_out, plan
-from ._ranges import Range
-from ._requests import Request, Ticket, needed
 from ._reservation import Reservation
-from .arguments import Count, Real, count, takes, text
 
 if TYPE_CHECKING:  # and imported where it is used: a store is opened and listed without numpy and HDF5
     import numpy as np
 
-    from ._reader import BlockCache, BufferReader, LoadedBlock
-    from ._recording import Recording
+    from .._reader import BlockCache, BufferReader, LoadedBlock
+    from .._recording import Recording
+    from ..conditioning import Conditioning
     from ._verify import VerifyReport
-    from .conditioning import Conditioning
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Store:
 
     @functools.cached_property
     def _cache(self) -> BlockCache:
-        from ._reader import BlockCache
+        from .._reader import BlockCache
 
         return BlockCache()
 
@@ -180,7 +180,7 @@ class Store:
         """
         self._check_open()
         self._ledger.refuse_read_only()
-        from ._recording import Recording
+        from .._recording import Recording
 
         recording = Recording(
             self.path, self._ledger, self._enter_finished, cells=cells, cells_per_pulse=cells_per_pulse,
@@ -634,7 +634,7 @@ class Store:
         record = self._record(buffer)
         with self._mutex:
             self._forget_reader(buffer)
-        from ._reader import BufferReader
+        from .._reader import BufferReader
 
         reader = BufferReader(self.path / record.file, buffer)
         try:
@@ -682,7 +682,7 @@ class Store:
         if not path.exists():  # pruned meanwhile by another process?
             self._records.clear()
             path = self._path_of(self._record(record.uuid))
-        from ._reader import BufferReader
+        from .._reader import BufferReader
 
         return BufferReader(path, record.uuid)
 
@@ -791,7 +791,7 @@ class Store:
 def _conditioning(chosen: Conditioning | str | None) -> Conditioning | None:
     if not isinstance(chosen, str):
         return chosen
-    from .conditioning import conditioning_from_name
+    from ..conditioning import conditioning_from_name
 
     return conditioning_from_name(chosen)
 

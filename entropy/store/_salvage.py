@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from .._errors import DamagedLedger, StoreError
+from .._reader import BufferReader
+from ..ledger._ledger import BufferRecord, Ledger, now, writer_lock
+from ..ledger._locks import is_free
+from ..ledger._opening import open_ledger, prepared, stamp_in, stamp_of
+from ..ledger._range_table import BURNED, FREE
+from ..ledger._snapshot import copy_ledger, scratch_folder
 from ._anew import alone, in_the_place_of, write_anew
-from ._errors import DamagedLedger, StoreError
-from ._ledger import BufferRecord, Ledger, now, writer_lock
-from ._ledger_ranges import BURNED, FREE
-from ._ledger_snapshot import copy_ledger, scratch_folder
-from ._locks import is_free
-from ._opening import open_ledger, prepared, stamp_in, stamp_of
 from ._prune import sync_folder
-from ._reader import BufferReader
 
 _FILES = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 

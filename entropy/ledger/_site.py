@@ -6,7 +6,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from ._errors import StoreError
+from .._errors import StoreError
 
 NETWORK_FILE_SYSTEMS = frozenset(
     (
