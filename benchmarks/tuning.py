@@ -18,8 +18,8 @@ import numpy as np
 import instruments
 from instruments.procedures import Tune
 from memtj._example_bench import example_bench
-from mock_hw import Lab, LabSettings
 from mock_hw.physics import MacrospinDevice
+from mock_hw.testing import board_lab
 
 SIDE, TOLERANCE, TARGET, ENOUGH = 32, 0.01, 0.5, 0.99
 SETTINGS: dict[str, dict[str, float]] = {
@@ -39,10 +39,9 @@ Curve = Callable[[np.ndarray], np.ndarray]
 
 def search(device: str, seed: int) -> dict[str, float]:
     """Tune over the wire; pulses per cell, and by the truth at its end shares within the tolerance and intervals."""
-    box = {"kind": "array-board", "rows": SIDE, "columns": SIDE, "device": device}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=seed) as lab,
+        board_lab(rows=SIDE, columns=SIDE, device=device, seed=seed) as lab,
     ):
         text = example_bench(lab.resources["board"]).replace("pulse_width = 2e-9", "pulse_width = 1e-6")
         path = Path(folder) / "bench.toml"

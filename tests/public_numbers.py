@@ -57,12 +57,12 @@ UNCHECKED = {
 
 
 def public_modules() -> Iterator[types.ModuleType]:
-    """Give every module of the packages that has no private name in its path."""
+    """Give every module of the packages that has no private name in its path, those for tests apart."""
     for package in PACKAGES:
         module = importlib.import_module(package)
         yield module
         for found in pkgutil.walk_packages(module.__path__, package + "."):
-            if not any(part.startswith("_") for part in found.name.split(".")):
+            if not any(part.startswith("_") or part == "testing" for part in found.name.split(".")):
                 yield importlib.import_module(found.name)
 
 

@@ -12,7 +12,8 @@ import pytest
 from pymeasure.adapters import SerialAdapter
 
 from drivers import ArrayBoard, BoardError, CorruptBlock
-from mock_hw import Lab, LabSettings
+from mock_hw import Lab
+from mock_hw.testing import board_lab
 
 WIRES = [
     "tcp",
@@ -26,8 +27,7 @@ WORKING_POINT = {
 
 
 def lab_with(wire: str, rows: int = 16, columns: int = 24) -> Lab:
-    box = {"kind": "array-board", "rows": rows, "columns": columns, "wire": wire}
-    return Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=11)
+    return board_lab(rows=rows, columns=columns, wire=wire, seed=11)
 
 
 @pytest.fixture(params=WIRES)

@@ -25,8 +25,9 @@ import numpy as np
 import pytest
 
 from drivers import ArrayBoard, BoardError, LostBlocks
-from mock_hw import Lab, LabSettings
+from mock_hw import Lab
 from mock_hw._scpi import ScpiError
+from mock_hw.testing import address_of, board_lab
 
 NAMES = [
     "interlock_closed", "temperature", "voltage", "settle", "pulses", "pulses_per_block", "size", "mode", "width",
@@ -333,10 +334,8 @@ class Fuzz:
 
 def fuzz(seed: int, exchanges: int, rate: float = 0.015, serial: bool = False) -> dict[str, Any]:
     """One board, one wire, one host; gives what happened."""
-    box = {"kind": "array-board", "rows": 4, "columns": 5, "wire": "tcp"}
-    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=seed) as lab:
-        _, host, port, _ = lab.resources["board"].split("::")
-        wire = BadWire((host, int(port)), seed, rate, serial)
+    with board_lab(rows=4, columns=5, seed=seed) as lab:
+        wire = BadWire(address_of(lab.resources["board"]), seed, rate, serial)
         try:
             began, cpu = time.monotonic(), time.process_time()
             it = Fuzz(lab, wire, seed)

@@ -8,7 +8,8 @@ import pytest
 from pymeasure.adapters import ProtocolAdapter
 
 from drivers import ArrayBoard, BoardError
-from mock_hw import Lab, LabSettings
+from mock_hw import Lab
+from mock_hw.testing import board_lab
 
 OK = b'0,"No error"\n'
 VALUES = {
@@ -19,8 +20,7 @@ VALUES = {
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    box = {"kind": "array-board", "rows": 4, "columns": 4, "wire": "tcp"}
-    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=2) as lab:
+    with board_lab(rows=4, columns=4, seed=2) as lab:
         yield lab
 
 

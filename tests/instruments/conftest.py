@@ -4,7 +4,6 @@ import contextlib
 import re
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,48 +12,16 @@ import pytest
 
 import instruments
 from entropy import Store
-from mock_hw import Lab, LabSettings
+from mock_hw import Lab
+from mock_hw.testing import BoardClient, address_of, board_lab
 
 EXAMPLE = Path(instruments.__file__).with_name("example_bench.toml")
 ROWS, COLUMNS = 32, 40
 
 
-class Wire:
-    """A second connection to the board, by a bare socket: nothing of ours decides what it says."""
-
-    def __init__(self, resource: str, patience: Callable[[float], float]) -> None:
-        _, host, port, _ = resource.split("::")
-        self._patience = patience
-        self._socket = socket.create_connection((host, int(port)), timeout=patience(5))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._file = self._socket.makefile("rwb")
-
-    def ask(self, query: str) -> str:
-        self.send(query)
-        return self._file.readline().decode().strip()
-
-    def send(self, line: str) -> None:
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
-
-    def output(self) -> bool:
-        return self.ask("OUTP?") == "1"
-
-    def wait_for_output(self, wanted: bool, seconds: float = 20.0) -> None:
-        deadline = time.monotonic() + self._patience(seconds)
-        while self.output() is not wanted:
-            assert time.monotonic() < deadline, f"the output is not {wanted} within {seconds} s"
-            time.sleep(0.01)
-
-    def close(self) -> None:
-        self._file.close()
-        self._socket.close()
-
-
 @pytest.fixture
 def lab() -> Iterator[Lab]:
-    box = {"kind": "array-board", "rows": ROWS, "columns": COLUMNS}
-    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=5) as lab:
+    with board_lab(rows=ROWS, columns=COLUMNS, seed=5) as lab:
         yield lab
 
 
@@ -64,10 +31,10 @@ def resource(lab: Lab) -> str:
 
 
 @pytest.fixture
-def wire(resource: str, patience: Callable[[float], float]) -> Iterator[Wire]:
-    wire = Wire(resource, patience)
-    yield wire
-    wire.close()
+def wire(lab: Lab, patience: Callable[[float], float]) -> Iterator[BoardClient]:
+    """A second connection to the board."""
+    with BoardClient(lab, timeout=5, slowness=patience(1)) as wire:
+        yield wire
 
 
 @pytest.fixture
@@ -130,12 +97,11 @@ def tampered(resource: str) -> Iterator[Callable[[Hook], str]]:
     The hook gets the number of the block and its bytes, and returns what the host receives for it: several
     answers are given one after the other, none means that the next block is fetched instead.
     """
-    _, host, port, _ = resource.split("::")
     closing = contextlib.ExitStack()
 
     def serve(hook: Hook) -> str:
         server = closing.enter_context(socket.create_server(("127.0.0.1", 0)))
-        thread = threading.Thread(target=_tamper, args=(server, (host, int(port)), hook), daemon=True)
+        thread = threading.Thread(target=_tamper, args=(server, address_of(resource), hook), daemon=True)
         thread.start()
         closing.callback(thread.join, 5)
         closing.callback(_shut, server)

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from drivers import ArrayBoard, BoardError
 from instruments import Bench, BenchError, SignalPath, Terminated
 from mock_hw import Lab
-from mock_hw.boxes import array_board
+from mock_hw.testing import canned_board
 
 
 def test_gain_of_the_path():
@@ -35,7 +34,7 @@ def test_limits_reach_driver_and_board_before_any_output(bench_file: Path, resou
         assert float(wire.ask("LIM:VOLT?")) == pytest.approx(1.8 / gain, rel=1e-9)
         assert float(wire.ask("LIM:WIDT?")) == pytest.approx(2e-9)
         assert float(wire.ask("LIM:READ?")) == pytest.approx(0.2 / gain, rel=1e-9)
-        assert not wire.output()
+        assert not wire.output_is_on()
     # The board's limits survive, so the next program is held by them too.
     assert float(wire.ask("LIM:VOLT?")) == pytest.approx(1.8 / gain, rel=1e-9)
 
@@ -133,34 +132,13 @@ def test_another_size_is_found(resource: str, write_bench):
         Bench.from_toml(path).__enter__()
 
 
-@contextlib.contextmanager
-def serve_identity(answer: bytes) -> Iterator[str]:
-    """A box that answers everything with one line; gives its resource. Its thread has ended when this is left."""
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                wire = server.accept()[0]
-                with wire:
-                    while wire.recv(1000):
-                        wire.sendall(answer + b"\n")
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET"
-    finally:
-        # Closing alone does not end a thread that waits in accept: it would keep the port, and answer whoever is next.
-        with contextlib.suppress(OSError):
-            server.shutdown(socket.SHUT_RDWR)
-        thread.join(5)
-        server.close()
-        assert not thread.is_alive()
+def identity(answer: bytes) -> contextlib.AbstractContextManager[str]:
+    """A box that answers everything with one line; gives its resource."""
+    return canned_board(lambda line: answer + b"\n", marked=False)
 
 
 def test_the_wrong_instrument(write_bench):
-    with serve_identity(b"KEITHLEY INSTRUMENTS INC.,MODEL 2400,1,C30") as resource:
+    with identity(b"KEITHLEY INSTRUMENTS INC.,MODEL 2400,1,C30") as resource:
         path = write_bench(resource)
         bad = [finding for finding in Bench.from_toml(path).check() if not finding.ok]
         assert [finding.subject for finding in bad] == ["identity"]
@@ -169,14 +147,14 @@ def test_the_wrong_instrument(write_bench):
 
 
 def test_another_version_of_the_protocol(bench_file: Path, monkeypatch):
-    monkeypatch.setattr(array_board, "PROTOCOL", "2.0")
+    monkeypatch.setattr("mock_hw.boxes.array_board._board.PROTOCOL", "2.0")
     with pytest.raises(BenchError, match=r"follows version 2\.0 .* this program version 1"):
         Bench.from_toml(bench_file).__enter__()
     assert [each.subject for each in Bench.from_toml(bench_file).check() if not each.ok] == ["protocol"]
 
 
 def test_a_box_that_answers_rubbish(write_bench):
-    with serve_identity(b"M,ARRAY-BOARD,2,0") as resource:
+    with identity(b"M,ARRAY-BOARD,2,0") as resource:
         path = write_bench(
             resource, ('driver = "ArrayBoard"', 'driver = "ArrayBoard"\noptions = { timeout = 200 }')
         )
@@ -213,10 +191,10 @@ def test_a_board_in_use_is_refused_and_left_alone(bench_file: Path, resource: st
     owner.output_enabled = True
     with pytest.raises(BenchError, match=r"is on, so another program uses it.*'memtj bench off'"):
         Bench.from_toml(bench_file).__enter__()
-    assert wire.output()
+    assert wire.output_is_on()
     findings = Bench.from_toml(bench_file).off()
     assert findings[-1].ok
-    assert not wire.output()
+    assert not wire.output_is_on()
     owner.close()
 
 
@@ -234,12 +212,12 @@ def test_leaving_switches_off(bench_file: Path, wire, error: BaseException | Non
     if error is None:
         with Bench.from_toml(bench_file) as bench:
             switch_on(bench)
-            assert wire.output()
+            assert wire.output_is_on()
     else:
         with pytest.raises(type(error)), Bench.from_toml(bench_file) as bench:  # noqa: PT012
             switch_on(bench)
             raise error
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert wire.ask("ACQ:STAT?") == "IDLE"
 
 
@@ -250,7 +228,7 @@ def test_sigterm_unwinds_and_the_handler_goes(bench_file: Path, wire):
         switch_on(bench)
         os.kill(os.getpid(), signal.SIGTERM)
         threading.Event().wait(10)
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -259,14 +237,14 @@ def test_an_error_in_the_queue_does_not_keep_the_output_on(bench_file: Path, wir
         switch_on(bench)
         for _ in range(40):
             bench.board.board.write("NONSENSE")
-    assert not wire.output()
+    assert not wire.output_is_on()
 
 
 def test_a_lost_connection_is_made_once_more(bench_file: Path, wire, caplog):
     with Bench.from_toml(bench_file) as bench:
         switch_on(bench)
         bench.board.board.close()
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert "confirmed over a new connection" in caplog.text
 
 
@@ -284,13 +262,13 @@ def test_outside_of_the_main_thread(bench_file: Path, wire):
     def use() -> None:
         with Bench.from_toml(bench_file) as bench:
             switch_on(bench)
-            seen.append(wire.output())
+            seen.append(wire.output_is_on())
 
     thread = threading.Thread(target=use)
     thread.start()
     thread.join()
     assert seen == [True]
-    assert not wire.output()
+    assert not wire.output_is_on()
 
 
 def test_a_closed_bench_says_so(bench_file: Path):

@@ -52,7 +52,7 @@ def test_a_cell_that_sticks_is_found_and_left_out(
 ):
     with caplog.at_level(logging.WARNING):
         summary = record(["SIM:FAUL:STUC 3,4,AP"])
-    assert not wire.output()
+    assert not wire.output_is_on()
     rows = recorded()
     (bad,) = np.flatnonzero(rows["health"])
     assert rows["health"][bad] == HealthFlag.CELL_REPETITION | HealthFlag.CELL_PROPORTION
@@ -86,7 +86,7 @@ def test_an_array_that_goes_dead_is_stopped(record, wire, recorded):
     said = r"^the health tests have stopped the recording: [\d,]+ of 1,280 cells failed .*row 0, column 0: failed while"
     with pytest.raises(BenchError, match=said):
         record(lines, bits=0, ahead=10**10, calibrate=False)
-    assert not wire.output()
+    assert not wire.output_is_on()
     rows = recorded()
     assert (rows["health"] != 0).sum() == 1
     assert rows["health"][-1] & HealthFlag.CELL_REPETITION
@@ -112,7 +112,7 @@ def test_start_up_leaves_out_what_fails_the_claim(record, tmp_path: Path):
 def test_no_cell_passes_the_start_up_test(record, tmp_path: Path, wire):
     with pytest.raises(BenchError, match="no cell passes the start-up health test"):
         record(min_entropy=1, false_alarm=1, calibrate=False)
-    assert not wire.output()
+    assert not wire.output_is_on()
     with Store(tmp_path / "store") as store:
         assert not store.buffers()
 

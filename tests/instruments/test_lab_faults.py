@@ -120,7 +120,7 @@ def test_drift_is_found_and_ends_the_recording(bench_file: Path, tmp_path: Path,
             BenchError, match=r"health tests have stopped the recording: \d+ of 1,280 cells failed"
         ):
             run(procedure, tmp_path / "rows.csv", look)
-    assert not wire.output()
+    assert not wire.output_is_on()
     rows = recorded()
     assert (rows["ones"] / rows["bits"])[:5].min() > 0.3
     assert rows["health"][-1]
@@ -135,7 +135,7 @@ def test_dropped_connection_without_another_try(break_while_recording, wire, rec
     assert error.lost
     assert "is lost" in str(error)
     assert "check its power and the wire" in str(error)
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert missing(recorded()) == 0
     assert wire.ask("SIM:FAUL?") == '""'
 
@@ -210,14 +210,14 @@ def test_what_went_wrong_on_the_way_is_counted_and_the_recording_goes_on(
     assert caplog.text.count("later losses are counted only") == (summary.lost_blocks > 0)
     assert caplog.text.count("repeated blocks are dropped") == (summary.duplicates > 0)
     assert wire.ask("SIM:FAUL?") == '""'
-    assert not wire.output()
+    assert not wire.output_is_on()
 
 
 def test_blocks_that_all_stay_damaged_end_it(break_while_recording, wire, recorded):
     error = break_while_recording("SIM:FAUL:CORR 3,1000000")
     assert isinstance(error, CorruptBlock)
     assert "5 blocks in a row cannot be read; the last one: " in str(error)
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert missing(recorded()) == 0
 
 
@@ -228,7 +228,7 @@ def test_an_entry_in_the_error_queue_ends_it_with_its_text(break_while_recording
     error = break_while_recording("SIM:FAUL:ERR -222", ahead=30 * BLOCK)
     assert error.number == -222
     assert "Data out of range; simulated fault" in str(error)
-    assert not wire.output()
+    assert not wire.output_is_on()
     recorded()
 
 
@@ -249,7 +249,7 @@ def test_over_temperature_and_interlock(
     error = break_while_recording(fault)
     assert error.number == number
     assert text in str(error)
-    assert not wire.output()
+    assert not wire.output_is_on()
     recorded()
     # It stays so, and the next recording is refused with the reason.
     with pytest.raises((BoardError, BenchError), match=rf"(?i){text}|interlock .* is open"):
@@ -271,7 +271,7 @@ def test_answers_later_than_the_time_out(
     error = break_while_recording(f"SIM:FAUL:DEL {patience(0.4)}")
     assert "did not answer 'FETC?' in time" in str(error)
     wire.send("SIM:FAUL:CLE")
-    assert not wire.output()
+    assert not wire.output_is_on()
     recorded()
 
 
@@ -285,7 +285,7 @@ def test_no_answers_and_the_watchdog_switches_off(
     assert "did not answer" in str(error)
     assert "check its power and the wire" in str(error)
     wire.send("SIM:FAUL:CLE")
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert wire.ask("SYST:WATC:TRIP?") == "1"
     recorded()
 

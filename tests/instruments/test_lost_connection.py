@@ -109,7 +109,7 @@ def test_it_goes_on_with_another_acquisition(record, tmp_path: Path, resource: s
     assert seen[0] == seen[1]
     assert not seen[0][1][3][4]  # the mask
     assert np.ptp(seen[0][2]) > 0.01  # the trims
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     rows = recorded()
     assert summary.bits == rows["bits"].sum()
@@ -160,7 +160,7 @@ def test_after_some_tries_it_ends_and_says_so(
     ):
         record(once(refuse), retries=2)
     assert time.monotonic() - began < patience(15)
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert len(recorded()) >= 4
 
 
@@ -168,7 +168,7 @@ def test_a_connection_that_drops_before_every_block_uses_the_tries_up(record, wi
     with pytest.raises(BoardError, match="1 try to connect again and go on failed") as caught:
         record(once(lambda: wire.send("SIM:FAUL:DROP 5;DROP 5")), retries=1)
     assert caught.value.lost
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert wire.ask("SIM:FAUL?") == '""'
     recorded()
 
@@ -187,7 +187,7 @@ def test_ctrl_c_while_it_tries(record, wire, recorded, patience: Callable[[float
     with pytest.raises(KeyboardInterrupt):
         record(look, retries=1000)
     assert time.monotonic() - began[0] < patience(5)
-    assert not wire.output()
+    assert not wire.output_is_on()
     recorded()
 
 
@@ -222,7 +222,7 @@ def test_only_a_lost_connection_is_tried_again(
     else:
         with pytest.raises(error, match=said):
             record(once(act))
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert recorded()["health"].any() == astray
 
 
@@ -293,11 +293,11 @@ def test_a_cut_cable_leaves_the_output_to_the_new_connection(
     def cut() -> None:
         cable.cut()
         time.sleep(0.2)
-        on_after.append(wire.output())
+        on_after.append(wire.output_is_on())
 
     summary = record(once(cut), path=path, watchdog=20.0)
     assert on_after == [True]
     assert summary.reconnections == 1
     assert wire.ask("SYST:WATC:TRIP?") == "0"
-    assert not wire.output()
+    assert not wire.output_is_on()
     recorded()

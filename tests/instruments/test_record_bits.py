@@ -44,7 +44,7 @@ def test_a_recording_holds_what_the_board_made(
     bench_file: Path, tmp_path: Path, wire, no_thread_is_left, mode: str
 ):
     summary = record(bench_file, tmp_path, mode=mode)
-    assert not wire.output()
+    assert not wire.output_is_on()
     no_thread_is_left()
     with Store(tmp_path / "store") as store:
         (buffer,) = store.buffers()
@@ -167,7 +167,7 @@ def test_a_working_point_out_of_the_limits_never_pulses(
 ):
     with pytest.raises(BenchError, match=said):
         record(bench_file, tmp_path, **parameters)
-    assert not wire.output()
+    assert not wire.output_is_on()
     with Store(tmp_path / "store") as store:
         assert not store.buffers()
 
@@ -190,7 +190,7 @@ def test_no_pulse_no_states(bench_file: Path, tmp_path: Path, wire):
         BenchError, match=r"no cell of the array can be used \(.*\d+ cells: cannot be tuned from P"
     ):
         record(bench_file, tmp_path, voltage=0.05)
-    assert not wire.output()
+    assert not wire.output_is_on()
 
 
 def test_a_damaged_block_is_fetched_again(tampered, write_bench, tmp_path: Path, caplog):
@@ -221,7 +221,7 @@ def test_a_wire_that_stays_bad_ends_it(bench_file: Path, tmp_path: Path, wire):
     wire.send("SIM:FAUL:CORR 0,1000000")  # every block, and every repetition of one
     with pytest.raises(CorruptBlock, match="CRC-32"):
         record(bench_file, tmp_path, calibrate=False)
-    assert not wire.output()
+    assert not wire.output_is_on()
 
 
 def recorded_ones(block: bytes) -> bool:
@@ -290,7 +290,7 @@ def test_ahead_keeps_the_board_waiting_for_consumers(bench_file: Path, tmp_path:
         assert procedure.summary.bits >= most + most // 2
         assert procedure.failure is None
     assert wire.ask("SYST:WATC:TRIP?") == "0"
-    assert not wire.output()
+    assert not wire.output_is_on()
 
 
 def test_who_waits_for_more_than_ahead_gets_it(bench_file: Path, tmp_path: Path):
@@ -336,7 +336,7 @@ def test_ctrl_c_sums_up_what_there_is(
         assert procedure.summary.bits == store.accounts().recorded
     assert procedure.status == Procedure.ABORTED
     no_thread_is_left()
-    assert not wire.output()
+    assert not wire.output_is_on()
 
 
 def test_a_store_that_fails_ends_it(bench_file: Path, tmp_path: Path, wire, no_thread_is_left):
@@ -351,7 +351,7 @@ def test_a_store_that_fails_ends_it(bench_file: Path, tmp_path: Path, wire, no_t
         with pytest.raises(Exception, match=r"is closed: start a new one|no more can be written"):
             run(procedure, tmp_path / "rows.csv", look)
     assert procedure.status == Procedure.FAILED
-    assert not wire.output()
+    assert not wire.output_is_on()
     no_thread_is_left()
 
 

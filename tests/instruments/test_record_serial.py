@@ -10,14 +10,13 @@ import pytest
 from entropy import Store
 from instruments import Bench, run
 from instruments.procedures import RecordBits
-from mock_hw import Lab, LabSettings
+from mock_hw.testing import board_lab
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 
 
 def test_a_recording_over_a_serial_line(write_bench, tmp_path: Path, patience: Callable[[float], float]):
-    box = {"kind": "array-board", "rows": 32, "columns": 40, "wire": "serial"}
-    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=5) as lab:
+    with board_lab(rows=32, columns=40, wire="serial", seed=5) as lab:
         resource = lab.resources["board"]
         assert resource.startswith("ASRL")
         assert os.path.exists(resource.removeprefix("ASRL").split("::")[0])

@@ -67,12 +67,12 @@ def accounts_add_up(store: Path) -> None:
 def test_sigterm_ends_it_cleanly(bench_file: Path, wire, tmp_path: Path):
     def terminate(progress: RecordingProgress) -> None:
         if progress.bits > 1_000_000:
-            assert wire.output()
+            assert wire.output_is_on()
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(Terminated), Store(tmp_path / "store") as store, Bench.from_toml(bench_file) as bench:
         run(recording(bench, store), tmp_path / "rows.csv", terminate)
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     accounts_add_up(tmp_path / "store")
 
@@ -82,14 +82,14 @@ def test_ctrl_c_ends_it_cleanly_and_more_of_them_do_not_hurry_it_past_the_switch
 ):
     process = recorder()
     wait_for_blocks()
-    assert wire.output()
+    assert wire.output_is_on()
     for _ in range(5):
         process.send_signal(signal.SIGINT)
         time.sleep(0.02)
     _, said = process.communicate(timeout=patience(30))
     assert process.returncode != 0
     assert "KeyboardInterrupt" in said
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     accounts_add_up(tmp_path / "store")
 
@@ -111,7 +111,7 @@ def test_frozen_so_that_only_the_watchdog_is_left(
 ):
     process = recorder("1.0")
     wait_for_blocks()
-    assert wire.output()
+    assert wire.output_is_on()
     process.send_signal(signal.SIGSTOP)
     try:
         # This connection asks all the time, which must not feed it.
@@ -123,5 +123,5 @@ def test_frozen_so_that_only_the_watchdog_is_left(
     assert process.returncode != 0
     assert "Watchdog expired" in said
     assert "this computer is busy" in said
-    assert not wire.output()
+    assert not wire.output_is_on()
     accounts_add_up(tmp_path / "store")

@@ -24,7 +24,7 @@ from instruments._rows import Rows
 from instruments.procedures import BenchProcedure, RecordBits, Tune, _tune
 from instruments.tuning._apply_tuning import apply_tuning
 from instruments.tuning._calibration import Point
-from mock_hw import Lab, LabSettings
+from mock_hw.testing import board_lab
 
 SIDE = 8
 NAN, INF = math.nan, math.inf
@@ -34,14 +34,13 @@ EXAMPLE = Path(instruments.__file__).with_name("example_bench.toml")
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A bench file for a small array, which one lab serves to all tests here."""
-    box = {"kind": "array-board", "rows": SIDE, "columns": SIDE}
     text = (
         EXAMPLE.read_text("utf-8")
         .replace("rows = 64", f"rows = {SIDE}")
         .replace("columns = 64", f"columns = {SIDE}")
     )
     path = tmp_path_factory.mktemp("bench") / "bench.toml"
-    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=5) as lab:
+    with board_lab(rows=SIDE, columns=SIDE, seed=5) as lab:
         path.write_text(text.replace("TCPIP::127.0.0.1::5025::SOCKET", lab.resources["board"]), "utf-8")
         yield path
 

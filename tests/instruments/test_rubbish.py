@@ -46,7 +46,7 @@ def test_a_temperature_that_is_none_ends_the_recording(
             BoardError, match=rf"answered '{word}' to 'SYST:TEMP\?', which is not a finite number"
         ):
             run(procedure, tmp_path / "rows.csv", look)
-    assert not wire.output()
+    assert not wire.output_is_on()
     rows = recorded()
     assert len(rows) >= 2
     assert np.isfinite(rows["temperature"]).all()

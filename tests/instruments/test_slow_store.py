@@ -41,7 +41,7 @@ def recorder(bench_file: Path, tmp_path: Path, wire) -> Callable[..., RecordBits
 
 
 def rows_of(folder: Path, wire: Any) -> np.ndarray:
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     with Store(folder / "store") as store:
         report, accounts = store.verify(), store.accounts()

@@ -13,7 +13,8 @@ from drivers import ArrayBoard
 from entropy import Store
 from instruments import Bench, BenchError, Conditions, Tuning, run, run_procedure
 from instruments.procedures import RecordBits, Tune
-from mock_hw import Lab, LabSettings
+from mock_hw import Lab
+from mock_hw.testing import board_lab
 
 SET_B: dict[str, Any] = {
     "voltage": 0.2915, "width": 500e-9, "period": 1.2e-6, "reset_voltage": -0.335, "reset_width": 500e-9,
@@ -123,8 +124,7 @@ def test_a_steep_spin_torque_cell_that_one_pulse_switches_one_way_only(
     tmp_path: Path, write_bench: Callable[..., Path]
 ):
     """Set B: either pulse switches in one direction alone; 0.05 mV move P by 0.0028."""
-    box = {"kind": "array-board", "rows": 16, "columns": 64, "device": "B"}
-    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=6) as lab:
+    with board_lab(rows=16, columns=64, device="B", seed=6) as lab:
         changes = [
             ("rows = 32", "rows = 16"),
             ("columns = 40", "columns = 64"),
@@ -180,7 +180,7 @@ def test_a_tuning_of_something_else_is_refused(
         procedure = RecordBits(bench=bench, store=store, tuning=tuning, bits=1000, **settings)
         with pytest.raises(BenchError, match=said):
             run(procedure, tmp_path / "rows.csv")
-    assert not wire.output()
+    assert not wire.output_is_on()
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_a_file_is_never_written_over_and_never_left_half(
     with Bench.from_toml(bench_file) as bench, pytest.raises(BenchError, match="exists already"):
         run_procedure(Tune(bench=bench, out=str(a_tuning)), tmp_path / "rows.csv")
     assert a_tuning.read_bytes() == before
-    assert not wire.output()
+    assert not wire.output_is_on()
     procedure = Tune(out=str(tmp_path / "stopped.json"))
 
     def look() -> None:
@@ -240,7 +240,7 @@ def test_a_file_is_never_written_over_and_never_left_half(
     with Bench.from_toml(bench_file) as procedure.bench, pytest.raises(KeyboardInterrupt):
         run_procedure(procedure, tmp_path / "stopped.csv", look)
     assert procedure.tuning is None
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert not list(tmp_path.glob("stopped.json*"))
 
 
@@ -255,8 +255,7 @@ def test_acceptance(
     """4,096 cells with twelve broken ones: 99 % of the good ones in ± 0.01, intervals that cover 95 ± 2 %."""
     random = np.random.default_rng(17)
     where = [divmod(int(cell), 64) for cell in random.choice(4096, 12, replace=False)]
-    box = {"kind": "array-board", "rows": 64, "columns": 64, "device": device}
-    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=int(1000 * target)) as lab:
+    with board_lab(device=device, seed=int(1000 * target)) as lab:
         changes = [
             ("rows = 32", "rows = 64"),
             ("columns = 40", "columns = 64"),

@@ -3,21 +3,18 @@
 import contextlib
 import io
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-import mock_hw
 from entropy import Store
 from memtj._example_bench import example_bench
+from mock_hw.testing import BoardClient, board_lab
 
 ROWS, COLUMNS = 16, 64
 
@@ -25,32 +22,6 @@ ROWS, COLUMNS = 16, 64
 def bench_of(resource: str) -> str:
     """The example bench file for a lab of these tests."""
     return example_bench(resource).replace("rows = 64", f"rows = {ROWS}")
-
-
-class Lab:
-    """A served lab; `ask` queries its board over a connection of its own."""
-
-    def __init__(self, resource: str, patience: Callable[[float], float]) -> None:
-        self.resource = resource
-        self._patience = patience
-        found = re.fullmatch(r"TCPIP\d*::([\d.]+)::(\d+)::SOCKET", resource)
-        assert found is not None
-        self.address = found[1], int(found[2])
-
-    def ask(self, query: str) -> str:
-        with socket.create_connection(self.address, timeout=self._patience(5)) as wire:
-            wire.sendall(query.encode() + b"\n")
-            with wire.makefile() as answers:
-                return answers.readline().strip()
-
-    def output_is_on(self) -> bool:
-        return self.ask("OUTP?") == "1"
-
-    def wait_for_output(self, on: bool, seconds: float = 30) -> None:
-        deadline = time.monotonic() + self._patience(seconds)
-        while self.output_is_on() is not on:
-            assert time.monotonic() < deadline, f"the output is not {'on' if on else 'off'} after {seconds} s"
-            time.sleep(0.02)
 
 
 def command(*arguments: object) -> list[str]:
@@ -134,21 +105,21 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
 
 @contextlib.contextmanager
-def small_lab(patience: Callable[[float], float]) -> Iterator[Lab]:
+def small_lab(patience: Callable[[float], float]) -> Iterator[BoardClient]:
     """Serve a lab from this process, in hundredths of a second; its array is small, to be measured fast."""
-    board = {"kind": "array-board", "rows": ROWS, "columns": COLUMNS}
-    with mock_hw.Lab(mock_hw.LabSettings.model_validate({"boxes": {"board": board}}), seed=7) as lab:
-        yield Lab(lab.resources["board"], patience)
+    with board_lab(rows=ROWS, columns=COLUMNS, seed=7) as lab:
+        with BoardClient(lab, timeout=5, slowness=patience(1)) as client:
+            yield client
 
 
 @pytest.fixture
-def lab(patience: Callable[[float], float]) -> Iterator[Lab]:
+def lab(patience: Callable[[float], float]) -> Iterator[BoardClient]:
     with small_lab(patience) as lab:
         yield lab
 
 
 @pytest.fixture
-def bench(lab: Lab, tmp_path: Path) -> Path:
+def bench(lab: BoardClient, tmp_path: Path) -> Path:
     file = tmp_path / "bench.toml"
     file.write_text(bench_of(lab.resource), encoding="utf-8")
     return file

@@ -10,7 +10,7 @@ import pytest
 import instruments
 from drivers import ArrayBoard
 from instruments import Bench, BenchError, read_bench_file
-from mock_hw import Lab, LabSettings
+from mock_hw.testing import board_lab
 
 EXAMPLE = Path(instruments.__file__).with_name("example_bench.toml")
 METER = '[instruments.meter]\ndriver = "ArrayBoard"\nresource = "{}"\n\n[roles.board]'
@@ -18,8 +18,7 @@ METER = '[instruments.meter]\ndriver = "ArrayBoard"\nresource = "{}"\n\n[roles.b
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
-    box = {"kind": "array-board", "rows": 64, "columns": 64}
-    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=5) as lab:
+    with board_lab(seed=5) as lab:
         yield lab.resources["board"]
 
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from entropy import Store
 from mock_hw import Lab
+from mock_hw.testing import BoardClient
 from tests.memtj.conftest import COLUMNS, ROWS, bench_of
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
@@ -145,10 +145,8 @@ def test_bench_check_finds_the_wrong_identity_and_what_is_queued(
     assert "WRONG board: error queue: " in done.stdout
     assert "Queue overflow; simulated fault" in done.stdout
     assert "WRONG board: interlock: open" in done.stdout
-    _, host, port, _ = resource.split("::")
-    with socket.create_connection((host, int(port)), timeout=5) as wire:
-        wire.sendall(b"SIM:FAUL:CLE;IDEN MODEL2400;*OPC?\n")
-        assert wire.recv(10) == b"1\n"
+    with BoardClient(resource, timeout=5) as client:
+        assert client.ask("SIM:FAUL:CLE;IDEN MODEL2400;*OPC?") == "1"
     done = memtj_here("bench", "check", tmp_path / "bench.toml")
     assert done.returncode == 1
     assert "WRONG board: identity: " in done.stdout

@@ -154,16 +154,15 @@ def use_a_store(folder: Path) -> None:
 def use_a_lab(folder: Path) -> None:
     from memtj._cli import run
     from memtj._example_bench import example_bench
-    from mock_hw import Lab, LabSettings
     from mock_hw._errors import LabError
     from mock_hw._state_file import StateFile
+    from mock_hw.testing import board_lab
 
     file = StateFile(folder / "state")
     with pytest.raises(LabError, match="in use by another lab"):
         StateFile(folder / "state")
     file.close()
-    board = {"kind": "array-board", "rows": 8, "columns": 8}
-    with Lab(LabSettings.model_validate({"boxes": {"board": board}}), seed=7) as lab:
+    with board_lab(rows=8, columns=8, seed=7) as lab:
         bench = folder / "bench.toml"
         text = example_bench(lab.resources["board"])
         for side in ("rows", "columns"):
@@ -182,9 +181,8 @@ def use_a_lab(folder: Path) -> None:
         assert run(record) == 0
         assert run(["bench", "off", str(bench)]) == 0
     assert run(["store", "verify", str(folder / "recorded")]) == 0
-    serial = LabSettings.model_validate({"boxes": {"board": board | {"wire": "serial"}}})
     with pytest.raises((LabError, OSError), match="no pseudo-terminals"):
-        Lab(serial).__enter__()
+        board_lab(wire="serial").__enter__()
 
 
 def main(folder: Path) -> None:
