@@ -6,13 +6,13 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks._entropy_rows import Row
-from entropy.assessment import health_of
-from entropy.estimators import min_entropy
-from entropy.estimators._counting import collision, compression, markov, most_common_value
-from entropy.estimators._predictors import lag, lz78y, multi_mcw, multi_mmc
-from entropy.estimators._tuples import tuples
-from entropy.iid._permutations import _Shuffler
-from entropy.sp800_22 import TESTS, run_tests
+from entropy.quality.assessment import health_of
+from entropy.quality.estimators import min_entropy
+from entropy.quality.estimators._counting import collision, compression, markov, most_common_value
+from entropy.quality.estimators._predictors import lag, lz78y, multi_mcw, multi_mmc
+from entropy.quality.estimators._tuples import tuples
+from entropy.quality.iid._permutations import _Shuffler
+from entropy.quality.sp800_22 import TESTS, run_tests
 
 BITS = 1_000_000
 _RUNS = 3

@@ -7,7 +7,7 @@ import numpy as np
 from isal import isal_zlib
 
 from benchmarks._entropy_rows import Row
-from entropy.health import BlockHealth, CellHealth, Cutoffs, StreamHealth
+from entropy.quality.health import BlockHealth, CellHealth, Cutoffs, StreamHealth
 
 BITS = 1 << 23
 CELLS = (4096, 1000, 5)

@@ -9,7 +9,7 @@ import argparse
 
 import numpy as np
 
-from entropy.health import CellHealth, Cutoffs
+from entropy.quality.health import CellHealth, Cutoffs
 
 CLAIMS, EXPONENTS = (0.7, 0.9, 0.98), (20, 40)
 FAULTS = {"P(1) = 0.6": 0.6, "P(1) = 0.75": 0.75, "stuck": 1.0}

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 from drivers import ArrayBlock
-from entropy.cell_counts import CellCounts, count_cells
+from entropy.quality.cell_counts import CellCounts, count_cells
 from instruments.holding._hold import Response
 from instruments.holding._servo import Counts, Servo
 from instruments.tuning._search import VOLTAGE, Range, Search

@@ -19,12 +19,19 @@ from .store._reservation import Reservation
 from .store._store import BufferInfo, FollowedBlock, Store
 
 if TYPE_CHECKING:
-    from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE
-    from ._ones import count_ones
-    from ._pieces import BitReader, Piece, gather
-    from ._recording import BlockCommit, Recording
-    from ._stream import BitStream
-    from ._trial_read import check_conditioning
+    from .buffer._format import (
+        ACTION_DTYPE,
+        BLOCK_DTYPE,
+        CELL_DTYPE,
+        FROM_AP,
+        FROM_BOTH,
+        FROM_P,
+        TUNING_DTYPE,
+    )
+    from .buffer._ones import count_ones
+    from .buffer._pieces import BitReader, Piece, gather
+    from .buffer._recording import BlockCommit, Recording
+    from .buffer._stream import BitStream
     from .conditioning import (
         CONDITIONING_NAMES,
         Conditioning,
@@ -37,29 +44,30 @@ if TYPE_CHECKING:
         Xor,
         conditioning_from_name,
     )
-    from .statistics import CellStatistics, PairSums, cell_statistics
+    from .quality.statistics import CellStatistics, PairSums, cell_statistics
     from .store._export import EXPORT_FORMS, check_export, export_bits, move_blocks
     from .store._rewrite import RewriteStep, rewrite
     from .store._salvage import SalvageReport, salvage
+    from .store._trial_read import check_conditioning
     from .store._verify import BadBlock, VerifyReport
     from .store._verify_store import verify
 
 # What needs numpy and HDF5 is imported when it is first named: a store opens, and is listed, without them.
 _LATER = {
     ".store._export": "EXPORT_FORMS check_export export_bits move_blocks",
-    "._format": "ACTION_DTYPE BLOCK_DTYPE CELL_DTYPE FROM_AP FROM_BOTH FROM_P TUNING_DTYPE",
-    "._ones": "count_ones",
-    "._pieces": "BitReader Piece gather",
-    "._recording": "BlockCommit Recording",
+    ".buffer._format": "ACTION_DTYPE BLOCK_DTYPE CELL_DTYPE FROM_AP FROM_BOTH FROM_P TUNING_DTYPE",
+    ".buffer._ones": "count_ones",
+    ".buffer._pieces": "BitReader Piece gather",
+    ".buffer._recording": "BlockCommit Recording",
     ".store._rewrite": "RewriteStep rewrite",
     ".store._salvage": "SalvageReport salvage",
-    "._stream": "BitStream",
-    "._trial_read": "check_conditioning",
+    ".buffer._stream": "BitStream",
+    ".store._trial_read": "check_conditioning",
     ".store._verify": "BadBlock VerifyReport",
     ".store._verify_store": "verify",
     ".conditioning": "CONDITIONING_NAMES Conditioning NoConditioning Peres PublicMask Sha256 Toeplitz VonNeumann Xor "
     "conditioning_from_name",
-    ".statistics": "CellStatistics PairSums cell_statistics",
+    ".quality.statistics": "CellStatistics PairSums cell_statistics",
 }
 
 __all__ = [

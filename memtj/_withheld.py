@@ -27,7 +27,7 @@ def withheld_bits_named(store: "Store") -> Iterator[None]:
 
 
 def _reason(store: "Store") -> str:
-    from entropy.health import HealthFlag
+    from entropy.quality.health import HealthFlag
 
     withheld = store.accounts().withheld
     if not withheld:

@@ -15,14 +15,14 @@ PACKAGES = ("entropy", "sampler", "instruments", "drivers", "mock_hw")
 RESULTS = """
 entropy: Accounts BadBlock BlockCommit BufferInfo Credit FollowedBlock OpenLease PruneStep Request Reservation
     RewriteStep Portion SalvageReport VerifyReport
-entropy.assessment: Assessment CellAssessment Conditioned Health Window
-entropy.estimators: MinEntropy
-entropy.health: Cutoffs Judged
-entropy.iid: ChiSquare PermutationTests RepeatTest
-entropy.restarts: RestartTests
-entropy.sp800_22: Battery Criterion SequenceResult
-entropy.statistics: CellStatistics
-entropy.watch: Estimate LargestLag LargestPair WatchReport
+entropy.quality.assessment: Assessment CellAssessment Conditioned Health Window
+entropy.quality.estimators: MinEntropy
+entropy.quality.health: Cutoffs Judged
+entropy.quality.iid: ChiSquare PermutationTests RepeatTest
+entropy.quality.restarts: RestartTests
+entropy.quality.sp800_22: Battery Criterion SequenceResult
+entropy.quality.statistics: CellStatistics
+entropy.quality.watch: Estimate LargestLag LargestPair WatchReport
 sampler: Bill NoiseMap Picture PictureKind PixelDifference Replayed SampleProgress Samples
 sampler.comparison: ArmResult Difference Equivalence Evaluation Interval KernelDistance Memorising Moments Quality
     RawClaim Reference RunResult StudyProgress
@@ -205,59 +205,59 @@ entropy.conditioning.Xor.__init__: k n
 entropy.conditioning.Xor.bits_in: bits_out n
 entropy.conditioning.Xor.read: bits_out n
 entropy.conditioning.Xor.output_min_entropy: h_in p
-entropy.statistics.cell_statistics: max_blocks n1
-entropy.statistics.wilson_interval: ones n, count n, level p
+entropy.quality.statistics.cell_statistics: max_blocks n1
+entropy.quality.statistics.wilson_interval: ones n, count n, level p
 entropy.check_export: bits n1, blocks (,)
 entropy.export_bits: bits n1, blocks (,)
 entropy.gather: bits n
 entropy.move_blocks: blocks n[]
 entropy.slice_ranges: bits n, first n
-entropy.assessment.FileSubject.read: count n, first n
-entropy.assessment.FileSubject.pieces: count n, first n
-entropy.assessment.FileSubject.seconds: first n
-entropy.assessment.Settings.__init__: bits n1, claim r, ideal n, permutations n, sequence_bits n1,
+entropy.quality.assessment.FileSubject.read: count n, first n
+entropy.quality.assessment.FileSubject.pieces: count n, first n
+entropy.quality.assessment.FileSubject.seconds: first n
+entropy.quality.assessment.Settings.__init__: bits n1, claim r, ideal n, permutations n, sequence_bits n1,
     sequences n, windows n
-entropy.assessment.StoreSubject.read: count n, first n
-entropy.assessment.StoreSubject.pieces: count n, first n
-entropy.assessment.StoreSubject.buffers_of: count n, first n
-entropy.assessment.StoreSubject.seconds: first n
-entropy.assessment.StoreSubject.outcomes: pulses n1
-entropy.assessment.StoreSubject.starts: columns n1
-entropy.assessment.autocorrelation: lags n
-entropy.assessment.estimate_by_cell: bits n1
-entropy.assessment.health_of: h r
-entropy.assessment.ideal_estimates: count n1, sequences n
-entropy.cell_counts.count_cells: cells n1, pulses n
-entropy.cell_counts.count_pairs: cells n1, pulses n
+entropy.quality.assessment.StoreSubject.read: count n, first n
+entropy.quality.assessment.StoreSubject.pieces: count n, first n
+entropy.quality.assessment.StoreSubject.buffers_of: count n, first n
+entropy.quality.assessment.StoreSubject.seconds: first n
+entropy.quality.assessment.StoreSubject.outcomes: pulses n1
+entropy.quality.assessment.StoreSubject.starts: columns n1
+entropy.quality.assessment.autocorrelation: lags n
+entropy.quality.assessment.estimate_by_cell: bits n1
+entropy.quality.assessment.health_of: h r
+entropy.quality.assessment.ideal_estimates: count n1, sequences n
+entropy.quality.cell_counts.count_cells: cells n1, pulses n
+entropy.quality.cell_counts.count_pairs: cells n1, pulses n
 entropy.conditioning.nonvetted_output_entropy: h_in r0, measured p, n_in n1, n_out n1, nw n1
 entropy.conditioning.output_entropy: h_in r0, n_in n1, n_out n1, nw n1
 entropy.conditioning.own_seed: h p+
 entropy.conditioning.vetted_output_entropy: h_in r0, n_in n1, n_out n1, nw n1
-entropy.health.Cutoffs.from_claim: exponent r+, min_entropy p+
-entropy.health.Cutoffs.runs_expected: probability p, samples n
-entropy.health.Cutoffs.window_fails: probability p
-entropy.health.StreamHealth.check: count n
-entropy.health.CellHealth.__init__: cells n1
-entropy.health.CellHealth.check: positions n
-entropy.health.BlockHealth.__init__: cells n1
-entropy.health.BlockHealth.judge: positions n
-entropy.health.usable_bits: positions n
-entropy.iid.permutation_tests: permutations n1, seed n
-entropy.restarts.restart_tests: initial p
-entropy.restarts.cutoff_of: initial p, length n1, sequences n1
-entropy.sp800_22.approximate_entropy: length n1
-entropy.sp800_22.block_frequency: size n1
-entropy.sp800_22.judge: bits n
-entropy.sp800_22.linear_complexity: shares p[], size n1
-entropy.sp800_22.non_overlapping_template: blocks n1, length n1
-entropy.sp800_22.overlapping_template: length n1, shares p[], size n1
-entropy.sp800_22.random_excursions: least n
-entropy.sp800_22.random_excursions_variant: least n
-entropy.sp800_22.rank: size n1
-entropy.sp800_22.serial: length n1
-entropy.watch.proportion: ones n, samples n
-entropy.watch.Watch.__init__: cells n1, columns n1, share p+
-entropy.watch.Watch.look: positions n
+entropy.quality.health.Cutoffs.from_claim: exponent r+, min_entropy p+
+entropy.quality.health.Cutoffs.runs_expected: probability p, samples n
+entropy.quality.health.Cutoffs.window_fails: probability p
+entropy.quality.health.StreamHealth.check: count n
+entropy.quality.health.CellHealth.__init__: cells n1
+entropy.quality.health.CellHealth.check: positions n
+entropy.quality.health.BlockHealth.__init__: cells n1
+entropy.quality.health.BlockHealth.judge: positions n
+entropy.quality.health.usable_bits: positions n
+entropy.quality.iid.permutation_tests: permutations n1, seed n
+entropy.quality.restarts.restart_tests: initial p
+entropy.quality.restarts.cutoff_of: initial p, length n1, sequences n1
+entropy.quality.sp800_22.approximate_entropy: length n1
+entropy.quality.sp800_22.block_frequency: size n1
+entropy.quality.sp800_22.judge: bits n
+entropy.quality.sp800_22.linear_complexity: shares p[], size n1
+entropy.quality.sp800_22.non_overlapping_template: blocks n1, length n1
+entropy.quality.sp800_22.overlapping_template: length n1, shares p[], size n1
+entropy.quality.sp800_22.random_excursions: least n
+entropy.quality.sp800_22.random_excursions_variant: least n
+entropy.quality.sp800_22.rank: size n1
+entropy.quality.sp800_22.serial: length n1
+entropy.quality.watch.proportion: ones n, samples n
+entropy.quality.watch.Watch.__init__: cells n1, columns n1, share p+
+entropy.quality.watch.Watch.look: positions n
 sampler.Architecture.__init__: attention_head z, channels z, dropout r, image_size z, labels z,
     layers_per_block z, norm_groups z, widths z[]
 sampler.sources.BiasedSource.__init__: p r, seed z, stream n

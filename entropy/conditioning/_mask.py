@@ -6,8 +6,8 @@ import re
 import numpy as np
 
 from .._errors import StoreError
-from .._pieces import BitReader, Piece, gather
 from ..arguments import Count, Real, takes
+from ..buffer._pieces import BitReader, Piece, gather
 
 MASK_VERSION = 1
 DEFAULT_KEY = "memtj"

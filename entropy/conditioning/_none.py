@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .._pieces import BitReader
 from ..arguments import Count, Real, takes
+from ..buffer._pieces import BitReader
 
 
 class NoConditioning:

@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 
 from .._errors import NotEnoughBits
-from .._pieces import BitReader, Piece, gather, in_place
 from ..arguments import Count, Real, takes
+from ..buffer._pieces import BitReader, Piece, gather, in_place
 from ._protocol import cut
 
 # What a reservation reckons with; see `Peres.bits_in`.

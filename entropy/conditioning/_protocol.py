@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .._pieces import BitReader
+from ..buffer._pieces import BitReader
 
 
 class Conditioning(Protocol):

@@ -4,8 +4,8 @@ import hashlib
 
 import numpy as np
 
-from .._pieces import BitReader
 from ..arguments import Count, Real, takes
+from ..buffer._pieces import BitReader
 from ._accounting import vetted_output_entropy
 from ._protocol import cut
 

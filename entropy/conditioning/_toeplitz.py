@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .._pieces import BitReader
 from ..arguments import Count, Real, takes
+from ..buffer._pieces import BitReader
 from ._protocol import cut
 
 BITS_IN, BITS_OUT = 4096, 1920

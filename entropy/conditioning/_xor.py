@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from .._errors import SharedCells
-from .._pieces import BitReader, Piece, gather
 from ..arguments import Count, Real, takes
+from ..buffer._pieces import BitReader, Piece, gather
 from ._protocol import cut
 
 WORD = 32

@@ -46,7 +46,7 @@ def adopt(path: str | os.PathLike[str], *, moved: bool, dry_run: bool = False) -
 
 
 def _all_rows(path: Path, buffer: str) -> np.ndarray:
-    from .._reader import BufferReader
+    from ..buffer._reader import BufferReader
 
     reader = BufferReader(path, buffer)
     try:

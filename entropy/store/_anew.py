@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from .._errors import StoreError
-from .._format import create_buffer, open_buffer
-from .._reader import BufferReader
-from .._room import METADATA_ROOM, allocate, end_of_file, why
+from ..buffer._format import create_buffer, open_buffer
+from ..buffer._reader import BufferReader
+from ..buffer._room import METADATA_ROOM, allocate, end_of_file, why
 from ..ledger._locks import FileLock
 from ._prune import sync_folder
 

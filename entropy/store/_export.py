@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from .._errors import NotEnoughBits, StoreError
-from .._format import BIT_ORDER
 from ..arguments import Count, Each, takes
+from ..buffer._format import BIT_ORDER
 from ..ledger._ledger import now
 from ._lease import Lease
 from ._prune import sync_folder

@@ -17,8 +17,8 @@ from ..ledger._ranges import Range, join_adjacent, slice_ranges
 if TYPE_CHECKING:
     import numpy as np
 
-    from .._pieces import Piece
-    from .._reader import LoadedBlock
+    from ..buffer._pieces import Piece
+    from ..buffer._reader import LoadedBlock
     from ..conditioning import Conditioning
 
 
@@ -81,7 +81,7 @@ class Portion:
             at = self._block_bit >> 3
             self._advance(bits)
             return self._block.data[at : at + (bits >> 3)].copy()
-        from .._pieces import gather
+        from ..buffer._pieces import gather
 
         return gather(self.read_pieces(bits), bits)
 

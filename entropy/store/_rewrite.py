@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import StoreError
-from .._format import open_buffer, readable_everywhere, unknown_names
-from .._reader import BufferReader
-from .._room import METADATA_ROOM
+from ..buffer._format import open_buffer, readable_everywhere, unknown_names
+from ..buffer._reader import BufferReader
+from ..buffer._room import METADATA_ROOM
 from ..ledger._ledger import DELETED
 from ._anew import alone, in_the_place_of, write_anew
 from ._scan import Scanner, default_threads

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import DamagedLedger, StoreError
-from .._reader import BufferReader
+from ..buffer._reader import BufferReader
 from ..ledger._ledger import BufferRecord, Ledger, now, writer_lock
 from ..ledger._locks import is_free
 from ..ledger._opening import open_ledger, prepared, stamp_in, stamp_of

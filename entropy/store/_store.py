@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from .._block_copies import BlockCopies
 from .._errors import NotEnoughBits, StoreError
 from ..arguments import Count, Real, count, takes, text
 from ..ledger._credits import Credit
@@ -27,6 +26,7 @@ from ..ledger._opening import check_stamp, look_at_ledger, open_ledger
 from ..ledger._range_table import News
 from ..ledger._ranges import Range
 from ..ledger._requests import Request, Ticket, needed
+from ._block_copies import BlockCopies
 from ._lease import Lease, Places, Portion, Terms
 from ._prune import PrunePolicy, PruneStep, carry_out, plan
 from ._reservation import Reservation
@@ -34,8 +34,8 @@ from ._reservation import Reservation
 if TYPE_CHECKING:  # and imported where it is used: a store is opened and listed without numpy and HDF5
     import numpy as np
 
-    from .._reader import BlockCache, BufferReader, LoadedBlock
-    from .._recording import Recording
+    from ..buffer._reader import BlockCache, BufferReader, LoadedBlock
+    from ..buffer._recording import Recording
     from ..conditioning import Conditioning
     from ._verify import VerifyReport
 
@@ -124,7 +124,7 @@ class Store:
 
     @functools.cached_property
     def _cache(self) -> BlockCache:
-        from .._reader import BlockCache
+        from ..buffer._reader import BlockCache
 
         return BlockCache()
 
@@ -180,7 +180,7 @@ class Store:
         """
         self._check_open()
         self._ledger.refuse_read_only()
-        from .._recording import Recording
+        from ..buffer._recording import Recording
 
         recording = Recording(
             self.path, self._ledger, self._enter_finished, cells=cells, cells_per_pulse=cells_per_pulse,
@@ -634,7 +634,7 @@ class Store:
         record = self._record(buffer)
         with self._mutex:
             self._forget_reader(buffer)
-        from .._reader import BufferReader
+        from ..buffer._reader import BufferReader
 
         reader = BufferReader(self.path / record.file, buffer)
         try:
@@ -682,7 +682,7 @@ class Store:
         if not path.exists():  # pruned meanwhile by another process?
             self._records.clear()
             path = self._path_of(self._record(record.uuid))
-        from .._reader import BufferReader
+        from ..buffer._reader import BufferReader
 
         return BufferReader(path, record.uuid)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import StoreError
-from .._reader import BufferReader
-from .._rows import packed_bytes
+from ..buffer._reader import BufferReader
+from ..buffer._rows import packed_bytes
 from ..ledger._ledger import DELETED, BufferRecord, Ledger
 from ..ledger._range_table import STATES
 from ._scan import Scanner, default_threads

@@ -11,8 +11,8 @@ from pymeasure.experiment import BooleanParameter, FloatParameter, IntegerParame
 
 from drivers import ArrayBlock, BoardError
 from entropy import CELL_DTYPE, Store
-from entropy.health import Cutoffs
-from entropy.watch import Watch, WatchReport
+from entropy.quality.health import Cutoffs
+from entropy.quality.watch import Watch, WatchReport
 
 from .._errors import BenchError
 from .._new_file import probe

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivers import ArrayBlock
-from entropy.health import BlockHealth, CellFailures, Cutoffs, HealthFlag, StreamHealth, usable_bits
-from entropy.watch import Watch
+from entropy.quality.health import BlockHealth, CellFailures, Cutoffs, HealthFlag, StreamHealth, usable_bits
+from entropy.quality.watch import Watch
 
 from .._errors import BenchError
 from ._summary import HealthSummary

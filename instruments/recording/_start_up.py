@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from entropy.health import START_UP_SAMPLES, HealthFlag
+from entropy.quality.health import START_UP_SAMPLES, HealthFlag
 
 from .._errors import BenchError
 from ..bench._roles import BoardRole

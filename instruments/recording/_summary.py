@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from entropy.watch import WatchReport
+from entropy.quality.watch import WatchReport
 
 from ._one_screen import progress_text, summary_text
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from drivers import ArrayBlock, ArrayBoard
-from entropy.cell_counts import count_cells, count_pairs
+from entropy.quality.cell_counts import count_cells, count_pairs
 
 from ..array._acquisition import ended_early, fetch, is_over
 from ..bench._roles import BoardRole, Trims

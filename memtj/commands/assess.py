@@ -18,7 +18,7 @@ from memtj._quantities import si
 if TYPE_CHECKING:
     import numpy as np
 
-    from entropy.assessment import Assessment
+    from entropy.quality.assessment import Assessment
 
 _UNITS = {"permutations": "permutations", "estimators": "parts", "windows": "windows"}
 _LEAST_SEQUENCE = 100  # bits, SP 800-22 section 2.1.7
@@ -77,9 +77,9 @@ def assess(
 ) -> None:
     """Estimate the min-entropy of recorded bits, test them, and write a page with figures; no bit is spent."""
     from entropy import conditioning_from_name
-    from entropy.assessment import Settings, StoreSubject, credit
-    from entropy.assessment import assess as run
-    from entropy.iid import PERMUTATIONS
+    from entropy.quality.assessment import Settings, StoreSubject, credit
+    from entropy.quality.assessment import assess as run
+    from entropy.quality.iid import PERMUTATIONS
     from memtj.pages.assessment_words import as_json as to_json
 
     if claim is not None and not 0 < claim <= 1:
@@ -132,7 +132,7 @@ def assess(
 def _subject(path: Path, recording: str | None, form: str | None, stack: contextlib.ExitStack):
     """Open a store, or a file of bits."""
     from entropy import Store
-    from entropy.assessment import FileSubject, StoreSubject
+    from entropy.quality.assessment import FileSubject, StoreSubject
 
     if path.is_dir():
         if form is not None:
@@ -152,8 +152,8 @@ def _subject(path: Path, recording: str | None, form: str | None, stack: context
 
 
 def _matrix(path: Path) -> "np.ndarray":
-    from entropy.assessment import FileSubject
-    from entropy.restarts import SAMPLES
+    from entropy.quality.assessment import FileSubject
+    from entropy.quality.restarts import SAMPLES
 
     if not path.is_file():
         raise CommandError(f"{path} does not exist: name a file of restarts, {SAMPLES:,} bits each.")

@@ -33,7 +33,7 @@ def summarise(
     settings: DemoSettings, store: "Store", outcome: dict[str, Any], artist: Artist, drawn: "Drawn"
 ) -> tuple[dict[str, Any], ArrayEvidence]:
     """Collect the numbers of the run from the store, the recorder's outcome and the pictures."""
-    from entropy.statistics import cell_statistics, wilson_interval
+    from entropy.quality.statistics import cell_statistics, wilson_interval
 
     buffers = [buffer.uuid for buffer in store.buffers()]
     statistics = cell_statistics(store, buffers)
@@ -85,8 +85,8 @@ def _min_entropy(store: "Store", statistics: "CellStatistics") -> dict[str, Any]
     `min_entropy_ideal` is the lowest of the ten for as many software bits: never 1, since the bounds allow for chance.
     """
     from entropy import NotEnoughBits
-    from entropy.assessment import STANDARD_BITS, StoreSubject, estimate_by_cell, ideal_estimates
-    from entropy.estimators import min_entropy
+    from entropy.quality.assessment import STANDARD_BITS, StoreSubject, estimate_by_cell, ideal_estimates
+    from entropy.quality.estimators import min_entropy
 
     subject = StoreSubject(store)
     bits = min(subject.bits, STANDARD_BITS)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from entropy.assessment import Window
+from entropy.quality.assessment import Window
 from memtj.pages._figures import BLUE, GREY, RED, STYLE, as_uri
 
 GREEN = "#2b7a4b"

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from entropy.assessment import Assessment, CellAssessment, autocorrelation
-from entropy.estimators import ESTIMATORS, MinEntropy
-from entropy.sp800_22 import TESTS, Battery, Criterion
+from entropy.quality.assessment import Assessment, CellAssessment, autocorrelation
+from entropy.quality.estimators import ESTIMATORS, MinEntropy
+from entropy.quality.sp800_22 import TESTS, Battery, Criterion
 from memtj._quantities import duration, si
 from memtj.pages import _assessment_figures as figures
 from memtj.pages._cell_map import as_map

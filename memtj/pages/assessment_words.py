@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from entropy.assessment import Assessment
-from entropy.sp800_22 import Battery
+from entropy.quality.assessment import Assessment
+from entropy.quality.sp800_22 import Battery
 
 # What the raw bits are called, by their lowest estimate beside the lowest of as many software bits: our own words.
 WORDS = (("good", 0.9), ("fair", 0.6), ("poor", 0.25), ("useless", -1.0))

@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from entropy.statistics import wilson_interval
+from entropy.quality.statistics import wilson_interval
 from sampler.comparison._json import JsonRecord
 
 LEVEL = 0.95

@@ -55,7 +55,7 @@ def network_of(model: ModelPlan) -> Checkpoint:
 
 def _check_arm(plan: Plan, arm: ArmPlan, checkpoint: Checkpoint, stores: Mapping[str, Store]) -> None:
     from entropy import check_conditioning
-    from entropy.estimators import LEAST_BITS
+    from entropy.quality.estimators import LEAST_BITS
 
     pictures, labels = plan.pictures_of(arm), checkpoint.pictures.labels or 1
     if pictures < _OF_EACH_LABEL * labels:

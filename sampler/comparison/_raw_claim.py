@@ -53,9 +53,9 @@ def raw_claim(packed: npt.NDArray[np.uint8], cells: int | None = None) -> RawCla
 
     Raises SamplerError for fewer bits than the estimators need.
     """
-    from entropy.assessment import autocorrelation
-    from entropy.estimators import LEAST_BITS, min_entropy
-    from entropy.health import CellHealth, Cutoffs, StreamHealth
+    from entropy.quality.assessment import autocorrelation
+    from entropy.quality.estimators import LEAST_BITS, min_entropy
+    from entropy.quality.health import CellHealth, Cutoffs, StreamHealth
 
     count = len(packed) * 8
     if count < LEAST_BITS:
@@ -94,6 +94,6 @@ def raw_claim(packed: npt.NDArray[np.uint8], cells: int | None = None) -> RawCla
 @cache
 def _ideal(count: int) -> float:
     """The lowest assessment among a few sequences of software bits."""
-    from entropy.assessment import ideal_estimates
+    from entropy.quality.assessment import ideal_estimates
 
     return min(ideal_estimates(count, 4))

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-import entropy._writer
+import entropy.buffer._writer
 from entropy import CELL_DTYPE, Store, StoreError
 
 
@@ -17,7 +17,7 @@ def main(folder: str, limit: int, plain: bool) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     if plain:
-        entropy._writer.allocate = lambda *_: None
+        entropy.buffer._writer.allocate = lambda *_: None
     bits = np.random.default_rng(0).integers(0, 256, 1 << 18, dtype=np.uint8)
     with Store(folder) as store:
         cells = np.zeros(256, CELL_DTYPE)

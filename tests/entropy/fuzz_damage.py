@@ -17,8 +17,8 @@ import numpy as np
 from fuzz_store import Truth
 
 from entropy import BLOCK_DTYPE, CELL_DTYPE
-from entropy._format import open_buffer
-from entropy._view import checksum
+from entropy.buffer._format import open_buffer
+from entropy.buffer._view import checksum
 
 Damage = Callable[[Path, Truth, random.Random], object]
 

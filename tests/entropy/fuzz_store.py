@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-import entropy._recording
+import entropy.buffer._recording
 import entropy.ledger._ledger
 from entropy import ACTION_DTYPE, CELL_DTYPE, TUNING_DTYPE, Store, StoreError
-from entropy._format import open_buffer
-from entropy._reader import BufferReader
+from entropy.buffer._format import open_buffer
+from entropy.buffer._reader import BufferReader
 
 CELLS = 16
 PULSES = (4, 40, 1, 0, 25, 130, 64, 3)
@@ -89,7 +89,7 @@ def _be_the_same_every_time() -> None:
     """Give uuids and times that do not change from one run to the next, as names of files are made of them."""
     dice, clock = random.Random(0), itertools.count()
     uuid.uuid4 = lambda: uuid.UUID(int=dice.getrandbits(128), version=4)
-    for module in (entropy.ledger._ledger, entropy._recording):
+    for module in (entropy.ledger._ledger, entropy.buffer._recording):
         module.now = lambda: f"2026-01-01T00:00:00.{next(clock):06}+00:00"
 
 

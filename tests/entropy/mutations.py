@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from entropy import _writer
+from entropy.buffer import _writer
 from entropy.ledger import _ledger, _range_table
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from known_bits import append_known, known_block, record_known
 
 import entropy
-import entropy._format
+import entropy.buffer._format
 from entropy import Store, rewrite
 
 LINES = ("_anew.py", "_rewrite.py", "_prune.py")
@@ -24,13 +24,13 @@ LINES = ("_anew.py", "_rewrite.py", "_prune.py")
 
 def make_old(folder: Path) -> None:
     """Record a store as HDF5 2.0 does by default."""
-    newest, entropy._format.LIBVER = entropy._format.LIBVER, "latest"
+    newest, entropy.buffer._format.LIBVER = entropy.buffer._format.LIBVER, "latest"
     try:
         with Store(folder) as store, record_known(store, 2**20) as recording:
             for sequence in range(50):
                 append_known(recording, sequence, *known_block(recording.uuid, sequence, 300))
     finally:
-        entropy._format.LIBVER = newest
+        entropy.buffer._format.LIBVER = newest
 
 
 def live(folder: Path, until: int) -> None:

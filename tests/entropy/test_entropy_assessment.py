@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from entropy import NoConditioning, NotEnoughBits, StoreError, Xor, cell_statistics
-from entropy.assessment import (
+from entropy.quality.assessment import (
     FileSubject,
     Settings,
     StoreSubject,
@@ -16,11 +16,11 @@ from entropy.assessment import (
     health_of,
     ideal_estimates,
 )
-from entropy.assessment._cells import _by_cell, markov_of_counts
-from entropy.assessment._subject import Reading
-from entropy.estimators import LEAST_BITS
-from entropy.estimators._counting import markov
-from entropy.statistics import PairSums
+from entropy.quality.assessment._cells import _by_cell, markov_of_counts
+from entropy.quality.assessment._subject import Reading
+from entropy.quality.estimators import LEAST_BITS
+from entropy.quality.estimators._counting import markov
+from entropy.quality.statistics import PairSums
 
 SMALL = Settings(bits=50_000, windows=4, sequences=2, sequence_bits=20_000, ideal=0)
 

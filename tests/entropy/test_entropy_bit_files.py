@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from entropy import StoreError
-from entropy.assessment import FileSubject
+from entropy.quality.assessment import FileSubject
 
 BITS = np.random.default_rng(1).integers(0, 2, 4_000, dtype=np.uint8)
 DIGITS = "".join(map(str, BITS))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from entropy.cell_counts import count_cells, count_pairs
+from entropy.quality.cell_counts import count_cells, count_pairs
 
 
 @pytest.mark.parametrize(("cells", "pulses"), [(128, 700), (15, 40), (100, 1), (1, 9), (65, 600)])

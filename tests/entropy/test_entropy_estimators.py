@@ -14,10 +14,10 @@ import pytest
 from scipy.optimize import brentq
 
 from entropy import NotEnoughBits
-from entropy.estimators import ESTIMATORS, LEAST_BITS, _predictors, min_entropy
-from entropy.estimators._bounds import bounded
-from entropy.estimators._counting import collision, compression, markov
-from entropy.estimators._tuples import tuples
+from entropy.quality.estimators import ESTIMATORS, LEAST_BITS, _predictors, min_entropy
+from entropy.quality.estimators._bounds import bounded
+from entropy.quality.estimators._counting import collision, compression, markov
+from entropy.quality.estimators._tuples import tuples
 
 DATA = Path(__file__).parent / "data" / "sp80090b"
 REFERENCE = json.loads((DATA / "reference.json").read_text())

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from entropy import TUNING_DTYPE, Store, StoreError
-from entropy._format import open_buffer, row_crcs
-from entropy._reader import BufferReader
-from entropy._view import checksum
+from entropy.buffer._format import open_buffer, row_crcs
+from entropy.buffer._reader import BufferReader
+from entropy.buffer._view import checksum
 
 DATA = Path(__file__).parent / "data"
 PAGE = Path(__file__).parents[2] / "docs" / "buffer-format.md"

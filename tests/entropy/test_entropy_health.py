@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entropy._bit_words import extract, extract_by_steps
-from entropy.health import BlockHealth, CellHealth, Cutoffs, HealthFlag, StreamHealth, usable_bits
+from entropy.quality.health import BlockHealth, CellHealth, Cutoffs, HealthFlag, StreamHealth, usable_bits
 
 from .plain_health import PlainTests
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from entropy import NotEnoughBits
-from entropy.iid import (
+from entropy.quality.iid import (
     STATISTICS,
     goodness_of_fit,
     independence,
     longest_repeat_test,
     permutation_tests,
 )
-from entropy.iid._permutations import _all_statistics, _Shuffler
-from entropy.restarts import cutoff_of, restart_tests
+from entropy.quality.iid._permutations import _all_statistics, _Shuffler
+from entropy.quality.restarts import cutoff_of, restart_tests
 
 DATA = Path(__file__).parent / "data" / "sp80090b"
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from entropy import NotEnoughBits, Store, StoreError
-from entropy._chunks import _memory_for
+from entropy.buffer._chunks import _memory_for
 
 
 def unpacked(packed: np.ndarray, bits: int) -> np.ndarray:

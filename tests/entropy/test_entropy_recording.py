@@ -139,7 +139,7 @@ def test_after_an_interrupted_append_nothing_is_written_over_it(store, made, mon
     """Ctrl-C between the writes of one commit: what was committed stays, the recording goes no further."""
     with made.recording(store) as record:
         made.append(record, np.ones(made.count, np.uint8))
-        monkeypatch.setattr("entropy._writer._Column.write", _interrupted)
+        monkeypatch.setattr("entropy.buffer._writer._Column.write", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             made.append(record, np.ones(made.count, np.uint8))
         monkeypatch.undo()
@@ -198,7 +198,7 @@ def test_a_recording_may_be_closed_in_the_middle_of_an_append_by_its_own_thread(
     """As a signal handler does: it neither hangs nor commits half a block."""
     record = made.recording(store)
     made.append(record, np.ones(made.count, np.uint8))
-    monkeypatch.setattr("entropy._writer._Rows.write", lambda *_: record.close())
+    monkeypatch.setattr("entropy.buffer._writer._Rows.write", lambda *_: record.close())
     with pytest.raises(StoreError):
         made.append(record, np.ones(made.count, np.uint8))
     monkeypatch.undo()

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from entropy import ACTION_DTYPE, FROM_BOTH, TUNING_DTYPE, PrunePolicy, Store, StoreError, rewrite, salvage
-from entropy._format import open_buffer, readable_everywhere, unknown_names
+from entropy.buffer._format import open_buffer, readable_everywhere, unknown_names
 
 DATA = Path(__file__).parent / "data"
 PULSES = 40
@@ -22,7 +22,7 @@ PULSES = 40
 @pytest.fixture
 def old(store, made, monkeypatch) -> Store:
     """A store of two buffers as HDF5 2.0 writes them by default, with everything in them that there can be."""
-    monkeypatch.setattr("entropy._format.LIBVER", "latest")
+    monkeypatch.setattr("entropy.buffer._format.LIBVER", "latest")
     tuning = np.zeros(made.count, TUNING_DTYPE)
     tuning["voltage_p"] = np.arange(made.count)
     usable = np.ones(PULSES * made.count, np.uint8)
@@ -135,7 +135,7 @@ def test_a_lease_that_is_held_reads_on(old, made):
 
 
 def test_a_live_buffer_is_left_alone_and_its_closed_segments_are_not(store, made, monkeypatch):
-    monkeypatch.setattr("entropy._format.LIBVER", "latest")
+    monkeypatch.setattr("entropy.buffer._format.LIBVER", "latest")
     with made.recording(store, rotate_bytes=made.count) as record:
         for _ in range(20):
             made.append(record, made.cells()["column"] % 2)
@@ -148,10 +148,10 @@ def test_a_live_buffer_is_left_alone_and_its_closed_segments_are_not(store, made
 
 
 def test_what_a_killed_recorder_left_is_for_salvage_which_writes_the_new_form(store, made, monkeypatch):
-    monkeypatch.setattr("entropy._format.LIBVER", "latest")
+    monkeypatch.setattr("entropy.buffer._format.LIBVER", "latest")
     record = made.recording(store)
     made.append(record, made.cells()["column"] % 2)
-    monkeypatch.setattr("entropy._writer.BufferWriter.close", lambda self: self._abandon())
+    monkeypatch.setattr("entropy.buffer._writer.BufferWriter.close", lambda self: self._abandon())
     record.close()
     monkeypatch.undo()
     (step,) = rewrite(store.path)

@@ -56,7 +56,7 @@ def test_masks_resistances_and_cells_survive_the_copying(store, made, monkeypatc
     made.append(record, made.cells()["column"] % 2, usable=usable)
     record.append_resistances(np.linspace(70e3, 160e3, 60))
     made.append(record, made.cells()["column"] % 3 % 2)
-    monkeypatch.setattr("entropy._writer.BufferWriter.close", lambda self: self._abandon())
+    monkeypatch.setattr("entropy.buffer._writer.BufferWriter.close", lambda self: self._abandon())
     record.close()
     monkeypatch.undo()
     (info,) = store.buffers()

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from scipy.special import gammaincc
 
-from entropy import sp800_22
-from entropy.sp800_22 import COMPLEXITY_AS_PRINTED, OVERLAPPING_LIMIT, TESTS
-from entropy.sp800_22._algebra import _complexities
-from entropy.sp800_22._templates import aperiodic_templates
+from entropy.quality import sp800_22
+from entropy.quality.sp800_22 import COMPLEXITY_AS_PRINTED, OVERLAPPING_LIMIT, TESTS
+from entropy.quality.sp800_22._algebra import _complexities
+from entropy.quality.sp800_22._templates import aperiodic_templates
 
 MILLION = 1_000_000
 _GUARD = 64  # digits beyond the wanted ones

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from entropy import StoreError, cell_statistics
-from entropy.statistics import PairSums, wilson_interval
+from entropy.quality.statistics import PairSums, wilson_interval
 
 
 def expected(blocks, masks, count):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from entropy.watch import Estimate, Watch, WatchReport, proportion
+from entropy.quality.watch import Estimate, Watch, WatchReport, proportion
 
 CELLS, COLUMNS, PULSES, LOOKS = 256, 16, 1024, 4
 

@@ -11,7 +11,7 @@ import pytest
 
 from drivers import ArrayBlock, ArrayBoard
 from entropy import Store, cell_statistics
-from entropy.health import Cutoffs, HealthFlag
+from entropy.quality.health import Cutoffs, HealthFlag
 from instruments import Bench, BenchError, run
 from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
 from instruments.recording._health import Limits, RecordingHealth

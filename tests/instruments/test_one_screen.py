@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from entropy.watch import Estimate, LargestLag, LargestPair, WatchReport
+from entropy.quality.watch import Estimate, LargestLag, LargestPair, WatchReport
 from instruments.procedures import EnergyPerBit, HealthSummary, RecordingProgress, RecordingSummary
 
 EACH = Estimate(-0.012345678901234567, -0.123456789012345, 0.1234567890123456, 10**12)

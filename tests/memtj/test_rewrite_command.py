@@ -28,7 +28,7 @@ def begin(store: Store) -> Recording:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two buffers as an earlier version wrote them."""
-    monkeypatch.setattr("entropy._format.LIBVER", "latest")
+    monkeypatch.setattr("entropy.buffer._format.LIBVER", "latest")
     with Store(tmp_path / "bits") as made:
         begin(made).close()
         begin(made).close()

@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from entropy import CELL_DTYPE, Accounts, Store
-from entropy.health import HealthFlag
+from entropy.quality.health import HealthFlag
 from memtj._sampling_run import SamplingRun
 from sampler import (
     Architecture,

@@ -1,0 +1,352 @@
+"""A recording: blocks of bits going into one buffer after the other."""
+
+import contextlib
+import datetime
+import logging
+import os
+import platform
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+
+from .._errors import StoreError
+from ..arguments import Count, Real, takes, text
+from ..ledger._ledger import Ledger, now, writer_lock
+from ..ledger._locks import FileLock
+from ._actions import Changes, refuse_odd_actions
+from ._format import (
+    ACTION_DTYPE,
+    BIT_ORDER,
+    BLOCK_DTYPE,
+    CELL_DTYPE,
+    FORMAT,
+    FORMAT_VERSION,
+    TUNING_DTYPE,
+    snapshot,
+)
+from ._ones import count_ones
+from ._writer import BufferWriter
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BlockCommit:
+    """What became of an appended block: where it is, and what was counted on the way."""
+
+    buffer: str
+    index: int
+    first_bit: int
+    bits: int
+    ones: int
+    crc: int
+
+
+class Recording:
+    """The one writer of a recording; made by `Store.record`, a context manager, safe to use from several threads.
+
+    Each segment is a buffer of its own; a new one begins where `rotate_bytes` would be exceeded. A block
+    that `append` returned from is committed: it survives `kill -9`. It also survives a power cut once it is
+    on the disk, where a thread puts it every `durable` seconds (None: when the operating system likes) beside
+    the appends, which do not wait for it. Leaving the recording closes the last buffer, by an exception too,
+    since what is committed is good.
+
+    `expected_bits`: how many usable bits are to come in all; None where that is unknown, or there is no end.
+    With `actions`, changes of the trims are kept with the blocks; each segment begins with the sum of those before.
+    """
+
+    @takes(
+        cells_per_pulse=Count(1),
+        device=text,
+        rotate_bytes=Count(1),
+        resistances=Count(),
+        expected_bits=Count(),
+        durable=Real(above=0),
+    )
+    def __init__(
+        self,
+        folder: Path,
+        ledger: Ledger,
+        enter: Callable[[str], None],
+        *,
+        cells: np.ndarray,
+        cells_per_pulse: int,
+        bench: Mapping[str, Any],
+        procedure: Mapping[str, Any],
+        simulated: bool,
+        device: str,
+        rotate_bytes: int,
+        resistances: int,
+        expected_bits: int | None = None,
+        durable: float | None = 5.0,
+        tuning: np.ndarray | None = None,
+        conditions: Mapping[str, Any] | None = None,
+        actions: bool = False,
+    ) -> None:
+        if tuning is not None and (tuning.dtype != TUNING_DTYPE or tuning.shape != (cells_per_pulse,)):
+            raise ValueError(f"tuning must be {cells_per_pulse} elements of entropy.TUNING_DTYPE")
+        if cells.dtype != CELL_DTYPE or cells.shape != (cells_per_pulse,) or cells_per_pulse < 1:
+            raise ValueError(f"cells must be {cells_per_pulse} elements of entropy.CELL_DTYPE")
+        self.uuid = str(uuid.uuid4())
+        self.expected_bits = expected_bits
+        self.bits = 0
+        self.blocks = 0
+        self._folder = folder
+        self._ledger = ledger
+        self._enter = enter
+        self._cells = cells.copy()
+        self._cells_per_pulse = cells_per_pulse
+        self._simulated = bool(simulated)
+        self._rotate_bytes = rotate_bytes
+        self._resistances = resistances
+        self._durable = durable
+        self._segment = 0
+        self._snapshots = {
+            "bench": snapshot("bench", dict(bench)),
+            "procedure": snapshot("procedure", dict(procedure)),
+            "device": snapshot("device", device),
+            "software": snapshot("software", _software()),
+        }
+        if tuning is not None:
+            self._snapshots["tuning"] = snapshot("tuning", dict(conditions or {}))
+        self._tuning = None if tuning is None else tuning.copy()
+        self._changed = Changes() if actions else None
+        self._closed = False
+        self._pid = os.getpid()
+        # reentrant, so that a signal handler that closes the recording in the middle of an append cannot hang
+        self._mutex = threading.RLock()
+        self._lock = FileLock(writer_lock(ledger.locks, self.uuid))
+        try:
+            ledger.begin_recording(self.uuid, expected_bits)
+            self._begin_segment(0)
+        except BaseException:
+            self._lock.release(remove=True)
+            raise
+
+    @property
+    def buffer(self) -> str:
+        """The uuid of the buffer that is being written."""
+        return self._buffer
+
+    @takes(
+        count=Count(),
+        positions=Count(),
+        sequence=Count(),
+        host_time=Real(),
+        board_time=Real(),
+        pulses=Count(),
+        voltage=Real(),
+        width=Real(),
+        read_voltage=Real(),
+        field=Real(),
+        temperature=Real(),
+        failed_resets=Count(),
+        health=Count(most=0xFFFFFFFF),
+    )
+    def append(
+        self,
+        bits: np.ndarray,
+        count: int,
+        *,
+        valid: np.ndarray | None = None,
+        positions: int,
+        sequence: int,
+        host_time: float,
+        board_time: float,
+        pulses: int,
+        voltage: float,
+        width: float,
+        read_voltage: float,
+        field: float,
+        temperature: float,
+        failed_resets: int,
+        health: int = 0,
+        stalled: bool = False,
+        actions: np.ndarray | None = None,
+    ) -> BlockCommit:
+        """Commit one block.
+
+        `bits`: packed uint8, `count` usable bits, first bit most significant, padded with zeros; `valid`:
+        packed mask of the same order over all `positions`, None where all are usable; `positions`: whole
+        pulses times cells; times in s (`host_time` since 1970), `voltage` and `read_voltage` in V at the
+        device, `width` in s, `field` in T, `temperature` in K. A block whose `health` is not 0 enters the
+        ledger as withheld. `actions`: ACTION_DTYPE, what was changed of the trims since the block before, so
+        that this one is the first made with it; `block` and `row_crc` are filled in here.
+
+        Raises ValueError where these contradict each other, StoreError where the disk takes no more (what was
+        committed before stays intact), or another program has cut short, replaced or written into the buffer.
+        """
+        bits, valid = _checked(bits, count, valid, positions, self._cells_per_pulse)
+        row = np.zeros(1, BLOCK_DTYPE)
+        row["bits"] = count
+        row["ones"] = count_ones(bits)
+        row["positions"] = positions
+        row["sequence"] = sequence
+        row["host_time"] = host_time
+        row["board_time"] = board_time
+        row["pulses"] = pulses
+        row["voltage"] = voltage
+        row["width"] = width
+        row["read_voltage"] = read_voltage
+        row["field"] = field
+        row["temperature"] = temperature
+        row["failed_resets"] = failed_resets
+        row["health"] = health
+        row["stalled"] = stalled
+        changed = np.empty(0, ACTION_DTYPE) if actions is None else actions
+        if len(changed) and self._changed is None:
+            raise ValueError("a recording that has actions is made with actions=True")
+        refuse_odd_actions(changed, self._cells_per_pulse)
+        with self._used():
+            return self._commit(bits, valid, row, changed)
+
+    def _commit(
+        self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray, actions: np.ndarray
+    ) -> BlockCommit:
+        if self._writer.blocks and self._writer.bytes + len(bits) > self._rotate_bytes:
+            self._end_segment()
+            self._begin_segment(self._segment + 1)
+        writer = self._writer
+        first = writer.bits
+        if self._changed is None:
+            writer.append(bits, valid, row)
+        else:
+            before = np.empty(0, ACTION_DTYPE) if writer.blocks else self._changed.rows()
+            writer.append(bits, valid, row, np.concatenate([before, actions]))
+            self._changed.add(actions)
+        count, ones, crc = (int(row[name][0]) for name in ("bits", "ones", "crc"))
+        self.bits += count
+        self.blocks += 1
+        return BlockCommit(self._buffer, writer.blocks - 1, first, count, ones, crc)
+
+    def append_resistances(self, resistances: np.ndarray) -> int:
+        """Keep raw readings (ohm, any shape) while there is room; returns how many were kept.
+
+        Room is `resistances` readings in every segment, as `Store.record` was told: a sample for figures.
+        """
+        with self._used():
+            return self._writer.append_resistances(resistances)
+
+    def close(self) -> None:
+        """Close the last buffer once an append in another thread is through; harmless when repeated."""
+        if self._pid != os.getpid():
+            return  # the parent's to close
+        with self._mutex:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._end_segment()
+                with contextlib.suppress(StoreError):  # a lock that is free says the same
+                    self._ledger.end_recording(self.uuid)
+            finally:
+                self._lock.release(remove=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        """Hold the recording for one thread; raises StoreError where it is closed or another process's."""
+        # asked first: in a forked child a thread that is not there may hold the lock for ever
+        if self._pid != os.getpid():
+            raise StoreError(
+                f"recording {self.uuid} belongs to the parent process: start this one anew (the start method "
+                "'spawn') and record there"
+            )
+        with self._mutex:
+            if self._closed:
+                raise StoreError(f"recording {self.uuid} is closed: start a new one")
+            yield
+
+    def _begin_segment(self, segment: int) -> None:
+        buffer = str(uuid.uuid4())
+        created = now()
+        stamp = datetime.datetime.fromisoformat(created).strftime("%Y%m%dT%H%M%SZ")
+        name = f"{stamp}-{self.uuid[:8]}-{segment:04d}.h5"
+        attributes = {
+            "format": np.bytes_(FORMAT),
+            "format_version": np.uint32(FORMAT_VERSION),
+            "buffer": np.bytes_(buffer),
+            "recording": np.bytes_(self.uuid),
+            "segment": np.uint32(segment),
+            "created": np.bytes_(created),
+            "complete": np.uint8(0),
+            "simulated": np.uint8(self._simulated),
+            "cells_per_pulse": np.uint32(self._cells_per_pulse),
+            "conditioning": np.bytes_("none"),
+            "bit_order": np.bytes_(BIT_ORDER),
+            **self._snapshots,
+        }
+        writer = BufferWriter(
+            self._folder / name, attributes, self._cells, self._resistances, self._durable,
+            tuning=self._tuning, actions=self._changed is not None,
+        )  # fmt: skip
+        try:
+            self._ledger.register(
+                {
+                    "uuid": buffer, "file": name, "recording": self.uuid, "segment": segment,
+                    "created": created, "simulated": self._simulated, "conditioning": "none",
+                }
+            )  # fmt: skip
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                writer.close()
+            raise
+        self._writer, self._buffer, self._segment = writer, buffer, segment
+
+    def _end_segment(self) -> None:
+        self._writer.close()
+        try:
+            self._enter(self._buffer)
+        except StoreError as error:  # whoever opens the store next enters them from the file
+            _log.warning("the rows of %s wait for the next opening: %s", self._writer.path, error)
+
+
+def _checked(
+    bits: np.ndarray, count: int, valid: np.ndarray | None, positions: int, cells: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    bits = np.ascontiguousarray(bits)
+    if bits.dtype != np.uint8 or bits.shape != ((count + 7) // 8,) or count < 0:
+        raise ValueError(f"{count} bits are {(count + 7) // 8} packed uint8, not {bits.dtype} {bits.shape}")
+    if count % 8 and bits[-1] & (0xFF >> count % 8):
+        raise ValueError("the padding after the last bit must be zeros")
+    if positions % cells or positions < 0:
+        raise ValueError(f"{positions} positions are not whole pulses of {cells} cells")
+    if valid is None:
+        if positions != count:
+            raise ValueError(f"{count} of {positions} positions are usable, so `valid` must say which")
+        return bits, None
+    valid = np.ascontiguousarray(valid)
+    if valid.dtype != np.uint8 or valid.shape != ((positions + 7) // 8,):
+        raise ValueError(f"the mask of {positions} positions is {(positions + 7) // 8} packed uint8")
+    if positions % 8 and valid[-1] & (0xFF >> positions % 8):
+        raise ValueError("the padding after the last position of the mask must be zeros")
+    if count_ones(valid) != count:
+        raise ValueError(f"the mask marks {count_ones(valid)} usable positions and there are {count} bits")
+    return bits, None if count == positions else valid
+
+
+def _software() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        ours = version("memtj")
+    except PackageNotFoundError:
+        ours = "unknown"
+    return {
+        "memtj": ours,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "h5py": h5py.__version__,
+        "hdf5": h5py.version.hdf5_version,
+    }

@@ -1,0 +1,1 @@
+"""How good bits are: health tests and a watch while they come, statistics and standards' assessments afterwards."""
