@@ -1,18 +1,19 @@
 """Bits to noise to pictures: the noise hook, models, training and sampling."""
 
-from sampler._animation import ANIMATIONS, save_animation, traced_steps
-from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint, load_checkpoint, save_checkpoint, shipped_checkpoint
 from sampler._diffusers_model import PictureKind
 from sampler._digits import Digits, load_digits
 from sampler._errors import DataSetWarning, SamplerError
-from sampler._microbatch import fitting_microbatch
 from sampler._model import Architecture, build_model
 from sampler._noise_map import integers, normal_bits, normals, permutation, uniforms
 from sampler._noise_sampler import noise_sampler
 from sampler._normal_levels import NOISE_MAP, NORMAL_WIDTHS, NoiseMap, normal_levels, normal_levels_sha256
 from sampler._numpy_generator import SourceGenerator, numpy_generator
-from sampler._pictures import (
+from sampler._whole_files import write_whole
+from sampler.drawing._animation import ANIMATIONS, save_animation, traced_steps
+from sampler.drawing._bill import Bill, bill
+from sampler.drawing._microbatch import fitting_microbatch
+from sampler.drawing._pictures import (
     contact_sheet,
     load_pixels,
     load_provenance,
@@ -23,12 +24,19 @@ from sampler._pictures import (
     save_provenance,
     save_sheet,
 )
-from sampler._replay import PixelDifference, Replayed, replay
-from sampler._sample import Picture, SampleProgress, Samples, check_labels, pixels_digest, sample, to_pixels
-from sampler._schedulers import SCHEDULERS, build_scheduler, scheduler_option
-from sampler._settings import SampleSettings
-from sampler._whole_files import write_whole
+from sampler.drawing._replay import PixelDifference, Replayed, replay
+from sampler.drawing._sample import (
+    Picture,
+    SampleProgress,
+    Samples,
+    check_labels,
+    pixels_digest,
+    sample,
+    to_pixels,
+)
+from sampler.drawing._settings import SampleSettings
 from sampler.hook import HardwareNoise, hardware_noise, picture_generator
+from sampler.processes import SCHEDULERS, build_scheduler, scheduler_option, training_scheduler
 from sampler.sources import (
     BiasedSource,
     ConditionedSource,
@@ -52,7 +60,6 @@ from sampler.training import (
     load_data,
     train,
     training_bill,
-    training_scheduler,
     training_stream,
 )
 

@@ -23,7 +23,9 @@ entropy.quality.restarts: RestartTests
 entropy.quality.sp800_22: Battery Criterion SequenceResult
 entropy.quality.statistics: CellStatistics
 entropy.quality.watch: Estimate LargestLag LargestPair WatchReport
-sampler: Bill NoiseMap Picture PictureKind PixelDifference Replayed SampleProgress Samples
+sampler: NoiseMap PictureKind
+sampler.drawing: Bill Picture PixelDifference Replayed SampleProgress Samples
+sampler.processes: NormalLaw
 sampler.comparison: ArmResult Difference Equivalence Evaluation Interval KernelDistance Memorising Moments Quality
     RawClaim Reference RunResult StudyProgress
 sampler.training: NameBill TrainProgress TrainingBill
@@ -285,7 +287,7 @@ sampler.sources.RepeatedSource.__init__: seed z, start n, stream n, stretch z
 sampler.sources.RepeatedSource.read: bits n
 sampler.sources.RepeatedSource.pictures: bits_each n, count n
 sampler.sources.RepeatedSource.skip: bits z
-sampler.SampleSettings.__init__: bits_per_normal z, eta r, microbatch z, steps z
+sampler.drawing.SampleSettings.__init__: bits_per_normal z, eta r, microbatch z, steps z
 sampler.sources.SoftwareSource.__init__: seed z, stream n
 sampler.sources.SoftwareSource.read: bits n
 sampler.sources.SoftwareSource.skip: bits z
@@ -301,11 +303,13 @@ sampler.sources.StuckSource.skip: bits z
 sampler.sources.StuckSource.pictures: bits_each n, count n
 sampler.training.TrainSettings.__init__: batch z, checkpoint_every z, ema r, peak_rate r, seed z, steps z
 sampler.training.architecture_of_widths: channels z, dropout r, image_size z, labels z, layers z, widths z[]
-sampler.bill: pictures n
-sampler.build_scheduler: steps z
-sampler.check_labels: known n, labels z[]
-sampler.contact_sheet: columns z, scale z
-sampler.fitting_microbatch: available n, pictures n
+sampler.drawing.bill: pictures n
+sampler.processes.first_law: shape n[]
+sampler.processes.step_options: eta r
+sampler.processes.build_scheduler: steps z
+sampler.drawing.check_labels: known n, labels z[]
+sampler.drawing.contact_sheet: columns z, scale z
+sampler.drawing.fitting_microbatch: available n, pictures n
 sampler.hook.hardware_noise: bits_per_normal z, pictures n
 sampler.integers: count n, span n1
 sampler.training.load_data: channels z, size z
@@ -316,10 +320,10 @@ sampler.normal_levels_sha256: width z
 sampler.normals: count n, threads z, width z
 sampler.permutation: count n
 sampler.hook.picture_generator: picture z
-sampler.picture_name: label n, number n
-sampler.sample: first n, labels z[], numbers n[]
-sampler.save_sheet: columns z, scale z
-sampler.traced_steps: frames z, steps z
+sampler.drawing.picture_name: label n, number n
+sampler.drawing.sample: first n, labels z[], numbers n[]
+sampler.drawing.save_sheet: columns z, scale z
+sampler.drawing.traced_steps: frames z, steps z
 sampler.training.training_bill: done n, images n1
 sampler.training.training_stream: seed z
 sampler.uniforms: mantissa z

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sampler._bill import bill
 from sampler.comparison._check import network_of
 from sampler.comparison._plan import ArmPlan, Plan
 from sampler.comparison._trainings import model_folder, sources_of, training_settings
+from sampler.drawing._bill import bill
 from sampler.training import steps_done, training_bill
 
 if TYPE_CHECKING:

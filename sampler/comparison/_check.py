@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sampler._bill import bill
 from sampler._checkpoint import Checkpoint, untrained_checkpoint
 from sampler._errors import SamplerError
 from sampler.comparison._features import FeatureExtractor
 from sampler.comparison._plan import ArmPlan, ModelPlan, Plan, TrainPlan
 from sampler.comparison._trainings import given_network, training_settings
+from sampler.drawing._bill import bill
+from sampler.processes import training_scheduler
 from sampler.sources import entropy_errors
-from sampler.training import check_settings, training_scheduler
+from sampler.training import check_settings
 
 if TYPE_CHECKING:
     from entropy import Store

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from entropy.arguments import ANY, Count, takes
 from sampler._errors import SamplerError
 from sampler._noise_map import NORMAL_WIDTHS
-from sampler._settings import SampleSettings
 from sampler.comparison._evaluate import LEAST_PICTURES
 from sampler.comparison._result import Group
+from sampler.drawing._settings import SampleSettings
 from sampler.sources import (
     BiasedSource,
     ConstantSource,

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from entropy.arguments import ANY, Count, Each, takes
-from sampler._bill import bill
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
-from sampler._pictures import pixels
-from sampler._sample import Picture, SampleProgress, sample
-from sampler._settings import SampleSettings
 from sampler._whole_files import write_whole
+from sampler.drawing._bill import bill
+from sampler.drawing._pictures import pixels
+from sampler.drawing._sample import Picture, SampleProgress, sample
+from sampler.drawing._settings import SampleSettings
 from sampler.sources import (
     ConditionedSource,
     LeaseSource,

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 from threadpoolctl import threadpool_limits
 
-from sampler._bill import bill
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
 from sampler._locked import locked
@@ -35,6 +34,7 @@ from sampler.comparison._reference import Reference, real_digits
 from sampler.comparison._result import ArmResult, RunResult
 from sampler.comparison._run import LeaseParts, Parts, RunPictures, SourceParts, draw_run, kept_pictures
 from sampler.comparison._trainings import given_network, model_folder, train_model
+from sampler.drawing._bill import bill
 from sampler.sources import Packed, entropy_errors
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from sampler.training._bill import NameBill, TrainingBill, training_bill
 from sampler.training._data import DataSet, load_data
-from sampler.training._forward_process import training_scheduler
 from sampler.training._names import TRAINING_NAMES, NamedSources, names_of, training_stream
 from sampler.training._settings import TrainSettings, architecture_of_widths, check_settings
 from sampler.training._store_source import StoreSource
@@ -24,6 +23,5 @@ __all__ = [
     "steps_done",
     "train",
     "training_bill",
-    "training_scheduler",
     "training_stream",
 ]

@@ -11,8 +11,8 @@ import torch
 from entropy.arguments import Count, takes
 from sampler._model import Architecture, build_model
 from sampler.hook import hardware_noise
+from sampler.processes import TIMESTEPS
 from sampler.sources import SoftwareSource, Source
-from sampler.training._forward_process import TIMESTEPS
 from sampler.training._names import NamedSources, named_sources, names_of
 from sampler.training._settings import TrainSettings, check_settings
 from sampler.training._store_source import StoreSource

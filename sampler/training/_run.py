@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from sampler._model import build_model
+from sampler.processes import TIMESTEPS, draw, forward_law, training_scheduler
 from sampler.training._data import DataSet
-from sampler.training._forward_process import TIMESTEPS, training_scheduler
 from sampler.training._names import NamedSources
 from sampler.training._settings import TrainSettings
 
@@ -69,8 +69,7 @@ class Run:
         with self.named.drawing("timesteps"):
             timesteps = torch.randint(0, TIMESTEPS, (s.batch,))
         with self.named.drawing("diffusion"):
-            noise = torch.randn_like(clean)
-        noisy = self.scheduler.add_noise(clean, noise, timesteps)  # pyright: ignore[reportArgumentType]
+            noisy, noise = draw(forward_law(self.scheduler, clean, timesteps))
         with self.named.drawing("dropout"):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=s.precision == "bfloat16"):
                 predicted = self.model(noisy, timesteps, class_labels=labels).sample

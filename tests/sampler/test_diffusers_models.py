@@ -28,7 +28,7 @@ from sampler import (
     save_pictures,
     scheduler_option,
 )
-from sampler._microbatch import forward_bytes
+from sampler.drawing._microbatch import forward_bytes
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread", "quiet_diffusers"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
 from entropy import Store, Toeplitz, Xor
 from sampler import (
@@ -25,7 +27,8 @@ from sampler import (
     training_bill,
     training_stream,
 )
-from sampler.training import NamedSources
+from sampler.processes import draw, forward_law
+from sampler.training import NamedSources, _run
 from sampler.training._run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -50,15 +53,25 @@ def test_a_software_stream_skips_what_it_would_have_read(make: Callable[[int], S
         skipped.skip(-8)
 
 
-def test_every_number_comes_from_the_source_of_its_name(settings: TrainSettings, data: DataSet) -> None:
+def test_every_number_comes_from_the_source_of_its_name(
+    settings: TrainSettings, data: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = ("weights", "shuffle", "timesteps", "diffusion")
     named = NamedSources({name: training_stream(name, 7) for name in names})
-    seen: list[tuple[torch.Tensor, ...]] = []
+    seen: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+
+    def drawn(scheduler: DDPMScheduler, clean: torch.Tensor, steps: torch.Tensor) -> Any:
+        law = forward_law(scheduler, clean, steps)
+        noisy, noise = draw(law)
+        assert torch.equal(noisy, scheduler.add_noise(clean, noise, steps))  # pyright: ignore[reportArgumentType]
+        seen.append((clean, noise, steps))
+        return noisy, noise
+
+    monkeypatch.setattr(_run, "forward_law", drawn)
+    monkeypatch.setattr(_run, "draw", lambda pair: pair)
     with hardware_noise(named):
         run = Run(settings, data, named, None)
         first = {k: v.clone() for k, v in run.model.state_dict().items()}
-        add = run.scheduler.add_noise
-        run.scheduler.add_noise = lambda *args: (seen.append(args), add(*args))[1]  # pyright: ignore
         orders = []
         for _ in range(6):
             run.step()

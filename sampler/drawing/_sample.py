@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -18,15 +17,14 @@ import numpy.typing as npt
 import torch
 
 from entropy.arguments import ANY, Count, Each, takes
-from sampler._bill import Bill, bill
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import NOISE_MAP
 from sampler._normal_levels import normal_levels_sha256
-from sampler._reverse_process import denoise, first_noise
-from sampler._schedulers import build_scheduler, step_options
-from sampler._settings import SampleSettings
+from sampler.drawing._bill import Bill, bill
+from sampler.drawing._settings import SampleSettings
 from sampler.hook import PaddingStream, streams_noise
+from sampler.processes import build_scheduler, denoise, draw, first_law, step_options
 
 if TYPE_CHECKING:
     from sampler.sources import Packed, Source
@@ -176,16 +174,15 @@ class _Run:
         options, steps = step_options(scheduler, self.settings.eta), len(scheduler.timesteps)
         padded = [*streams, *[PaddingStream() for _ in range(padding)]]
         digests: list[tuple[int, list[str]]] = []
-        looks = itertools.count()
 
         def predict(x: torch.Tensor, t: Any) -> torch.Tensor:
-            self._trace(next(looks), steps, x[: len(labels)])
             return model(x, t, class_labels=classes).sample
 
         with torch.no_grad(), streams_noise(padded, self.settings.bits_per_normal) as noise:
-            x = first_noise(scheduler, (self.settings.microbatch, *kind.shape))
+            x, _ = draw(first_law(scheduler, (self.settings.microbatch, *kind.shape)))
             self._digest(0, steps, x[: len(labels)], digests)
-            for step, output in enumerate(denoise(predict, scheduler, x, options), 1):
+            for step, (seen, output) in enumerate(denoise(predict, scheduler, x, options), 1):
+                self._trace(step - 1, steps, seen[: len(labels)])
                 x = output.prev_sample
                 self._digest(step, steps, x[: len(labels)], digests)
                 self._tell(step, steps, len(labels), output)

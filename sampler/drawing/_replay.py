@@ -14,9 +14,9 @@ from sampler._checkpoint import Checkpoint, load_checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import NOISE_MAP
 from sampler._normal_levels import normal_levels_sha256
-from sampler._pictures import pixels
-from sampler._sample import Picture, pixels_digest, sample
-from sampler._settings import SampleSettings
+from sampler.drawing._pictures import pixels
+from sampler.drawing._sample import Picture, pixels_digest, sample
+from sampler.drawing._settings import SampleSettings
 from sampler.sources import Packed, PortionSource, Source, entropy_errors, software_source
 
 if TYPE_CHECKING:

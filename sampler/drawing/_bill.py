@@ -13,10 +13,9 @@ from entropy.arguments import Count, takes
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import normal_bits
-from sampler._reverse_process import denoise, first_noise
-from sampler._schedulers import REFUSALS, build_scheduler, step_options
-from sampler._settings import SampleSettings
+from sampler.drawing._settings import SampleSettings
 from sampler.hook import streams_noise
+from sampler.processes import REFUSALS, build_scheduler, denoise, draw, first_law, step_options
 from sampler.sources import SoftwareSource
 
 if TYPE_CHECKING:
@@ -92,9 +91,9 @@ def _count_draws(settings: SampleSettings, trained: str, answers: int) -> int:
     options = step_options(scheduler, settings.eta)
     tally = SoftwareSource(0)
     with torch.no_grad(), streams_noise([tally]):
-        x = first_noise(scheduler, (1, 1, 1, 1))
+        x, _ = draw(first_law(scheduler, (1, 1, 1, 1)))
         try:
-            for output in denoise(lambda x, _: x.new_zeros(1, answers, 1, 1), scheduler, x, options):
+            for _, output in denoise(lambda x, _: x.new_zeros(1, answers, 1, 1), scheduler, x, options):
                 x = output.prev_sample
         except REFUSALS as error:
             raise SamplerError(

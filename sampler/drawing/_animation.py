@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from entropy.arguments import ANY, takes
 from sampler._errors import SamplerError
-from sampler._pictures import SHEET_CHUNK
 from sampler._whole_files import write_whole
+from sampler.drawing._pictures import SHEET_CHUNK
 
 ANIMATIONS = ("gif", "apng")
 _FRAME = 100  # ms

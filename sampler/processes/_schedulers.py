@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from entropy.arguments import ANY, takes
+from entropy.arguments import ANY, Real, takes
 from sampler._errors import SamplerError
 
 SCHEDULERS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
@@ -135,6 +135,7 @@ def _typed(class_name: str, key: str, value: str, default: Any) -> Any:
     return parsed
 
 
+@takes(eta=Real())
 def step_options(scheduler: Any, eta: float) -> dict[str, Any]:
     """What `scheduler.step` is to be told besides the network's answer: η where it takes one.
 
