@@ -8,7 +8,6 @@ import numpy as np
 from memtj import __version__
 from memtj.demo._artist import Artist
 from memtj.demo._settings import DemoSettings
-from memtj.pages._cell_map import as_map
 from memtj.pages.assessment_words import word
 from memtj.pages.demo_report import ArrayEvidence
 
@@ -69,7 +68,9 @@ def summarise(
     }
     summary["origin_note"] = _origin_note(outcome)
     summary["setup"] = _setup(settings, summary, outcome)
-    return summary, _evidence(store, buffers, statistics)
+    blocks = np.concatenate([store.rows(buffer) for buffer in buffers])
+    readings = np.concatenate([store.resistances(buffer) for buffer in buffers])
+    return summary, ArrayEvidence(statistics, blocks, readings)
 
 
 def _pooled_lag1(statistics: "CellStatistics") -> float:
@@ -111,22 +112,6 @@ def _min_entropy(store: "Store", statistics: "CellStatistics") -> dict[str, Any]
         "min_entropy_by": by,
         "verdict": word(value, ideal),
     }
-
-
-def _evidence(store: "Store", buffers: list[str], statistics: "CellStatistics") -> ArrayEvidence:
-    cells = statistics.cells
-    rows = np.concatenate([store.rows(buffer) for buffer in buffers])
-    readings = np.concatenate([store.resistances(buffer) for buffer in buffers])
-    return ArrayEvidence(
-        p_one=as_map(cells, statistics.p1),
-        lag1=as_map(cells, statistics.lag1),
-        attempts=float(statistics.counts[statistics.counts > 0].mean()),
-        readings=readings,
-        thresholds=cells["threshold"].astype(np.float64),
-        block_seconds=rows["host_time"] - rows["host_time"][0],
-        block_ones=rows["ones"].astype(np.float64),
-        block_bits=rows["bits"].astype(np.float64),
-    )
 
 
 def _origin_note(outcome: dict[str, Any]) -> str:

@@ -1,15 +1,14 @@
-"""Figures of a comparison: distances with intervals against what was varied, drawn as self-contained data URIs."""
+"""Figures of a comparison: distances with intervals against what was varied."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memtj.pages._assessment_figures import GREEN
-from memtj.pages._figures import BLUE, GREY, RED, STYLE, as_uri
+from memtj.pages._figure import ABOVE, BLUE, GREEN, GREY, INK, RED, drawn
 
 COLOURS = {"equivalent": GREEN, "different": RED, "undecided": "#b98a1c", "": BLUE}
 
@@ -43,146 +42,123 @@ class Level:
     real: float | None
 
 
-def overview(points: Sequence[Point], level: Level, label: str) -> str:
+@drawn(9.4, 1.0)
+def overview(figure: Figure, points: Sequence[Point], level: Level, label: str) -> None:
     """All arms below each other: distance with interval on the left, min-entropy of the raw bits on the right."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.4, 0.9 + 0.27 * len(points)))
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.2, 1])
-        rows = np.arange(len(points))[::-1]
-        floor = _scale(left, points, "x")
-        _baselines(left, points, list(rows), level.margin, "x", floor)
-        _real(left, level.real, "x", floor)
-        for row, point in zip(rows, points, strict=True):
-            ends = [max(point.low, floor), max(point.high, floor)]
-            left.plot(ends, [row, row], color=COLOURS[point.verdict], lw=1.6)
-            left.plot(max(point.value, floor), row, "o", ms=5, color=COLOURS[point.verdict])
-            if point.min_entropy is not None:
-                right.plot(point.min_entropy, row, "s", ms=5, color=RED if point.raw_bad else GREEN)
-        left.set_yticks(rows, [point.name for point in points])
-        left.set_xlabel(label)
-        left.set_ylim(-0.7, len(points) - 0.3)
-        left.legend(frameon=False, fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-        right.axvline(1, color=GREY, lw=0.8)
-        right.set_xlim(-0.05, 1.05)
-        right.set_xlabel("min-entropy of a raw bit (bit)")
-        return as_uri(figure)
+    figure.set_figheight(0.9 + 0.27 * len(points))
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[2.2, 1])
+    rows = np.arange(len(points))[::-1]
+    distances = _Distances.of(points, left, "x")
+    distances.baselines(points, list(rows), level.margin)
+    distances.real(level.real)
+    for row, point in zip(rows, points, strict=True):
+        distances.point(row, point)
+        if point.min_entropy is not None:
+            right.plot(point.min_entropy, row, "s", ms=5, color=RED if point.raw_bad else GREEN)
+    left.set_yticks(rows, [point.name for point in points])
+    left.set(xlabel=label, ylim=(-0.7, len(points) - 0.3))
+    left.legend(ncols=3, **ABOVE)
+    right.axvline(1, color=GREY, lw=0.8)
+    right.set(xlabel="min-entropy of a raw bit (bit)", xlim=(-0.05, 1.05))
 
 
-def curve(points: Sequence[Point], level: Level, label: str, x_label: str, *, base: float = 10) -> str:
-    """Distance against what was varied, a line for each series; both axes logarithmic where that shows more."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 3.3))
-        axes = figure.add_subplot()
-        floor = _scale(axes, points, "y")
-        _common_baselines(axes, points, level.margin, floor)
-        _real(axes, level.real, "y", floor)
-        for number, series in enumerate(dict.fromkeys(point.series for point in points)):
-            own = sorted((p for p in points if p.series == series), key=lambda p: p.x)
-            style = ("-", "--", ":")[number % 3]
-            axes.plot(
-                [p.x for p in own],
-                [max(p.value, floor) for p in own],
-                style,
-                color=GREY,
-                lw=1,
-                label=series or None,
-            )
-            for point in own:
-                ends = [max(point.low, floor), max(point.high, floor)]
-                axes.plot([point.x, point.x], ends, color=COLOURS[point.verdict], lw=1.6)
-                axes.plot(point.x, max(point.value, floor), "o", ms=5, color=COLOURS[point.verdict])
-        _x_scale(axes, [point.x for point in points], base)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(label)
-        axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-        return as_uri(figure)
-
-
-def categories(points: Sequence[Point], level: Level, label: str) -> str:
-    """Distance of arms that differ in kind, side by side."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(4.6, 3.3))
-        axes = figure.add_subplot()
-        floor = _scale(axes, points, "y")
-        _baselines(axes, points, range(len(points)), level.margin, "y", floor)
-        _real(axes, level.real, "y", floor)
-        for at, point in enumerate(points):
-            axes.plot(
-                [at, at],
-                [max(point.low, floor), max(point.high, floor)],
-                color=COLOURS[point.verdict],
-                lw=1.6,
-            )
-            axes.plot(at, max(point.value, floor), "o", ms=5, color=COLOURS[point.verdict])
-        axes.set_xticks(range(len(points)), [point.name for point in points], rotation=35, ha="right")
-        axes.set_xlim(-0.6, len(points) - 0.4)
-        axes.set_ylabel(label)
-        axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-        return as_uri(figure)
-
-
-def _scale(axes: Axes, points: Sequence[Point], along: str) -> float:
-    """Make the axis of distances logarithmic where they span much; give the value that lower ends are cut at.
-
-    The distance of real pictures, near 0, has no say: it would squeeze all others into one decade of many.
-    """
-    values = [point.value for point in points if point.value > 0]
-    values += [point.baseline for point in points if point.baseline is not None and point.baseline > 0]
-    if not values or max(values) < 20 * min(values):
-        return -np.inf
-    (axes.set_xscale if along == "x" else axes.set_yscale)("log")
-    floor = min(values) / 2
-    (axes.set_xlim if along == "x" else axes.set_ylim)(floor, 2 * max(point.high for point in points))
-    return floor
-
-
-def _baselines(
-    axes: Axes, points: Sequence[Point], places: Sequence[int], margin: float, along: str, floor: float
+@drawn(4.6, 3.3)
+def curve(
+    figure: Figure, points: Sequence[Point], level: Level, label: str, x_label: str, *, base: float = 10
 ) -> None:
-    """At each point the distance of the arm that it is held against, and the margin around it."""
-    label: str | None = f"{_against(points)} ± margin"
-    for place, point in zip(places, points, strict=True):
-        if point.baseline is None:
-            continue
-        low, high = max(point.baseline - margin, floor), max(point.baseline + margin, floor)
-        sides, at = [place - 0.45, place + 0.45], [max(point.baseline, floor)] * 2
-        if along == "x":
-            axes.fill_betweenx(sides, low, high, color=BLUE, alpha=0.13, lw=0, label=label)
-            axes.plot(at, sides, color=BLUE, lw=0.9)
+    """Distance against what was varied, a line for each series; both axes logarithmic where that shows more."""
+    axes = figure.add_subplot(xlabel=x_label, ylabel=label)
+    distances = _Distances.of(points, axes, "y")
+    for name, value in {p.against: p.baseline for p in points if p.baseline is not None}.items():
+        # Across the whole figure: here all points are held against few arms.
+        distances.band(value, level.margin, None, f"{name} ± margin")
+    distances.real(level.real)
+    for number, series in enumerate(dict.fromkeys(point.series for point in points)):
+        own = sorted((p for p in points if p.series == series), key=lambda p: p.x)
+        style = {"ls": ("-", "--", ":")[number % 3], "color": GREY, "lw": 1, "label": series or None}
+        distances.plot([p.value for p in own], [p.x for p in own], **style)
+        for point in own:
+            distances.point(point.x, point)
+    _x_scale(axes, [point.x for point in points], base)
+    axes.legend(ncols=2, **ABOVE)
+
+
+@drawn(4.6, 3.3)
+def categories(figure: Figure, points: Sequence[Point], level: Level, label: str) -> None:
+    """Distance of arms that differ in kind, side by side."""
+    axes = figure.add_subplot(ylabel=label, xlim=(-0.6, len(points) - 0.4))
+    distances = _Distances.of(points, axes, "y")
+    distances.baselines(points, range(len(points)), level.margin)
+    distances.real(level.real)
+    for at, point in enumerate(points):
+        distances.point(at, point)
+    axes.set_xticks(range(len(points)), [point.name for point in points], rotation=35, ha="right")
+    axes.legend(ncols=2, **ABOVE)
+
+
+@dataclass(frozen=True)
+class _Distances:
+    """Axes of which one shows distances, those along x or y; what reaches below `floor` is cut there."""
+
+    axes: Axes
+    along: Literal["x", "y"]
+    floor: float
+
+    @classmethod
+    def of(cls, points: Sequence[Point], axes: Axes, along: Literal["x", "y"]) -> "_Distances":
+        """Make the axis of distances logarithmic where they span much; lower ends are cut then.
+
+        The distance of real pictures, near 0, has no say: it would squeeze all others into one decade of many.
+        """
+        values = [value for point in points for value in (point.value, point.baseline or 0) if value > 0]
+        if not values or max(values) < 20 * min(values):
+            return cls(axes, along, -np.inf)
+        floor = min(values) / 2
+        axes.set(**{f"{along}scale": "log", f"{along}lim": (floor, 2 * max(point.high for point in points))})
+        return cls(axes, along, floor)
+
+    def plot(self, distances: Sequence[float], at: Sequence[float], **style: Any) -> None:
+        """Draw a line through distances at places of the other axis."""
+        cut = np.maximum(distances, self.floor)
+        self.axes.plot(*((cut, at) if self.along == "x" else (at, cut)), **style)
+
+    def point(self, at: float, point: Point) -> None:
+        """Draw an arm's distance and its interval."""
+        colour = COLOURS[point.verdict]
+        self.plot([point.low, point.high], [at, at], color=colour, lw=1.6)
+        self.plot([point.value], [at], marker="o", ms=5, color=colour)
+
+    def band(self, value: float, margin: float, at: float | None, label: str | None) -> None:
+        """Draw a baseline and the margin around it, at one place of the other axis or (None) all along it."""
+        low, level, high = np.maximum([value - margin, value, value + margin], self.floor)
+        fill = {"color": BLUE, "alpha": 0.13, "lw": 0, "label": label}
+        if at is None:
+            self.axes.axhspan(low, high, **fill)
+            self.axes.axhline(level, color=BLUE, lw=0.9)
         else:
-            axes.fill_between(sides, low, high, color=BLUE, alpha=0.13, lw=0, label=label)
-            axes.plot(sides, at, color=BLUE, lw=0.9)
-        label = None
+            sides = [at - 0.45, at + 0.45]
+            (self.axes.fill_betweenx if self.along == "x" else self.axes.fill_between)(
+                sides, low, high, **fill
+            )
+            self.plot([value, value], sides, color=BLUE, lw=0.9)
 
+    def baselines(self, points: Sequence[Point], places: Sequence[int], margin: float) -> None:
+        """At each point the distance of the arm that it is held against, and the margin around it."""
+        held = [(at, point) for at, point in zip(places, points, strict=True) if point.baseline is not None]
+        names = {point.against for _, point in held}
+        label = f"{names.pop() if len(names) == 1 else 'what it is held against'} ± margin"
+        for number, (at, point) in enumerate(held):
+            assert point.baseline is not None
+            self.band(point.baseline, margin, at, None if number else label)
 
-def _common_baselines(axes: Axes, points: Sequence[Point], margin: float, floor: float) -> None:
-    """Across the whole figure the distance of each arm that points are held against, and the margin around it."""
-    found = {point.against: point.baseline for point in points if point.baseline is not None}
-    for name, value in found.items():
-        axes.axhspan(
-            max(value - margin, floor),
-            max(value + margin, floor),
-            color=BLUE,
-            alpha=0.13,
-            lw=0,
-            label=f"{name} ± margin",
-        )
-        axes.axhline(max(value, floor), color=BLUE, lw=0.9)
-
-
-def _against(points: Sequence[Point]) -> str:
-    names = {point.against for point in points if point.baseline is not None}
-    return names.pop() if len(names) == 1 else "what it is held against"
-
-
-def _real(axes: Axes, real: float | None, along: str, floor: float) -> None:
-    if real is None:
-        return
-    style = {"color": "#222", "lw": 0.9, "ls": "--"}
-    if real < floor:
-        axes.plot([], [], label=f"real pictures: {real:.2g}, below the axis", **style)
-    else:
-        (axes.axvline if along == "x" else axes.axhline)(real, label="real pictures", **style)
+    def real(self, real: float | None) -> None:
+        """Show the distance of real pictures, if only by its number."""
+        style: dict[str, Any] = {"color": INK, "lw": 0.9, "ls": "--"}
+        if real is not None and real < self.floor:
+            self.axes.plot([], [], label=f"real pictures: {real:.2g}, below the axis", **style)
+        elif real is not None:
+            line = self.axes.axvline if self.along == "x" else self.axes.axhline
+            line(real, label="real pictures", **style)
 
 
 def _x_scale(axes: Axes, values: Sequence[float], base: float) -> None:
