@@ -74,23 +74,25 @@ class Law:
 @numba.njit(cache=True, nogil=True)
 def _slice(probability, state, planes, sure, unsure):
     """Cut the thresholds of all lanes into bit planes."""
-    plane = np.empty(32, np.uint64)
+    threshold = np.zeros(64, np.uint64)
     for first in range(0, len(probability), 64):
         g, j = first // (64 * GROUP), first // 64 % GROUP
-        plane[:] = _ZERO
         certain, open_ = _ZERO, _ZERO
+        threshold[:] = _ZERO
         for lane in range(first, min(first + 64, len(probability))):
             place = _ONE << np.uint64(63 - lane % 64)
-            threshold = np.uint64(np.rint(min(max(probability[lane], 0.0), 1.0) * 4294967296.0))
-            if threshold >> np.uint64(32) != _ZERO:
+            rounded = np.uint64(np.rint(min(max(probability[lane], 0.0), 1.0) * 4294967296.0))
+            if rounded >> np.uint64(32) != _ZERO:
                 certain |= place
-                threshold = np.uint64(0xFFFFFFFF)
-            elif threshold != _ZERO:
+                rounded = np.uint64(0xFFFFFFFF)
+            elif rounded != _ZERO:
                 open_ |= place
-            for k in range(32):
-                plane[k] |= ((threshold >> np.uint64(31 - k)) & _ONE) * place
+            threshold[lane % 64] = rounded
         for k in range(32):
-            planes[g, k, state, j] = plane[k]
+            plane = _ZERO
+            for lane in range(64):
+                plane |= ((threshold[lane] >> np.uint64(31 - k)) & _ONE) << np.uint64(63 - lane)
+            planes[g, k, state, j] = plane
         sure[g, state, j] = certain
         unsure[g, j] |= open_
 
@@ -148,13 +150,37 @@ def _draw(planes, sure, unsure, g, state, wanted, hit, undecided, z, key2):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _put(out, position, value):
-    """Set the bits of `value` (most significant first) in the zeroed stream `out` from bit `position`."""
-    index = position >> _SIX
-    shift = position & _63
-    out[index] |= value >> shift
-    if shift != _ZERO:
-        out[index + _ONE] |= value << (_64 - shift)
+def _as_bytes(x):
+    """Turn a word into that which has the bytes of `numpy.packbits` in memory; the same undoes it."""
+    if _LITTLE_ENDIAN:
+        x = ((x & np.uint64(0x00FF00FF00FF00FF)) << np.uint64(8)) | (
+            (x >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
+        )
+        x = ((x & np.uint64(0x0000FFFF0000FFFF)) << np.uint64(16)) | (
+            (x >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
+        )
+        x = (x << np.uint64(32)) | (x >> np.uint64(32))
+    return x
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _put(out, position, words, count, whole):
+    """Put the first `count` of (16,) words (most significant bit first) into the stream `out` from bit `position`.
+
+    `whole`: rows of cells are whole words; where they are not, the stream has to be zeros.
+    """
+    at, shift = position >> _SIX, position & _63
+    if whole and count == GROUP:
+        for j in range(GROUP):
+            out[at + np.uint64(j)] = _as_bytes(words[j])
+    elif whole:
+        for j in range(count):
+            out[at + np.uint64(j)] = _as_bytes(words[j])
+    else:
+        for j in range(count):
+            out[at + np.uint64(j)] |= _as_bytes(words[j] >> shift)
+            if shift != _ZERO:
+                out[at + np.uint64(j + 1)] |= _as_bytes(words[j] << (_64 - shift))
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
@@ -171,13 +197,13 @@ def toggle(
     state, used, lanes, pulses, first_pulse, position, key, key2, out,
     write_planes, write_sure, write_unsure, read_planes, read_sure, read_unsure,
 ):  # fmt: skip
-    """Write pulse and reading, `pulses` times: bits into the stream `out` from bit `position`.
+    """Write pulse and reading, `pulses` times: packed bits into the stream `out` from bit `position`.
 
     `state` and `used` uint64 (groups, 16) hold one bit for each of `lanes` cells; `state` moves on. One group
     after another does all its pulses, so that its laws stay in the first cache however large the array is.
     """
     groups = len(state)
-    words = -(-lanes // 64)
+    words, whole = -(-lanes // 64), lanes & 63 == 0
     hit, undecided = np.empty(GROUP, np.uint64), np.empty(GROUP, np.uint64)
     next_pulse = np.uint64(groups) * _STRIDE
     for g in range(groups):
@@ -189,10 +215,7 @@ def toggle(
             for j in range(GROUP):
                 s[j] ^= hit[j]
             _draw(read_planes, read_sure, read_unsure, g, s, u, hit, undecided, z + _OUTCOME, key2)
-            at = row
-            for j in range(min(GROUP, words - GROUP * g)):
-                _put(out, at, hit[j])
-                at += _64
+            _put(out, row, hit, min(GROUP, words - GROUP * g), whole)
             z += next_pulse
             row += np.uint64(lanes)
 
@@ -200,14 +223,12 @@ def toggle(
 @numba.njit(cache=True, nogil=True)
 def repeat(used, lanes, pulses, position, valid):
     """Validity of pulses in which only masked cells are invalid, into `valid` from bit `position`."""
-    words = -(-lanes // 64)
-    row = np.uint64(position)
-    for _ in range(pulses):
-        at = row
-        for w in range(words):
-            _put(valid, at, used[w // GROUP, w % GROUP])
-            at += _64
-        row += np.uint64(lanes)
+    words, whole = -(-lanes // 64), lanes & 63 == 0
+    for g in range(len(used)):
+        row = np.uint64(position) + np.uint64(g) * np.uint64(64 * GROUP)
+        for _ in range(pulses):
+            _put(valid, row, used[g], min(GROUP, words - GROUP * g), whole)
+            row += np.uint64(lanes)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -221,7 +242,7 @@ def reset_write(
     Bits go to the stream `out` and their validity to `valid`, from bit `position`; a failed reset's bit is 0.
     """
     groups = len(state)
-    words = -(-lanes // 64)
+    words, whole = -(-lanes // 64), lanes & 63 == 0
     hit, undecided = np.empty(GROUP, np.uint64), np.empty(GROUP, np.uint64)
     high, failed = np.empty(GROUP, np.uint64), np.empty(GROUP, np.uint64)
     next_pulse = np.uint64(groups) * _STRIDE
@@ -240,34 +261,15 @@ def reset_write(
             for j in range(GROUP):
                 s[j] ^= hit[j]
             _draw(outcome_planes, outcome_sure, outcome_unsure, g, s, u, hit, undecided, z + _OUTCOME, key2)
-            at = row
-            for j in range(min(GROUP, words - GROUP * g)):
+            for j in range(GROUP):
                 failures += _count(failed[j])
-                _put(out, at, hit[j] & ~failed[j])
-                _put(valid, at, u[j] & ~failed[j])
-                at += _64
+                hit[j] &= ~failed[j]
+                failed[j] = u[j] & ~failed[j]
+            _put(out, row, hit, min(GROUP, words - GROUP * g), whole)
+            _put(valid, row, failed, min(GROUP, words - GROUP * g), whole)
             z += next_pulse
             row += np.uint64(lanes)
     return failures
-
-
-@numba.njit(cache=True, nogil=True)
-def _swap_bytes(words):
-    for i in range(len(words)):
-        x = words[i]
-        x = ((x & np.uint64(0x00FF00FF00FF00FF)) << np.uint64(8)) | (
-            (x >> np.uint64(8)) & np.uint64(0x00FF00FF00FF00FF)
-        )
-        x = ((x & np.uint64(0x0000FFFF0000FFFF)) << np.uint64(16)) | (
-            (x >> np.uint64(16)) & np.uint64(0x0000FFFF0000FFFF)
-        )
-        words[i] = (x << np.uint64(32)) | (x >> np.uint64(32))
-
-
-def to_packbits(stream: Words) -> None:
-    """Turn a finished stream in place into the bytes that `numpy.packbits` would give."""
-    if _LITTLE_ENDIAN:
-        _swap_bytes(stream)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 MAX_CONNECTIONS = 32
 SEND_TIMEOUT = 10.0
 _CHUNK = 64 * 1024
+_AHEAD = 4 << 20  # bytes that the system may hold for a client: some blocks, which it then takes at once
 
 
 class Session(Protocol):
@@ -113,6 +114,7 @@ class TcpWire:
             session = self._box.open_session(lambda: _shut(connection))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AHEAD)
             buffer = bytearray(_CHUNK)
             view = memoryview(buffer)
             while True:

@@ -21,6 +21,7 @@ _STEP_PULSES = 1 << 16
 _SHORTEST_STEP, _LONGEST_STEP = 1.0, 60.0
 # Readings in ohms show slow noise itself: steps as short as its fastest process.
 _READING_STEP = 1e-3
+_NEVER = 1e-18  # a probability that no law of 2⁻³² shows
 
 
 class Run:
@@ -42,7 +43,10 @@ class Run:
         self._used = _draws.pack_lanes(mask)
         self.all_used = bool(mask.all())
         self.can_be_invalid = not (sequence.toggle and self.all_used)
-        self._passed = 0  # pulses whose time and wear the device has been told of
+        self.whole_words = (
+            self.cells % 64 == 0
+        )  # so that what the streams of `bits` held before does not matter
+        self._passed = self._worn = 0  # pulses whose time, and whose wear, the device has been told of
         self._seconds = sequence.seconds_per_pulse
         # Between two pulses of a cell it may forget by itself, more easily while it is read; with a reset there are
         # two pulses, and two readings, in the time of one.
@@ -64,44 +68,57 @@ class Run:
         """Take the laws from the device as it is now."""
         seq, device = self._sequence, self._array.device
         self._readout = Readout(device, seq, after_pulse=True)
-        forget = self._forget
-
-        def flip(voltage: Floats, width: Floats | float, state: bool) -> Floats:
-            return device.switching_probability(voltage, width, seq.temperature, seq.field, state)
-
-        def law(p: Floats, q: Floats) -> _draws.Law:
-            p, q = after(forget, (p, q))
-            return _draws.Law.from_probabilities(*(seq.selected(x) for x in (p, q)))
-
         thresholds = seq.selected(device.compared(seq.thresholds.ravel()))
         above = [
             ndtr((level - thresholds) / noise)
             for level, noise in zip(self._readout.levels, self._readout.noise, strict=True)
         ]
         self._read = _draws.Law.from_probabilities(above[0], above[1])
-        p, q = (flip(*seq.write_pulse(False), state) for state in (False, True))
-        if seq.trims.by_state:
-            # The board goes by the last reading, which may be wrong: chances to read AP, of all cells.
-            seen = np.zeros((2, self._array.rows, self._array.columns))
-            where = seen[:, *seq.selection.rectangle]
-            where[:] = np.reshape(above, where.shape)
-            p, q = (
-                (1 - chance) * pulse + chance * flip(*seq.write_pulse(True), state)
-                for chance, pulse, state in zip(seen.reshape(2, -1), (p, q), (False, True), strict=True)
-            )
-        self._write = law(p, q)
+        # The board goes by the last reading, which may be wrong: chances to read AP, of all cells.
+        seen = np.zeros((2, self._array.rows, self._array.columns))
+        where = seen[:, *seq.selection.rectangle]
+        where[:] = np.reshape(above, where.shape)
+        self._seen_high = seen.reshape(2, -1)
         if not seq.toggle:
             reset = np.full(device.cells, seq.reset_voltage)
-            self._reset = law(*(flip(reset, seq.reset_width, state) for state in (False, True)))
+            self._reset = self._law(*(self._flip(reset, seq.reset_width, state) for state in (False, True)))
+        self._switching = np.zeros((2, device.cells))
+        self._take_write_law(np.ones(device.cells, bool))
         self._look = _draws.Law.from_probabilities(np.zeros(self.cells), np.ones(self.cells))
+
+    def _take_write_law(self, touched: NDArray[np.bool_]) -> None:
+        """Take the law of the write pulse, of those cells (cells,) whose pulse is another one; the rest stays."""
+        for state, high in enumerate(self._seen_high):
+            flips = np.zeros(len(touched))
+            for antiparallel, chance in ((False, 1 - high), (True, high)):
+                volts, width = self._sequence.write_pulse(antiparallel)
+                # No pulse never switches a cell, and costs nothing to know.
+                volts = np.where(touched & (chance > _NEVER), volts, 0.0)
+                flips += chance * self._flip(volts, width, bool(state))
+            self._switching[state, touched] = flips[touched]
+        self._write = self._law(*self._switching)
+
+    def _flip(self, voltage: Floats, width: Floats | float, state: bool) -> Floats:
+        seq = self._sequence
+        return self._array.device.switching_probability(voltage, width, seq.temperature, seq.field, state)
+
+    def _law(self, from_parallel: Floats, from_antiparallel: Floats) -> _draws.Law:
+        flips = after(self._forget, (from_parallel, from_antiparallel))
+        return _draws.Law.from_probabilities(*(self._sequence.selected(each) for each in flips))
 
     def _tell_device(self) -> None:
         """Time and wear of the pulses since the last time."""
-        seq, device = self._sequence, self._array.device
         pulses, self._passed = self._pulse - self._passed, self._pulse
+        if pulses:
+            self._array.device.advance(pulses * self._seconds)
+        self._wear()
+
+    def _wear(self) -> None:
+        """Wear of the pulses since the last time."""
+        seq, device = self._sequence, self._array.device
+        pulses, self._worn = self._pulse - self._worn, self._pulse
         if not pulses:
             return
-        device.advance(pulses * self._seconds)
         pulsed = np.zeros((self._array.rows, self._array.columns), bool)
         pulsed[seq.selection.rectangle] = True
         pulsed &= seq.mask
@@ -131,8 +148,8 @@ class Run:
     ) -> int | None:
         """Apply `pulses` pulses; the packed outcomes go to `out`, their validity to `valid`.
 
-        Both are zeroed uint64 streams, one word longer than needed, and hold `numpy.packbits` bytes
-        afterwards. `valid` is left alone where nothing can be invalid (toggle, no cell masked). `go_on` is
+        Both are uint64 streams, one word longer than needed (zeros, unless `whole_words`), and hold `numpy.packbits`
+        bytes afterwards. `valid` is left alone where nothing can be invalid (toggle, no cell masked). `go_on` is
         asked now and then, `advance` told the pulses done. Returns the failed resets, None when stopped.
         """
         return self._pulses(pulses, out, valid, "_read", self._step(_LONGEST_STEP), go_on, advance)
@@ -151,11 +168,11 @@ class Run:
         readings = np.empty(count, np.float32)
 
         def read(begin: int, end: int) -> None:
-            at = np.arange(begin * self.cells, end * self.cells)
-            # A stream's first bit is the most significant of its first word.
-            antiparallel = (states[at >> 6] >> (63 - (at & 63)).astype(np.uint64)) & np.uint64(1) != 0
+            at = slice(begin * self.cells, end * self.cells)
+            packed = states.view(np.uint8)[at.start >> 3 : (at.stop + 7) >> 3]
+            antiparallel = np.unpackbits(packed)[at.start & 7 :][: at.stop - at.start] != 0
             first = (self._pulse - (end - begin)) * self.cells
-            readings[at[0] : at[-1] + 1] = self._readout.readings(antiparallel, self._key, first)
+            readings[at] = self._readout.readings(antiparallel, self._key, first)
 
         failed = self._pulses(pulses, states, valid, "_look", step, go_on, advance, read)
         if failed is None:
@@ -165,10 +182,17 @@ class Run:
         return readings, failed
 
     def retrim(self, voltage: NDArray[np.float64], trims: Trims) -> None:
-        """Go on with other volts (trims included) and other trims, from the next pulse on."""
-        self._tell_device()
-        self._sequence = replace(self._sequence, voltage=voltage, trims=trims)
-        self._refresh()
+        """Go on with other volts (trims included) and other trims, from the next pulse on.
+
+        What this does not touch follows the device at the next step, as without it.
+        """
+        self._wear()
+        before, self._sequence = self._sequence, replace(self._sequence, voltage=voltage, trims=trims)
+        touched = np.zeros(self._array.device.cells, bool)
+        for antiparallel in (False, True):
+            old, new = before.write_pulse(antiparallel), self._sequence.write_pulse(antiparallel)
+            touched |= (old[0] != new[0]) | (old[1] != new[1])
+        self._take_write_law(touched)
 
     def end(self) -> None:
         """Give the state of the cells back to the array, and the time that has passed to the device."""
@@ -219,9 +243,6 @@ class Run:
             done += now
             done_some(done - now, done)
             advance(now)
-        _draws.to_packbits(out)
-        if self.can_be_invalid:
-            _draws.to_packbits(valid)
         return failed
 
     def _chunk(

@@ -80,17 +80,19 @@ class MacrospinDevice:
         self, voltage: Floats, width: Floats | float, temperature: float, field: float, antiparallel: bool
     ) -> Floats:
         """Probability that one pulse flips each cell (see `mock_hw.Device`); raises DeviceError off the table."""
-        table, s = self.table, self.in_plane.astype(np.float64)
+        pulsed = (voltage != 0) & ~self._broken
+        on = slice(None) if pulsed.all() else np.flatnonzero(pulsed)
+        s = self.in_plane[on].astype(np.float64)
         nominal = voltage / (self.critical_voltage * (1.0 + self.drift.critical_voltage))
-        out = table.probability(
+        out = np.zeros(self._cells)
+        out[on] = self.table.probability(
             int(antiparallel),
-            self.stability / s,
+            self.stability[on] / s,
             (temperature + self.drift.temperature) / s,
-            (self.stray_field + field) / s,
-            nominal,
-            width * s,
+            (self.stray_field[on] + field) / s,
+            nominal[on],
+            np.broadcast_to(width, self._cells)[on] * s,
         )
-        out[(voltage == 0) | self._broken] = 0.0
         return out
 
     @takes(temperature=Real(above=0), field=Real(), voltage=Real())

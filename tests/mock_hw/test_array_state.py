@@ -220,6 +220,41 @@ def test_toggle_flips_every_cell_with_its_own_probabilities(trims):
     assert np.abs((lag - rho) / np.sqrt((1 - rho**2) / n)).max() < limit + 0.5
 
 
+@pytest.mark.parametrize("toggle", [True, False])
+def test_cells_that_are_trimmed_on_the_way_have_the_law_of_their_trims(toggle):
+    """All of them, or some: what is drawn is what a run draws that has those trims from its beginning."""
+    trims, few = _trims(), np.zeros((64, 64))
+    few.flat[::37] = 0.02
+    runs = []
+    for at_once in (True, False):
+        array = SimulatedArray(MacrospinDevice.of("C", 4096, 2), 64, 64, 31)
+        last = sequence(64, 64, toggle=toggle, voltage=np.full((64, 64), 1.1) + few, trims=trims)
+        run = Run(array, last if at_once else sequence(64, 64, toggle=toggle))
+        if not at_once:
+            run.retrim(last.voltage - few, trims)
+            run.retrim(last.voltage, trims)
+        runs.append(draw(run, 300))
+    for first, second in zip(*runs, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("toggle", [True, False])
+def test_rows_of_whole_words_do_not_depend_on_what_the_streams_held(toggle, masked):
+    mask = np.ones((8, 16), bool)
+    mask[3, 5] = not masked
+    drawn = []
+    for before in (0, 0xA5A5A5A5A5A5A5A5):
+        run = Run(
+            SimulatedArray(MacrospinDevice.of("C", 128, 2), 8, 16, 31),
+            sequence(8, 16, toggle=toggle, mask=mask),
+        )
+        assert run.whole_words
+        out, valid = (np.full(stream_words(500 * 128), before, np.uint64) for _ in range(2))
+        drawn.append((run.bits(500, out, valid), out[:-1], valid[:-1] if run.can_be_invalid else None))
+    np.testing.assert_equal(drawn[0], drawn[1])
+
+
 def test_reset_mode_mean_of_every_cell_and_failed_resets():
     """Family-wise false-alarm rate 1e-6 over 2 × 4,096 tests; the reset is made poor so that many fail."""
     device = MacrospinDevice.of("C", 4096, 2)

@@ -3,6 +3,7 @@
 import struct
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,6 +41,27 @@ def fifo_capacity(positions: int, resistances: bool) -> int:
     """Blocks of `positions` positions that the FIFO holds: at least 2."""
     size = _DATA_AT + positions * (4 if resistances else 0.125) + positions / 8
     return int(max(2, min(FIFO_BLOCKS, FIFO_BYTES // size)))
+
+
+class _Buffers:
+    """Memory for the blocks of one acquisition, used again when nobody holds the block any more.
+
+    The system clears the pages of new memory before it gives them, which takes as long as sending what is in them.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._free: deque[NDArray[np.uint8]] = deque()
+
+    def get(self) -> tuple[memoryview, NDArray[np.uint8]]:
+        """Some memory, as a view that keeps it in use and as an array; what it holds is left from before."""
+        try:
+            whole = self._free.pop()
+        except IndexError:
+            whole = np.zeros(self._size, np.uint8)
+        held = whole[:]
+        weakref.finalize(held, self._free.append, whole).atexit = False
+        return held.data, whole
 
 
 class Acquisition:
@@ -141,7 +163,7 @@ class Acquisition:
             array.rest(self._idle.take(), temperature=self._plan.sequence.temperature)
             run = Run(array, self._plan.sequence)
             try:
-                self._make_blocks(run, np.zeros(stream_words(self._block_pulses() * run.cells), np.uint64))
+                self._make_blocks(run)
             finally:
                 run.end()
         except ValueError as error:
@@ -155,7 +177,10 @@ class Acquisition:
                 self._ended()
                 self._changed.notify_all()
 
-    def _make_blocks(self, run: Run, valid: NDArray[np.uint64]) -> None:
+    def _make_blocks(self, run: Run) -> None:
+        positions = self._block_pulses() * run.cells
+        payload = 4 * positions if self._plan.resistances else 8 * stream_words(positions)
+        buffers = _Buffers(_DATA_AT + payload + 8 * stream_words(positions))
         while True:
             with self._changed:
                 stalled = self._wait_for_room()
@@ -167,7 +192,7 @@ class Acquisition:
                 self._let_forget(run)
             if retrimmed is not None:
                 run.retrim(*retrimmed)
-            block = self._make_block(run, valid, stalled)
+            block = self._make_block(run, buffers, stalled)
             with self._changed:
                 if self._aborted or block is None:
                     return
@@ -208,56 +233,55 @@ class Acquisition:
     def _advance(self, pulses: int) -> None:
         self._pace.spend(pulses * self._plan.sequence.seconds_per_pulse, self._go_on)
 
-    def _make_block(self, run: Run, valid: NDArray[np.uint64], stalled: bool) -> memoryview | None:
+    def _make_block(self, run: Run, buffers: _Buffers, stalled: bool) -> memoryview | None:
         """One block, or None when it was aborted on the way."""
         pulses, started = self._block_pulses(), self._pace.now()
         positions = pulses * run.cells
+        packed, words = -(-positions // 8), stream_words(positions)
         flags = SIMULATED | (STALLED if stalled else 0)
-        valid = valid[: stream_words(positions)]
-        valid[:] = 0
+        held, buffer = buffers.get()
+        in_place = run.whole_words and not self._plan.resistances
+        end = _DATA_AT + (4 * positions if self._plan.resistances else packed)
+        valid = buffer[end : end + 8 * words].view(np.uint64) if in_place else np.zeros(words, np.uint64)
         if self._plan.resistances:
             flags |= RESISTANCES
             made = run.resistances(pulses, valid, go_on=self._go_on, advance=self._advance)
             if made is None:
                 return None
             readings, failed = made
-            size, buffer = 4 * positions, np.zeros(_DATA_AT + 4 * positions + positions // 8 + 2, np.uint8)
-            buffer[_DATA_AT : _DATA_AT + size] = readings.astype("<f4", copy=False).view(np.uint8)
+            buffer[_DATA_AT:end] = readings.astype("<f4", copy=False).view(np.uint8)
         else:
-            words = stream_words(positions)
-            size, buffer = -(-positions // 8), np.zeros(_DATA_AT + 8 * words + positions // 8 + 2, np.uint8)
             bits = buffer[_DATA_AT : _DATA_AT + 8 * words].view(np.uint64)
-            done = run.bits(pulses, bits, valid, go_on=self._go_on, advance=self._advance)
-            if done is None:
+            if not run.whole_words:
+                bits[:] = 0
+            failed = run.bits(pulses, bits, valid, go_on=self._go_on, advance=self._advance)
+            if failed is None:
                 return None
-            failed = done
         self._pulses_done += pulses
-        end = _DATA_AT + size
         if failed or not run.all_used:
             flags |= MASKED
-            mask = valid.view(np.uint8)[: -(-positions // 8)]
-            buffer[end : end + len(mask)] = mask
-            end += len(mask)
+            if not in_place:
+                buffer[end : end + packed] = valid.view(np.uint8)[:packed]
+            end += packed
         flags |= TOGGLE if self._plan.sequence.toggle else 0
         flags |= LAST if self._pulses_done == self._plan.count else 0
         counts = (positions, run.cells, pulses)
-        return self._frame(buffer, end, counts, started, failed, flags)
+        return self._frame(held, end, counts, started, failed, flags)
 
     def _frame(
         self,
-        buffer: NDArray[np.uint8],
+        whole: memoryview,
         end: int,
         counts: tuple[int, int, int],
         started: float,
         failed: int,
         flags: int,
     ) -> memoryview:
-        """Put the headers around the payload that lies in `buffer` up to `end`."""
+        """Put the headers around the payload that lies in `whole` up to `end`."""
         fields = (
             *(MAGIC, 1, HEADER.size, self._sequence_number, *counts, started),
             *(failed, flags, self._stalls, self._generation),
         )
-        whole = buffer.data.cast("B")
         HEADER.pack_into(whole, _HEADER_AT, *fields, 0)
         crc = isal_zlib.crc32(whole[_DATA_AT:end], isal_zlib.crc32(whole[_HEADER_AT : _DATA_AT - 4]))
         HEADER.pack_into(whole, _HEADER_AT, *fields, crc)
