@@ -1,7 +1,8 @@
 """What several commands read from their options: working points, numbers of bits, sizes, durations, blocks."""
 
 import re
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +14,14 @@ ResetVoltage = Annotated[float | None, typer.Option(help="Reset pulse, volts.")]
 ResetWidth = Annotated[float | None, typer.Option(help="Reset pulse, seconds.")]
 ReadVoltage = Annotated[float | None, typer.Option(help="Read voltage, volts.")]
 Settle = Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")]
+
+Mode = Literal["reset", "toggle"]
+Form = Literal["packed", "bytes", "npy"]  # of a file of bits
+
+StorePath = Annotated[Path, typer.Argument(help="Folder of the store.")]
+BenchPath = Annotated[Path, typer.Argument(metavar="BENCH", help="Bench file (TOML).")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")]
+ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", help="End when standard input closes.")]
 
 # What burns or deletes is only said without it, and ends with exit code 1: no command prompts.
 Yes = Annotated[

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memtj._errors import CommandError
-from memtj._options import bits_option
+from memtj._options import Form, bits_option
 from memtj._outputs import refuse_no_page
 from memtj._progress import ProgressDisplay, Task
 from memtj._quantities import si
@@ -40,7 +40,7 @@ def assess(
         str | None, typer.Option(help="Only this recording of the store: its uuid, or the beginning of it.")
     ] = None,
     form: Annotated[
-        str | None,
+        Form | None,
         typer.Option(
             "--as", help="Form of the file: packed, bytes (text, too) or npy; looked at without it."
         ),
@@ -129,7 +129,7 @@ def assess(
         raise typer.Exit(1)
 
 
-def _subject(path: Path, recording: str | None, form: str | None, stack: contextlib.ExitStack):
+def _subject(path: Path, recording: str | None, form: Form | None, stack: contextlib.ExitStack):
     """Open a store, or a file of bits."""
     from entropy import Store
     from entropy.quality.assessment import FileSubject, StoreSubject

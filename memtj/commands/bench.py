@@ -1,31 +1,28 @@
 """`memtj bench`: is everything reachable and what it should be; switch everything off."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from memtj._answer import answer
+from memtj._options import AsJson, BenchPath
 
 if TYPE_CHECKING:
     from instruments import Finding
 
 app = typer.Typer(help="Check the bench, or switch everything off.", no_args_is_help=True)
 
-BenchPath = Annotated[Path, typer.Argument(help="Bench file (TOML).")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
 
 def _report(findings: "Sequence[Finding]", as_json: bool) -> None:
     well = all(finding.ok for finding in findings)
-    if as_json:
-        print(json.dumps({"ok": well, "findings": [asdict(finding) for finding in findings]}))
-    else:
-        for finding in findings:
-            print(
-                f"{'ok   ' if finding.ok else 'WRONG'} {finding.instrument}: {finding.subject}: {finding.detail}"
-            )
+    values = {"ok": well, "findings": [asdict(finding) for finding in findings]}
+    lines = [
+        f"{'ok   ' if finding.ok else 'WRONG'} {finding.instrument}: {finding.subject}: {finding.detail}"
+        for finding in findings
+    ]
+    answer(as_json, values, lines)
     if not well:
         raise typer.Exit(1)
 

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from memtj._answer import answer
 from memtj._errors import CommandError
+from memtj._options import AsJson
 from memtj._quantities import duration, si
 
 
@@ -48,11 +50,9 @@ def demo(
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Draw the same labels with software noise too.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON line.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Record bits from an array of ME-MTJs (simulated by default), draw digits with them meanwhile, and report."""
-    import json
-
     from memtj.demo import DEFAULT_DEVICE, DemoSettings, run_demo
 
     if bench is not None and seed is not None:
@@ -75,13 +75,11 @@ def demo(
         baseline=baseline,
     )
     summary = run_demo(settings)
-    if as_json:
-        print(json.dumps(summary))
-        return
     origin = "simulated array" if summary["simulated"] else "physical array"
-    print(
+    line = (
         f"{summary['images']} pictures from {si(summary['bits_consumed'], 'bit')} of a {origin} in "
         f"{duration(summary['seconds'])}, raw bits {summary['verdict']} "
         f"({summary['min_entropy']:.3f} bit of min-entropy each): see {settings.out / 'images.png'} and "
         f"{settings.out / 'report.html'}"
     )
+    answer(as_json, summary, [line])

@@ -1,18 +1,12 @@
 """`memtj lab`: serve the simulated laboratory."""
 
 import json
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-
-class Pace(StrEnum):
-    """How fast pulses go."""
-
-    FAST = "fast"
-    REAL = "real"
+from memtj._options import ExitWithParent
 
 
 def lab(
@@ -29,7 +23,7 @@ def lab(
         ),
     ] = None,
     pace: Annotated[
-        Pace | None,
+        Literal["fast", "real"] | None,
         typer.Option(help="fast: as fast as this computer simulates; real: as slow as the settings say."),
     ] = None,
     device: Annotated[
@@ -44,9 +38,7 @@ def lab(
         bool, typer.Option("--describe", help="Say what the devices are, and end: nothing is served.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready.")] = False,
-    exit_with_parent: Annotated[
-        bool, typer.Option("--exit-with-parent", help="End when standard input closes.")
-    ] = False,
+    exit_with_parent: ExitWithParent = False,
 ) -> None:
     """Serve the simulated lab on this computer until Ctrl-C, and print the VISA resource of each of its boxes."""
     import mock_hw
@@ -58,7 +50,7 @@ def lab(
         file,
         json=as_json,
         seed=seed,
-        pace=None if pace is None else pace.value,
+        pace=pace,
         device=device,
         state=state,
         exit_with_stdin=exit_with_parent,

@@ -1,15 +1,19 @@
 """`memtj record`: pulse the array and record its bits."""
 
-import json
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from memtj._answer import answer
 from memtj._errors import CommandError
 from memtj._options import (
+    AsJson,
+    BenchPath,
+    ExitWithParent,
+    Mode,
     Period,
     ReadVoltage,
     ResetVoltage,
@@ -39,7 +43,7 @@ _STAGES = {
 
 
 def record(
-    bench_file: Annotated[Path, typer.Argument(metavar="BENCH", help="Bench file (TOML).")],
+    bench_file: BenchPath,
     store: Annotated[Path, typer.Option(help="Folder of the store; made where it does not exist.")],
     bits: Annotated[
         int,
@@ -48,7 +52,7 @@ def record(
         ),
     ],
     mode: Annotated[
-        str | None,
+        Mode | None,
         typer.Option(help="reset (reset, check, write, read; by default) or toggle (write, read)."),
     ] = None,
     voltage: Voltage = None,
@@ -65,7 +69,8 @@ def record(
     ] = None,
     calibrate: Annotated[bool, typer.Option(help="Trim each cell to P = ½ first.")] = True,
     servo: Annotated[
-        str, typer.Option(help="Hold P while recording: cells (each one), common (all together) or off.")
+        Literal["cells", "common", "off"],
+        typer.Option(help="Hold P while recording: cells (each one), common (all together) or off."),
     ] = "cells",
     ahead: Annotated[
         int, typer.Option(parser=bits_option, help="Pause while this many bits are free; 0 = never pause.")
@@ -89,10 +94,8 @@ def record(
     csv: Annotated[
         Path | None, typer.Option(help="New file for the rows of the blocks; inside the store by default.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
-    exit_with_parent: Annotated[
-        bool, typer.Option("--exit-with-parent", help="End when standard input closes.")
-    ] = False,
+    as_json: AsJson = False,
+    exit_with_parent: ExitWithParent = False,
 ) -> None:
     """Measure and trim the cells, then record bits into a store; the output is off at every end of it."""
     from entropy import Store
@@ -102,10 +105,6 @@ def record(
 
     if exit_with_parent:
         end_with_parent()
-    if mode not in (None, "reset", "toggle"):
-        raise CommandError(f"--mode {mode!r} is unknown: use reset or toggle.")
-    if servo not in ("cells", "common", "off"):
-        raise CommandError(f"--servo {servo!r} is unknown: use cells, common or off.")
     if bits == 0 and ahead == 0:
         raise CommandError(
             "a recording without an end fills the disk: give --ahead with --bits 0, or a number of bits."
@@ -145,10 +144,11 @@ def record(
             rows = csv or store / "recordings" / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}.csv"
             summary = run_recording(procedure, rows, _follow(display, bits))
         outcome = _outcome(summary, procedure, bench)
-    if as_json:
-        print(json.dumps(outcome), flush=True)
-        return
-    print(
+    answer(as_json, outcome, [_sentence(summary, outcome)])
+
+
+def _sentence(summary: "RecordingSummary", outcome: dict[str, Any]) -> str:
+    return (
         f"{si(summary.bits, 'bit')} in {summary.blocks} blocks in {_time(summary.seconds)}: fraction of ones "
         f"{summary.ones_fraction:.5f}, {summary.cells_used:,} of {summary.cells:,} cells, "
         f"{si(summary.device_bits_per_s, 'bit/s')} by the board's clock"

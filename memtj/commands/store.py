@@ -1,15 +1,15 @@
 """`memtj store`: what a store holds, whether it is sound, and its care."""
 
-import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memtj._answer import answer, plain
 from memtj._errors import CommandError
-from memtj._options import NOTHING_CHANGED, Yes, bytes_option, duration_option
+from memtj._options import NOTHING_CHANGED, AsJson, StorePath, Yes, bytes_option, duration_option
 from memtj._outputs import refuse_unwritable
 from memtj._quantities import si
 from memtj.commands import store_export, store_rewrite
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from entropy import BufferInfo, PruneStep, SalvageReport
 
 app = typer.Typer(help="What a store holds, whether it is sound, and its care.", no_args_is_help=True)
-
-StorePath = Annotated[Path, typer.Argument(help="Folder of the store.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("ls")
@@ -31,23 +28,21 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
     with Store(path, read_only=True) as store:
         buffers, accounts = store.buffers(), store.accounts()
         leases, requests = store.leases(), store.requests()
-    if as_json:
-        rows = [{**asdict(buffer), "path": str(buffer.path)} for buffer in buffers]
-        holders = {
-            "leases": [asdict(item) for item in leases],
-            "requests": [asdict(item) for item in requests],
-        }
-        print(json.dumps({"store": str(path), "buffers": rows, "accounts": asdict(accounts), **holders}))
-        return
-    print(_columns(_buffer_rows(buffers), right=()))
-    totals = [("account", "bits"), *((name, f"{bits:,}") for name, bits in asdict(accounts).items())]
-    print("\n" + _columns(totals, right=(1,)))
-    for shelf in sorted({str(buffer.path.parent) for buffer in buffers if _state(buffer) == "archived"}):
-        print(f"archived buffers are in {shelf}")
-    for lease in leases:
-        print(f"leased: {lease.bits:,} bits by '{lease.purpose}' since {lease.taken[:19]}")
-    for item in requests:
-        print(f"{item.kind}: {item.outstanding:,} bits for '{item.purpose}' (process {item.pid})")
+    values = {"store": path, "buffers": plain(buffers), "accounts": asdict(accounts)}
+    holders = {"leases": plain(leases), "requests": plain(requests)}
+
+    def lines() -> Iterator[str]:
+        yield _columns(_buffer_rows(buffers), right=())
+        totals = [("account", "bits"), *((name, f"{bits:,}") for name, bits in asdict(accounts).items())]
+        yield "\n" + _columns(totals, right=(1,))
+        for shelf in sorted({str(buffer.path.parent) for buffer in buffers if _state(buffer) == "archived"}):
+            yield f"archived buffers are in {shelf}"
+        for lease in leases:
+            yield f"leased: {lease.bits:,} bits by '{lease.purpose}' since {lease.taken[:19]}"
+        for item in requests:
+            yield f"{item.kind}: {item.outstanding:,} bits for '{item.purpose}' (process {item.pid})"
+
+    answer(as_json, values | holders, lines())
 
 
 def _buffer_rows(buffers: "list[BufferInfo]") -> list[tuple[str, ...]]:
@@ -125,10 +120,9 @@ def conditioning(
         elif own_seed:
             raise CommandError("--own-seed needs a name: memtj store conditioning STORE toeplitz --own-seed.")
         found = store.conditioning
-    if as_json:
-        print(json.dumps({"store": str(path), "conditioning": None if found is None else found.name}))
-    else:
-        print("no conditioning was chosen: commands use xor2." if found is None else found.name)
+    chosen = None if found is None else found.name
+    line = chosen or "no conditioning was chosen: commands use xor2."
+    answer(as_json, {"store": path, "conditioning": chosen}, [line])
 
 
 @app.command("verify")
@@ -140,15 +134,13 @@ def verify(path: StorePath, as_json: AsJson = False) -> None:
     with ProgressDisplay() as display:
         task = display.task("verifying", None, "B")
         report = entropy.verify(path, task.advance)
-    if as_json:
-        print(json.dumps({"store": str(path), "ok": report.ok, **asdict(report)}))
-    else:
-        for note in report.notes:
-            print(f"note: {note}")
-        for problem in report.problems:
-            print(f"problem: {problem}")
-        verdict = "everything is sound" if report.ok else f"{len(report.problems)} problems"
-        print(f"{report.blocks:,} blocks, {report.bits:,} bits: {verdict}.")
+    verdict = "everything is sound" if report.ok else f"{len(report.problems)} problems"
+    lines = [
+        *(f"note: {note}" for note in report.notes),
+        *(f"problem: {problem}" for problem in report.problems),
+        f"{report.blocks:,} blocks, {report.bits:,} bits: {verdict}.",
+    ]
+    answer(as_json, {"store": path, "ok": report.ok, **asdict(report)}, lines)
     if not report.ok:
         raise typer.Exit(1)
 
@@ -180,55 +172,45 @@ def salvage(
     if not yes:
         found = entropy.salvage(path, unused=unused, dry_run=True)
         if found.burned:
-            if as_json:
-                print(json.dumps({"store": str(path), "dry_run": True, **asdict(found)}))
-            else:
-                _tell_burning(found)
+            answer(as_json, {"store": path, "dry_run": True, **asdict(found)}, _burning(found))
             raise typer.Exit(1)
     with ProgressDisplay() as display:
         task = display.task("salvaging", None, "B")
         report = entropy.salvage(path, unused=unused, progress=task.advance)
-    if as_json:
-        print(json.dumps({"store": str(path), "dry_run": False, **asdict(report)}))
-    else:
-        _tell_salvage(report)
+    answer(as_json, {"store": path, "dry_run": False, **asdict(report)}, _salvaged(report))
     if report.problems:
         raise typer.Exit(1)
 
 
-def _tell_burning(report: "SalvageReport") -> None:
+def _burning(report: "SalvageReport") -> Iterator[str]:
     """Say why bits would be burned, and how many."""
     if report.ledger == "made":
-        print("there is no ledger: a new one would be made.")
+        yield "there is no ledger: a new one would be made."
     if report.ledger == "replaced":
-        print(f"the ledger is damaged; kept of it would be: {_kept(report)}.")
-    for sentence in report.lost:
-        print(f"not kept: {sentence}.")
-    for name, bits in report.entered.items():
-        print(f"would be entered: {name}, {bits:,} bits, burned")
-    print(f"{report.burned:,} bits would be burned; {NOTHING_CHANGED}")
+        yield f"the ledger is damaged; kept of it would be: {_kept(report)}."
+    yield from (f"not kept: {sentence}." for sentence in report.lost)
+    yield from (f"would be entered: {name}, {bits:,} bits, burned" for name, bits in report.entered.items())
+    yield f"{report.burned:,} bits would be burned; {NOTHING_CHANGED}"
 
 
 def _kept(report: "SalvageReport") -> str:
     return ", ".join(f"{bits:,} {state}" for state, bits in sorted(report.kept.items())) or "nothing"
 
 
-def _tell_salvage(report: "SalvageReport") -> None:
+def _salvaged(report: "SalvageReport") -> Iterator[str]:
     if report.ledger == "made":
-        print("there was no ledger: a new one was made.")
+        yield "there was no ledger: a new one was made."
     if report.ledger == "replaced":
-        print(f"the ledger was damaged: it is in {report.set_aside} now, and a new one was made.")
-        print(f"kept of it: {_kept(report)}.")
-    for sentence in report.lost:
-        print(f"not kept: {sentence}.")
-    for name in report.closed:
-        print(f"closed properly: {name}")
-    for name, bits in report.entered.items():
-        print(f"entered: {name}, {bits:,} bits, {report.entered_as}")
-    for problem in report.problems:
-        print(f"problem: {problem}")
+        yield f"the ledger was damaged: it is in {report.set_aside} now, and a new one was made."
+        yield f"kept of it: {_kept(report)}."
+    yield from (f"not kept: {sentence}." for sentence in report.lost)
+    yield from (f"closed properly: {name}" for name in report.closed)
+    yield from (
+        f"entered: {name}, {bits:,} bits, {report.entered_as}" for name, bits in report.entered.items()
+    )
+    yield from (f"problem: {problem}" for problem in report.problems)
     if not (report.closed or report.entered or report.problems or report.ledger != "kept"):
-        print("everything was in order.")
+        yield "everything was in order."
 
 
 @app.command("prune")
@@ -264,22 +246,24 @@ def prune(
         steps = store.prune(policy, archive=archive, dry_run=not yes)
     going = [step for step in steps if not step.keep]
     unspent = sum(step.unspent for step in going)
-    if as_json:
-        told = {"store": str(path), "dry_run": not yes, "burned": unspent}
-        print(json.dumps({**told, "buffers": [asdict(step) for step in steps]}))
-    else:
-        for step in steps:
-            print(f"{step.file}  {si(step.bytes, 'B'):>8}  {_fate(step, archive)}")
-        if not going:
-            print(f"none of {len(steps)} buffers {'went' if yes else 'would go'}.")
-            return
-        size, burned = si(sum(step.bytes for step in going), "B"), f"{unspent:,} bits burned"
-        if yes:
-            print(f"{len(going)} of {len(steps)} buffers went, {size}, {burned}.")
-        else:
-            print(f"{len(going)} of {len(steps)} buffers would go, {size}, {burned}; {NOTHING_CHANGED}")
+    values = {"store": path, "dry_run": not yes, "burned": unspent, "buffers": plain(steps)}
+    answer(as_json, values, _pruned(steps, going, archive, yes))
     if going and not yes:
         raise typer.Exit(1)
+
+
+def _pruned(
+    steps: "Sequence[PruneStep]", going: "Sequence[PruneStep]", archive: Path | None, done: bool
+) -> Iterator[str]:
+    for step in steps:
+        yield f"{step.file}  {si(step.bytes, 'B'):>8}  {_fate(step, archive)}"
+    went = "went" if done else "would go"
+    if not going:
+        yield f"none of {len(steps)} buffers {went}."
+        return
+    size, unspent = sum(step.bytes for step in going), sum(step.unspent for step in going)
+    end = "." if done else f"; {NOTHING_CHANGED}"
+    yield f"{len(going)} of {len(steps)} buffers {went}, {si(size, 'B')}, {unspent:,} bits burned{end}"
 
 
 def _fate(step: "PruneStep", archive: Path | None) -> str:
@@ -321,13 +305,11 @@ def adopt(
         )
     doing = moved or yes
     burned = entropy.adopt(path, moved=moved, dry_run=not doing)
-    if as_json:
-        print(json.dumps({"store": str(path), "dry_run": not doing, "burned": burned}))
-    elif not doing:
-        print(f"{burned:,} bits of {path} would be burned; {NOTHING_CHANGED}")
-    else:
-        print(
-            f"{path} belongs here now; its free bits {'stayed free' if moved else f'were burned: {burned:,}'}."
-        )
+    line = (
+        f"{path} belongs here now; its free bits {'stayed free' if moved else f'were burned: {burned:,}'}."
+        if doing
+        else f"{burned:,} bits of {path} would be burned; {NOTHING_CHANGED}"
+    )
+    answer(as_json, {"store": path, "dry_run": not doing, "burned": burned}, [line])
     if not doing:
         raise typer.Exit(1)

@@ -1,13 +1,14 @@
 """`memtj store export`: bits move out of a store, to a file or into another store."""
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memtj._answer import answer
 from memtj._errors import CommandError
-from memtj._options import NOTHING_CHANGED, Yes, bits_option, blocks_option
+from memtj._options import NOTHING_CHANGED, AsJson, Form, StorePath, Yes, bits_option, blocks_option
 from memtj._outputs import refuse_unwritable
 
 if TYPE_CHECKING:
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def export(
-    path: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    path: StorePath,
     out: Annotated[Path | None, typer.Option(help="New file for the bits.")] = None,
     to_store: Annotated[Path | None, typer.Option(help="Move blocks into this store instead.")] = None,
     form: Annotated[
-        str,
+        Form,
         typer.Option("--as", help="packed (8 bits a byte), bytes (0 or 1 a byte) or npy (the same, numpy)."),
     ] = "packed",
     bits: Annotated[int | None, typer.Option(parser=bits_option, help="How many bits, such as 1e6.")] = None,
@@ -28,13 +29,13 @@ def export(
         str | None, typer.Option(help="Only these blocks of it, such as 0:99 (both included).")
     ] = None,
     yes: Yes = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Move bits out of a store: to a file, or into another store. They are free there and burned here.
 
     Without --yes it is only said how many, with exit code 1.
     """
-    from entropy import EXPORT_FORMS, Store
+    from entropy import Store, export_bits
     from memtj._progress import ProgressDisplay
 
     if (out is None) == (to_store is None):
@@ -45,27 +46,23 @@ def export(
         raise CommandError("--bits 0 exports nothing: ask for at least one bit.")
     if to_store is not None and buffer is None:
         raise CommandError("whole blocks go to another store: give --buffer NAME instead of --bits.")
-    if form not in EXPORT_FORMS:
-        raise CommandError(f"--as {form!r} is unknown: use {', '.join(EXPORT_FORMS)}.")
     with Store(path, create=False, read_only=not yes) as store, ProgressDisplay() as display:
         which = None if buffer is None else _blocks(store, buffer, blocks)
         count = _check(store, out, to_store, form, bits, which)
-        if not yes:
-            said: dict[str, Any] = {"to": str(out or to_store), "bits": count, "dry_run": True}
-        else:
-            task = display.task("exporting", count, "bit")
+        values: dict[str, Any] = {"to": str(out or to_store), "bits": count, "dry_run": True}
+        if yes:
+            progress = display.task("exporting", count, "bit").advance
             if out is not None:
-                said = _to_file(store, out, form, bits, which, task.advance_to)
-            else:
-                assert to_store is not None
-                assert which is not None
-                said = _to_store(store, to_store, which, task.advance_to)
-    if as_json:
-        print(json.dumps(said))
-    elif yes:
-        print(f"{said['bits']:,} bits are in {said['to']}; here they are burned.")
-    else:
-        print(f"{count:,} bits would go to {said['to']} and be burned here; {NOTHING_CHANGED}")
+                done = export_bits(store, out, bits=bits, blocks=which, form=form, progress=progress)
+                values = {"to": str(out), **done}
+            elif to_store is not None and which is not None:
+                values = _move(store, to_store, which, progress)
+    line = (
+        f"{values['bits']:,} bits are in {values['to']}; here they are burned."
+        if yes
+        else f"{count:,} bits would go to {values['to']} and be burned here; {NOTHING_CHANGED}"
+    )
+    answer(as_json, values, [line])
     if not yes:
         raise typer.Exit(1)
 
@@ -74,7 +71,7 @@ def _check(
     store: "Store",
     out: Path | None,
     to_store: Path | None,
-    form: str,
+    form: Form,
     bits: int | None,
     which: tuple[str, int, int] | None,
 ) -> int:
@@ -101,21 +98,14 @@ def _blocks(store: "Store", name: str, blocks: str | None) -> tuple[str, int, in
     return found[0].uuid, first, last
 
 
-def _to_file(
-    store: "Store", out: Path, form: str, bits: int | None, which: tuple[str, int, int] | None, advance: Any
+def _move(
+    store: "Store", folder: Path, which: tuple[str, int, int], progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    from entropy import export_bits
-
-    said = export_bits(store, out, bits=bits, blocks=which, form=form, progress=lambda done, _: advance(done))
-    return {"to": str(out), **said}
-
-
-def _to_store(store: "Store", folder: Path, which: tuple[str, int, int], advance: Any) -> dict[str, Any]:
     from entropy import Store, move_blocks
 
     buffer, first, last = which
     with Store(folder) as into:
-        recording = move_blocks(store, buffer, (first, last), into, progress=lambda done, _: advance(done))
+        recording = move_blocks(store, buffer, (first, last), into, progress=progress)
         moved = sum(info.bits for info in into.buffers() if info.recording == recording)
     return {
         "to": str(folder),

@@ -1,19 +1,20 @@
 """`memtj store rewrite`: buffers in the form that every HDF5 reads."""
 
-import json
-from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from memtj._answer import answer, plain
+from memtj._options import AsJson, StorePath
 from memtj._quantities import si
 
+if TYPE_CHECKING:
+    from entropy import RewriteStep
 
-def rewrite(
-    path: Annotated[Path, typer.Argument(help="Folder of the store.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
+_WORDS = {"rewritten": "rewritten", "left": "left alone", "failed": "problem"}
+
+
+def rewrite(path: StorePath, as_json: AsJson = False) -> None:
     """Write every closed buffer anew that an older HDF5 than ours cannot read; nothing is lost and no bit is spent.
 
     A new file is read back before it takes the old one's place, with the same name, blocks and accounts; pictures are
@@ -26,19 +27,15 @@ def rewrite(
     with ProgressDisplay() as display:
         task = display.task("rewriting", None, "B")
         steps = entropy.rewrite(path, progress=task.advance)
-    if as_json:
-        rows = [{**asdict(step), "path": str(step.path)} for step in steps]
-        print(json.dumps({"store": str(path), "buffers": rows}))
-    else:
-        for step in steps:
-            match step.outcome:
-                case "rewritten":
-                    print(f"rewritten: {step.path.name}, {si(step.bytes, 'B')}")
-                case "left":
-                    print(f"left alone: {step.path.name}: {step.why}")
-                case "failed":
-                    print(f"problem: {step.path.name}: {step.why}")
-        counts = {name: sum(step.outcome == name for step in steps) for name in ("rewritten", "current")}
-        print(f"{counts['rewritten']} of {len(steps)} buffers rewritten; {counts['current']} needed nothing.")
+    lines = [
+        f"{_WORDS[step.outcome]}: {step.path.name}{_detail(step)}" for step in steps if step.outcome in _WORDS
+    ]
+    done, current = (sum(step.outcome == name for step in steps) for name in ("rewritten", "current"))
+    lines.append(f"{done} of {len(steps)} buffers rewritten; {current} needed nothing.")
+    answer(as_json, {"store": path, "buffers": plain(steps)}, lines)
     if any(step.outcome == "failed" for step in steps):
         raise typer.Exit(1)
+
+
+def _detail(step: "RewriteStep") -> str:
+    return f", {si(step.bytes, 'B')}" if step.outcome == "rewritten" else f": {step.why}"

@@ -1,13 +1,24 @@
 """`memtj tune`: find the pulse at which each cell switches with a wanted probability."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memtj._answer import answer
 from memtj._errors import CommandError
-from memtj._options import Period, ReadVoltage, ResetVoltage, ResetWidth, Settle, Voltage, Width
+from memtj._options import (
+    AsJson,
+    BenchPath,
+    Mode,
+    Period,
+    ReadVoltage,
+    ResetVoltage,
+    ResetWidth,
+    Settle,
+    Voltage,
+    Width,
+)
 from memtj._progress import ProgressDisplay
 
 if TYPE_CHECKING:
@@ -16,12 +27,12 @@ if TYPE_CHECKING:
 
 
 def tune(
-    bench_file: Annotated[Path, typer.Argument(metavar="BENCH", help="Bench file (TOML).")],
+    bench_file: BenchPath,
     out: Annotated[Path, typer.Option(help="New file of the tuning (JSON).")],
     target: Annotated[float, typer.Option(help="Probability to switch, 0.02 to 0.98.")] = 0.5,
     tolerance: Annotated[float, typer.Option(help="How close to it, 0.001 to 0.1.")] = 0.01,
     mode: Annotated[
-        str,
+        Mode,
         typer.Option(
             help="reset (pulses from P) or toggle (pulses from P and from AP, each with its trims)."
         ),
@@ -36,14 +47,12 @@ def tune(
     csv: Annotated[
         Path | None, typer.Option(help="New file for one row a cell; beside --out by default.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON line.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Trim the pulse of every cell until it switches with the wanted probability; the output is off at every end."""
     from instruments import Bench, refuse_unwritable, run_procedure
     from instruments.procedures import Tune
 
-    if mode not in ("reset", "toggle"):
-        raise CommandError(f"--mode {mode!r} is unknown: use reset or toggle.")
     given = {
         "voltage": voltage, "width": width, "period": period, "reset_voltage": reset_voltage,
         "reset_width": reset_width, "read_voltage": read_voltage, "settle": settle,
@@ -64,7 +73,7 @@ def tune(
     if procedure.tuning is None:
         raise CommandError("the tuning was stopped before its end, so there is no file.")
     outcome = _outcome(procedure.tuning, out)
-    print(json.dumps(outcome) if as_json else _sentence(outcome), flush=True)
+    answer(as_json, outcome, [_sentence(outcome)])
 
 
 def _follow(display: ProgressDisplay, procedure: "Tune") -> Any:

@@ -136,7 +136,6 @@ def test_restarts_and_iid_tests_of_files(memtj_here: Callable, tmp_path: Path) -
         (["few"], "6,012 bits were wanted and 800 are there"),
         (["store/ledger.sqlite"], "name the store's folder"),
         (["folder"], "folder"),
-        (["few", "--as", "hex"], "no form 'hex'"),
         (["store", "--as", "packed"], "is for files"),
         (["few", "--recording", "abc"], "leave --recording out"),
         (["store", "--recording", "abc"], "no recording 'abc'"),
@@ -165,6 +164,14 @@ def test_mistakes(
     assert "unexpected" not in last
     assert said in last
     assert not (tmp_path / "assessment.html").exists()
+
+
+def test_a_form_that_is_none(memtj_here: Callable, tmp_path: Path) -> None:
+    (tmp_path / "few").write_bytes(bytes(100))
+    done = memtj_here("assess", tmp_path / "few", "--as", "hex", "--page", tmp_path / "page.html")
+    assert done.returncode == 2
+    assert "'hex' is not one of 'packed', 'bytes', 'npy'" in " ".join(done.stderr.replace("│", " ").split())
+    assert not (tmp_path / "page.html").exists()
 
 
 @pytest.mark.slow

@@ -147,7 +147,7 @@ def test_a_copy_is_adopted_with_its_bits_burned(memtj, store: Path, tmp_path: Pa
         (["export", "--out", "x"], 1, "say which bits"),
         (["export", "--out", "x", "--bits", "0"], 1, "at least one bit"),
         (["export", "--out", "x", "--bits", "8", "--blocks", "0:1"], 1, "say which bits"),
-        (["export", "--out", "x", "--bits", "8", "--as", "hex"], 1, "use packed, bytes, npy"),
+        (["export", "--out", "x", "--bits", "8", "--as", "hex"], 2, "is not one of 'packed', 'bytes', 'npy'"),
         (["export", "--to-store", "x", "--bits", "8"], 1, "give --buffer NAME"),
         (["export", "--out", "x", "--buffer", "no"], 1, "no buffer 'no'"),
         (["export", "--out", "x", "--bits", "1e9"], 1, "1,000,000,000 bits were wanted and 512 are free"),
