@@ -46,7 +46,7 @@ def count_pairs(bits: np.ndarray, valid: np.ndarray | None, cells: int, pulses: 
     usable = _masked_alike(valid, cells, pulses)
     if usable is not None:
         ones = _sums(words, cells, pulses)
-        first, last = (_pulse(words, cells, number) for number in (0, pulses - 1))
+        first, last = (outcomes_of(words, cells, number) for number in (0, pulses - 1))
         return PairSums(max(pulses - 1, 0) * usable, ones - last, ones - first, both)
     # What is not valid is 0 in the bits: a one beside a usable neighbour is usable itself.
     assert valid is not None
@@ -80,8 +80,8 @@ def _ahead(stream: np.ndarray, bits: int) -> np.ndarray:
     return (later[:-1] << np.uint64(shift)) | (later[1:] >> np.uint64(64 - shift))
 
 
-def _pulse(stream: np.ndarray, cells: int, pulse: int) -> np.ndarray:
-    """The bits of a pulse, int64 (cells,)."""
+def outcomes_of(stream: np.ndarray, cells: int, pulse: int) -> np.ndarray:
+    """Take the bits of a pulse out of words of 64 positions; int64 (cells,)."""
     at = np.arange(pulse * cells, (pulse + 1) * cells)
     return ((stream[at >> 6] >> (63 - (at & 63)).astype(np.uint64)) & ONE).astype(np.int64)
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._bit_words import words_of
+from .._bit_words import ONE, words_of
 from ..arguments import Count, Real, takes
 from . import _block_kernels, _cell_kernels
 from . import _health_kernels as kernels
+from .cell_counts import outcomes_of
+from .statistics import PairSums
 
 WINDOW = 1024  # samples, for sources of bits: SP 800-90B section 4.4.2
 START_UP_SAMPLES = 1024  # at least, before the first output: section 4.3
@@ -117,6 +119,12 @@ class _Sequences:
     def changes(self) -> np.ndarray:
         """How many of `samples` − 1 pairs of neighbours in time differ, int64, of each sequence."""
         return self._count(kernels.CHANGES)
+
+    @property
+    def last(self) -> np.ndarray:
+        """The last sample of each sequence, int64; 0 where there was none."""
+        with self._lock:
+            return (self._last & ONE).astype(np.int64)
 
     @property
     def p1(self) -> np.ndarray:
@@ -249,12 +257,38 @@ def _bytes_of(words: np.ndarray, count: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
+class CellOutcomes:
+    """What each cell did in one block, (cells,) each.
+
+    `usable` outcomes, `ones` of them, `changes` from one to the next (of cells that lack none); `first`, `last`:
+    outcomes in the first and in the last of `pulses` pulses, 0 where they are not usable.
+    """
+
+    usable: np.ndarray
+    ones: np.ndarray
+    changes: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    pulses: int
+
+    def pairs(self) -> PairSums | None:
+        """Sum over pairs of outcomes in consecutive pulses, as `count_pairs` does; None where a cell lacks some."""
+        used = self.usable == self.pulses
+        if not (used | (self.usable == 0)).all():
+            return None
+        first, second = self.ones - self.last, self.ones - self.first
+        return PairSums(
+            np.where(used, self.pulses - 1, 0), first, second, (first + second - self.changes) // 2
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Judged:
     """What was found of a block.
 
     `bits`: its usable bits, packed uint8, first bit most significant, padded with zeros; `count`: how many; `ones`:
     of them; `changes`, `pairs`: pairs of usable outcomes of a cell in consecutive pulses, and those that differ;
-    `flags`: tests that it fails; `cells`: the cells that fail.
+    `flags`: tests that it fails; `cells`: the cells that fail; `outcomes`: what each cell did.
     """
 
     bits: np.ndarray
@@ -264,6 +298,7 @@ class Judged:
     pairs: int
     flags: HealthFlag
     cells: CellFailures
+    outcomes: CellOutcomes
 
 
 class BlockHealth:
@@ -279,7 +314,7 @@ class BlockHealth:
         self.cells._refuse_short(bits, valid, positions)
         words = words_of(bits)
         mask = words if valid is None else words_of(valid)
-        failures = self.cells._check(words, mask, valid is not None, positions)
+        failures, outcomes = self._judge_cells(words, mask, valid is not None, positions)
         changes, pairs = _block_kernels.count_changes(
             words, mask, valid is not None, positions, self.cells.cells
         )
@@ -290,7 +325,34 @@ class BlockHealth:
         before = int(self.stream.ones[0])
         flags = failures.flags | self.stream._check(stream, count)
         return Judged(
-            usable, count, int(self.stream.ones[0]) - before, int(changes), int(pairs), flags, failures
+            usable,
+            count,
+            int(self.stream.ones[0]) - before,
+            int(changes),
+            int(pairs),
+            flags,
+            failures,
+            outcomes,
+        )
+
+    def _judge_cells(
+        self, words: np.ndarray, mask: np.ndarray, masked: bool, positions: int
+    ) -> tuple[CellFailures, CellOutcomes]:
+        cells = self.cells
+        samples, ones, changes, last = cells.samples, cells.ones, cells.changes, cells.last
+        failures = cells._check(words, mask, masked, positions)
+        pulses = positions // cells.cells
+        first, end = np.zeros((2, cells.cells), np.int64)
+        if pulses:
+            first, end = (outcomes_of(words, cells.cells, pulse) for pulse in (0, pulses - 1))
+        if pulses and masked:
+            first &= outcomes_of(mask, cells.cells, 0)
+            end &= outcomes_of(mask, cells.cells, pulses - 1)
+        usable = cells.samples - samples
+        # The change from the block before is none of this one's.
+        across = (samples > 0) & (usable > 0) & (last != first)
+        return failures, CellOutcomes(
+            usable, cells.ones - ones, cells.changes - changes - across, first, end, pulses
         )
 
 

@@ -20,6 +20,7 @@ in a board's FIFO between an action and its effect, as long as it is known with 
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 # Time constants of the filters, slowest first. Cells: pulses. Common: bits of the whole array. A filter of time
@@ -81,18 +82,30 @@ class _Bank:
         """Take a measurement: `needed` volts, (width,), of `trials` outcomes each; not where it is not `good`."""
         self._variances += self._walk * trials
         noise = 1 / (4 * trials)
-        off = np.where(good, needed - self._states, 0.0)
         if self._fresh:
             # How far the cells really are from where they were tuned to, all of them say together.
             self._fresh = False
-            found = float(((off[0] * slope) ** 2).sum() / good.sum()) - noise
+            off = np.where(good, needed - self._states[0], 0.0)
+            found = float(((off * slope) ** 2).sum() / good.sum()) - noise
             self._variances = np.maximum(self._variances, found)
         total = self._variances + noise
-        surprise = np.minimum((off * slope) ** 2 / total[:, None], _FAR).sum(1) + good.sum() * np.log(total)
-        self._evidence = self._evidence * (1 - 1 / _MEMORY) - surprise / 2
         gain = self._variances / total
-        self._states += gain[:, None] * off
+        surprise = _go_on(self._states, needed, slope, good, total, gain) + good.sum() * np.log(total)
+        self._evidence = self._evidence * (1 - 1 / _MEMORY) - surprise / 2
         self._variances *= 1 - gain
+
+
+@numba.njit(nogil=True, cache=True)
+def _go_on(states, needed, slope, good, total, gain):  # pragma: no cover (compiled)
+    """Move the states of all filters towards what was measured; gives how much each was surprised, (filters,)."""
+    surprise = np.zeros(len(states))
+    for k in range(len(states)):
+        for i in range(len(needed)):
+            if good[i]:
+                off = needed[i] - states[k, i]
+                surprise[k] += min((off * slope[i]) ** 2 / total[k], _FAR)
+                states[k, i] += gain[k] * off
+    return surprise
 
 
 class Servo:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from entropy._bit_words import extract, extract_by_steps
+from entropy.quality.cell_counts import count_pairs
 from entropy.quality.health import BlockHealth, CellHealth, Cutoffs, HealthFlag, StreamHealth, usable_bits
 
 from .plain_health import PlainTests
@@ -163,9 +164,29 @@ def test_a_block_is_judged_as_by_each_test_alone(cells: int, usable: float | Non
         failures = of_cells.check(bits, mask, outcomes.size)
         assert judged.flags == failures.flags | of_stream.check(judged.bits, judged.count)
         np.testing.assert_array_equal(judged.cells.cells, failures.cells)
+        np.testing.assert_array_equal(judged.outcomes.usable, valid.sum(0))
+        np.testing.assert_array_equal(judged.outcomes.ones, (outcomes & valid).sum(0))
     assert totals(block.cells) == totals(of_cells)
     assert totals(block.stream) == totals(of_stream)
     assert usable is not None or 0 in judged.cells.cells
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_block_gives_the_pairs_of_each_cell(masked: bool):
+    """As they are counted by themselves, whatever block came before; where some outcomes are missing, none."""
+    random, cells = np.random.default_rng(3), 100
+    block = BlockHealth(Cutoffs.from_claim(0.7), cells)
+    used = (random.random(cells) < 0.9) | (not masked)
+    for pulses in (1, 9, 2, 130):
+        outcomes = random.integers(0, 2, (pulses, cells), np.uint8) & used
+        bits, mask = np.packbits(outcomes), np.packbits(np.tile(used, pulses)) if masked else None
+        pairs = block.judge(bits, mask, outcomes.size).outcomes.pairs()
+        wanted = count_pairs(bits, mask, cells, pulses)
+        assert pairs is not None
+        for name in ("pairs", "first", "second", "both"):
+            np.testing.assert_array_equal(getattr(pairs, name), getattr(wanted, name))
+    some = np.packbits(random.random((9, cells)) < 0.9)
+    assert block.judge(some, some, 9 * cells).outcomes.pairs() is None
 
 
 def test_what_is_counted_is_asked_for_while_a_block_is_tested():
