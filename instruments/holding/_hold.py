@@ -7,9 +7,10 @@ import numpy as np
 
 from drivers import ArrayBlock
 from entropy import ACTION_DTYPE, FROM_AP, FROM_BOTH, FROM_P
+from entropy.quality.health import CellOutcomes
 
 from ..bench._roles import BoardRole, Trims
-from ..tuning._pulser import count
+from ..tuning._pulser import by_state, count
 from ._servo import Counts, Servo
 
 _FURTHEST = 0.3  # a trim never goes further than this fraction of the pulse voltage
@@ -103,6 +104,7 @@ class Hold:
         self._now = self._set
         self._waiting: deque[_Applied] = deque([_Applied(0, self._set, self._untold())])
         self._generation = 0
+        self._due = True  # whether some trim may differ from what is needed
         self.actions = 0
 
     @property
@@ -140,8 +142,11 @@ class Hold:
         self._role = role
         self._send(self._set)
 
-    def take(self, block: ArrayBlock) -> np.ndarray | None:
-        """Learn from a block; returns the actions of which it is the first made with, ACTION_DTYPE, None if none."""
+    def take(self, block: ArrayBlock, outcomes: CellOutcomes | None = None) -> np.ndarray | None:
+        """Learn from a block; returns the actions of which it is the first made with, ACTION_DTYPE, None if none.
+
+        `outcomes`: what its cells did, where the health tests have counted that.
+        """
         rows = []
         while self._waiting and self._waiting[0].generation <= block.generation:
             applied = self._waiting.popleft()
@@ -149,14 +154,17 @@ class Hold:
             rows.append(applied.rows)
             rows[-1]["generation"] = applied.generation
         rows = [each for each in rows if len(each)]
-        for (servo, volts), counts in zip(self._pairs(self._now), self._count(block), strict=True):
-            servo.update(counts, volts)
+        for (servo, volts), counts in zip(self._pairs(self._now), self._count(block, outcomes), strict=True):
+            self._due |= servo.update(counts, volts)
         return np.concatenate(rows) if rows else None
 
     def act(self) -> None:
         """Have the board set the trims that are needed now, where they have changed."""
+        if not self._due:
+            return
         wanted = np.stack([self._wanted(number) for number in (0, len(self._servos) - 1)])
         moved = np.clip(wanted - self._set, -self._step, self._step)
+        self._due = bool((np.abs(wanted - self._set - moved) > _SAME).any())
         # Each command is an action of its own: the board may begin a block between the two. The first one moves
         # both directions, as the board adds what it has for AP to the trim of both.
         self._move(np.stack([moved[0]] * 2), FROM_BOTH)
@@ -212,8 +220,14 @@ class Hold:
     def _pairs(self, volts: np.ndarray) -> list[tuple[Servo, np.ndarray]]:
         return [(servo, volts[direction]) for direction, servo in enumerate(self._servos)]
 
-    def _count(self, block: ArrayBlock) -> list[Counts]:
-        n, k = count([block], block.cells, self._toggle)
+    def _count(self, block: ArrayBlock, outcomes: CellOutcomes | None) -> list[Counts]:
+        if outcomes is not None and not self._toggle:
+            return [Counts(outcomes.ones, outcomes.usable)]
+        sums = outcomes.pairs() if outcomes is not None else None
+        if sums is None:
+            n, k = count([block], block.cells, self._toggle)
+        else:
+            n, k = by_state(sums)
         if self._toggle and not self._each_way:
             return [Counts(k.sum(0), n.sum(0))]
         return [Counts(k[direction], n[direction]) for direction in range(len(self._servos))]

@@ -283,7 +283,7 @@ class RecordBits(PulsedProcedure):
             lost=mishaps.lost - tally.told_lost,
             corrupt=mishaps.corrupt - tally.told_corrupt,
             failed_cells=len(failed),
-            actions=None if self._hold is None else self._hold.take(block),
+            actions=None if self._hold is None else self._hold.take(block, usable.outcomes),
         )
         tally.told_lost, tally.told_corrupt = mishaps.lost, mishaps.corrupt
         tally.fetched += usable.count

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivers import ArrayBlock
-from entropy.quality.health import BlockHealth, CellFailures, Cutoffs, HealthFlag, StreamHealth, usable_bits
+from entropy.quality.health import (
+    BlockHealth,
+    CellFailures,
+    CellOutcomes,
+    Cutoffs,
+    HealthFlag,
+    StreamHealth,
+    usable_bits,
+)
 from entropy.quality.watch import Watch
 
 from .._errors import BenchError
@@ -46,7 +54,7 @@ class Usable:
 
     `bits`: packed uint8, first bit most significant, padded with zeros; `count`: how many; `valid`: packed mask of
     the block's positions, None where all are used; `health`: what failed, 0 where nothing did; `changed` of `pairs`
-    outcomes differ from the cell's last one.
+    outcomes differ from the cell's last one; `outcomes`: what each cell did, where it was tested.
     """
 
     bits: np.ndarray
@@ -55,6 +63,7 @@ class Usable:
     health: HealthFlag = _FINE
     changed: int = 0
     pairs: int = 0
+    outcomes: CellOutcomes | None = None
 
     @classmethod
     def of(cls, block: ArrayBlock, valid: np.ndarray | None) -> "Usable":
@@ -138,7 +147,9 @@ class RecordingHealth:
             self._tell(block, flags, found)
             self.failed |= found
             self._leave_out(found)
-        usable = Usable(judged.bits, judged.count, valid, flags, judged.changes, judged.pairs)
+        usable = Usable(
+            judged.bits, judged.count, valid, flags, judged.changes, judged.pairs, judged.outcomes
+        )
         return usable, found
 
     def summary(self) -> HealthSummary:

@@ -7,6 +7,7 @@ import numpy as np
 
 from drivers import ArrayBlock, ArrayBoard
 from entropy.quality.cell_counts import count_cells, count_pairs
+from entropy.quality.statistics import PairSums
 
 from ..array._acquisition import ended_early, fetch, is_over
 from ..bench._roles import BoardRole, Trims
@@ -80,10 +81,18 @@ def count(blocks: Iterable[ArrayBlock], cells: int, toggle: bool) -> tuple[np.nd
             n[0] += counts.usable
             k[0] += counts.ones
             continue
-        pairs = count_pairs(block.bits, block.valid, cells, block.pulses)
-        n += np.stack([pairs.pairs - pairs.first, pairs.first])
-        k += np.stack([pairs.second - pairs.both, pairs.first - pairs.both])
+        trials, hits = by_state(count_pairs(block.bits, block.valid, cells, block.pulses))
+        n += trials
+        k += hits
     return n, k
+
+
+def by_state(sums: PairSums) -> tuple[np.ndarray, np.ndarray]:
+    """Give the pulses of a toggle and their switchings by the state that they came from: P, AP; (2, cells) each."""
+    return (
+        np.stack([sums.pairs - sums.first, sums.first]),
+        np.stack([sums.second - sums.both, sums.first - sums.both]),
+    )
 
 
 def acquire(board: ArrayBoard, pulses: int, cells: int, stop: Stop) -> Iterator[ArrayBlock]:

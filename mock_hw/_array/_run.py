@@ -46,7 +46,7 @@ class Run:
         self.whole_words = (
             self.cells % 64 == 0
         )  # so that what the streams of `bits` held before does not matter
-        self._passed = self._worn = 0  # pulses whose time, and whose wear, the device has been told of
+        self._passed = 0  # pulses whose time and wear the device has been told of
         self._seconds = sequence.seconds_per_pulse
         # Between two pulses of a cell it may forget by itself, more easily while it is read; with a reset there are
         # two pulses, and two readings, in the time of one.
@@ -66,6 +66,7 @@ class Run:
 
     def _refresh(self) -> None:
         """Take the laws from the device as it is now."""
+        self._refreshed = self._pulse
         seq, device = self._sequence, self._array.device
         self._readout = Readout(device, seq, after_pulse=True)
         thresholds = seq.selected(device.compared(seq.thresholds.ravel()))
@@ -82,21 +83,19 @@ class Run:
         if not seq.toggle:
             reset = np.full(device.cells, seq.reset_voltage)
             self._reset = self._law(*(self._flip(reset, seq.reset_width, state) for state in (False, True)))
-        self._switching = np.zeros((2, device.cells))
-        self._take_write_law(np.ones(device.cells, bool))
+        self._take_write_law()
         self._look = _draws.Law.from_probabilities(np.zeros(self.cells), np.ones(self.cells))
 
-    def _take_write_law(self, touched: NDArray[np.bool_]) -> None:
-        """Take the law of the write pulse, of those cells (cells,) whose pulse is another one; the rest stays."""
+    def _take_write_law(self) -> None:
+        """Take the law of the write pulse: what trims change."""
+        switching = np.zeros((2, self._array.device.cells))
         for state, high in enumerate(self._seen_high):
-            flips = np.zeros(len(touched))
             for antiparallel, chance in ((False, 1 - high), (True, high)):
                 volts, width = self._sequence.write_pulse(antiparallel)
                 # No pulse never switches a cell, and costs nothing to know.
-                volts = np.where(touched & (chance > _NEVER), volts, 0.0)
-                flips += chance * self._flip(volts, width, bool(state))
-            self._switching[state, touched] = flips[touched]
-        self._write = self._law(*self._switching)
+                volts = np.where(chance > _NEVER, volts, 0.0)
+                switching[state] += chance * self._flip(volts, width, bool(state))
+        self._write = self._law(*switching)
 
     def _flip(self, voltage: Floats, width: Floats | float, state: bool) -> Floats:
         seq = self._sequence
@@ -108,17 +107,11 @@ class Run:
 
     def _tell_device(self) -> None:
         """Time and wear of the pulses since the last time."""
-        pulses, self._passed = self._pulse - self._passed, self._pulse
-        if pulses:
-            self._array.device.advance(pulses * self._seconds)
-        self._wear()
-
-    def _wear(self) -> None:
-        """Wear of the pulses since the last time."""
         seq, device = self._sequence, self._array.device
-        pulses, self._worn = self._pulse - self._worn, self._pulse
+        pulses, self._passed = self._pulse - self._passed, self._pulse
         if not pulses:
             return
+        device.advance(pulses * self._seconds)
         pulsed = np.zeros((self._array.rows, self._array.columns), bool)
         pulsed[seq.selection.rectangle] = True
         pulsed &= seq.mask
@@ -184,15 +177,11 @@ class Run:
     def retrim(self, voltage: NDArray[np.float64], trims: Trims) -> None:
         """Go on with other volts (trims included) and other trims, from the next pulse on.
 
-        What this does not touch follows the device at the next step, as without it.
+        The law of the write pulse follows the device as well; that of the rest does at the next step, as without it.
         """
-        self._wear()
-        before, self._sequence = self._sequence, replace(self._sequence, voltage=voltage, trims=trims)
-        touched = np.zeros(self._array.device.cells, bool)
-        for antiparallel in (False, True):
-            old, new = before.write_pulse(antiparallel), self._sequence.write_pulse(antiparallel)
-            touched |= (old[0] != new[0]) | (old[1] != new[1])
-        self._take_write_law(touched)
+        self._tell_device()
+        self._sequence = replace(self._sequence, voltage=voltage, trims=trims)
+        self._take_write_law()
 
     def end(self) -> None:
         """Give the state of the cells back to the array, and the time that has passed to the device."""
@@ -234,10 +223,10 @@ class Run:
             if not go_on():
                 return None
             # At pulses that do not depend on how the run is cut into blocks.
-            if self._pulse - self._passed >= step:
+            if self._pulse - self._refreshed >= step:
                 self._tell_device()
                 self._refresh()
-            now = min(most, pulses - done, self._passed + step - self._pulse)
+            now = min(most, pulses - done, self._refreshed + step - self._pulse)
             failed += self._chunk(now, done * self.cells, out, valid, getattr(self, outcome))
             self._pulse += now
             done += now

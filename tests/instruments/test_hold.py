@@ -15,7 +15,8 @@ from entropy import FROM_AP, FROM_BOTH, Store, cell_statistics
 from instruments import Bench, run
 from instruments.holding._hold import trims_at
 from instruments.procedures import RecordBits, RecordingSummary
-from mock_hw.boxes import _acquisition, array_board
+from mock_hw.boxes.array_board import _acquisition
+from mock_hw.boxes.array_board import _board as array_board
 
 CELLS = 32 * 40
 PULSES, WIDTH = 512, 0.3e-9
