@@ -19,8 +19,10 @@ import numpy as np
 from benchmarks._canned_board import CELLS
 from drivers import ArrayBoard
 from entropy import CELL_DTYPE, Recording, Store
-from instruments.recording._block_writer import BlockWriter, Delivered, Settings
-from instruments.recording._health import Usable
+from entropy.quality.health import BlockHealth, Cutoffs
+from instruments.array import Block, WorkingPoint
+from instruments.recording._block_writer import BlockWriter, Delivered
+from instruments.recording._health import JudgedBlock
 
 PIECE = 1 << 20  # bytes of one read
 CHUNK = 1 << 18  # bytes of a chunk of `/bits`, as the format has it
@@ -236,8 +238,10 @@ def latency_from_wire(folder: Path, port: int, bits: int, blocks: int, rate: flo
     requests: list[int] = []
     fetched: list[int] = []
     board = ArrayBoard(f"TCPIP::127.0.0.1::{port}::SOCKET", visa_library="@py")
+    point = WorkingPoint("toggle", 1.0, 1e-9, 6e-9, 1.0, 1e-9, 0.1, 1e-6)
+    health = BlockHealth(Cutoffs.from_claim(0.5), CELLS)
     with contextlib.closing(board), Store(folder) as store:
-        writer = BlockWriter(store, _RECORDING, Settings(1.0, 1e-9, 0.1), np.empty(0), lambda _: None)
+        writer = BlockWriter(store, _RECORDING, point, np.empty(0), lambda _: None)
         writer.open(lambda: None)
         with other("wait", folder, bits, blocks) as process:
             for _ in _paced(blocks, rate):
@@ -245,11 +249,12 @@ def latency_from_wire(folder: Path, port: int, bits: int, blocks: int, rate: flo
                 block = board.fetch()
                 fetched.append(time.monotonic_ns())
                 assert block is not None
-                usable = Usable.of(block, block.valid)
-                delivered = Delivered(
-                    block, usable, time.time(), 300.0, acquisition=0, stalls=0, lost=0, corrupt=0
+                assert block.bits is not None
+                ours = Block(block.sequence, block.pulses, block.cells, block.time, block.bits, block.valid)
+                judged = JudgedBlock(
+                    ours, ours.valid, health.judge(ours.bits, ours.valid, ours.positions), {}
                 )
-                writer.put(delivered, lambda: None)
+                writer.put(Delivered(judged, time.time(), 300.0, acquisition=0), lambda: None)
             taken = _said(process)
         writer.finish()
     return Latencies(_steps(requests, taken), _steps(fetched, taken))

@@ -16,10 +16,9 @@ from pathlib import Path
 import numba
 import numpy as np
 
-from drivers import ArrayBlock
 from entropy.quality.cell_counts import CellCounts, count_cells
-from instruments.holding._hold import Response
-from instruments.holding._servo import Counts, Servo
+from instruments.array import Block
+from instruments.holding import Counts, Response, Servo
 from instruments.tuning._search import VOLTAGE, Range, Search
 from mock_hw import MacrospinDevice, Selection, Sequence, SimulatedArray
 from mock_hw._array import Run
@@ -58,7 +57,7 @@ class DriftingArray:
         """Board time of a block."""
         return PULSES * 2 * ROWS * (self.point.period + self._settle)
 
-    def block(self, trims: np.ndarray, pulses: int = PULSES, temperature: float = 300.0) -> ArrayBlock:
+    def block(self, trims: np.ndarray, pulses: int = PULSES, temperature: float = 300.0) -> Block:
         """Pulse the cells with these trims (cells,), volts, at this temperature of the laboratory."""
         point = self.point
         sequence = Sequence(
@@ -81,10 +80,7 @@ class DriftingArray:
         failed = run.bits(pulses, bits, valid)
         run.end()
         packed, mask = (words.view(np.uint8)[: positions // 8] for words in (bits, valid))
-        return ArrayBlock(
-            *(0, positions, CELLS, pulses, 0.0, failed or 0, 0),
-            *(False, False, True, False, packed, mask, None),
-        )
+        return Block(0, pulses, CELLS, 0.0, packed, mask, failed or 0)
 
     def run(
         self, voltage: np.ndarray, width: np.ndarray, active: np.ndarray, pulses: int
@@ -112,9 +108,8 @@ class Correlations:
         self.stream = np.zeros((2, LAGS), np.int64)
         self.ones, self.usable = np.zeros(CELLS, np.int64), np.zeros(CELLS, np.int64)
 
-    def add(self, block: ArrayBlock, counts: Counts) -> None:
+    def add(self, block: Block, counts: Counts) -> None:
         """Take in the next block of the recording."""
-        assert block.bits is not None
         assert block.valid is not None
         rows = np.stack([part.view(">u8").astype(np.uint64) for part in (block.bits, block.valid)])
         rows = np.concatenate([self._before, rows.reshape(2, block.pulses, -1)], axis=1)
@@ -203,8 +198,7 @@ class Held:
     lags: tuple[float, ...]  # 1 to LAGS: correlation about one half, in standard errors
 
 
-def _counts(block: ArrayBlock) -> CellCounts:
-    assert block.bits is not None
+def _counts(block: Block) -> CellCounts:
     return count_cells(block.bits, block.valid, block.cells, block.pulses)
 
 

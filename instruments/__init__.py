@@ -6,18 +6,16 @@ from entropy.lazy import later
 
 from ._errors import BenchError, Terminated
 from ._new_file import refuse_unwritable
-from .bench._bench import Bench, Finding
-from .bench._file import BenchFile, read_bench_file
-from .bench._roles import BoardRole, Role, SignalPath, Trims
+from .bench import Bench, BenchFile, BoardRole, Finding, Role, SignalPath, Trims, read_bench_file
 
 if TYPE_CHECKING:
     from ._run import run, run_procedure
-    from .tuning._tuning import Conditions, Tuning
+    from .tuning import Conditions, Tuning
 
 # What brings pymeasure's procedures and the store is imported when it is first named: `memtj bench off` does without.
 _LATER = {
     "._run": "run run_procedure",
-    ".tuning._tuning": "Conditions Tuning",
+    ".tuning": "Conditions Tuning",
     ".procedures": "",
 }
 

@@ -10,6 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 PACKAGES = ("entropy", "sampler", "instruments", "drivers", "mock_hw")
+# Packages that others reach through the one above them alone.
+INNER = (
+    "entropy.buffer", "entropy.ledger", "entropy.store", "instruments.array", "instruments.bench",
+    "instruments.holding", "instruments.recording", "instruments.tuning",
+)  # fmt: skip
 
 # What the packages make and hand out; whoever makes one by hand changes nothing by it.
 RESULTS = """
@@ -17,7 +22,7 @@ entropy: Accounts BadBlock BlockCommit BufferInfo Credit FollowedBlock OpenLease
     RewriteStep Portion SalvageReport VerifyReport
 entropy.quality.assessment: Assessment CellAssessment Conditioned Health Window
 entropy.quality.estimators: MinEntropy
-entropy.quality.health: Cutoffs Judged
+entropy.quality.health: CellOutcomes Cutoffs Judged
 entropy.quality.iid: ChiSquare PermutationTests RepeatTest
 entropy.quality.restarts: RestartTests
 entropy.quality.sp800_22: Battery Criterion SequenceResult
@@ -49,6 +54,9 @@ UNCHECKED = {
     "sampler.training.NamedSources.pictures": {"bits_each", "count"},
     "drivers.array_board.ArrayBoard.ask": {"query_delay"},  # pymeasure's own
     "drivers.array_board.ArrayBoard.values": {"maxsplit"},
+    "entropy.quality.cell_counts.outcomes_of": {"cells", "pulse"},  # of words that a kernel has read
+    "instruments.Trims.shaped": {"cells", "shape"},  # those of the array
+    "instruments.Trims.stacked": {"shape"},
     "instruments.Trims.__init__": {
         "voltage_ap",
         "voltage_p",
@@ -64,7 +72,8 @@ def public_modules() -> Iterator[types.ModuleType]:
         module = importlib.import_module(package)
         yield module
         for found in pkgutil.walk_packages(module.__path__, package + "."):
-            if not any(part.startswith("_") or part == "testing" for part in found.name.split(".")):
+            hidden = any(part.startswith("_") or part == "testing" for part in found.name.split("."))
+            if not hidden and not found.name.startswith(INNER):
                 yield importlib.import_module(found.name)
 
 
@@ -123,7 +132,9 @@ def numeric_parameters() -> dict[str, tuple[Any, str, set[str]]]:
                 numeric = {
                     key for key, hint in _hints(function).items() if key != "return" and _is_numeric(hint)
                 }
-                path = ".".join(filter(None, (thing.__module__.split("._")[0], thing.__name__, method)))
+                home = thing.__module__.split("._")[0]
+                home = module.__name__ if home.startswith(INNER) else home
+                path = ".".join(filter(None, (home, thing.__name__, method)))
                 if numeric and path not in found:
                     found[path] = thing, method, numeric
     return found

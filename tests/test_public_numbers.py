@@ -19,6 +19,7 @@ import instruments.procedures
 from drivers import ArrayBoard
 from entropy.arguments import RefusedArgument, real
 from instruments import BenchError, BoardRole, SignalPath, Trims
+from instruments.bench._limits import Limits
 from mock_hw import LabError
 from mock_hw._lab import DEFAULT
 from sampler import SamplerError
@@ -115,7 +116,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
                 SimpleNamespace(rows=2, columns=2),  # type: ignore[arg-type]
                 source="bench.toml", instrument="board",
             )  # fmt: skip
-            role._effective = {"voltage": 1.0, "width": 1e-8, "read_voltage": 0.1}
+            role._in_force = Limits(1.0, 1e-8, 0.1)
             yield {
                 "Store": store, "Lease": lease, "Portion": portion, "Reservation": job, "BoardRole": role,
                 "board": board,

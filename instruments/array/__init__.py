@@ -1,1 +1,34 @@
-"""What an array is for a procedure: pulses, blocks of bits, and the boards behind them."""
+"""What an array is for a procedure: a working point, blocks of bits, losses; and the boards behind it."""
+
+from drivers import BoardError
+
+from ..bench import Bench, Trims
+from ._array import Acquisition, Array, Stop, Stopped, blocks_of
+from ._block import Block, Losses, Sums
+from ._board_array import BoardArray
+from ._switchings import by_state, count_switchings
+from ._working_point import Mode, WorkingPoint
+
+__all__ = [
+    "Acquisition",
+    "Array",
+    "Block",
+    "BoardArray",
+    "BoardError",
+    "Losses",
+    "Mode",
+    "Stop",
+    "Stopped",
+    "Sums",
+    "Trims",
+    "WorkingPoint",
+    "array_of",
+    "blocks_of",
+    "by_state",
+    "count_switchings",
+]
+
+
+def array_of(bench: Bench, point: WorkingPoint) -> Array:
+    """Give the array of an open bench, nothing of it set yet; raises BenchError where the bench is not open."""
+    return BoardArray(bench, point)

@@ -1,1 +1,22 @@
 """The bench: its file, its instruments in their roles, the limits, and the way to safety."""
+
+from ._bench import Bench
+from ._board_role import BoardRole
+from ._file import ArraySection, BenchFile, read_bench_file
+from ._opening import Finding
+from ._role import Role, SafeStep
+from ._signal_path import SignalPath
+from ._trims import Trims
+
+__all__ = [
+    "ArraySection",
+    "Bench",
+    "BenchFile",
+    "BoardRole",
+    "Finding",
+    "Role",
+    "SafeStep",
+    "SignalPath",
+    "Trims",
+    "read_bench_file",
+]

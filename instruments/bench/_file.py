@@ -95,6 +95,10 @@ class BenchFile(_Section):
         used = {role.instrument for role in self.roles.values()}
         return [name for name in self.instruments if name not in used]
 
+    def roles_of(self, instrument: str) -> list[str]:
+        """Name the roles that an instrument plays."""
+        return [name for name, role in self.roles.items() if role.instrument == instrument]
+
 
 def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
     """Read and check a bench file; raises BenchError naming file, line and key."""

@@ -36,7 +36,10 @@ _NOT_WORTH_IT = 5e-4  # of P: a trim that is off by less is left as it is
 _COMMON_PRIOR = 2.0**14  # bits: how well the mean of the cells is known at first
 _SLOPES = 0.5, 2.0  # of the median: a slope beyond is taken for a badly measured one
 _FAR = 9.0  # squared standard deviations: what is further off has other reasons than a drift
-_ASTRAY, _PATIENCE = 0.25, 3  # a cell that is so far from its target so many times in a row is no longer held
+_OFF_TARGET, _PATIENCE = (
+    0.25,
+    3,
+)  # a cell that is so far from its target so many times in a row is no longer held
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class Servo:
         self._mean_slope = float(self._slopes[used].mean()) if used.any() else rising
         self._set_own, self._shift = self._start, 0.0
         self._unlooked, self._look = 0.0, float(_LOOK[0])
-        self._astray = np.zeros(len(trims), np.int64)
+        self._off_target = np.zeros(len(trims), np.int64)
         self._waiting: Counts | None = None
         self._applied = self._start
 
@@ -160,8 +163,8 @@ class Servo:
 
     @property
     def held(self) -> np.ndarray:
-        """Cells that follow their trims: used, and not astray for several updates; bool (cells,)."""
-        return self._used & (self._astray < _PATIENCE)
+        """Cells that follow their trims: used, and not off target for several updates; bool (cells,)."""
+        return self._used & (self._off_target < _PATIENCE)
 
     def update(self, counts: Counts, applied: np.ndarray) -> bool:
         """Take in a block's counts; `applied`: the trims it was made with, (cells,). True: there are new trims.
@@ -202,10 +205,10 @@ class Servo:
             return
         off = np.where(seen, counts.hits / np.maximum(counts.trials, 1) - self._target, 0.0)
         # A few outcomes stray so far by chance, and say nothing of the cell.
-        surely = np.abs(off) > np.maximum(_ASTRAY, 3 / np.sqrt(np.maximum(counts.trials, 1)))
+        surely = np.abs(off) > np.maximum(_OFF_TARGET, 3 / np.sqrt(np.maximum(counts.trials, 1)))
         if surely[seen].mean() > 0.5:
             surely[:] = False  # what most cells do is not a fault of theirs
-        self._astray = np.where(seen, np.where(surely, self._astray + 1, 0), self._astray)
+        self._off_target = np.where(seen, np.where(surely, self._off_target + 1, 0), self._off_target)
         good = seen & ~surely
         trials, slopes, cells = float(counts.trials[good].mean()), self._slopes, int(good.sum())
         self._unlooked += trials

@@ -1,6 +1,6 @@
 """pymeasure procedures that pulse and read the array."""
 
-from ..recording._summary import EnergyPerBit, HealthSummary, RecordingProgress, RecordingSummary
+from ..recording import EnergyPerBit, HealthSummary, RecordingProgress, RecordingSummary
 from ._bench_procedure import BenchProcedure
 from ._record_bits import RecordBits
 from ._tune import Tune, TuningProgress

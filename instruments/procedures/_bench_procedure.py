@@ -8,7 +8,7 @@ from pymeasure.experiment import FloatParameter, IntegerParameter, Procedure
 from entropy.arguments import count, real
 
 from .._errors import BenchError
-from ..bench._bench import Bench
+from ..bench import Bench
 
 
 class BenchProcedure(Procedure):

@@ -1,22 +1,16 @@
 """The procedure that tunes an array: the pulse at which each cell and direction switches as wanted, in a file."""
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pymeasure.experiment import FloatParameter, Parameter
 
-from drivers import BoardError
-
-from .._errors import BenchError
 from .._new_file import refuse_unwritable
-from ..bench._roles import BoardRole
-from ..tuning._calibration import Cells, measure_states, tune
-from ..tuning._pulser import BoardPulser, Stopped
-from ..tuning._search import Points, Tuned
-from ..tuning._tuning import Conditions, Tuning, now
+from ..array import Array, BoardError, Stopped
+from ..tuning import ArrayPulser, Cells, Conditions, Points, Tuned, Tuning, measure_states, now, tune
+from ._parameters import Real, Text
 from ._pulsed_procedure import PulsedProcedure
 
 
@@ -40,9 +34,9 @@ class Tune(PulsedProcedure):
     be written as `out`, it is kept elsewhere, and what is raised says where.
     """
 
-    target: Any = FloatParameter("Target probability", minimum=0.02, maximum=0.98, default=0.5)
-    tolerance: Any = FloatParameter("Tolerance", minimum=0.001, maximum=0.1, default=0.01)
-    out: Any = Parameter("File of the tuning", default="tuning.json")
+    target = Real("Target probability", minimum=0.02, maximum=0.98, default=0.5)
+    tolerance = Real("Tolerance", minimum=0.001, maximum=0.1, default=0.01)
+    out = Text("File of the tuning", default="tuning.json")
 
     DATA_COLUMNS: ClassVar[list[str]] = [
         "Row",
@@ -64,81 +58,60 @@ class Tune(PulsedProcedure):
         super().__init__(**arguments)
         self.progress = TuningProgress()
         self.tuning: Tuning | None = None
-        self._cells: Cells | None = None
-        self._conditions: Conditions | None = None
+        self._measured: _Measured | None = None
 
     def prepare(self) -> None:
         """Check limits and the file's name, arm the watchdog, switch on, and measure each cell's resistances."""
-        refuse_unwritable(Path(str(self.out)))
-        role = self._role()
-        board: Any = role.board
-        if self.mode == "toggle" and not board.has_all_trims:
-            raise BenchError(
-                f"the {role.instrument!r} follows protocol {board.protocol_version}, in which both directions have the "
-                "same trims: tune with a reset, or update its firmware to protocol 1.1"
-            )
-        self.rehearse()
-        self._arm(role)
-        self._conditions = self._known(role)
-        board.mask = True
-        board.output_enabled = True
+        refuse_unwritable(Path(self.out))
+        array = self._set_up()
+        if self.mode == "toggle":
+            array.require_all_trims()
+        array.arm(self.watchdog)
+        conditions = self._conditions(array)
+        array.set_mask(True)
+        array.switch_on()
         self.progress = TuningProgress("measuring the cells: thresholds")
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
-            cells = measure_states(role, self._point(), self.should_stop)
-            self._refuse_if_none(cells)
-            board.thresholds = np.where(cells.used, cells.threshold, 1e9).reshape(board.size)
-            self._cells = cells
+            cells = measure_states(array, self.should_stop)
+            cells.refuse_if_none()
+            array.set_thresholds(np.where(cells.used, cells.threshold, 1e9))
+            self._measured = _Measured(array, cells, conditions)
 
     def measure_all(self) -> None:
         """Tune all cells, and write the file."""
-        cells, role = self._cells, self._role()
-        if cells is None:
+        if self._measured is None:
             return
+        array, cells = self._measured.array, self._measured.cells
         try:
             found, pulses = tune(
-                role, cells, self._point(), self.should_stop,
-                target=self.target, tolerance=self.tolerance, report=self._report,
-            )  # fmt: skip
+                array,
+                cells,
+                self.should_stop,
+                target=self.target,
+                tolerance=self.tolerance,
+                report=self._report,
+            )
         except Stopped:
             return
-        self._refuse_if_none(cells)
-        # What is found is kept, whatever becomes of the board now, or of the folder.
-        self.tuning = self._tuning(role, cells, found, pulses)
+        cells.refuse_if_none()
+        # What is found is kept, whatever becomes of the array now, or of the folder.
+        self.tuning = _tuning(self._measured, found, pulses)
         try:
             self.make_safe()
         finally:
-            self.tuning.keep(str(self.out))
+            self.tuning.keep(self.out)
         self._emit_rows(self.tuning)
 
-    def _report(self, stage: str, done: int, pulser: BoardPulser) -> None:
+    def _report(self, stage: str, done: int, pulser: ArrayPulser) -> None:
         self.progress = TuningProgress(stage, pulser.given, done, pulser.columns)
         self.emit("progress", min(99.0, 100 * done / pulser.columns))
 
-    def _known(self, role: BoardRole) -> Conditions:
-        """Say what the tuning will hold for; asked for while the board is there."""
-        board: Any = role.board
-        rows, columns = board.size
+    def _conditions(self, array: Array) -> Conditions:
+        """Say what the tuning will hold for; asked for while the array is there."""
+        rows, columns = array.shape
         return Conditions(
-            mode=self.mode, target=self.target, tolerance=self.tolerance, voltage=self.voltage, width=self.width,
-            period=self.period, reset_voltage=self.reset_voltage, reset_width=self.reset_width,
-            read_voltage=self.read_voltage, settle=self.settle, temperature=float(board.temperature), rows=rows,
-            columns=columns, identity=str(board.id), device=role.array.device, simulated=board.origin != "device",
-        )  # fmt: skip
-
-    def _tuning(self, role: BoardRole, cells: Cells, found: Tuned, pulses: np.ndarray) -> Tuning:
-        conditions = self._conditions
-        assert conditions is not None
-        with contextlib.suppress(BoardError, ValueError):  # then that at its beginning stands
-            board: Any = role.board
-            conditions = replace(conditions, temperature=float(board.temperature))
-        trims = [np.where(cells.used, each, 0.0) for each in (found.voltage, found.width)]
-        values = [
-            np.where(cells.used, each, np.nan)
-            for each in (found.p, found.low, found.high, found.per_volt, found.per_second)
-        ]
-        return Tuning(
-            conditions, now(), cells.r_p, cells.r_ap, cells.threshold, cells.reason, pulses, *trims, *values,
-            curves=_curves(found.points, len(cells.used)),
+            target=self.target, tolerance=self.tolerance, temperature=array.temperature(), rows=rows, columns=columns,
+            identity=array.identity(), device=array.device, simulated=array.simulated, **asdict(array.point),
         )  # fmt: skip
 
     def _emit_rows(self, tuning: Tuning) -> None:
@@ -152,6 +125,30 @@ class Tune(PulsedProcedure):
                     tuning.reason[cell],
                 )  # fmt: skip
                 self.emit("results", dict(zip(self.DATA_COLUMNS, values, strict=True)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """An array whose output is on and whose thresholds are set: its cells, and what a tuning will hold for."""
+
+    array: Array
+    cells: Cells
+    conditions: Conditions
+
+
+def _tuning(measured: _Measured, found: Tuned, pulses: np.ndarray) -> Tuning:
+    conditions, cells = measured.conditions, measured.cells
+    with contextlib.suppress(BoardError, ValueError):  # then that at its beginning stands
+        conditions = replace(conditions, temperature=measured.array.temperature())
+    trims = [np.where(cells.used, each, 0.0) for each in (found.voltage, found.width)]
+    values = [
+        np.where(cells.used, each, np.nan)
+        for each in (found.p, found.low, found.high, found.per_volt, found.per_second)
+    ]
+    return Tuning(
+        conditions, now(), cells.r_p, cells.r_ap, cells.threshold, cells.reason, pulses, *trims, *values,
+        curves=_curves(found.points, len(cells.used)),
+    )  # fmt: skip
 
 
 def _curves(points: Points, cells: int) -> list[list[list[tuple[float, float, float, float]]]]:

@@ -8,83 +8,57 @@ from typing import Any
 
 import numpy as np
 
-from drivers import ArrayBlock
 from entropy import Recording, Store
 
-from ._health import Usable
+from ..array import Block, WorkingPoint
+from ._health import JudgedBlock
 
-_AHEAD = 4  # blocks in memory between board and store
+_AHEAD = 4  # blocks in memory between array and store
 _PATIENCE = 0.2  # s between looks at whether the other side still lives
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What every block row says, at the device: volts, seconds, volts, tesla."""
-
-    voltage: float
-    width: float
-    read_voltage: float
-    field: float = 0.0
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Delivered:
     """A block on its way to the store.
 
-    `usable`: its usable bits, and what its health tests say; `host_time`: s since 1970; `temperature`: kelvin;
-    `acquisition`: its number in the recording, from 0; `stalls`: of the recording so far; `lost`, `corrupt`: blocks
-    that were lost or left out since the one before; `failed_cells`: cells that failed their tests in it for the first
-    time; `actions`: what the servo changed, of which this block is the first made with it.
+    `judged`: with what its health tests say; `host_time`: s since 1970; `temperature`: kelvin; `acquisition`: its
+    number in the recording, from 0; `actions`: what the servo changed, of which this block is the first made with it.
     """
 
-    block: ArrayBlock
-    usable: Usable
+    judged: JudgedBlock
     host_time: float
     temperature: float
     acquisition: int
-    stalls: int
-    lost: int
-    corrupt: int
-    failed_cells: int = 0
     actions: np.ndarray | None = None
 
-
-@dataclass(frozen=True)
-class Written:
-    """One block as it went into the store."""
-
-    delivered: Delivered
-    bits: int
-    ones: int
-
     @property
-    def block(self) -> ArrayBlock:
+    def block(self) -> Block:
         """The block itself."""
-        return self.delivered.block
+        return self.judged.block
 
 
 class BlockWriter(threading.Thread):
     """Commits blocks in the order in which they were put; what fails here is raised at the next `put`.
 
-    `recording`: arguments of `Store.record`; `readings`: a sample of raw readings, ohm; `on_written`
-    is called in this thread for each committed block.
+    `recording`: arguments of `Store.record`; `point`: what every row says; `readings`: a sample of raw readings, ohm;
+    `on_commit` is called in this thread for each committed block.
     """
 
     def __init__(
         self,
         store: Store,
         recording: dict[str, Any],
-        settings: Settings,
+        point: WorkingPoint,
         readings: np.ndarray,
-        on_written: Callable[[Written], None],
+        on_commit: Callable[[Delivered], None],
     ) -> None:
         super().__init__(name="block writer", daemon=True)
         self.uuid = ""
         self._store = store
         self._arguments = recording
-        self._settings = settings
+        self._point = point
         self._readings = readings
-        self._on_written = on_written
+        self._on_commit = on_commit
         self._queue: queue.Queue[Delivered | None] = queue.Queue(_AHEAD)
         self._error: BaseException | None = None
         self._opened = threading.Event()
@@ -102,7 +76,7 @@ class BlockWriter(threading.Thread):
     def put(self, delivered: Delivered, while_waiting: Callable[[], None]) -> None:
         """Hand a block over; while there is no room, `while_waiting` is called about five times a second.
 
-        What that raises is raised once the block has its place: it is good, whatever became of the board.
+        What that raises is raised once the block has its place: it is good, whatever became of the array.
         """
         trouble: Exception | None = None
         while True:
@@ -128,7 +102,8 @@ class BlockWriter(threading.Thread):
                 break
             except queue.Full:
                 continue
-        self.join()
+        if self.ident is not None:
+            self.join()
         self._raise()
 
     def run(self) -> None:
@@ -139,36 +114,35 @@ class BlockWriter(threading.Thread):
                 if len(self._readings):
                     recording.append_resistances(self._readings)
                 self._opened.set()
-                while (item := self._queue.get()) is not None:
-                    self._on_written(self._commit(recording, item))
+                while (delivered := self._queue.get()) is not None:
+                    self._commit(recording, delivered)
+                    self._on_commit(delivered)
         except BaseException as error:
             self._error = error
         finally:
             self._opened.set()
 
-    def _commit(self, recording: Recording, delivered: Delivered) -> Written:
-        block, usable = delivered.block, delivered.usable
-        assert block.bits is not None
-        commit = recording.append(
-            usable.bits,
-            usable.count,
-            valid=usable.valid,
+    def _commit(self, recording: Recording, delivered: Delivered) -> None:
+        block, outcome = delivered.block, delivered.judged.outcome
+        recording.append(
+            outcome.bits,
+            outcome.count,
+            valid=delivered.judged.valid,
             positions=block.positions,
             sequence=block.sequence,
             host_time=delivered.host_time,
             board_time=block.time,
             pulses=block.pulses,
-            voltage=self._settings.voltage,
-            width=self._settings.width,
-            read_voltage=self._settings.read_voltage,
-            field=self._settings.field,
+            voltage=self._point.voltage,
+            width=self._point.width,
+            read_voltage=self._point.read_voltage,
+            field=0.0,
             temperature=delivered.temperature,
             failed_resets=block.failed_resets,
-            health=int(usable.health),
+            health=int(outcome.flags),
             stalled=block.stalled,
             actions=delivered.actions,
         )
-        return Written(delivered, usable.count, commit.ones)
 
     def _raise(self) -> None:
         if self._error is not None:

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivers import ArrayBlock
 from entropy.quality.health import (
     BlockHealth,
     CellFailures,
-    CellOutcomes,
     Cutoffs,
     HealthFlag,
+    Judged,
     StreamHealth,
     usable_bits,
 )
 from entropy.quality.watch import Watch
 
 from .._errors import BenchError
+from ..array import Block
+from ..holding import Counts, Servo
 from ._summary import HealthSummary
 
 log = logging.getLogger(__name__)
@@ -25,9 +26,8 @@ log = logging.getLogger(__name__)
 START_UP_PULSES = 1152  # a round of the start-up test: 1,024 samples of a cell whose reset fails now and then
 START_UP_ROUNDS = 4
 _FEW_BLOCKS = 50  # the share of failing blocks is of at least so many
-_TOLD = 20  # failing cells that are logged one by one
+_NAMED = 20  # failing cells that are logged one by one
 
-_FINE = HealthFlag(0)
 _TESTS = {
     HealthFlag.STREAM_REPETITION: "repetition count of the stream",
     HealthFlag.STREAM_PROPORTION: "adaptive proportion of the stream",
@@ -42,63 +42,52 @@ def tests_named(flags: HealthFlag) -> str:
 
 
 def warm_up() -> None:
-    """Have the tests compiled."""
+    """Have the tests and the servo compiled, before anything drifts or waits."""
     cutoffs, bits = Cutoffs.from_claim(0.5), np.zeros(1, np.uint8)
     BlockHealth(cutoffs, 8).judge(bits, bits, 8)
     Watch(8, 8).look(bits, bits, 8, np.full(8, 0.5))
+    one = np.ones(1)
+    Servo(one, one, one > 0).update(Counts(512 * one, 1024 * one), one)
 
 
 @dataclass(frozen=True, eq=False)
-class Usable:
-    """The usable bits of a block.
-
-    `bits`: packed uint8, first bit most significant, padded with zeros; `count`: how many; `valid`: packed mask of
-    the block's positions, None where all are used; `health`: what failed, 0 where nothing did; `changed` of `pairs`
-    outcomes differ from the cell's last one; `outcomes`: what each cell did, where it was tested.
+class JudgedBlock:
+    """A block and what its tests say: `valid`, packed mask of the positions that are used, None where all are;
+    `outcome`: its usable bits, counts and flags; `failed`: cells that failed in it for the first time → the tests.
     """
 
-    bits: np.ndarray
-    count: int
+    block: Block
     valid: np.ndarray | None
-    health: HealthFlag = _FINE
-    changed: int = 0
-    pairs: int = 0
-    outcomes: CellOutcomes | None = None
-
-    @classmethod
-    def of(cls, block: ArrayBlock, valid: np.ndarray | None) -> "Usable":
-        """Leave out of a block what `valid` marks so, untested."""
-        assert block.bits is not None
-        return cls(*usable_bits(block.bits, valid, block.positions), valid)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """From where on a recording is stopped.
-
-    `cells`: fraction of the cells in use at its start that failed since; `blocks`: fraction of its blocks that are
-    withheld, of at least 50.
-    """
-
-    cells: float
-    blocks: float
+    outcome: Judged
+    failed: dict[int, str]
 
 
 class RecordingHealth:
     """Tests the blocks of one recording in their order.
 
     `used`: bool, (cells,), the cells in use; `columns`: of the array, for names. A cell that fails is left out of
-    the blocks after the one in which it did, by their mask; the board leaves it out from its next acquisition on.
+    the blocks after the one in which it did, by their mask; the array leaves it out from its next acquisition on.
+    A recording is stopped beyond `most_failing_cells`, the fraction of the cells in use at its start that failed since,
+    and `most_failing_blocks`, that of its blocks that are withheld, of at least 50.
     """
 
-    def __init__(self, cutoffs: Cutoffs, used: np.ndarray, columns: int, limits: Limits) -> None:
+    def __init__(
+        self,
+        cutoffs: Cutoffs,
+        used: np.ndarray,
+        columns: int,
+        *,
+        most_failing_cells: float,
+        most_failing_blocks: float,
+    ) -> None:
         self.cutoffs = cutoffs
         self._tests = BlockHealth(cutoffs, len(used))
         self.cells = self._tests.cells
         self.blocks = self.withheld_blocks = self.withheld_bits = 0
         self.flags = HealthFlag(0)  # all that failed so far
         self.failed: dict[int, str] = {}  # cell → the tests that it failed while recording
-        self._columns, self._limits = columns, limits
+        self._columns = columns
+        self._most_failing_cells, self._most_failing_blocks = most_failing_cells, most_failing_blocks
         self._cells_at_start = int(used.sum())
         self._used = used.copy()
         self._left_out = False  # some cell that the board may still deliver
@@ -106,14 +95,13 @@ class RecordingHealth:
 
     # Start-up
 
-    def test_start_up(self, blocks: list[ArrayBlock]) -> tuple[dict[int, str], HealthFlag]:
+    def test_start_up(self, blocks: list[Block]) -> tuple[dict[int, str], HealthFlag]:
         """Test the samples of one round of the start-up; gives the cells that fail, with why, and the stream's flags.
 
         The stream is tested without the cells that fail.
         """
         found: dict[int, str] = {}
         for block in blocks:
-            assert block.bits is not None
             failures = self.cells.check(block.bits, self._valid(block), block.positions)
             for cell in failures.cells:
                 found[int(cell)] = f"failed the start-up test ({_named(failures, cell)})"
@@ -121,36 +109,31 @@ class RecordingHealth:
         self._tests.stream = StreamHealth(self.cutoffs)
         flags = HealthFlag(0)
         for block in blocks:
-            usable = Usable.of(block, self._valid(block))
-            flags |= self._tests.stream.check(usable.bits, usable.count)
+            bits, count = usable_bits(block.bits, self._valid(block), block.positions)
+            flags |= self._tests.stream.check(bits, count)
         self._cells_at_start = int(self._used.sum())
         return found, flags
 
     # While recording
 
-    def judge(self, block: ArrayBlock) -> tuple[Usable, dict[int, str]]:
-        """Test a block; gives its usable bits with what failed, and the cells that failed in it for the first time."""
-        assert block.bits is not None
+    def judge(self, block: Block) -> JudgedBlock:
+        """Test the next block."""
         valid = self._valid(block)
-        judged = self._tests.judge(block.bits, valid, block.positions)
-        flags = judged.flags
+        outcome = self._tests.judge(block.bits, valid, block.positions)
+        failed: dict[int, str] = {}
         self.blocks += 1
-        self.flags |= flags
-        found: dict[int, str] = {}
-        if flags:
+        self.flags |= outcome.flags
+        if outcome.flags:
             self.withheld_blocks += 1
-            self.withheld_bits += judged.count
-            found = {
-                int(cell): f"failed while recording ({_named(judged.cells, cell)})"
-                for cell in judged.cells.cells
+            self.withheld_bits += outcome.count
+            failed = {
+                int(cell): f"failed while recording ({_named(outcome.cells, cell)})"
+                for cell in outcome.cells.cells
             }
-            self._tell(block, flags, found)
-            self.failed |= found
-            self._leave_out(found)
-        usable = Usable(
-            judged.bits, judged.count, valid, flags, judged.changes, judged.pairs, judged.outcomes
-        )
-        return usable, found
+            self._warn(block, outcome.flags, failed)
+            self.failed |= failed
+            self._leave_out(failed)
+        return JudgedBlock(block, valid, outcome, failed)
 
     def summary(self) -> HealthSummary:
         """Sum up."""
@@ -168,13 +151,13 @@ class RecordingHealth:
     def stop_if_too_much_fails(self) -> None:
         """Raise BenchError where the limits are passed."""
         failed, cells = len(self.failed), self._cells_at_start
-        if failed > self._limits.cells * cells or failed == cells:
+        if failed > self._most_failing_cells * cells or failed == cells:
             raise BenchError(
                 f"the health tests have stopped the recording: {failed:,} of {cells:,} cells failed while it ran "
                 f"({self._some()}); the blocks are in the store, those that failed withheld: check pulse voltage, "
                 "temperature and contacts, and start a new recording, which measures the cells again"
             )
-        if self.withheld_blocks > self._limits.blocks * max(self.blocks, _FEW_BLOCKS):
+        if self.withheld_blocks > self._most_failing_blocks * max(self.blocks, _FEW_BLOCKS):
             raise BenchError(
                 f"the health tests have stopped the recording: {self.withheld_blocks:,} of {self.blocks:,} blocks "
                 f"failed ({tests_named(self.flags)}) and are withheld: check pulse voltage, temperature and what may "
@@ -186,14 +169,14 @@ class RecordingHealth:
         row, column = divmod(cell, self._columns)
         return f"first row {row}, column {column}: {why}"
 
-    def _tell(self, block: ArrayBlock, flags: HealthFlag, found: dict[int, str]) -> None:
+    def _warn(self, block: Block, flags: HealthFlag, failed: dict[int, str]) -> None:
         log.warning(
             "block %d is withheld: it fails the health tests (%s)%s",
             block.sequence,
             tests_named(flags),
-            f"; {len(found)} cells are left out from now on" if found else "",
+            f"; {len(failed)} cells are left out from now on" if failed else "",
         )
-        for cell, why in list(found.items())[: max(0, _TOLD - len(self.failed))]:
+        for cell, why in list(failed.items())[: max(0, _NAMED - len(self.failed))]:
             log.warning("cell %d, %d is left out: %s", *divmod(cell, self._columns), why)
 
     # The mask of the cells that are left out
@@ -205,7 +188,7 @@ class RecordingHealth:
         self._left_out = True
         self._mask = np.zeros(0, np.uint8)
 
-    def _valid(self, block: ArrayBlock) -> np.ndarray | None:
+    def _valid(self, block: Block) -> np.ndarray | None:
         """Give the mask of a block without the cells that are left out."""
         if not self._left_out:
             return block.valid

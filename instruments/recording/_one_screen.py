@@ -9,7 +9,7 @@ from pymeasure.units import ureg
 if TYPE_CHECKING:
     from ._summary import RecordingProgress, RecordingSummary
 
-_MISHAPS = (
+_LOSSES = (
     "failed_resets",
     "stalls",
     "reconnections",
@@ -23,7 +23,7 @@ _WIDTH, _LABEL, _MOST_LINES = 79, 16, 3
 
 def summary_text(summary: "RecordingSummary") -> str:
     """Say what a recording amounted to."""
-    energy, happened = summary.energy_per_bit, [name for name in _MISHAPS if getattr(summary, name)]
+    energy, happened = summary.energy_per_bit, [name for name in _LOSSES if getattr(summary, name)]
     lines = {
         "recording": f"{summary.recording or 'none'}{' (simulated)' if summary.simulated else ''}, mode {summary.mode}",
         "bits": f"{summary.bits:,} in {summary.blocks:,} blocks in {_si(summary.seconds, 's')}; "

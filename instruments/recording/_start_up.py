@@ -1,31 +1,29 @@
 """The start-up test: samples of every cell pass the health tests before the first bit is recorded."""
 
 import logging
-from typing import Any
 
 import numpy as np
 
 from entropy.quality.health import START_UP_SAMPLES, HealthFlag
 
 from .._errors import BenchError
-from ..bench._roles import BoardRole
-from ..tuning._calibration import Cells, Stop, acquire
+from ..array import Array, Stop, blocks_of
+from ..tuning import Cells
 from ._health import START_UP_PULSES, START_UP_ROUNDS, RecordingHealth, tests_named
 
 log = logging.getLogger(__name__)
 
 
-def start_up_test(role: BoardRole, cells: Cells, health: RecordingHealth, stop: Stop) -> None:
+def start_up_test(array: Array, cells: Cells, health: RecordingHealth, stop: Stop) -> None:
     """Test at least 1,024 samples of each cell and of the stream (SP 800-90B section 4.3); they are not recorded.
 
-    Cells that fail, or yield too few samples, are quarantined in `cells` and masked in the board, and another
+    Cells that fail, or yield too few samples, are quarantined in `cells` and masked in the array, and another
     round follows; mode, thresholds, trims and mask are those of the recording, the output is on. Raises BenchError
     where no cell passes, or where the stream of those that pass fails.
     """
-    board: Any = role.board
     flags = HealthFlag(0)
     for round_number in range(1, START_UP_ROUNDS + 1):
-        blocks = list(acquire(role.board, START_UP_PULSES, len(cells.used), stop))
+        blocks = list(blocks_of(array, START_UP_PULSES, stop))
         found, flags = health.test_start_up(blocks)
         few = cells.used & (health.cells.samples < START_UP_SAMPLES)
         for cell, why in found.items():
@@ -42,7 +40,7 @@ def start_up_test(role: BoardRole, cells: Cells, health: RecordingHealth, stop: 
                     "and contacts, or claim less"
                 )
             log.warning("the start-up test leaves out %d cells", len(found))
-            board.mask = cells.used.reshape(board.size)
+            array.set_mask(cells.used)
         if not (found or flags or few.any()):
             return
     if flags:

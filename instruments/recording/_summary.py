@@ -7,6 +7,7 @@ import numpy as np
 
 from entropy.quality.watch import WatchReport
 
+from ..array import WorkingPoint
 from ._one_screen import progress_text, summary_text
 
 
@@ -138,14 +139,10 @@ def _plain(value: Any) -> Any:
 
 
 def energy_per_bit(
+    point: WorkingPoint,
     *,
-    toggle: bool,
     pulse_volts: np.ndarray,
-    width: float,
-    reset_voltage: float,
-    reset_width: float,
-    read_voltage: float,
-    settle: float,
+    width: np.ndarray,
     r_p: np.ndarray,
     r_ap: np.ndarray,
     ones_fraction: float,
@@ -153,18 +150,18 @@ def energy_per_bit(
 ) -> EnergyPerBit:
     """Estimate the energy per usable bit; arrays hold one value for each used cell, volts at the device.
 
-    `toggle` has one reading per pulse and starts in either state; the other sequence resets the cells that read
+    A toggle has one reading per pulse and starts in either state; the other sequence resets the cells that read
     antiparallel, reads twice, and starts parallel.
     """
     if not len(r_p) or not usable_fraction:
         return EnergyPerBit(float("nan"), float("nan"), float("nan"))
     parallel, antiparallel = 1 / r_p, 1 / r_ap
     either = ones_fraction * antiparallel + (1 - ones_fraction) * parallel
-    start = either if toggle else parallel
-    seen = either if toggle else either + parallel
-    reset = 0.0 if toggle else reset_voltage**2 * reset_width * ones_fraction * float(antiparallel.mean())
+    start = either if point.toggle else parallel
+    seen = either if point.toggle else either + parallel
+    reset = point.reset_voltage**2 * point.reset_width * ones_fraction * float(antiparallel.mean())
     return EnergyPerBit(
         write=float((pulse_volts**2 * width * start).mean() / usable_fraction),
-        read=float((read_voltage**2 * settle * seen).mean() / usable_fraction),
-        reset=float(reset / usable_fraction),
+        read=float((point.read_voltage**2 * point.settle * seen).mean() / usable_fraction),
+        reset=0.0 if point.toggle else float(reset / usable_fraction),
     )

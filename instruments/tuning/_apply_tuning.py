@@ -1,14 +1,14 @@
 """What a recording makes of a tuning that is kept in a file: whether it fits, and what is known of the cells by it."""
 
 import logging
-from typing import Any
+from dataclasses import asdict
 
 import numpy as np
 
 from .._errors import BenchError
-from ..bench._roles import BoardRole, Trims
-from ..holding._hold import Response
-from ._calibration import Cells, Point
+from ..array import Array, Trims
+from ..holding import Response
+from ._calibration import Cells
 from ._tuning import Tuning
 
 log = logging.getLogger(__name__)
@@ -16,27 +16,22 @@ log = logging.getLogger(__name__)
 _WARN_KELVIN, _MOST_KELVIN = 1.0, 5.0
 
 
-def apply_tuning(role: BoardRole, tuning: Tuning, point: Point, read_voltage: float, settle: float) -> Cells:
-    """Give what a tuning knows of the cells of a board; raises BenchError where it is of another board or point."""
-    board: Any = role.board
-    known = tuning.conditions
-    _refuse_other_board(role, tuning)
-    wanted = {
-        "voltage": point.voltage, "width": point.width, "period": point.period, "reset_voltage": point.reset_voltage,
-        "reset_width": point.reset_width, "read_voltage": read_voltage, "settle": settle,
-    }  # fmt: skip
-    for name, value in wanted.items():
-        if not np.isclose(value, getattr(known, name), rtol=1e-6, atol=0):
+def apply_tuning(array: Array, tuning: Tuning) -> Cells:
+    """Give what a tuning knows of the cells of an array; raises BenchError where it is of another array or point."""
+    known, mode = tuning.conditions, array.point.mode
+    _refuse_other_array(array, tuning)
+    for name, value in asdict(array.point).items():
+        if name != "mode" and not np.isclose(value, getattr(known, name), rtol=1e-6, atol=0):
             raise BenchError(
                 f"the tuning was made with a {name.replace('_', ' ')} of {getattr(known, name):g} and {value:g} is "
                 "asked for: leave that out, or tune again at this point"
             )
-    if point.mode == "toggle" and known.mode == "reset":
+    if mode == "toggle" and known.mode == "reset":
         raise BenchError(
             "the tuning was made with a reset before every pulse, so pulses from AP are not tuned: record with the "
             "mode reset, or tune in the mode toggle"
         )
-    warmer = float(board.temperature) - known.temperature
+    warmer = array.temperature() - known.temperature
     if abs(warmer) > _MOST_KELVIN:
         raise BenchError(
             f"the array is {abs(warmer):.1f} K {'warmer' if warmer > 0 else 'colder'} than when it was tuned: wait, or "
@@ -59,20 +54,20 @@ def apply_tuning(role: BoardRole, tuning: Tuning, point: Point, read_voltage: fl
     )
 
 
-def _refuse_other_board(role: BoardRole, tuning: Tuning) -> None:
-    board: Any = role.board
-    known, identity = tuning.conditions, str(board.id)
-    if (known.rows, known.columns) != tuple(board.size):
+def _refuse_other_array(array: Array, tuning: Tuning) -> None:
+    known, identity = tuning.conditions, array.identity()
+    rows, columns = array.shape
+    if (known.rows, known.columns) != (rows, columns):
         raise BenchError(
-            f"the tuning is of {known.rows} × {known.columns} cells and the {role.instrument!r} has "
-            f"{board.size[0]} × {board.size[1]}: tune this one"
+            f"the tuning is of {known.rows} × {known.columns} cells and the {array.name!r} has "
+            f"{rows} × {columns}: tune this one"
         )
     # A firmware may be newer than it was; maker, model and serial number say which board it is.
     if known.identity.split(",")[:3] != identity.split(",")[:3]:
         raise BenchError(
             f"the tuning is of the board {known.identity!r} and this one is {identity!r}: tune this one"
         )
-    if known.device and role.array.device and known.device != role.array.device:
+    if known.device and array.device and known.device != array.device:
         raise BenchError(
-            f"the tuning is of the devices {known.device!r} and the bench file says {role.array.device!r}: tune these"
+            f"the tuning is of the devices {known.device!r} and the bench file says {array.device!r}: tune these"
         )

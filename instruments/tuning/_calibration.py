@@ -2,16 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from drivers import ArrayBoard, BoardError
-
-from ..bench._roles import BoardRole, Trims
-from ..holding._hold import Response
-from ._pulser import BoardPulser, Stop, acquire, count
+from .._errors import BenchError
+from ..array import Array, Stop, Trims, blocks_of, count_switchings
+from ..holding import Response
+from ._pulser import ArrayPulser
 from ._search import VOLTAGE, WIDTH, Range, Search, Tuned
 
 log = logging.getLogger(__name__)
@@ -25,23 +23,11 @@ _WINDOWS = 4.0  # standard deviations between each state and the threshold: 3e-5
 _LEAST_TMR = 0.05  # by which R_AP exceeds R_P
 _SHORT, _OPEN = 0.5, 2.0  # of the array's median R_P, and R_AP
 
-Report = Callable[[str, int, BoardPulser], None]
+Report = Callable[[str, int, ArrayPulser], None]
 
 
-def _silent(stage: str, done: int, pulser: BoardPulser) -> None:
+def _silent(stage: str, done: int, pulser: ArrayPulser) -> None:
     pass
-
-
-@dataclass(frozen=True)
-class Point:
-    """The pulses of a measurement: volts at the device and seconds."""
-
-    mode: str
-    voltage: float
-    width: float
-    period: float
-    reset_voltage: float
-    reset_width: float
 
 
 @dataclass
@@ -58,15 +44,26 @@ class Cells:
     trims: Trims = field(default_factory=Trims)  # of all kinds, (cells,) each
     response: Response | None = None  # None where nothing was tuned
 
-    def reasons(self) -> dict[str, int]:
-        """Count the quarantined cells by reason; those that could not be tuned by their beginning."""
-        kinds = [str(reason).split(":")[0] for reason in self.reason[self.reason != ""]]
-        return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
+    def quarantined(self, columns: int) -> list[tuple[int, int, str]]:
+        """Give row, column and reason of each cell that is left out."""
+        left_out = np.flatnonzero(~self.used)
+        return [(*divmod(int(cell), columns), str(self.reason[cell])) for cell in left_out]
 
-    def trims_of(self, shape: tuple[int, int]) -> Trims:
-        """Give the trims as a board of that shape takes them."""
-        trims = (self.trims.voltage_p, self.trims.width_p, self.trims.voltage_ap, self.trims.width_ap)
-        return Trims(*(np.broadcast_to(each, self.trim.shape).reshape(shape) for each in trims))
+    def refuse_if_none(self) -> None:
+        """Raise BenchError where no cell can be used; those that could not be tuned count by their beginning."""
+        if self.used.any():
+            return
+        kinds = [str(reason).split(":")[0] for reason in self.reason]
+        listed = ", ".join(f"{kinds.count(kind)} cells: {kind}" for kind in sorted(set(kinds)))
+        raise BenchError(
+            f"no cell of the array can be used ({listed}): check contacts, pulse voltage and read voltage"
+        )
+
+    def apply_to(self, array: Array) -> None:
+        """Set thresholds, mask and trims of an array."""
+        array.set_thresholds(np.where(self.used, self.threshold, 1e9))
+        array.set_mask(self.used)
+        array.set_trims(self.trims)
 
     @property
     def used(self) -> np.ndarray:
@@ -74,38 +71,30 @@ class Cells:
         return self.reason == ""
 
 
-def measure_states(role: BoardRole, point: Point, stop: Stop) -> Cells:
+def measure_states(array: Array, stop: Stop) -> Cells:
     """Find each cell's two resistances and its threshold from raw readings; the output must be on.
 
     Toggles with the write pulse so that both states occur, with other voltages for cells that show one only, and then
     with the reset pulse: where either pulse switches in one direction alone, the two together show both states.
     Cells without two separate states are quarantined with a reason.
     """
-    board: Any = role.board
-    rows, columns = board.size
-    cells = rows * columns
-    board.mode = "toggle"
-    board.pulses_per_block = 1
-    board.payload = "resistances"
+    rows, columns = array.shape
+    cells, point = rows * columns, array.point
     taken: list[np.ndarray] = []
     found = np.full((4, cells), np.nan)  # r_p, r_ap, and their standard deviations
     sound = np.zeros(cells, bool)
     wanted = int(np.clip(_ALL_READINGS // cells, 32, _READINGS))
-    try:
-        for pulses in _stirring(role, point, (rows, columns)):
-            blocks = acquire(role.board, wanted // pulses, cells, stop)
-            taken.append(np.concatenate([b.resistances for b in blocks if b.resistances is not None]))
-            readings = np.concatenate(taken) if pulses > 1 else taken[-1]
-            parts = np.array_split(readings, max(1, cells >> 16), axis=1)
-            measured = np.concatenate([two_states(part) for part in parts], axis=1)
-            better = ~sound
-            found[:, better] = measured[:, better]
-            sound = apart(found)
-            if sound.all():
-                break
-    finally:
-        _quietly(role.board, "bits")
-    role.set_write_pulse(point.voltage, point.width, point.period)
+    for fewer in _stirring(array):
+        taken.append(array.toggle_readings(wanted // fewer, stop))
+        readings = np.concatenate(taken) if fewer > 1 else taken[-1]
+        parts = np.array_split(readings, max(1, cells >> 16), axis=1)
+        measured = np.concatenate([two_states(part) for part in parts], axis=1)
+        better = ~sound
+        found[:, better] = measured[:, better]
+        sound = apart(found)
+        if sound.all():
+            break
+    array.set_working_point(point)
     r_p, r_ap = found[0], found[1]
     return Cells(
         r_p=r_p,
@@ -118,15 +107,16 @@ def measure_states(role: BoardRole, point: Point, stop: Stop) -> Cells:
     )
 
 
-def _stirring(role: BoardRole, point: Point, shape: tuple[int, int]) -> Iterator[int]:
+def _stirring(array: Array) -> Iterator[int]:
     """Set one pulse after the other that may show cells in both states; gives 1, or 4 where all readings count."""
-    low, high = role.trim_range(point.voltage)
+    low, high = array.trim_range()
+    point = array.point
     for fraction in (0.0, 0.1, -0.1):
         trim = float(np.clip(fraction * abs(point.voltage), low, high))
-        role.set_trims(np.full(shape, trim), point.voltage)
+        array.set_trims(Trims(voltage_p=trim, voltage_ap=trim))
         yield 1
-    role.set_trims(np.zeros(shape), point.voltage)
-    role.set_write_pulse(point.reset_voltage, point.reset_width, point.period)
+    array.set_trims(Trims())
+    array.set_working_point(replace(point, voltage=point.reset_voltage, width=point.reset_width))
     yield 4
 
 
@@ -178,7 +168,7 @@ def _reasons(found: np.ndarray, sound: np.ndarray) -> np.ndarray:
     return reason
 
 
-def astray(cells: Cells, readings: np.ndarray) -> float:
+def fraction_at_neither_state(cells: Cells, readings: np.ndarray) -> float:
     """Compute the fraction of the used cells whose reading is near neither of their two resistances.
 
     `readings`: one for each cell, ohm, (cells,). Near is a quarter of the distance between the two.
@@ -189,9 +179,8 @@ def astray(cells: Cells, readings: np.ndarray) -> float:
 
 
 def tune(
-    role: BoardRole,
+    array: Array,
     cells: Cells,
-    point: Point,
     stop: Stop,
     *,
     target: float,
@@ -206,11 +195,9 @@ def tune(
     state that pulses start from, and the pulses of each cell. On a board of protocol 1.0 the voltage alone is
     trimmed, in a toggle so that a cell *changes* with `target`.
     """
-    complete = bool(cast(Any, role.board).has_all_trims)
-    toggle = point.mode == "toggle"
-    pulser = BoardPulser(role, point.voltage, point.width, toggle=toggle, by_state=complete, stop=stop)
+    pulser = ArrayPulser(array, stop)
     search = Search(
-        pulser, pulser.columns, target, tolerance, _ranges(role, point, widths=complete),
+        pulser, pulser.columns, target, tolerance, _ranges(array),
         accept=accept,
         report=lambda stage, _, done: report(stage, done, pulser),
     )  # fmt: skip
@@ -224,21 +211,17 @@ def tune(
     return both, pulser.pulses
 
 
-def _ranges(role: BoardRole, point: Point, *, widths: bool) -> dict[str, Range]:
-    low, high = role.trim_range(point.voltage)
+def _ranges(array: Array) -> dict[str, Range]:
+    (low, high), point = array.trim_range(), array.point
     furthest = _FURTHEST * abs(point.voltage)
     ranges = {VOLTAGE: Range(max(low, -furthest), min(high, furthest))}
-    if widths:
-        most = min(
-            role.limits.pulse_width, role.limits.duty * point.period, cast(Any, role.board).width_limit
-        )
-        # The board adds in float32, so a hair below the limit.
-        most = most * (1 - 1e-6) - point.width
+    if array.has_all_trims:
+        most = array.longest_pulse() - point.width
         ranges[WIDTH] = Range(_NARROWEST * point.width, float(min(_WIDEST * point.width, most)))
     return {name: each for name, each in ranges.items() if each.low < 0 < each.high}
 
 
-def _judge(cells: Cells, found: Tuned, pulser: BoardPulser) -> None:
+def _judge(cells: Cells, found: Tuned, pulser: ArrayPulser) -> None:
     """Quarantine the cells that could not be tuned, and say between what their probability could be moved."""
     n, k = (np.stack(each) for each in (found.points.n, found.points.k))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -252,7 +235,7 @@ def _judge(cells: Cells, found: Tuned, pulser: BoardPulser) -> None:
             cells.reason[cell] = f"cannot be tuned from {state}: {between}"
 
 
-def by_state(found: Tuned, pulser: BoardPulser) -> Tuned:
+def by_state(found: Tuned, pulser: ArrayPulser) -> Tuned:
     """Give what was found as (2, cells); where one direction was tuned the other has its trims, and no probability."""
     names = ("voltage", "width", "done", "actuator", "p", "low", "high", "per_volt", "per_second")
     values = {name: getattr(found, name).reshape(-1, pulser.cells) for name in names}
@@ -263,22 +246,9 @@ def by_state(found: Tuned, pulser: BoardPulser) -> Tuned:
     return Tuned(**values, points=found.points)
 
 
-def measure_probability(role: BoardRole, cells: Cells, point: Point, stop: Stop) -> None:
+def measure_probability(array: Array, cells: Cells, stop: Stop) -> None:
     """Fill `p_sw`: each used cell's fraction of ones, in a toggle of changes, at the trims that are set."""
-    board: Any = role.board
-    board.mode = point.mode
-    toggle = point.mode == "toggle"
-    n, k = count(acquire(role.board, _PROBABILITY_PULSES, len(cells.reason), stop), len(cells.reason), toggle)
+    blocks = blocks_of(array, _PROBABILITY_PULSES, stop)
+    n, k = count_switchings(blocks, len(cells.reason), array.point.toggle)
     with np.errstate(invalid="ignore", divide="ignore"):
         cells.p_sw = np.where(cells.used, k.sum(0) / n.sum(0), np.nan)
-
-
-def _quietly(board: ArrayBoard, payload: str) -> None:
-    """Bring the payload back, also while an error is on its way out."""
-    if board.lost:
-        return
-    settings: Any = board
-    try:
-        settings.payload = payload
-    except BoardError as error:
-        log.warning("the payload could not be set back: %s", error)

@@ -18,7 +18,7 @@ from entropy.arguments import count, real
 
 from .._errors import BenchError
 from .._new_file import refuse_existing
-from ..bench._roles import Trims
+from ..array import Mode
 
 STATES = ("p", "ap")
 _PER_STATE = ("voltage", "width", "p", "low", "high", "per_volt", "per_second")
@@ -29,7 +29,7 @@ _PER_CELL = ("r_p", "r_ap", "threshold")
 class Conditions:
     """What a tuning holds for: volts at the device, seconds, kelvin; raises ValueError for a number that is none."""
 
-    mode: Literal["reset", "toggle"]
+    mode: Mode
     target: float
     tolerance: float
     voltage: float
@@ -96,12 +96,6 @@ class Tuning:
     def used(self) -> np.ndarray:
         """Which cells are used; bool, (cells,)."""
         return self.reason == ""
-
-    def trims(self) -> Trims:
-        """Give the trims as a board takes them, (rows, columns)."""
-        shape = (self.conditions.rows, self.conditions.columns)
-        volts, seconds = (np.where(self.used, each, 0.0) for each in (self.voltage, self.width))
-        return Trims(*(each.reshape(shape) for each in (volts[0], seconds[0], volts[1], seconds[1])))
 
     def table(self) -> np.ndarray:
         """Give it as buffers carry it: TUNING_DTYPE, (cells,)."""

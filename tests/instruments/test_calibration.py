@@ -1,12 +1,14 @@
 """What the start-up of a recording makes of readings and counts: worked examples."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from instruments.array import Block, WorkingPoint, count_switchings
+from instruments.recording._account import Counts
 from instruments.recording._summary import energy_per_bit
-from instruments.recording._tally import lag1
 from instruments.tuning._calibration import _reasons, apart, two_states
-from instruments.tuning._pulser import count
 
 
 def readings(*cells: tuple[float, float, float, float]) -> np.ndarray:
@@ -48,27 +50,27 @@ def test_a_reading_that_never_changes():
     assert all(_reasons(found, apart(found)))
 
 
-class _Block:
-    def __init__(self, bits: np.ndarray, valid: np.ndarray | None = None) -> None:
-        self.pulses, self.cells = bits.shape
-        self.positions = bits.size
-        self.bits = np.packbits(bits.ravel())
-        self.valid = None if valid is None else np.packbits(valid.ravel())
+def block_of(bits: np.ndarray, valid: np.ndarray | None = None) -> Block:
+    return Block(0, *bits.shape, 0.0, np.packbits(bits), None if valid is None else np.packbits(valid))
 
 
-def counted(blocks: list[_Block], toggle: bool) -> list:
-    return [each.tolist() for each in count(iter(blocks), 3, toggle)]  # type: ignore[arg-type]
+def counted(blocks: list[Block], toggle: bool) -> list:
+    return [each.tolist() for each in count_switchings(iter(blocks), 3, toggle)]
 
 
 def test_pulses_are_counted_by_the_state_that_they_start_from():
     bits = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0], [1, 0, 1]], np.uint8)
-    assert counted([_Block(bits)], False) == [[[4, 4, 4], [0, 0, 0]], [[3, 0, 3], [0, 0, 0]]]
-    assert counted([_Block(bits)], True) == [[[1, 3, 1], [2, 0, 2]], [[1, 0, 1], [1, 0, 1]]]
+    assert counted([block_of(bits)], False) == [[[4, 4, 4], [0, 0, 0]], [[3, 0, 3], [0, 0, 0]]]
+    assert counted([block_of(bits)], True) == [[[1, 3, 1], [2, 0, 2]], [[1, 0, 1], [1, 0, 1]]]
     valid = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 1, 0]], np.uint8)
-    blocks = [_Block(bits & valid, valid)]
+    blocks = [block_of(bits & valid, valid)]
     assert counted(blocks, False) == [[[3, 4, 0], [0, 0, 0]], [[2, 0, 0], [0, 0, 0]]]
     assert counted(blocks, True) == [[[0, 3, 0], [1, 0, 0]], [[0, 0, 0], [1, 0, 0]]]
-    assert counted([_Block(bits)] * 2, False)[0][0] == [8, 8, 8]
+    assert counted([block_of(bits)] * 2, False)[0][0] == [8, 8, 8]
+
+
+def lag1(ones: int, bits: int, changed: int, pairs: int) -> float:
+    return Counts(bits=bits, ones=ones, changed=changed, pairs=pairs).lag1
 
 
 def test_lag1_is_the_correlation():
@@ -81,16 +83,17 @@ def test_lag1_is_the_correlation():
 
 
 def test_energy_is_voltage_squared_times_time_over_resistance():
+    point = WorkingPoint("toggle", 2.0, 1e-9, 6e-9, 3.0, 2e-9, 0.1, 1e-6)
     one = {
-        "pulse_volts": np.array([2.0]), "width": 1e-9, "reset_voltage": 3.0, "reset_width": 2e-9, "read_voltage": 0.1,
-        "settle": 1e-6, "r_p": np.array([1e5]), "r_ap": np.array([2e5]), "ones_fraction": 0.5,
+        "pulse_volts": np.array([2.0]), "width": np.array([1e-9]), "r_p": np.array([1e5]), "r_ap": np.array([2e5]),
+        "ones_fraction": 0.5,
     }  # fmt: skip
-    toggle = energy_per_bit(toggle=True, usable_fraction=1.0, **one)  # type: ignore[arg-type]
+    toggle = energy_per_bit(point, usable_fraction=1.0, **one)  # type: ignore[arg-type]
     mean = 0.5 / 1e5 + 0.5 / 2e5
     assert toggle.write == pytest.approx(4 * 1e-9 * mean)
     assert toggle.read == pytest.approx(0.01 * 1e-6 * mean)
     assert toggle.reset == 0
-    reset = energy_per_bit(toggle=False, usable_fraction=0.5, **one)  # type: ignore[arg-type]
+    reset = energy_per_bit(replace(point, mode="reset"), usable_fraction=0.5, **one)  # type: ignore[arg-type]
     assert reset.write == pytest.approx(2 * 4 * 1e-9 / 1e5)
     assert reset.read == pytest.approx(2 * 0.01 * 1e-6 * (mean + 1 / 1e5))
     assert reset.reset == pytest.approx(2 * 9 * 2e-9 * 0.5 / 2e5)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drivers import ArrayBlock, ArrayBoard
+from drivers import ArrayBoard
 from entropy import Store, cell_statistics
 from entropy.quality.health import Cutoffs, HealthFlag
 from instruments import Bench, BenchError, run
+from instruments.array import Block
 from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
-from instruments.recording._health import Limits, RecordingHealth
+from instruments.recording._health import RecordingHealth
 
 CELLS = 32 * 40
 PULSES = 8192  # of a block; the simulated cells follow a new fault after 65,536 pulses at most
@@ -127,24 +128,26 @@ def test_what_is_claimed_where_nothing_is_said(record, tmp_path: Path, calibrate
         assert store.procedure(store.buffers()[0].uuid)["min_entropy"] == claim
 
 
-def block_of(outcomes: np.ndarray, sequence: int) -> ArrayBlock:
-    pulses, cells = outcomes.shape
-    return ArrayBlock(
-        sequence=sequence, positions=outcomes.size, cells=cells, pulses=pulses, time=0.0, failed_resets=0, stalls=0,
-        toggle=True, stalled=False, simulated=True, last=False, bits=np.packbits(outcomes), valid=None,
-        resistances=None,
+def block_of(outcomes: np.ndarray, sequence: int) -> Block:
+    return Block(sequence, *outcomes.shape, 0.0, np.packbits(outcomes))
+
+
+def health_of(cells: int, most_failing_cells: float) -> RecordingHealth:
+    return RecordingHealth(
+        Cutoffs.from_claim(0.7), np.ones(cells, bool), 10, most_failing_cells=most_failing_cells,
+        most_failing_blocks=0.1,
     )  # fmt: skip
 
 
 def test_cells_that_fail_together_stop_it_though_none_fails():
     """All cells of a pulse alike, each a fair coin by itself: the stream tests see it, and have nobody to leave out."""
     random = np.random.default_rng(1)
-    health = RecordingHealth(Cutoffs.from_claim(0.7), np.ones(100, bool), 10, Limits(0.05, 0.1))
+    health = health_of(100, 0.05)
     for number in range(5):
         outcomes = np.repeat(random.integers(0, 2, (300, 1), np.uint8), 100, axis=1)
-        usable, failed = health.judge(block_of(outcomes, number))
-        assert not failed
-        assert usable.health & HealthFlag.STREAM_REPETITION
+        judged = health.judge(block_of(outcomes, number))
+        assert not judged.failed
+        assert judged.outcome.flags & HealthFlag.STREAM_REPETITION
         health.stop_if_too_much_fails()
     health.judge(block_of(outcomes, 5))
     with pytest.raises(
@@ -156,19 +159,20 @@ def test_cells_that_fail_together_stop_it_though_none_fails():
 @pytest.mark.parametrize("cells", [5, 64, 100])
 def test_what_is_left_out_is_left_out_of_every_mask(cells: int):
     random = np.random.default_rng(2)
-    health = RecordingHealth(Cutoffs.from_claim(0.7), np.ones(cells, bool), 10, Limits(0.5, 0.1))
+    health = health_of(cells, 0.5)
     for number, pulses in enumerate((200, 77, 201, 3)):
         outcomes = random.integers(0, 2, (pulses, cells), np.uint8)
         outcomes[:, 2] = 1
-        usable, failed = health.judge(block_of(outcomes, number))
+        judged = health.judge(block_of(outcomes, number))
+        usable = judged.outcome
         if number == 0:
-            assert failed == {2: NAMED}
-            assert usable.valid is None
+            assert judged.failed == {2: NAMED}
+            assert judged.valid is None
             continue
-        assert not failed
-        assert not usable.health
-        assert usable.valid is not None
-        valid = np.unpackbits(usable.valid)
+        assert not judged.failed
+        assert not usable.flags
+        assert judged.valid is not None
+        valid = np.unpackbits(judged.valid)
         assert not valid[pulses * cells :].any()
         expected = np.ones((pulses, cells), np.uint8)
         expected[:, 2] = 0

@@ -13,7 +13,7 @@ import pytest
 
 from entropy import FROM_AP, FROM_BOTH, Store, cell_statistics
 from instruments import Bench, run
-from instruments.holding._hold import trims_at
+from instruments.holding import trims_at
 from instruments.procedures import RecordBits, RecordingSummary
 from mock_hw.boxes.array_board import _acquisition
 from mock_hw.boxes.array_board import _board as array_board

@@ -76,7 +76,7 @@ def once(act: Callable[[], None]) -> Callable[[RecordBits, RecordingProgress], N
 
 
 def reconnections(procedure: RecordBits) -> int:
-    return 0 if procedure._reconnection is None else procedure._reconnection.made
+    return 0 if procedure.account is None else procedure.account.reconnections
 
 
 def table(folder: Path) -> list[dict[str, str]]:

@@ -21,9 +21,9 @@ from drivers import ArrayBoard, BoardError
 from entropy import Store
 from instruments import Bench, BenchError, Conditions, SignalPath, Trims, Tuning, run, run_procedure
 from instruments._rows import Rows
+from instruments.array import WorkingPoint, array_of
 from instruments.procedures import BenchProcedure, RecordBits, Tune, _tune
-from instruments.tuning._apply_tuning import apply_tuning
-from instruments.tuning._calibration import Point
+from instruments.tuning import apply_tuning
 from mock_hw.testing import board_lab
 
 SIDE = 8
@@ -198,9 +198,9 @@ def test_a_tuning_that_does_not_fit_is_refused_with_the_output_off(
 
 
 def test_a_recording_leaves_the_tuning_as_it_is(path: Path, tuning: Tuning) -> None:
-    point = Point("reset", 0.85, 3e-10, 6e-9, 1.28, 5.8e-10)
+    point = WorkingPoint("reset", 0.85, 3e-10, 6e-9, 1.28, 5.8e-10, 0.1, 1e-6)
     with Bench.from_toml(path) as bench:
-        cells = apply_tuning(bench.board, tuning, point, 0.1, 1e-6)
+        cells = apply_tuning(array_of(bench, point), tuning)
     cells.reason[3] = "fails a health test"
     assert tuning.used.all()
 
@@ -271,9 +271,9 @@ def after_tuning(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], N
     def arrange(happen: Callable[[Any], None]) -> None:
         before = _tune.tune
 
-        def then(role: Any, *arguments: Any, **settings: Any) -> Any:
-            found = before(role, *arguments, **settings)
-            happen(role)
+        def then(array: Any, *arguments: Any, **settings: Any) -> Any:
+            found = before(array, *arguments, **settings)
+            happen(array)
             return found
 
         monkeypatch.setattr(_tune, "tune", then)
@@ -304,7 +304,7 @@ def test_a_folder_that_cannot_be_written_any_more_does_not_take_the_tuning_along
     other.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(other))
 
-    def spoil(role: Any) -> None:
+    def spoil(array: Any) -> None:
         shutil.rmtree(out)
         out.write_text("a file where the folder was")
 
@@ -316,7 +316,7 @@ def test_a_folder_that_cannot_be_written_any_more_does_not_take_the_tuning_along
 
 
 def test_a_folder_that_vanishes_is_made_again(path: Path, tmp_path: Path, after_tuning) -> None:
-    after_tuning(lambda role: shutil.rmtree(tmp_path / "out"))
+    after_tuning(lambda array: shutil.rmtree(tmp_path / "out"))
     tune(path, tmp_path / "out")
     assert Tuning.load(tmp_path / "out" / "tuning.json").used.any()
 
@@ -324,7 +324,7 @@ def test_a_folder_that_vanishes_is_made_again(path: Path, tmp_path: Path, after_
 def test_a_file_that_came_meanwhile_is_left_alone_and_the_tuning_lies_beside_it(
     path: Path, tmp_path: Path, after_tuning
 ) -> None:
-    after_tuning(lambda role: (tmp_path / "tuning.json").write_text("mine"))
+    after_tuning(lambda array: (tmp_path / "tuning.json").write_text("mine"))
     with pytest.raises(BenchError, match=rf"exists already.* kept in {tmp_path}/tuning-.*\.json, move it"):
         tune(path, tmp_path)
     assert (tmp_path / "tuning.json").read_text() == "mine"
@@ -335,7 +335,7 @@ def test_a_file_that_came_meanwhile_is_left_alone_and_the_tuning_lies_beside_it(
 def test_a_board_that_is_lost_at_the_end_does_not_take_the_tuning_along(
     path: Path, tmp_path: Path, after_tuning
 ) -> None:
-    after_tuning(lambda role: role.board.close())
+    after_tuning(lambda array: array.role.board.close())
     assert tune(path, tmp_path).tuning is not None
     assert Tuning.load(tmp_path / "tuning.json").conditions.temperature == pytest.approx(300, abs=5)
 
@@ -345,7 +345,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half(path: Path, tmp_path: Path,
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    after_tuning(lambda role: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1])))
+    after_tuning(lambda array: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1])))
     try:
         with pytest.raises(BenchError, match=r"\(File too large\).*no other folder takes it either"):
             tune(path, tmp_path)

@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 import pytest
 
-from instruments.holding._servo import Counts, Servo
+from instruments.holding import Counts, Servo
 
 CELLS, PULSES = 1024, 1024
 PRIOR = 6144

@@ -67,9 +67,12 @@ def test_a_commit_that_takes_longer_than_the_watchdog(
         return append(recording, *arguments, **more)
 
     monkeypatch.setattr(Recording, "append", slow)
-    procedure = recorder(
-        lambda procedure: fetched.append(procedure._tally.delivered - procedure._tally.blocks)
-    )
+
+    def look(procedure: RecordBits) -> None:
+        if procedure.account is not None:
+            fetched.append(procedure.account.delivered - procedure.account.counts.blocks)
+
+    procedure = recorder(look)
     assert board == ["2,2;STALL"]
     assert max(fetched) == WAITING
     rows = rows_of(tmp_path, wire)

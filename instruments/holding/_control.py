@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivers import ArrayBlock
 from entropy import ACTION_DTYPE, FROM_AP, FROM_BOTH, FROM_P
 from entropy.quality.health import CellOutcomes
 
-from ..bench._roles import BoardRole, Trims
-from ..tuning._pulser import by_state, count
+from ..array import Array, Block, Trims, by_state, count_switchings
+from ._response import Response
 from ._servo import Counts, Servo
 
 _FURTHEST = 0.3  # a trim never goes further than this fraction of the pulse voltage
@@ -20,39 +19,16 @@ TURN = 8192  # pulses between two actions where a board takes trims between acqu
 
 
 @dataclass(frozen=True, eq=False)
-class Response:
-    """How cells answer to a change of the volts of their pulse, as a tuning measured it.
+class InitialTrims:
+    """What a recording begins with: what is added to the write pulse of each cell.
 
-    `slopes`: P per volt, (2, cells), from P and from AP, NaN where another quantity was trimmed; `target`: P that they
-    were tuned to; `prior`: as well as by so many pulses is P known of a typical cell.
-    """
-
-    slopes: np.ndarray
-    target: float
-    prior: float
-
-    @classmethod
-    def of(cls, per_volt: np.ndarray, low: np.ndarray, high: np.ndarray, target: float) -> "Response":
-        """From slopes of the logit, 1/V, and 95 % intervals of P, (2, cells) each."""
-        with np.errstate(invalid="ignore"):
-            sigma = (high - low)[np.isfinite(per_volt) & (high > low)] / 3.92
-        variance = float(np.median(sigma)) ** 2 if len(sigma) else 0.25
-        return cls(per_volt * target * (1 - target), target, 0.25 / variance)
-
-
-@dataclass(frozen=True, eq=False)
-class Start:
-    """What a recording begins with: `voltage`, `width` of the write pulse at the device, and what is added to it.
-
-    `volts`, `seconds`: (2, cells), from P and from AP; `told`: those that the file says anyway, (2, 2, cells);
+    `volts`, `seconds`: (2, cells), from P and from AP; `in_file`: those that the file says anyway, (2, 2, cells);
     `used`: bool (cells,).
     """
 
-    voltage: float
-    width: float
     volts: np.ndarray
     seconds: np.ndarray
-    told: np.ndarray
+    in_file: np.ndarray
     used: np.ndarray
     response: Response
 
@@ -66,22 +42,22 @@ class _Applied:
     rows: np.ndarray
 
 
-class Hold:
+class WorkingPointControl:
     """Keeps the cells of a recording at the target of their tuning: `take` each block, then `act`.
 
-    In `mode` "reset" the fraction of ones is held, which is P_sw from P. In "toggle" a board that can trim each
+    In the mode "reset" the fraction of ones is held, which is P_sw from P. In "toggle" an array that can trim each
     direction has both P_sw held; another one the fraction of changes. `servo` "common" moves all cells together,
     "cells" each one as well.
     """
 
-    def __init__(self, role: BoardRole, start: Start, *, servo: str, mode: str) -> None:
-        board = role.board
-        self._role, self._begin = role, start
-        self._toggle = mode == "toggle"
-        self._each_way = self._toggle and board.has_all_trims
-        self.in_acquisitions = board.has_all_trims
-        furthest, self._step = _FURTHEST * abs(start.voltage), _STEP * abs(start.voltage)
-        low, high = role.trim_range(start.voltage)
+    def __init__(self, array: Array, start: InitialTrims, *, servo: str) -> None:
+        self._array, self._start = array, start
+        self._toggle = array.point.toggle
+        self.in_acquisitions = array.has_all_trims
+        self._each_way = self._toggle and self.in_acquisitions
+        volts = abs(array.point.voltage)
+        furthest, self._step = _FURTHEST * volts, _STEP * volts
+        low, high = array.trim_range()
         # On its way from one pair of trims to another a cell may be off by a step.
         self._range = max(low + self._step, -furthest), min(high - self._step, furthest)
         self._set = start.volts.astype(np.float64)
@@ -102,7 +78,7 @@ class Hold:
             for direction in range(2 if self._each_way else 1)
         ]
         self._now = self._set
-        self._waiting: deque[_Applied] = deque([_Applied(0, self._set, self._untold())])
+        self._waiting: deque[_Applied] = deque([_Applied(0, self._set, self._not_in_file())])
         self._generation = 0
         self._due = True  # whether some trim may differ from what is needed
         self.actions = 0
@@ -137,15 +113,14 @@ class Hold:
         turn = -(-TURN // per_block) * per_block
         return min(pulses, turn) if pulses else turn
 
-    def restore(self, role: BoardRole) -> None:
-        """Bring the trims that were set last to a board that has lost them, by the role it has now."""
-        self._role = role
+    def restore(self) -> None:
+        """Bring the trims that were set last to an array that has lost them."""
         self._send(self._set)
 
-    def take(self, block: ArrayBlock, outcomes: CellOutcomes | None = None) -> np.ndarray | None:
+    def take(self, block: Block, outcomes: CellOutcomes) -> np.ndarray | None:
         """Learn from a block; returns the actions of which it is the first made with, ACTION_DTYPE, None if none.
 
-        `outcomes`: what its cells did, where the health tests have counted that.
+        `outcomes`: what its cells did, as the health tests have counted it.
         """
         rows = []
         while self._waiting and self._waiting[0].generation <= block.generation:
@@ -173,15 +148,15 @@ class Hold:
     def _wanted(self, number: int) -> np.ndarray:
         """Trims of a direction; masked cells go with the others, so that one action can say what all did."""
         servo = self._servos[number]
-        along = np.clip(self._begin.volts[number] + servo.shift, *self._range)
+        along = np.clip(self._start.volts[number] + servo.shift, *self._range)
         return np.where(self._used, servo.trims, along)
 
-    def _untold(self) -> np.ndarray:
+    def _not_in_file(self) -> np.ndarray:
         """What the trims are at the beginning beyond what the file says of them, as actions of the first block."""
-        start, rows = self._begin, []
+        start, rows = self._start, []
         for direction, state in enumerate((FROM_P, FROM_AP)):
-            volts = start.volts[direction] - start.told[0, direction]
-            seconds = start.seconds[direction] - start.told[1, direction]
+            volts = start.volts[direction] - start.in_file[0, direction]
+            seconds = start.seconds[direction] - start.in_file[1, direction]
             cells = np.flatnonzero(start.used & ((np.abs(volts) > _SAME) | (np.abs(seconds) > _SAME_TIME)))
             rows.append(np.zeros(len(cells), ACTION_DTYPE))
             rows[-1]["cell"], rows[-1]["state"] = cells, state
@@ -199,9 +174,8 @@ class Hold:
         self.actions += 1
 
     def _send(self, volts: np.ndarray) -> int:
-        shape, seconds = (self._role.array.rows, self._role.array.columns), self._begin.seconds
-        trims = Trims(*(part.reshape(shape) for part in (volts[0], seconds[0], volts[1], seconds[1])))
-        return self._role.apply_trims(trims, self._begin.voltage, self._begin.width)
+        seconds = self._start.seconds
+        return self._array.set_trims(Trims(volts[0], seconds[0], volts[1], seconds[1]))
 
     def _rows(self, by: np.ndarray, state: int, before: np.ndarray) -> np.ndarray:
         """What is changed, as rows: one for what all cells have in common, and one for each cell that differs."""
@@ -220,15 +194,12 @@ class Hold:
     def _pairs(self, volts: np.ndarray) -> list[tuple[Servo, np.ndarray]]:
         return [(servo, volts[direction]) for direction, servo in enumerate(self._servos)]
 
-    def _count(self, block: ArrayBlock, outcomes: CellOutcomes | None) -> list[Counts]:
-        if outcomes is not None and not self._toggle:
+    def _count(self, block: Block, outcomes: CellOutcomes) -> list[Counts]:
+        if not self._toggle:
             return [Counts(outcomes.ones, outcomes.usable)]
-        sums = outcomes.pairs() if outcomes is not None else None
-        if sums is None:
-            n, k = count([block], block.cells, self._toggle)
-        else:
-            n, k = by_state(sums)
-        if self._toggle and not self._each_way:
+        sums = outcomes.pairs()
+        n, k = count_switchings([block], block.cells, True) if sums is None else by_state(sums)
+        if not self._each_way:
             return [Counts(k.sum(0), n.sum(0))]
         return [Counts(k[direction], n[direction]) for direction in range(len(self._servos))]
 

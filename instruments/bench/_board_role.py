@@ -1,100 +1,22 @@
-"""Roles: what an instrument does on the bench, the path to the device, and the state that is safe."""
+"""The board of a bench: one box that pulses, selects and reads, in volts at the device."""
 
-import logging
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import numpy as np
 
 from drivers import ArrayBoard
-from entropy.arguments import Real, real, take_fields
+from entropy.arguments import real
 
 from .._errors import BenchError
 from ._file import ArraySection, LimitsSection
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SignalPath:
-    """The way from an instrument's output to the device.
-
-    `source_impedance` and `assumed_load` (what the instrument's settings assume) in ohms; `attenuation` in
-    decibels; `overshoot`: fraction by which the peak exceeds the set value; `load`: ohms of the device. Raises
-    TypeError or ValueError for what is no such number; `assumed_load` alone may be infinite.
-    """
-
-    source_impedance: float
-    assumed_load: float
-    attenuation: float
-    overshoot: float
-    load: float
-
-    def __post_init__(self) -> None:
-        take_fields(
-            self, source_impedance=Real(0), attenuation=Real(0), overshoot=Real(0), load=Real(above=0)
-        )
-        if self.assumed_load != math.inf:
-            take_fields(self, assumed_load=Real(above=0))
-
-    @property
-    def gain(self) -> float:
-        """Volts at the device per volt set; a generator set for 50 Ω puts twice that across 78 kΩ."""
-        open_circuit = 1 + self.source_impedance / self.assumed_load
-        loaded = self.load / (self.source_impedance + self.load)
-        return open_circuit * loaded * 10 ** (-self.attenuation / 20)
-
-    @property
-    def peak_gain(self) -> float:
-        """Volts of the peak at the device per volt set."""
-        return self.gain * (1 + self.overshoot)
-
-
-class Role(Protocol):
-    """What the bench needs of every role; the role, not the driver, knows its safe state."""
-
-    name: str
-
-    def prepare(self) -> None:
-        """Put the limits into driver and box; refuse a box that somebody else uses."""
-        ...
-
-    def safe_state(self) -> bool:
-        """Bring the box to its safe state; returns whether the box confirms it, raises where it is silent."""
-        ...
-
-    def findings(self) -> list[tuple[str, bool, str]]:
-        """Look at the box without changing anything: what was looked at, whether it is well, and why."""
-        ...
-
-    def snapshot(self) -> dict[str, Any]:
-        """Say everything that is known, JSON-able."""
-        ...
-
+from ._limits import Limits
+from ._role import SafeStep
+from ._signal_path import SignalPath
+from ._trims import Trims, TrimTables
 
 _PERIODS, _SETTLES = (6e-9, 1.0), (1e-9, 1.0)  # s: protocol, "Commands"
-_SHORTEST = 2e-12  # s; a board's pulse is at least half as wide
-
-
-@dataclass(frozen=True, eq=False)
-class Trims:
-    """What each cell's write pulse has more than the common one, by the state that it starts from.
-
-    Volts at the device and seconds, each (rows, columns) or one value for all.
-    """
-
-    voltage_p: np.ndarray | float = 0.0
-    width_p: np.ndarray | float = 0.0
-    voltage_ap: np.ndarray | float = 0.0
-    width_ap: np.ndarray | float = 0.0
-
-    @property
-    def only_voltage(self) -> bool:
-        """Whether a board of protocol 1.0 could do it: volts, for both states alike."""
-        differ = np.any(np.asarray(self.voltage_p) != np.asarray(self.voltage_ap))
-        return not (differ or np.any(self.width_p) or np.any(self.width_ap))
 
 
 class BoardRole:
@@ -102,6 +24,8 @@ class BoardRole:
 
     Safe state: acquisition aborted, output off (pulses and read voltage with it).
     """
+
+    safe_step: ClassVar[SafeStep] = SafeStep.PULSES
 
     def __init__(
         self,
@@ -113,7 +37,6 @@ class BoardRole:
         source: str,
         instrument: str,
     ) -> None:
-        self.name = "board"
         self.board = board
         self.path = path
         self.limits = limits
@@ -121,16 +44,8 @@ class BoardRole:
         self.instrument = instrument
         self.prepared = False
         self._source = source
-        self._effective: dict[str, float] = {}
-        self._trims: dict[str, np.ndarray] = {}  # as the board has them, where they are not 0
-
-    def box_limits(self) -> dict[str, float]:
-        """Compute the limits at the board's output: the device's divided by the gain of the path."""
-        return {
-            "voltage": self.limits.pulse_voltage / self.path.peak_gain,
-            "width": self.limits.pulse_width,
-            "read_voltage": self.limits.read_voltage / self.path.peak_gain,
-        }
+        self._in_force = Limits.through(path, limits)  # once it is prepared, those of the board itself
+        self._trims = TrimTables(board)
 
     def prepare(self) -> None:
         """Reset the board's settings and lower its limits, and the driver's ranges, to those of the file.
@@ -145,19 +60,19 @@ class BoardRole:
             )
         self._check_size()
         board.reset()
-        self._trims.clear()
-        wanted = self.box_limits()
+        self._trims.forget()
+        wanted = Limits.through(self.path, self.limits)
         # A limit cannot be set below a present setting, so these are brought under it first.
-        board.width = min(board.width, wanted["width"])
-        board.reset_width = min(board.reset_width, wanted["width"])
-        board.voltage_limit = min(board.voltage_limit, wanted["voltage"])
-        board.width_limit = min(board.width_limit, wanted["width"])
-        board.read_voltage_limit = min(board.read_voltage_limit, wanted["read_voltage"])
+        board.width = min(board.width, wanted.width)
+        board.reset_width = min(board.reset_width, wanted.width)
+        board.voltage_limit = min(board.voltage_limit, wanted.voltage)
+        board.width_limit = min(board.width_limit, wanted.width)
+        board.read_voltage_limit = min(board.read_voltage_limit, wanted.read_voltage)
         volts, seconds, read = board.voltage_limit, board.width_limit, board.read_voltage_limit
         board.voltage_values = board.reset_voltage_values = (-volts, volts)
         board.width_values = board.reset_width_values = (0, seconds)
         board.read_voltage_values = (-read, read)
-        self._effective = {"voltage": volts, "width": seconds, "read_voltage": read}
+        self._in_force = Limits(volts, seconds, read)
         self.prepared = True
 
     def safe_state(self) -> bool:
@@ -203,7 +118,7 @@ class BoardRole:
         voltage = real(voltage, "voltage")
         settle = real(settle, "settle", least=_SETTLES[0], most=_SETTLES[1])
         self._check("read voltage", "read_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
-        limit = self._effective["read_voltage"]
+        limit = self._in_force.read_voltage
         board.read_voltage = float(np.clip(voltage / self.path.gain, -limit, limit))
         board.settle = settle
 
@@ -218,59 +133,20 @@ class BoardRole:
         `generation` of later blocks grows. Raises BenchError above a limit, BoardError where the board cannot do it.
         """
         voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
-        shape, gain = (self.array.rows, self.array.columns), self.path.gain
-        volts = [self._for_each_cell(trims, name) for name in ("voltage_p", "voltage_ap")]
-        seconds = [self._for_each_cell(trims, name) for name in ("width_p", "width_ap")]
-        peak = max(float(np.abs(voltage + each).max()) for each in volts)
+        gain, in_force = self.path.gain, self._in_force
+        volts, seconds = trims.stacked((self.array.rows, self.array.columns))
+        peak = float(np.abs(voltage + volts).max())
         self._check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
-        self._check("trimmed write pulse", "pulse_width", max(float((width + s).max()) for s in seconds), "s")
-        wanted = {
-            "trims": volts[0] / gain,
-            "antiparallel_trims": (volts[1] - volts[0]) / gain,
-            "width_trims": seconds[0],
-            "antiparallel_width_trims": seconds[1] - seconds[0],
-        }
-        limits = {"trims": self._effective["voltage"], "width_trims": self._effective["width"]}
-        least = {"trims": -np.inf, "width_trims": _SHORTEST}
-        changed = 0
-        for both, beyond, common in (
-            ("trims", "antiparallel_trims", voltage / gain), ("width_trims", "antiparallel_width_trims", width)
-        ):  # fmt: skip
-            # What was added to pulses from AP so far must not take the new trims out of the board's range on the way.
-            between = common + wanted[both] + self._trims.get(beyond, 0.0)
-            if np.abs(between).max() > limits[both] * (1 - 1e-6) or np.min(between) < least[both]:
-                changed += self._send(beyond, np.zeros(shape))
-            changed += self._send(both, np.broadcast_to(wanted[both], shape))
-            changed += self._send(beyond, np.broadcast_to(wanted[beyond], shape))
-        return changed
-
-    def _for_each_cell(self, trims: Trims, name: str) -> np.ndarray:
-        """Give one kind of trims as float64, (rows, columns); raises ValueError where they are none, or no numbers."""
-        values, shape = np.asarray(getattr(trims, name)), (self.array.rows, self.array.columns)
-        if (
-            values.dtype.kind not in "iuf"
-            or values.shape not in ((), (1, 1), shape)
-            or not np.isfinite(values).all()
-        ):
-            raise ValueError(
-                f"{name} of the trims is one finite number, or one for each of {shape[0]} × {shape[1]} cells"
-            )
-        return np.broadcast_to(values.astype(float), shape)
-
-    def _send(self, name: str, values: np.ndarray) -> int:
-        """Set one table of trims where it differs from what the board has; returns how many commands that took."""
-        values = values.astype(np.float32)
-        if np.array_equal(values, self._trims.get(name, np.zeros_like(values))):
-            return 0
-        setattr(self.board, name, values)
-        self._trims[name] = values
-        return 1
+        self._check("trimmed write pulse", "pulse_width", float((width + seconds).max()), "s")
+        return self._trims.send_voltages(
+            volts[0] / gain, (volts[1] - volts[0]) / gain, voltage / gain, in_force.voltage
+        ) + self._trims.send_widths(seconds[0], seconds[1] - seconds[0], width, in_force.width)
 
     def trim_range(self, voltage: float) -> tuple[float, float]:
         """Give the volts by which a write pulse of `voltage` volts may be trimmed at the device."""
         voltage = real(voltage, "voltage")
         # The board adds in float32, so a hair below the limit.
-        most = self._effective["voltage"] * self.path.gain * (1 - 1e-6)
+        most = self._in_force.voltage * self.path.gain * (1 - 1e-6)
         return -most - voltage, most - voltage
 
     def check_pulse(self, what: str, voltage: float, width: float) -> None:
@@ -278,10 +154,10 @@ class BoardRole:
         voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
         self._check(what, "pulse_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
         self._check(what, "pulse_width", width, "s")
-        if abs(voltage) / self.path.gain > self._effective["voltage"] * (1 + 1e-9):
+        if abs(voltage) / self.path.gain > self._in_force.voltage * (1 + 1e-9):
             raise BenchError(
                 f"a {what} of {voltage:g} V needs {abs(voltage) / self.path.gain:g} V at the output of the "
-                f"{self.instrument!r}, whose own limit is {self._effective['voltage']:g} V: limits only go down "
+                f"{self.instrument!r}, whose own limit is {self._in_force.voltage:g} V: limits only go down "
                 "until the board's power is cycled"
             )
 
@@ -292,14 +168,9 @@ class BoardRole:
         rows, columns = board.size
         same = (rows, columns) == (self.array.rows, self.array.columns)
         found.append(("array", same, f"{rows} × {columns} cells" + ("" if same else self._size_wanted())))
-        present = {
-            "voltage": board.voltage_limit,
-            "width": board.width_limit,
-            "read_voltage": board.read_voltage_limit,
-        }
-        for key, wanted in self.box_limits().items():
+        for key, wanted in asdict(Limits.through(self.path, self.limits)).items():
             unit = "s" if key == "width" else "V"
-            there = present[key]
+            there = getattr(board, f"{key}_limit")
             if there < wanted * (1 - 1e-6):
                 said = f"is {there:.6g} {unit}, below the {wanted:.6g} {unit} of the file: cycle its power to raise it"
             elif there > wanted * (1 + 1e-6):
@@ -321,7 +192,7 @@ class BoardRole:
         return {
             "instrument": self.instrument,
             "path": {**_finite(asdict(self.path)), "gain": self.path.gain},
-            "limits_at_the_box": dict(self._effective) or self.box_limits(),
+            "limits_at_the_box": asdict(self._in_force),
             "origin": board.origin,
             "protocol": board.protocol_version,
             "temperature": board.temperature,
@@ -337,15 +208,15 @@ class BoardRole:
             )
 
     def _to_box(self, voltage: float) -> float:
-        limit = self._effective["voltage"]
+        limit = self._in_force.voltage
         return float(np.clip(voltage / self.path.gain, -limit, limit))
 
     def _check_size(self) -> None:
         board: Any = self.board
-        size: Sequence[int] = board.size
-        if tuple(size) != (self.array.rows, self.array.columns):
+        rows, columns = board.size
+        if (rows, columns) != (self.array.rows, self.array.columns):
             raise BenchError(
-                f"the {self.instrument!r} ({board.resource}) has {size[0]} × {size[1]} cells"
+                f"the {self.instrument!r} ({board.resource}) has {rows} × {columns} cells"
                 + self._size_wanted()
             )
 

@@ -1,0 +1,173 @@
+"""What a procedure wants of an array, whatever boxes are behind it; and how acquisitions are read to their end."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from ..bench import Trims
+from ._block import Block, Losses
+from ._working_point import WorkingPoint
+
+Stop = Callable[[], bool]
+_Item = TypeVar("_Item", covariant=True)
+_Delivered = TypeVar("_Delivered")
+
+
+class Stopped(Exception):
+    """The user stopped a measurement."""
+
+
+class Acquisition(Protocol[_Item]):
+    """One acquisition: iterating gives its blocks in their order, None where there is none at the moment.
+
+    `ended`: everything of it was handed out.
+    """
+
+    ended: bool
+
+    def __iter__(self) -> Iterator[_Item | None]: ...
+
+    def __next__(self) -> _Item | None:
+        """Give the next one; raises BoardError where the array ended it early, or too little can be read."""
+        ...
+
+    def abort(self) -> None:
+        """End it; needed after its last block too, which does not say that the array is idle again."""
+        ...
+
+
+class Array(Protocol):
+    """An array of cells at a working point; all volts are volts at the device, tables are (cells,), row by row.
+
+    Settings go to the array at once, and raise BenchError above a limit of the bench. One thread at a time acquires;
+    trims may be set from another one meanwhile, where `has_all_trims`.
+    """
+
+    name: str
+    point: WorkingPoint
+
+    @property
+    def losses(self) -> Losses:
+        """What was lost so far."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """The devices, as the bench file names them."""
+        ...
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its bits are made by a simulation."""
+        ...
+
+    @property
+    def has_all_trims(self) -> bool:
+        """Whether each direction has trims of its own, of volts and of seconds, and takes them while it acquires."""
+        ...
+
+    def require_all_trims(self) -> None:
+        """Raise BenchError, which says what to do, where it does not have them."""
+        ...
+
+    def identity(self) -> str:
+        """Ask which one it is."""
+        ...
+
+    def temperature(self) -> float:
+        """Measure its temperature, kelvin."""
+        ...
+
+    # Settings
+
+    def set_working_point(self, point: WorkingPoint) -> None:
+        """Set the pulses, the reading and the mode."""
+        ...
+
+    def set_mask(self, used: np.ndarray | bool) -> None:
+        """Set which cells are pulsed and read: bool, (cells,) or one for all."""
+        ...
+
+    def set_thresholds(self, thresholds: np.ndarray) -> None:
+        """Set the ohms above which a reading is a 1, (cells,)."""
+        ...
+
+    def set_trims(self, trims: Trims) -> int:
+        """Set what each cell's write pulse has more; returns by how much the generation of later blocks grows."""
+        ...
+
+    def trim_range(self) -> tuple[float, float]:
+        """Give the volts by which the write pulse may be trimmed."""
+        ...
+
+    def longest_pulse(self) -> float:
+        """Give the seconds that a write pulse may last at the period of the working point."""
+        ...
+
+    # Output
+
+    def arm(self, watchdog: float) -> None:
+        """Have the output go off when nothing is heard of this program for `watchdog` seconds; it may go on then."""
+        ...
+
+    def switch_on(self) -> None:
+        """Have pulses and read voltage reach the cells."""
+        ...
+
+    def switch_off(self) -> None:
+        """Switch off at once; logs what fails and does not raise it: the bench does it again when it is left."""
+        ...
+
+    def keep_alive(self) -> None:
+        """Feed the watchdog while nothing is fetched; raises BoardError, switched off, where the output is not on."""
+        ...
+
+    def reconnect(self) -> None:
+        """Have a lost connection back, the array safe and its settings unknown; see `Bench.reconnect`."""
+        ...
+
+    # Pulses and readings
+
+    def acquire(self, pulses: int, pulses_per_block: int, *, strict: bool = False) -> Acquisition[Block]:
+        """Start an acquisition of so many pulses of each cell, 0 = without end.
+
+        Blocks that stay damaged are left out and counted, and what is missing at the end is; where `strict`, raised.
+        """
+        ...
+
+    def toggle_readings(self, pulses: int, stop: Stop) -> np.ndarray:
+        """Give write pulses without resets and read each time: ohm, float32, (pulses, cells); may raise Stopped."""
+        ...
+
+    def resistances(self) -> np.ndarray:
+        """Read each cell once, without a pulse: ohm, float32, (cells,)."""
+        ...
+
+
+def read_to_the_end(acquisition: Acquisition[_Delivered], stop: Stop) -> Iterator[_Delivered]:
+    """Give all blocks of a finite acquisition, and abort it in any case; raises Stopped when `stop` says so."""
+    try:
+        while not acquisition.ended:
+            if stop():
+                raise Stopped
+            block = next(acquisition)
+            if block is not None:
+                yield block
+    finally:
+        acquisition.abort()
+
+
+_MOST_BITS = 1 << 23  # of a block, far below the protocol's, so that a stop is heard soon
+
+
+def blocks_of(array: Array, pulses: int, stop: Stop) -> Iterator[Block]:
+    """Run one finite acquisition and give its blocks; raises Stopped when `stop` says so."""
+    rows, columns = array.shape
+    per_block = max(2, min(pulses, _MOST_BITS // (rows * columns)))
+    return read_to_the_end(array.acquire(pulses, per_block, strict=True), stop)

@@ -1,0 +1,223 @@
+"""An array behind one array board."""
+
+import contextlib
+import logging
+import time
+from typing import Any
+
+import numpy as np
+
+from drivers import ArrayBlock, BoardError
+
+from .._errors import BenchError
+from ..bench import Bench, BoardRole, Role, Trims
+from ._array import Stop, read_to_the_end
+from ._block import Block, Losses
+from ._board_acquisition import BoardAcquisition, LossCount
+from ._working_point import WorkingPoint
+
+log = logging.getLogger(__name__)
+
+_MOST_READINGS = 1 << 21  # of one block: protocol, "Commands"
+_ALIVE = 0.5  # s between lines to a board that nothing is fetched from, well within its watchdog
+
+
+class BoardArray:
+    """The `Array` of a bench whose role `board` is everything: see `Array` for what each does and raises.
+
+    The role may be another one after `reconnect`, so it is asked of the bench each time.
+    """
+
+    def __init__(self, bench: Bench, point: WorkingPoint) -> None:
+        self.point = point
+        self.name = bench.board.instrument
+        self._bench = bench
+        self._count = LossCount()
+        self._fed = 0.0  # monotonic s
+
+    @property
+    def role(self) -> BoardRole:
+        """The role of the board."""
+        return self._bench.board
+
+    @property
+    def losses(self) -> Losses:
+        """What was lost so far."""
+        return self._count.total
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns, as the bench has checked them."""
+        return self._bench.array.rows, self._bench.array.columns
+
+    @property
+    def device(self) -> str:
+        """The devices, as the bench file names them."""
+        return self._bench.array.device
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the board says so."""
+        return bool(self._board.origin != "device")
+
+    @property
+    def has_all_trims(self) -> bool:
+        """Whether the board follows protocol 1.1."""
+        return self.role.board.has_all_trims
+
+    def require_all_trims(self) -> None:
+        """Raise BenchError where the board follows an older protocol."""
+        if not self.has_all_trims:
+            raise BenchError(
+                f"the {self.name!r} follows protocol {self._board.protocol_version}, in which both directions have "
+                "the same trims: tune with a reset, or update its firmware to protocol 1.1"
+            )
+
+    def identity(self) -> str:
+        """Ask the board for its identification."""
+        return str(self._board.id)
+
+    def temperature(self) -> float:
+        """Ask the board for its temperature, kelvin."""
+        return float(self._board.temperature)
+
+    def set_working_point(self, point: WorkingPoint) -> None:
+        """Set pulses, reading and mode; blocks hold bits."""
+        role, board = self.role, self._board
+        role.set_write_pulse(point.voltage, point.width, point.period)
+        role.set_reset_pulse(point.reset_voltage, point.reset_width)
+        role.set_read(point.read_voltage, point.settle)
+        board.payload, board.mode = "bits", point.mode
+        self.point = point
+
+    def set_mask(self, used: np.ndarray | bool) -> None:
+        """Set which cells are used."""
+        self._board.mask = used if isinstance(used, bool) else used.reshape(self.shape)
+
+    def set_thresholds(self, thresholds: np.ndarray) -> None:
+        """Set the ohms of each cell."""
+        self._board.thresholds = thresholds.reshape(self.shape)
+
+    def set_trims(self, trims: Trims) -> int:
+        """Set what differs from what was set before."""
+        rows, columns = self.shape
+        return self.role.apply_trims(
+            trims.shaped(rows * columns, self.shape), self.point.voltage, self.point.width
+        )
+
+    def trim_range(self) -> tuple[float, float]:
+        """Give the volts by which the write pulse may be trimmed."""
+        return self.role.trim_range(self.point.voltage)
+
+    def longest_pulse(self) -> float:
+        """Give the least of the limits, a hair below since the board adds in float32."""
+        limits = self.role.limits
+        most = min(limits.pulse_width, limits.duty * self.point.period, self._board.width_limit)
+        return most * (1 - 1e-6)
+
+    def arm(self, watchdog: float) -> None:
+        """Arm the board's watchdog; raises BenchError where the interlock is open."""
+        board = self._board
+        board.watchdog = watchdog
+        if not board.interlock_closed:
+            raise BenchError(f"the interlock of the {self.name!r} is open: close it and start again")
+
+    def switch_on(self) -> None:
+        """Switch the output on."""
+        self._board.output_enabled = True
+
+    def switch_off(self) -> None:
+        """Abort and switch off, or close a lost connection, which a board switches off at where the close arrives."""
+        role = self._bench.roles.get("board")
+        if not isinstance(role, BoardRole):
+            return  # the bench was left, and did it
+        if role.board.lost:
+            with contextlib.suppress(Exception):
+                role.board.close()
+            return
+        try:
+            if not role.safe_state():
+                log.critical("the output of the board is still on: switch it off by hand")
+        except BoardError as error:
+            log.warning("%s; the bench tries again when it is left", error)
+
+    def keep_alive(self) -> None:
+        """Look at the error queue and the output, no more than twice a second."""
+        now, board = time.monotonic(), self._board
+        if now - self._fed < _ALIVE:
+            return
+        self._fed = now
+        try:
+            board.check_errors()
+            if not board.output_enabled:
+                raise BoardError(
+                    f"the output of {board.name} at {board.resource} was switched off by somebody else"
+                )
+        except BoardError:
+            self.switch_off()  # what waits meanwhile may wait for long
+            raise
+
+    def reconnect(self) -> None:
+        """Connect again; what lies in the board's FIFO then is lost."""
+        left = 0
+
+        def look(role: Role) -> None:
+            nonlocal left
+            if isinstance(role, BoardRole):
+                board: Any = role.board
+                left = board.fifo[0]
+
+        try:
+            self._bench.reconnect(self.name, look)
+        finally:
+            self._count.lose(left, f"the lost connection has left {left} blocks in the board")
+
+    def acquire(self, pulses: int, pulses_per_block: int, *, strict: bool = False) -> BoardAcquisition[Block]:
+        """Start an acquisition of bits."""
+        return BoardAcquisition(
+            self.role.board, pulses, pulses_per_block, self._count, self._block, strict=strict
+        )
+
+    def toggle_readings(self, pulses: int, stop: Stop) -> np.ndarray:
+        """Acquire raw readings; what blocks hold and the mode are as before then."""
+        board, cells = self._board, self.shape[0] * self.shape[1]
+        board.mode, board.pulses_per_block, board.payload = "toggle", 1, "resistances"
+        per_block = max(1, min(pulses, _MOST_READINGS // cells))
+        try:
+            acquisition = BoardAcquisition(
+                self.role.board, pulses, per_block, self._count, _readings, strict=True
+            )
+            return np.concatenate(list(read_to_the_end(acquisition, stop)))
+        finally:
+            self._back_to_bits()
+
+    def resistances(self) -> np.ndarray:
+        """Read each cell once."""
+        return self.role.board.resistances.ravel()
+
+    @property
+    def _board(self) -> Any:
+        """The driver; what pymeasure declares has no types."""
+        return self.role.board
+
+    def _back_to_bits(self) -> None:
+        """Bring payload and mode back, also while an error is on its way out."""
+        board = self._board
+        if board.lost:
+            return
+        try:
+            board.payload, board.mode = "bits", self.point.mode
+        except BoardError as error:
+            log.warning("the payload could not be set back: %s", error)
+
+    def _block(self, block: ArrayBlock) -> Block:
+        assert block.bits is not None  # they were asked for
+        return Block(
+            block.sequence, block.pulses, block.cells, block.time, block.bits, block.valid, block.failed_resets,
+            block.stalled, block.generation, self.losses,
+        )  # fmt: skip
+
+
+def _readings(block: ArrayBlock) -> np.ndarray:
+    assert block.resistances is not None  # they were asked for
+    return block.resistances

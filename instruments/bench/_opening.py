@@ -1,0 +1,161 @@
+"""Opening the instruments of a bench file: each must be who the file says, and speak a version that is known."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from pymeasure.instruments import Instrument
+
+import drivers
+from drivers import ArrayBoard, BoardError
+
+from .._errors import BenchError
+from ._board_role import BoardRole
+from ._file import BenchFile
+from ._resource import unreachable
+from ._role import Role
+from ._signal_path import SignalPath
+
+_PROTOCOL = "1"
+ROLES = {"board": BoardRole}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: `subject` is well (`ok`) or not, and `detail` says why."""
+
+    instrument: str
+    resource: str
+    subject: str
+    ok: bool
+    detail: str
+
+
+class Opening:
+    """Opens what a bench file names; `source` is the file, for what is raised."""
+
+    def __init__(self, file: BenchFile, source: str) -> None:
+        self.file = file
+        self.source = source
+
+    def open(self, name: str, findings: list[Finding] | None = None) -> tuple[Instrument, str]:
+        """Open an instrument and ask who it is; gives it and its identity.
+
+        What is found goes to `findings` where it is given. Raises BenchError where it is another, or not reached.
+        """
+        resource = self.file.instruments[name].resource
+
+        def report(subject: str, ok: bool, detail: str) -> None:
+            if findings is not None:
+                findings.append(Finding(name, resource, subject, ok, detail))
+
+        try:
+            instrument = self.connect(name)
+            try:
+                identity = _identity(instrument)
+            except BaseException:
+                close(instrument)
+                raise
+        except BenchError as error:
+            report("reachable", False, str(error))
+            raise
+        except Exception as error:  # drivers of others raise what they like
+            why = unreachable(resource, error)
+            report("reachable", False, why)
+            raise BenchError(f"{self.source}, key 'instruments.{name}.resource': {why}") from error
+        report("reachable", True, "answers")
+        wrong = self._mistaken(name, instrument, identity)
+        report("identity", wrong is None, wrong or identity)
+        if wrong is None and (wrong := self._incompatible(name, instrument)):
+            report("protocol", False, wrong)
+        if wrong:
+            close(instrument)
+            raise BenchError(wrong)
+        return instrument, identity
+
+    def open_to_switch_off(self, name: str, findings: list[Finding]) -> Instrument | None:
+        """Open an instrument, one that answers nothing or rubbish too, but none that says it is another."""
+        try:
+            return self.open(name, findings)[0]
+        except BenchError:
+            if findings[-1].subject == "identity":
+                return None
+        with contextlib.suppress(Exception):  # why it cannot be reached was said
+            return self.connect(name)
+
+    def connect(self, name: str) -> Instrument:
+        """Open an instrument, whoever it is; raises what its driver raises."""
+        section = self.file.instruments[name]
+        try:
+            driver: Any = drivers.resolve(section.driver)
+        except drivers.UnknownDriver as error:
+            raise BenchError(f"{self.source}, key 'instruments.{name}.driver': {error}") from error
+        options: dict[str, Any] = {"visa_library": self.file.bench.visa_library, **section.options}
+        return driver(section.resource, name=name, **options)
+
+    def role(self, name: str, instrument: Instrument) -> Role:
+        """Make a role of the file over its instrument; raises BenchError where its driver does not serve."""
+        section, file = self.file.roles[name], self.file
+        if not isinstance(instrument, ArrayBoard):
+            raise BenchError(
+                f"the role '{name}' in {self.source} needs an ArrayBoard, and "
+                f"[instruments.{section.instrument}] is driven by {type(instrument).__name__}"
+            )
+        path = SignalPath(
+            section.source_impedance, section.assumed_load, section.attenuation, section.overshoot,
+            file.array.resistance,
+        )  # fmt: skip
+        return ROLES[name](
+            instrument, path, file.limits, file.array, source=self.source, instrument=section.instrument
+        )
+
+    def refuse_instruments_without_role(self) -> None:
+        """Raise BenchError where the file has an instrument that leaving the bench would not make safe."""
+        names = self.file.without_role
+        if names:
+            listed = ", ".join(f"[instruments.{name}]" for name in names)
+            raise BenchError(
+                f"{self.source}: {listed} {'has' if len(names) == 1 else 'have'} no role, so leaving the bench would "
+                "not make it safe: give it a role, or take it out of the file"
+            )
+
+    def _mistaken(self, name: str, instrument: Instrument, identity: str) -> str | None:
+        """Say what is wrong with an instrument's identity, or None."""
+        section = self.file.instruments[name]
+        expected = type(instrument) in {entry.driver for entry in drivers.known}
+        if expected and drivers.identify(identity) is not type(instrument):
+            return (
+                f"{section.resource} is no box for the driver {section.driver}: it says it is {identity!r}; "
+                f"correct 'resource' or 'driver' of [instruments.{name}] in {self.source}"
+            )
+        return None
+
+    def _incompatible(self, name: str, instrument: Instrument) -> str | None:
+        """Say why this program cannot talk to an instrument, or None."""
+        if not isinstance(instrument, ArrayBoard):
+            return None
+        try:
+            protocol = str(instrument.protocol_version)
+        except BoardError as error:
+            return str(error)
+        if protocol.split(".")[0] == _PROTOCOL:
+            return None
+        return (
+            f"the {name!r} ({self.file.instruments[name].resource}) follows version {protocol} of the board's "
+            f"protocol, and this program version {_PROTOCOL}: update one of them"
+        )
+
+
+def close(instrument: Instrument) -> None:
+    """Close a connection, whatever becomes of that."""
+    with contextlib.suppress(Exception):
+        instrument.adapter.close()
+
+
+def _identity(instrument: Instrument) -> str:
+    try:
+        return str(instrument.id).strip()
+    except BoardError:
+        raise
+    except Exception as error:
+        raise BenchError(f"the {instrument.name!r} does not say who it is: {error}") from error
