@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 from ._errors import DamagedLedger, NotAssessed, NotEnoughBits, SharedCells, StoreError
 from .lazy import later
-from .ledger._credits import Credit
-from .ledger._ledger import Accounts, OpenLease
-from .ledger._locks import FileLock
-from .ledger._ranges import Range, slice_ranges
-from .ledger._requests import Request
+from .ledger import Accounts, Credit, FileLock, OpenLease, Range, Request, slice_ranges
 from .store._adopt import adopt
+from .store._catalogue import BufferInfo
+from .store._following import FollowedBlock
 from .store._lease import Lease, Portion
 from .store._prune import PrunePolicy, PruneStep
 from .store._reservation import Reservation
-from .store._store import BufferInfo, FollowedBlock, Store
+from .store._store import Store
 
 if TYPE_CHECKING:
     from .buffer._format import (

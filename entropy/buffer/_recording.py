@@ -17,8 +17,7 @@ import numpy as np
 
 from .._errors import StoreError
 from ..arguments import Count, Real, takes, text
-from ..ledger._ledger import Ledger, now, writer_lock
-from ..ledger._locks import FileLock
+from ..ledger import Ledger, now
 from ._actions import Changes, refuse_odd_actions
 from ._format import (
     ACTION_DTYPE,
@@ -121,12 +120,12 @@ class Recording:
         self._pid = os.getpid()
         # reentrant, so that a signal handler that closes the recording in the middle of an append cannot hang
         self._mutex = threading.RLock()
-        self._lock = FileLock(writer_lock(ledger.locks, self.uuid))
+        self._mark = ledger.liveness.hold("writer", self.uuid)
         try:
             ledger.begin_recording(self.uuid, expected_bits)
             self._begin_segment(0)
         except BaseException:
-            self._lock.release(remove=True)
+            self._mark.release(remove=True)
             raise
 
     @property
@@ -246,7 +245,7 @@ class Recording:
                 with contextlib.suppress(StoreError):  # a lock that is free says the same
                     self._ledger.end_recording(self.uuid)
             finally:
-                self._lock.release(remove=True)
+                self._mark.release(remove=True)
 
     def __enter__(self) -> Self:
         return self

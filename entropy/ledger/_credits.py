@@ -1,10 +1,12 @@
-"""Assessments of raw bits, and which buffers they let somebody claim a min-entropy for; always inside a transaction.
+"""Assessments of raw bits, and which buffers they let somebody claim a min-entropy for.
 
 Every assessment is kept. The lowest of a buffer counts, so that nobody assesses until the answer pleases.
 """
 
 import sqlite3
 from dataclasses import dataclass
+
+from ._transaction import Transaction, changes, now, reads
 
 _LOWEST = (
     "SELECT buffer, MIN(min_entropy) AS lowest FROM assessments GROUP BY buffer "
@@ -24,43 +26,43 @@ class Credit:
     time: str
 
 
-def record(db: sqlite3.Connection, buffer: int, min_entropy: float, bits: int, basis: str, when: str) -> None:
-    """Append an assessment of a buffer."""
-    db.execute(
+@changes()
+def assess(transaction: Transaction, buffer: int, min_entropy: float, bits: int, basis: str) -> None:
+    """Append an assessment of a buffer's raw bits."""
+    transaction.db.execute(
         "INSERT INTO assessments (time, buffer, min_entropy, bits, basis) VALUES (?, ?, ?, ?, ?)",
-        (when, buffer, float(min_entropy), bits, basis),
+        (now(), buffer, float(min_entropy), bits, basis),
     )
 
 
-def every(db: sqlite3.Connection) -> list[Credit]:
+@reads
+def credits(transaction: Transaction) -> list[Credit]:
     """List all assessments in the order of their making."""
-    found = db.execute(
+    rows = transaction.db.execute(
         "SELECT b.uuid, a.min_entropy, a.bits, a.basis, a.time FROM assessments AS a "
         "JOIN buffers AS b ON b.id = a.buffer ORDER BY a.id"
     ).fetchall()
-    return [Credit(*row) for row in found]
+    return [Credit(*row) for row in rows]
 
 
-def lowest(db: sqlite3.Connection) -> dict[int, float]:
+@reads
+def assessed(transaction: Transaction) -> dict[int, float]:
     """Give what counts: the lowest min-entropy of each buffer that was assessed, by the buffer's number."""
-    return dict(db.execute(_LOWEST).fetchall())
+    return dict(transaction.db.execute(_LOWEST).fetchall())
 
 
 def describe(db: sqlite3.Connection, state: str) -> str:
     """Say in a few words what the buffers that hold bits of a state were assessed at."""
-    found = [
-        row[0]
-        for row in db.execute(
-            f"SELECT a.lowest FROM (SELECT DISTINCT buffer FROM ranges WHERE state = ?) AS r "
-            f"LEFT JOIN ({_LOWEST}) AS a ON a.buffer = r.buffer",
-            (state,),
-        ).fetchall()
-    ]
-    known = sorted(value for value in found if value is not None)
-    said = []
+    rows = db.execute(
+        f"SELECT a.lowest FROM (SELECT DISTINCT buffer FROM ranges WHERE state = ?) AS r "
+        f"LEFT JOIN ({_LOWEST}) AS a ON a.buffer = r.buffer",
+        (state,),
+    ).fetchall()
+    known = sorted(value for (value,) in rows if value is not None)
+    parts = []
     if known:
         span = f"{known[0]:.4g}" if known[0] == known[-1] else f"{known[0]:.4g} to {known[-1]:.4g}"
-        said.append(f"{len(known)} assessed at {span}")
-    if len(found) > len(known):
-        said.append(f"{len(found) - len(known)} not assessed")
-    return ", ".join(said) or "no buffer has any"
+        parts.append(f"{len(known)} assessed at {span}")
+    if len(rows) > len(known):
+        parts.append(f"{len(rows) - len(known)} not assessed")
+    return ", ".join(parts) or "no buffer has any"

@@ -10,8 +10,11 @@ import importlib
 import os
 import time
 import weakref
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ._liveness import Owner
 
 _LOOK = 0.005  # s between looks for a lock that another has, where the system does not wait itself
 
@@ -107,6 +110,44 @@ def is_free(path: Path) -> bool:
         return _take(descriptor, wait=False)
     finally:
         os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class FileLocks:
+    """Whether the owners of one computer are alive (see `Liveness`): each holds the lock of a file in this folder.
+
+    With `read_only` it only looks, and no file is removed.
+    """
+
+    folder: Path
+    read_only: bool = False
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def hold(self, kind: Owner, name: str) -> FileLock:
+        """Take the lock of an owner."""
+        return FileLock(self._path(kind, name))
+
+    def is_dead(self, kind: Owner, name: str) -> bool:
+        """Whether the lock of an owner can be taken."""
+        return is_free(self._path(kind, name))
+
+    def forget(self, kind: Owner, name: str) -> None:
+        """Remove the file of a dead owner."""
+        if not self.read_only:
+            with contextlib.suppress(OSError):
+                self._path(kind, name).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove the files of all dead owners."""
+        if not self.read_only:
+            for path in self.folder.glob("*-*.lock"):
+                with contextlib.suppress(OSError):
+                    remove_if_free(path)
+
+    def _path(self, kind: Owner, name: str) -> Path:
+        return self.folder / f"{kind}-{name}.lock"
 
 
 _HELD: "weakref.WeakSet[FileLock]" = weakref.WeakSet()

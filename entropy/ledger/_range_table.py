@@ -1,91 +1,15 @@
 """The ranges of a ledger: what changes them, always inside one transaction of the caller's."""
 
-from __future__ import annotations
-
 import itertools
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from .._errors import DamagedLedger, NotAssessed, NotEnoughBits
 from ._credits import SUPPORTED, describe
 from ._ranges import Range, choose, join_adjacent, subtract
 
-if TYPE_CHECKING:
-    import numpy as np
-
 FREE, LEASED, CONSUMED, BURNED, WITHHELD = "free", "leased", "consumed", "burned", "withheld"
 STATES = (FREE, LEASED, CONSUMED, BURNED, WITHHELD)
-
-
-@dataclass(frozen=True)
-class News:
-    """What a buffer has by now: its block rows (BLOCK_DTYPE, all of them), and whether it may still grow.
-
-    `seen`: of the rows, how many the ledger had when it was asked.
-    """
-
-    buffer: int
-    rows: np.ndarray
-    ended: bool
-    complete: bool
-    seen: int = 0
-
-    @property
-    def fresh_bits(self) -> int:
-        """Healthy bits of the rows that the ledger had not seen."""
-        fresh = self.rows[self.seen :]
-        return int(fresh["bits"][fresh["health"] == 0].sum())
-
-
-def enter(db: sqlite3.Connection, news: News, state: str | None = None) -> None:
-    """Enter the rows that the ledger has not seen; as free, or withheld by their health, or all as `state`."""
-    import numpy as np
-
-    seen, first, ones, size = db.execute(
-        "SELECT blocks, bits, ones, bytes FROM buffers WHERE id = ?", (news.buffer,)
-    ).fetchone()
-    fresh = news.rows[seen:]
-    bits = fresh["bits"].astype(np.int64)
-    starts = first + np.concatenate([[0], np.cumsum(bits)])
-    columns = [fresh[name].tolist() for name in ("first_byte", "ones", "crc", "health")]
-    db.executemany(
-        "INSERT INTO blocks (buffer, idx, first_bit, bits, first_byte, ones, crc, health) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        zip(
-            itertools.repeat(news.buffer),
-            range(seen, seen + len(fresh)),
-            starts.tolist(),
-            bits.tolist(),
-            *columns,
-            strict=False,
-        ),
-    )
-    at = 0
-    for unhealthy, group in itertools.groupby(columns[3], bool):
-        until = at + len(list(group))
-        put(
-            db,
-            news.buffer,
-            int(starts[at]),
-            int(starts[until] - starts[at]),
-            state or (WITHHELD if unhealthy else FREE),
-        )
-        at = until
-    db.execute(
-        "UPDATE buffers SET blocks = MAX(blocks, ?), bits = ?, ones = ?, bytes = ?, "
-        "ended = MAX(ended, ?), complete = MAX(complete, ?) WHERE id = ?",
-        (
-            len(news.rows),
-            int(starts[-1]),
-            ones + sum(columns[1]),
-            size + int(((bits + 7) // 8).sum()),
-            news.ended,
-            news.complete,
-            news.buffer,
-        ),
-    )
 
 
 def total(db: sqlite3.Connection, state: str) -> int:
@@ -177,7 +101,7 @@ def _enough(ranges: Iterator[Range], wanted: int) -> list[Range]:
     return found
 
 
-def settle(db: sqlite3.Connection, lease: int, read: Sequence[Range], burn: bool, when: str) -> None:
+def end_lease(db: sqlite3.Connection, lease: int, read: Sequence[Range], burn: bool, when: str) -> None:
     """End a lease: what was read is consumed and the rest goes back; with `burn` all of it is burned."""
     returned = 0
     if burn:
@@ -276,15 +200,20 @@ def repaint(
 
 def repaint_inside(db: sqlite3.Connection, stretch: tuple[int, int, int], was: str, state: str) -> int:
     """Give all of a stretch (buffer, first, bits) that is in state `was` another state; returns how many bits."""
+    parts = inside(db, stretch, was)
+    for low, high in parts:
+        repaint(db, stretch[0], low, high - low, state, was=was)
+    return sum(high - low for low, high in parts)
+
+
+def inside(db: sqlite3.Connection, stretch: tuple[int, int, int], state: str) -> list[tuple[int, int]]:
+    """Find the parts (first bit, end) of a stretch (buffer, first, bits) that are in a state."""
     buffer, first, bits = stretch
-    inside = db.execute(
+    return db.execute(
         "SELECT MAX(first, ?), MIN(first + bits, ?) FROM ranges WHERE buffer = ? AND state = ? "
         "AND first < ? AND first + bits > ?",
-        (first, first + bits, buffer, was, first + bits, first),
+        (first, first + bits, buffer, state, first + bits, first),
     ).fetchall()
-    for low, high in inside:
-        repaint(db, buffer, low, high - low, state, was=was)
-    return sum(high - low for low, high in inside)
 
 
 # Ranges tile a buffer where they have as many bits as it has, the last one ends where it ends, and their ends are

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import StoreError
+from ..ledger import BufferUpdate
 from ..ledger._opening import look_at_ledger, open_ledger, stamp_in, stamp_of
-from ..ledger._range_table import News
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,16 +30,16 @@ def adopt(path: str | os.PathLike[str], *, moved: bool, dry_run: bool = False) -
             if not dry_run:
                 ledger.set_meta(**stamp_of(folder))
             return 0
-        news = [
-            News(record.id, _all_rows(folder / record.file, record.uuid), ended=True, complete=False)
+        updates = [
+            BufferUpdate(record.id, _all_rows(folder / record.file, record.uuid), ended=True, complete=False)
             for record in ledger.buffers(following=True)
         ]
         if dry_run:
-            ledger.enter(news)  # into the snapshot
+            ledger.update(updates)  # into the snapshot
             accounts = ledger.accounts()
             return accounts.free + accounts.leased + accounts.withheld
         burned = ledger.accounts().burned
-        ledger.become_a_copy(news, stamp_of(folder))
+        ledger.become_a_copy(updates, stamp_of(folder))
         return ledger.accounts().burned - burned
     finally:
         ledger.close()

@@ -13,7 +13,7 @@ from .._errors import StoreError
 from ..buffer._format import create_buffer, open_buffer
 from ..buffer._reader import BufferReader
 from ..buffer._room import METADATA_ROOM, allocate, end_of_file, why
-from ..ledger._locks import FileLock
+from ..ledger import FileLock
 from ._prune import sync_folder
 
 _PIECE = 8 << 20

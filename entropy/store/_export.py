@@ -15,7 +15,7 @@ import numpy as np
 from .._errors import NotEnoughBits, StoreError
 from ..arguments import Count, Each, takes
 from ..buffer._format import BIT_ORDER
-from ..ledger._ledger import now
+from ..ledger import now
 from ._lease import Lease
 from ._prune import sync_folder
 from ._store import Store

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from .._errors import NotEnoughBits, StoreError
 from ..arguments import Count, count, takes
-from ..ledger._ledger import Ledger, TakenBits
-from ..ledger._ranges import Range, join_adjacent, slice_ranges
+from ..ledger import Range, TakenBits, join_adjacent, slice_ranges
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,13 +27,19 @@ class LoadBlock(Protocol):
     def __call__(self, buffer: str, bit: int, bits: int) -> LoadedBlock: ...
 
 
+class SettlesLeases(Protocol):
+    """Notes what became of a lease: the bits of `read` are consumed and the rest free, or all of them burned."""
+
+    def settle(self, lease: int, read: Sequence[Range], *, burn: bool) -> None: ...
+
+
 class Portion:
     """A contiguous stretch of a lease, in lease order, read on its own; what is read here counts as read.
 
     One portion belongs to one thread at a time; different portions may be read by different threads.
     """
 
-    def __init__(self, lease: Places, first: int, bits: int) -> None:
+    def __init__(self, lease: BitRanges, first: int, bits: int) -> None:
         self._lease = lease
         self._first = first
         self._at = first
@@ -109,7 +114,7 @@ class Portion:
         self._block_left -= bits
 
 
-class Places:
+class BitRanges:
     """Where bits are, in order: ranges, and the blocks that hold them."""
 
     min_entropy: float | None = None
@@ -146,9 +151,10 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Terms:
-    """On what terms bits are leased: withheld ones, what is claimed of them, what they are read through."""
+class LeaseTerms:
+    """On what terms bits are leased: what for, withheld ones, what is claimed of them, what they are read through."""
 
+    purpose: str
     withheld: bool = False
     min_entropy: float | None = None
     conditioning: Conditioning | None = None
@@ -158,7 +164,7 @@ class Terms:
             raise StoreError("withheld bits support no claim of min-entropy: leave one of the two out")
 
 
-class Lease(Places):
+class Lease(BitRanges):
     """Bits taken from a store; made by `Store.lease`, a context manager.
 
     Leaving it normally, what was read is consumed and the rest is free again; by any exception, or by never
@@ -168,23 +174,15 @@ class Lease(Places):
     `read_conditioned` reads through; None: nobody chose one.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        load: LoadBlock,
-        taken: TakenBits,
-        *,
-        purpose: str,
-        terms: Terms,
-    ) -> None:
+    def __init__(self, ledger: SettlesLeases, load: LoadBlock, taken: TakenBits, terms: LeaseTerms) -> None:
         super().__init__(taken.ranges, load)
         self._ledger = ledger
         self.uuid = taken.uuid
-        self.purpose = purpose
+        self.purpose = terms.purpose
         self.withheld = terms.withheld
         self.min_entropy = terms.min_entropy
         self.conditioning = terms.conditioning
-        self._id, self._lock = taken.id, taken.lock
+        self._taken = taken
         self._pid = os.getpid()
         self._over: str | None = None
         self._mutex = threading.Lock()
@@ -277,6 +275,6 @@ class Lease(Places):
                 return
             self._over = "is burned" if burn else "was left"
         try:
-            self._ledger.settle(self._id, () if burn else self.read_ranges, burn=burn)
+            self._ledger.settle(self._taken.id, () if burn else self.read_ranges, burn=burn)
         finally:
-            self._lock.release(remove=True)
+            self._taken.mark.release(remove=True)

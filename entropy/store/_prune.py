@@ -9,8 +9,7 @@ from isal import isal_zlib
 
 from .._errors import StoreError
 from ..arguments import Count, Real, take_fields
-from ..ledger._ledger import DELETED, BufferRecord, Ledger
-from ..ledger._range_table import FREE, LEASED, WITHHELD
+from ..ledger import DELETED, FREE, LEASED, WITHHELD, BufferRecord, Ledger
 
 _PIECE = 8 << 20
 

@@ -1,13 +1,13 @@
 """A reservation: bits promised to one consumer beforehand, leased piece by piece."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Self
 
 from .._errors import NotEnoughBits, StoreError
 from ..arguments import Count, Real, takes, text
-from ..ledger._ledger import Ledger
-from ..ledger._requests import Ticket
-from ._lease import Lease
+from ..ledger import Ledger, Ticket
+from ._lease import Lease, LeaseTerms
+from ._leasing import Leasing
 
 
 class Reservation:
@@ -18,19 +18,15 @@ class Reservation:
     """
 
     def __init__(
-        self,
-        ledger: Ledger,
-        take: Callable[[int, str, float | None, Ticket], Lease],
-        ticket: Ticket,
-        bits: int,
-        purpose: str,
+        self, ledger: Ledger, leasing: Leasing, ticket: Ticket, bits: int, terms: LeaseTerms
     ) -> None:
         self._ledger = ledger
-        self._take = take
+        self._leasing = leasing
         self._ticket = ticket
+        self._terms = terms
         self._over = False
         self.bits = bits
-        self.purpose = purpose
+        self.purpose = terms.purpose
 
     @property
     def remaining(self) -> int:
@@ -48,7 +44,8 @@ class Reservation:
             raise StoreError(f"the reservation for {self.purpose!r} is over: make a new one")
         if bits > self.remaining:
             raise NotEnoughBits(bits, self.remaining, "left of the reservation")
-        return self._take(bits, purpose or self.purpose, wait, self._ticket)
+        terms = replace(self._terms, purpose=purpose or self.purpose)
+        return self._leasing.take(bits, terms, wait, self._ticket)
 
     def close(self) -> None:
         """End the promise; leases that were taken go on. Harmless when repeated."""
@@ -58,7 +55,7 @@ class Reservation:
         try:
             self._ledger.withdraw(self._ticket)
         finally:
-            self._ticket.lock.release(remove=True)
+            self._ticket.mark.release(remove=True)
 
     def __enter__(self) -> Self:
         return self

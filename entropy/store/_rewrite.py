@@ -11,10 +11,11 @@ from .._errors import StoreError
 from ..buffer._format import open_buffer, readable_everywhere, unknown_names
 from ..buffer._reader import BufferReader
 from ..buffer._room import METADATA_ROOM
-from ..ledger._ledger import DELETED
+from ..ledger import DELETED
 from ._anew import alone, in_the_place_of, write_anew
+from ._catalogue import BufferInfo
 from ._scan import Scanner, default_threads
-from ._store import BufferInfo, Store
+from ._store import Store
 
 REWRITTEN, CURRENT, LEFT, FAILED = "rewritten", "current", "left", "failed"
 _TO_DO = ""

@@ -13,10 +13,9 @@ import numpy as np
 
 from .._errors import DamagedLedger, StoreError
 from ..buffer._reader import BufferReader
-from ..ledger._ledger import BufferRecord, Ledger, now, writer_lock
+from ..ledger import BURNED, FREE, BufferRecord, FileLocks, Ledger, now
 from ..ledger._locks import is_free
 from ..ledger._opening import open_ledger, prepared, stamp_in, stamp_of
-from ..ledger._range_table import BURNED, FREE
 from ..ledger._snapshot import copy_ledger, scratch_folder
 from ._anew import alone, in_the_place_of, write_anew
 from ._prune import sync_folder
@@ -151,7 +150,7 @@ def _rescued(folder: Path, place: Path, damaged: Path, report: SalvageReport) ->
 def _tried(folder: Path, report: SalvageReport) -> SalvageReport:
     """Say what would be done, by doing it to a copy of the ledger."""
     with scratch_folder() as scratch, contextlib.closing(_copied_or_made(folder, scratch, report)) as ledger:
-        ledger.locks = folder / "locks"
+        ledger.liveness = FileLocks(folder / "locks", read_only=True)
         _enter_strays(folder, ledger, report)
         report.closed += [item.file for item in ledger.buffers() if _interrupted(folder, ledger, item)]
     return report
@@ -192,8 +191,8 @@ def _enter_strays(folder: Path, ledger: Ledger, report: SalvageReport) -> None:
             values = _described(path, reader)
             if values["uuid"] in names:
                 report.problems.append(f"{path} is a copy of {names[values['uuid']]}: take it away")
-            elif is_free(writer_lock(ledger.locks, values["recording"])):  # else it is just being begun
-                ledger.salvage(values, reader.rows, report.entered_as)
+            elif ledger.liveness.is_dead("writer", values["recording"]):  # else it is just being begun
+                ledger.add_stray(values, reader.rows, report.entered_as)
                 names[values["uuid"]] = path.name
                 bits = report.entered[path.name] = int(reader.starts[-1])
                 report.burned += bits if report.entered_as == BURNED else 0
@@ -237,7 +236,7 @@ def _close_interrupted(
 
 def _interrupted(folder: Path, ledger: Ledger, record: BufferRecord) -> bool:
     here = record.place is None and (folder / record.file).is_file()
-    return here and not record.complete and is_free(writer_lock(ledger.locks, record.recording))
+    return here and not record.complete and ledger.liveness.is_dead("writer", record.recording)
 
 
 def close_properly(path: Path) -> None:

@@ -11,8 +11,7 @@ import numpy as np
 from .._errors import StoreError
 from ..buffer._reader import BufferReader
 from ..buffer._rows import packed_bytes
-from ..ledger._ledger import DELETED, BufferRecord, Ledger
-from ..ledger._range_table import STATES
+from ..ledger import DELETED, STATES, BufferRecord, Ledger
 from ._scan import Scanner, default_threads
 
 _NAMED = 5  # so many places are named before the rest is counted
@@ -182,7 +181,7 @@ def _check_ledger(ledger: Ledger, record: BufferRecord, copies: np.ndarray, foun
 def _copies(ledger: Ledger, record: BufferRecord, found: _Findings) -> np.ndarray:
     """Give the ledger's copies of block rows: (first_byte, bits, ones, crc); int64, (blocks, 4)."""
     try:
-        return ledger.block_copies(record.id)
+        return np.asarray(ledger.block_copies(record.id), np.int64).reshape(-1, 4)
     except (TypeError, ValueError, OverflowError) as error:
         found.problems.append(f"{ledger.path}: the blocks of {record.file} are no numbers ({error})")
         return np.empty((0, 4), np.int64)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .._errors import DamagedLedger, StoreError
-from ..ledger._ledger import Ledger
+from ..ledger import Ledger
 from ._store import Store
 from ._verify import VerifyReport
 from ._verify import verify as verify_against

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from entropy.buffer import _writer
-from entropy.ledger import _ledger, _range_table
+from entropy.ledger import _leases, _ledger, _range_table
+from entropy.ledger._transaction import Transaction
 
 
 def row_before_bits() -> None:
@@ -59,16 +60,16 @@ def _connect_lazily(*arguments: Any, **more: Any) -> sqlite3.Connection:
 
 def dead_leases_free() -> None:
     """Give back what a dead owner had leased, although he may have read it."""
-    forget = _ledger.Ledger._forget_dead
+    forget = _leases.forget_dead
 
-    def generous(self: _ledger.Ledger, db: sqlite3.Connection) -> None:
+    def generous(transaction: Transaction) -> None:
         burned, _range_table.BURNED = _range_table.BURNED, _range_table.FREE
         try:
-            forget(self, db)
+            forget(transaction)
         finally:
             _range_table.BURNED = burned
 
-    _ledger.Ledger._forget_dead = generous
+    _leases.forget_dead = _ledger.forget_dead = generous
 
 
 ALL = {

@@ -131,7 +131,7 @@ def story(made):
             if self.promised:
                 reservation, _ = self.promised.pop(which % len(self.promised))
                 if crash:
-                    reservation._ticket.lock.forget()
+                    reservation._ticket.mark.forget()
                 else:
                     reservation.close()
 
@@ -156,7 +156,7 @@ def story(made):
                     if end == "burned":
                         lease.burn()
                     if end == "crash":
-                        lease._lock.forget()
+                        lease._taken.mark.forget()
                         lease._over = "crashed"
                     if end == "error":
                         raise KeyError
@@ -218,7 +218,7 @@ def story(made):
         @rule(crash=st.booleans())
         def reopen(self, crash):
             if crash:
-                self.record._lock.forget()
+                self.record._mark.forget()
             self.store.close()
             self.other.close()
             self.promised.clear()

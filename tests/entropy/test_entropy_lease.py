@@ -301,7 +301,7 @@ def test_a_block_that_is_read_whole_is_not_kept_and_a_shared_one_is(store, made)
     """What nobody will read again makes room, so that a long read stays within the processor's cache."""
     bits = made.fill(store, [4, 4, 4])
     with store.lease(3072, purpose="test") as lease:
-        kept = store._cache._kept
+        kept = store._files.cache._kept
         np.testing.assert_array_equal(unpacked(lease.read(1024), 1024), bits[:1024])
         assert not kept
         first, second = lease.split(2, 512)

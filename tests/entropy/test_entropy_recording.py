@@ -241,8 +241,8 @@ def syncs(monkeypatch) -> list[int]:
 def durable(store, made, seconds):
     """A recording as `Store.record` makes one, with the policy for the disk given."""
     return Recording(
-        store.path, store._ledger, store._enter_finished, cells=made.cells(), cells_per_pulse=made.count, bench={},
-        procedure={}, simulated=True, device="", rotate_bytes=2**20, resistances=0, durable=seconds,
+        store.path, store._ledger, store._following.add_finished, cells=made.cells(), cells_per_pulse=made.count,
+        bench={}, procedure={}, simulated=True, device="", rotate_bytes=2**20, resistances=0, durable=seconds,
     )  # fmt: skip
 
 
@@ -293,7 +293,7 @@ def test_recordings_leave_no_file_and_no_thread_behind(store, made, wait_until):
     wait_until(lambda: threading.active_count() <= threads)
     assert threading.active_count() == threads
     for info in store.buffers():
-        store._forget_reader(info.uuid)
+        store._files.forget(info.uuid)
     assert _open_files() <= files
 
 
@@ -302,7 +302,7 @@ def test_what_is_expected_of_a_recording_is_kept(store, made):
         "cells": made.cells(), "cells_per_pulse": made.count, "bench": {}, "procedure": {}, "simulated": True,
         "device": "", "rotate_bytes": 2**20, "resistances": 0,
     }  # fmt: skip
-    places = (store.path, store._ledger, store._enter_finished)
+    places = (store.path, store._ledger, store._following.add_finished)
     for expected in (None, 0, 4096):
         with Recording(*places, **arguments, expected_bits=expected) as record:
             assert record.expected_bits == expected

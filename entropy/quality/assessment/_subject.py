@@ -94,15 +94,7 @@ class StoreSubject:
     @takes(first=Count(), count=Count())
     def pieces(self, first: int, count: int) -> list[Piece]:
         """Read them as pieces of blocks."""
-        found: list[Piece] = []
-        for buffer, bit, left in self._ranges(first, count):
-            while left:
-                block = self.store._load_at(buffer, bit)
-                inside = bit - block.first_bit
-                here = min(left, block.bits - inside)
-                found.append((block, inside, here))
-                bit, left = bit + here, left - here
-        return found
+        return self.store.recorded(self._ranges(first, count)).read_pieces(count)
 
     def _ranges(self, first: int, count: int) -> Iterator[tuple[str, int, int]]:
         if first + count > self.bits:
