@@ -147,7 +147,7 @@ def test_the_wrong_instrument(write_bench):
 
 
 def test_another_version_of_the_protocol(bench_file: Path, monkeypatch):
-    monkeypatch.setattr("mock_hw.boxes.array_board._board.PROTOCOL", "2.0")
+    monkeypatch.setattr("mock_hw.boxes.array_board._commands.PROTOCOL", "2.0")
     with pytest.raises(BenchError, match=r"follows version 2\.0 .* this program version 1"):
         Bench.from_toml(bench_file).__enter__()
     assert [each.subject for each in Bench.from_toml(bench_file).check() if not each.ok] == ["protocol"]
