@@ -26,7 +26,8 @@ from mock_hw._state_file import BoxState, StateFile
 from mock_hw._state_keeper import StateKeeper
 from mock_hw._wires import SerialWire, TcpWire
 from mock_hw.boxes.array_board import PACES, ArrayBoard, Limits
-from mock_hw.faults import FaultyBoard, FaultyDevice
+from mock_hw.faults import FaultyBoard
+from mock_hw.faults._cells import FaultyDevice
 from mock_hw.physics import DeviceError, DeviceParameters, MacrospinDevice, load_device, table_of
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from mock_hw._errors import LabError
-from mock_hw.faults import FaultTable, Strict, fit
+from mock_hw.faults import FaultTable, Strict
+from mock_hw.faults._kinds import fit
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PaceName = Literal["fast", "real"]

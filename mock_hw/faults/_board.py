@@ -54,7 +54,7 @@ class FaultyBoard:
         self.cut: set[Session] = set()
         """Sessions whose connection ends with the response that they are about to send."""
         self._faults: list[Fault] = []
-        self._refuse_until = 0.0
+        self.refuse_until = 0.0
         self._seed = seed
         self._rng = np.random.default_rng([seed, 0xFA017])
         fetching = {"FETCh[:BLOCk]": self._fetch, "FETCh:AGAin": self._fetch_again}
@@ -132,6 +132,7 @@ class FaultyBoard:
                     fault.end(self)
             if isinstance(self.board.array.device, FaultyDevice):
                 self.board.array.device.repair()
+            self.board.changed.notify_all()  # a stall may be over
 
     def listing(self) -> str:
         """Every fault there is as the command that sets it, each in quotation marks, with commas between."""
@@ -179,10 +180,6 @@ class FaultyBoard:
             for session in self.sessions:
                 session.honest.status.push(error)
 
-    def refuse_connections(self, seconds: float) -> None:
-        """Close every new connection at once for so long."""
-        self._refuse_until = time.monotonic() + seconds
-
     # --- what they do to lines, blocks and answers ---
 
     @property
@@ -192,7 +189,7 @@ class FaultyBoard:
 
     @property
     def _refusing(self) -> bool:
-        return time.monotonic() < self._refuse_until
+        return time.monotonic() < self.refuse_until
 
     def swallows(self, line: bytes) -> bool:
         """Whether a line is lost on a board that hangs; those that set faults never are."""

@@ -3,6 +3,7 @@
 A field is a key of the table; `parameters` names those that the command gives, in order, by which it is listed, too.
 """
 
+import time
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, get_args, get_origin
 
@@ -29,6 +30,8 @@ class Afflicted(Protocol):
     board: ArrayBoard
     temperature: float
     """Kelvin without a fault."""
+    refuse_until: float
+    """By the computer's monotonic clock."""
 
     @property
     def cells(self) -> FaultyDevice:
@@ -37,10 +40,6 @@ class Afflicted(Protocol):
 
     def queue_error(self, error: ScpiError) -> None:
         """Put an error into the queues of all connections."""
-        ...
-
-    def refuse_connections(self, seconds: float) -> None:
-        """Close every new connection at once, for so long."""
         ...
 
 
@@ -253,10 +252,10 @@ class Refuse(Timed):
     seconds: float = Field(gt=0, le=600)
 
     def begin(self, at: Afflicted) -> None:
-        at.refuse_connections(self.seconds)
+        at.refuse_until = time.monotonic() + self.seconds
 
     def end(self, at: Afflicted) -> None:
-        at.refuse_connections(0.0)
+        at.refuse_until = 0.0
 
 
 class Fifo(Timed):
@@ -268,10 +267,10 @@ class Fifo(Timed):
     blocks: int = Field(ge=2, le=MOST)
 
     def begin(self, at: Afflicted) -> None:
-        at.board.limit_fifo(self.blocks)
+        at.board.fifo_blocks = self.blocks
 
     def end(self, at: Afflicted) -> None:
-        at.board.limit_fifo(None)
+        at.board.fifo_blocks = None
 
 
 class Rate(Timed):
@@ -380,17 +379,12 @@ class Identity(Fault):
         at.board.model = ArrayBoard.model
 
 
-KINDS: tuple[type[Fault], ...] = (
-    *(Short, Open, Stuck, Drift, Drop, Corrupt, Duplicate, Skip, Refuse, Fifo, Rate),
-    *(Error, Temperature, Interlock, Delay, Mute, Identity),
-)
-"""In the order in which they are listed."""
-
-_OfCells = Short | Open | Stuck
-_OfAnswers = Drop | Corrupt | Duplicate | Skip | Refuse | Rate | Delay | Mute | Identity
-_OfBoard = Drift | Fifo | Error | Temperature | Interlock
-FaultTable = Annotated[_OfCells | _OfAnswers | _OfBoard, Field(discriminator="kind")]
+_OfBlocksAndCells = Short | Open | Stuck | Drift | Drop | Corrupt | Duplicate | Skip
+_OfTheBoard = Refuse | Fifo | Rate | Error | Temperature | Interlock | Delay | Mute | Identity
+FaultTable = Annotated[_OfBlocksAndCells | _OfTheBoard, Field(discriminator="kind")]
 """One `[[boxes.NAME.faults]]` of a lab file."""
+KINDS: tuple[type[Fault], ...] = get_args(get_args(FaultTable)[0])
+"""In the order in which they are listed."""
 
 
 def fit(faults: Sequence[Fault], rows: int, columns: int) -> str | None:

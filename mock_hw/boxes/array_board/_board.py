@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mock_hw._arguments import Count, Real, takes
+from mock_hw._arguments import Real, takes
 from mock_hw._array import Clock, SimulatedArray
 from mock_hw.boxes.array_board._acquisition import Acquisition, Plan, fifo_capacity
 from mock_hw.boxes.array_board._idle import IdleTime
@@ -67,7 +67,7 @@ class ArrayBoard:
         self.connections: list[Connection] = []
         self.acquisition: Acquisition | None = None
         self.owner: Connection | None = None
-        self._fifo_blocks: int | None = None
+        self.fifo_blocks: int | None = None  # hold so many at most; whoever changes it notifies `changed`
         self._closed = False
         self.clock = Clock()
         self.idle = IdleTime(self.clock)
@@ -120,13 +120,6 @@ class ArrayBoard:
             self.temperature = kelvin
             if kelvin > HOTTEST and self.output:
                 self._trip(Rule.TEMPERATURE)
-
-    @takes(blocks=Count(2))
-    def limit_fifo(self, blocks: int | None) -> None:
-        """Have the FIFO hold so many blocks at most, or as many as there is room for."""
-        with self.changed:
-            self._fifo_blocks = blocks
-            self.changed.notify_all()  # a stall may be over
 
     def rested(self) -> tuple[dict[str, NDArray], float] | None:
         """What of the array is to be kept, and for how many seconds it has rested; None while it is pulsed."""
@@ -242,7 +235,7 @@ class ArrayBoard:
     def fifo_capacity(self, settings: Settings) -> int:
         """Blocks of these settings that the FIFO holds at the moment."""
         capacity = fifo_capacity(settings.positions, settings.resistances)
-        return capacity if self._fifo_blocks is None else min(capacity, self._fifo_blocks)
+        return capacity if self.fifo_blocks is None else min(capacity, self.fifo_blocks)
 
     def take_block(self) -> memoryview | None:
         """The oldest block of the FIFO, waiting for one while an acquisition runs; None: there is none."""

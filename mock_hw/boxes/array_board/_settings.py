@@ -168,6 +168,7 @@ class Settings:
         both = seconds, seconds + self.width_trim_ap
         return float(np.minimum(*both).min()), max(float(np.maximum(*both).max()), self.reset_width)
 
+    @takes(temperature=Real(above=0))
     def sequence(self, temperature: float) -> Sequence:
         """What the array is to do, at a temperature in kelvin."""
 
