@@ -1,6 +1,7 @@
 """What benchmarks.store measures: each function makes its files, does one thing, and gives its rate."""
 
 import contextlib
+import itertools
 import json
 import mmap
 import sqlite3
@@ -18,46 +19,26 @@ import numpy as np
 
 from benchmarks._canned_board import CELLS
 from drivers import ArrayBoard
-from entropy import CELL_DTYPE, Recording, Store
+from entropy import RecordingPlan, Store
 from entropy.quality.health import BlockHealth, Cutoffs
+from entropy.testing import append_bits, array_cells, start_recording
 from instruments.array import Block, WorkingPoint
 from instruments.recording._block_writer import BlockWriter, Delivered
 from instruments.recording._health import JudgedBlock
 
 PIECE = 1 << 20  # bytes of one read
 CHUNK = 1 << 18  # bytes of a chunk of `/bits`, as the format has it
-_SETTINGS = dict.fromkeys(("voltage", "width", "read_voltage", "field", "board_time"), 0.0)
-_RECORDING: dict[str, Any] = {
-    "cells": np.zeros(CELLS, CELL_DTYPE),
-    "cells_per_pulse": CELLS,
-    "bench": {},
-    "procedure": {},
-    "simulated": True,
-}
 
 
 def _sources(size: int) -> list[np.ndarray]:
     return [np.random.default_rng(seed).integers(0, 256, size, np.uint8) for seed in range(4)]
 
 
-def append_block(recording: Recording, data: np.ndarray, number: int) -> None:
-    """Commit a block whose positions are all usable."""
-    recording.append(
-        data, 8 * len(data), positions=8 * len(data), sequence=number, host_time=time.time(),
-        pulses=8 * len(data) // CELLS, temperature=300.0, failed_resets=0, **_SETTINGS,
-    )  # fmt: skip
-
-
 def fill(folder: Path, size: int, blocks: int) -> None:
     """Make a store of `blocks` blocks of `size` bytes."""
-    with Store(folder) as store, store.record(**_RECORDING) as recording:
-        for number, data in zip(range(blocks), _again(_sources(size)), strict=False):
-            append_block(recording, data, number)
-
-
-def _again(items: list[np.ndarray]) -> Iterator[np.ndarray]:
-    while True:
-        yield from items
+    with Store(folder) as store, start_recording(store, CELLS) as recording:
+        for data in itertools.islice(itertools.cycle(_sources(size)), blocks):
+            append_bits(recording, data)
 
 
 # Append: bytes per second of blocks of `size` bytes; opening and closing are left out everywhere.
@@ -66,10 +47,10 @@ def _again(items: list[np.ndarray]) -> Iterator[np.ndarray]:
 def append_store(folder: Path, size: int, blocks: int) -> float:
     """Append through `Store.record`."""
     sources = _sources(size)
-    with Store(folder) as store, store.record(**_RECORDING) as recording:
+    with Store(folder) as store, start_recording(store, CELLS) as recording:
         return _rate(
             size * blocks,
-            lambda: [append_block(recording, sources[number % 4], number) for number in range(blocks)],
+            lambda: [append_bits(recording, sources[number % 4]) for number in range(blocks)],
         )
 
 
@@ -121,11 +102,11 @@ class Followed:
 def follow(folder: Path, size: int, blocks: int, plain: bool) -> Followed:
     """Record at full speed while another process follows."""
     sources = _sources(size)
-    with Store(folder) as store, store.record(**_RECORDING) as recording:
+    with Store(folder) as store, start_recording(store, CELLS) as recording:
         with other("follow-plain" if plain else "follow", folder, blocks) as process:
             began = time.perf_counter()
             for number in range(blocks):
-                append_block(recording, sources[number % 4], number)
+                append_bits(recording, sources[number % 4])
             append_rate = size * blocks / (time.perf_counter() - began)
             said = _said(process)
     total = size * blocks
@@ -240,8 +221,9 @@ def latency_from_wire(folder: Path, port: int, bits: int, blocks: int, rate: flo
     board = ArrayBoard(f"TCPIP::127.0.0.1::{port}::SOCKET", visa_library="@py")
     point = WorkingPoint("toggle", 1.0, 1e-9, 6e-9, 1.0, 1e-9, 0.1, 1e-6)
     health = BlockHealth(Cutoffs.from_claim(0.5), CELLS)
+    plan = RecordingPlan(array_cells(CELLS), bench={}, procedure={}, simulated=True)
     with contextlib.closing(board), Store(folder) as store:
-        writer = BlockWriter(store, _RECORDING, point, np.empty(0), lambda _: None)
+        writer = BlockWriter(store, plan, point, np.empty(0), lambda _: None)
         writer.open(lambda: None)
         with other("wait", folder, bits, blocks) as process:
             for _ in _paced(blocks, rate):
@@ -264,11 +246,11 @@ def latency_from_append(folder: Path, bits: int, blocks: int, rate: float) -> li
     """Append blocks, `rate` a second; seconds from the call of `append` to the lease in another process."""
     sources = _sources(bits // 8)
     called: list[int] = []
-    with Store(folder) as store, store.record(**_RECORDING) as recording:
+    with Store(folder) as store, start_recording(store, CELLS) as recording:
         with other("wait", folder, bits, blocks) as process:
             for number in _paced(blocks, rate):
                 called.append(time.monotonic_ns())
-                append_block(recording, sources[number % 4], number)
+                append_bits(recording, sources[number % 4])
             return _steps(called, _said(process))
 
 

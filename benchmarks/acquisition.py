@@ -29,7 +29,8 @@ from benchmarks._beside import busy
 from benchmarks._lab import lab
 from benchmarks._python import python
 from drivers import ArrayBoard
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import append_bits, start_recording
 from instruments.procedures import RecordBits
 from memtj._example_bench import example_bench
 from mock_hw._array import Run
@@ -97,20 +98,8 @@ def plain_query(port: int) -> float:
 def hdf5_append(folder: Path) -> float:
     """Append blocks to a new store."""
     data = np.random.default_rng(0).integers(0, 256, BITS // 8, np.uint8)
-    settings = dict.fromkeys(("voltage", "width", "read_voltage", "field", "board_time"), 0.0)
-    with Store(folder / f"append-{time.monotonic_ns()}") as store:
-        with store.record(
-            cells=np.zeros(CELLS, CELL_DTYPE), cells_per_pulse=CELLS, bench={}, procedure={}, simulated=True
-        ) as recording:
-
-            def append() -> None:
-                for number in range(BLOCKS):
-                    recording.append(
-                        data, BITS, positions=BITS, sequence=number, host_time=time.time(), pulses=BITS // CELLS,
-                        temperature=300.0, failed_resets=0, **settings,
-                    )  # fmt: skip
-
-            return _rate(BLOCKS, append)
+    with Store(folder / f"append-{time.monotonic_ns()}") as store, start_recording(store, CELLS) as recording:
+        return _rate(BLOCKS, lambda: [append_bits(recording, data) for _ in range(BLOCKS)])
 
 
 def generation(toggle: bool) -> float:

@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 from benchmarks._beside import COMMANDS, table
-from entropy import CELL_DTYPE, Store, Xor
+from entropy import Store, Xor
+from entropy.testing import record_blocks
 from sampler import Checkpoint, LeaseSource, SampleSettings, bill, build_scheduler, load_checkpoint, sample
 
 _CELLS = 4096
@@ -44,30 +45,9 @@ class Pair:
 
 def record(store: Store, bits: int) -> None:
     """Record at least `bits` bits of the operating system."""
-    count = _CELLS * _PULSES
-    with store.record(
-        cells=np.zeros(_CELLS, CELL_DTYPE),
-        cells_per_pulse=_CELLS,
-        bench={"name": "benchmark"},
-        procedure={},
-        simulated=True,
-    ) as recording:
-        while recording.bits < bits:
-            recording.append(
-                np.frombuffer(os.urandom(count // 8), np.uint8),
-                count,
-                positions=count,
-                sequence=recording.blocks,
-                host_time=time.time(),
-                board_time=0.0,
-                pulses=_PULSES,
-                failed_resets=0,
-                voltage=1.0,
-                width=1e-9,
-                read_voltage=0.1,
-                field=0.0,
-                temperature=300.0,
-            )
+    size = _CELLS * _PULSES // 8
+    blocks = (np.frombuffer(os.urandom(size), np.uint8) for _ in range(-(-bits // (8 * size))))
+    record_blocks(store, blocks, cells=_CELLS)
 
 
 def with_array(

@@ -17,6 +17,7 @@ from .store._reservation import Reservation
 from .store._store import Store
 
 if TYPE_CHECKING:
+    from .buffer._block_facts import BlockFacts
     from .buffer._format import (
         ACTION_DTYPE,
         BLOCK_DTYPE,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from .buffer._ones import count_ones
     from .buffer._pieces import BitReader, Piece, gather
     from .buffer._recording import BlockCommit, Recording
+    from .buffer._recording_plan import RecordingPlan
     from .buffer._stream import BitStream
     from .conditioning import (
         CONDITIONING_NAMES,
@@ -53,12 +55,14 @@ if TYPE_CHECKING:
 # What needs numpy and HDF5 is imported when it is first named: a store opens, and is listed, without them.
 _LATER = {
     ".store._export": "EXPORT_FORMS check_export export_bits move_blocks",
+    ".buffer._block_facts": "BlockFacts",
     ".buffer._format": "ACTION_DTYPE BLOCK_DTYPE CELL_DTYPE FROM_AP FROM_BOTH FROM_P TUNING_DTYPE",
     ".buffer._ones": "count_ones",
     ".buffer._pieces": "BitReader Piece gather",
     ".buffer._recording": "BlockCommit Recording",
     ".store._rewrite": "RewriteStep rewrite",
     ".store._salvage": "SalvageReport salvage",
+    ".buffer._recording_plan": "RecordingPlan",
     ".buffer._stream": "BitStream",
     ".store._trial_read": "check_conditioning",
     ".store._verify": "BadBlock VerifyReport",
@@ -83,6 +87,7 @@ __all__ = [
     "BitReader",
     "BitStream",
     "BlockCommit",
+    "BlockFacts",
     "BufferInfo",
     "CellStatistics",
     "Conditioning",
@@ -104,6 +109,7 @@ __all__ = [
     "PublicMask",
     "Range",
     "Recording",
+    "RecordingPlan",
     "Request",
     "Reservation",
     "RewriteStep",

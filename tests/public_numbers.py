@@ -186,15 +186,15 @@ entropy.conditioning.PublicMask.bits_in: bits_out n
 entropy.conditioning.PublicMask.read: bits_out n
 entropy.conditioning.PublicMask.output_min_entropy: h_in p
 entropy.conditioning.PublicMask.mask: bits n, first n
-entropy.Recording.__init__: cells_per_pulse n1, durable r+, expected_bits n, resistances n, rotate_bytes n1
-entropy.Recording.append: board_time r, count n, failed_resets n, field r, health n, host_time r,
+entropy.Recording.append: count n
+entropy.BlockFacts.__init__: board_time r, failed_resets n, field r, health n, host_time r,
     positions n, pulses n, read_voltage r, sequence n, temperature r, voltage r, width r
+entropy.RecordingPlan.__init__: durable r+, expected_bits n, resistances n, rotate_bytes n1
 entropy.Reservation.lease: bits n1, wait r0
 entropy.conditioning.Sha256.__init__: n_in n
 entropy.conditioning.Sha256.bits_in: bits_out n
 entropy.conditioning.Sha256.read: bits_out n
 entropy.conditioning.Sha256.output_min_entropy: h_in p
-entropy.Store.record: cells_per_pulse n1, durable r+, expected_bits n, resistances n, rotate_bytes n1
 entropy.Store.lease: bits n1, min_entropy p, wait r0
 entropy.Store.lease_blocks: first n, last n
 entropy.Store.free_in_blocks: first n, last n
@@ -387,15 +387,14 @@ mock_hw.SimulatedArray.__init__: columns n1, rows n1, seed n
 mock_hw.SimulatedArray.rest: field r, seconds r, temperature r+
 mock_hw.SimulatedArray.decay: field r, seconds r, temperature r+
 mock_hw.serve: seed n
-mock_hw.boxes.array_board.ArrayBoard.__init__: temperature r+
+mock_hw.boxes.array_board.ArrayBoard.__init__: seed n, temperature r+
 mock_hw.boxes.array_board.ArrayBoard.set_temperature: kelvin r+
 mock_hw.boxes.array_board.ArrayBoard.limit: value r
+mock_hw.boxes.array_board.ArrayBoard.fifo_capacity: positions n1
 mock_hw.boxes.array_board.Limits.__init__: read r0, voltage r0, width r0
 mock_hw.boxes.array_board.Settings.after_reset: columns n1, rows n1
-mock_hw.boxes.array_board.Settings.sequence: temperature r+
 mock_hw.boxes.array_board.Settings.__init__: block n, count n, period r+, read_voltage r, reset_voltage r,
     reset_width r0, settle r+, voltage r, watchdog r0, width r0
-mock_hw.faults.FaultyBoard.__init__: seed n
 mock_hw.physics.DeviceParameters.macrospin: anisotropy r, in_plane r, out_of_plane r, temperature r0
 mock_hw.physics.FokkerPlanck.__init__: degree n1
 mock_hw.physics.FokkerPlanck.generator: voltage r

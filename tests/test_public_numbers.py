@@ -18,6 +18,7 @@ import entropy
 import instruments.procedures
 from drivers import ArrayBoard
 from entropy.arguments import RefusedArgument, real
+from entropy.testing import record_blocks
 from instruments import BenchError, BoardRole, SignalPath, Trims
 from instruments.bench._limits import Limits
 from mock_hw import LabError
@@ -101,7 +102,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """Things whose methods look at more than the number first, by the name of their class; and a store behind them."""
     folder = tmp_path_factory.mktemp("numbers")
     with entropy.Store(folder / "store") as store:
-        fill(store)
+        record_blocks(store, [np.full(512, 0xA5, np.uint8)], cells=64)
         store.credit(store.buffers()[0].uuid, 0.9, bits=8, basis="test")
         with (
             store.lease(64, purpose="test", conditioning="xor2") as lease,
@@ -121,20 +122,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
                 "Store": store, "Lease": lease, "Portion": portion, "Reservation": job, "BoardRole": role,
                 "board": board,
             }  # fmt: skip
-
-
-def fill(store: entropy.Store) -> None:
-    """Record 4,096 bits."""
-    with store.record(
-        cells=np.zeros(64, entropy.CELL_DTYPE), cells_per_pulse=64, bench={}, procedure={}, simulated=True
-    ) as recording:
-        recording.append(np.full(512, 0xA5, np.uint8), 4096, positions=4096, **FACTS)
-
-
-FACTS = {
-    "sequence": 0, "host_time": 0.0, "board_time": 0.0, "pulses": 64, "voltage": 1.0, "width": 1e-9,
-    "read_voltage": 0.1, "field": 0.0, "temperature": 300.0, "failed_resets": 0,
-}  # fmt: skip
 
 
 def call(path: str, name: str, value: Any, world: dict[str, Any], folder: Path) -> None:
@@ -209,7 +196,7 @@ REALS = (
 @pytest.mark.parametrize(("whole", "broken"), [*zip(INTEGERS, REALS, strict=False)])
 def test_numbers_of_numpy_do_exactly_what_was_asked(tmp_path, whole, broken):
     with entropy.Store(tmp_path / "store") as store:
-        fill(store)
+        record_blocks(store, [np.full(512, 0xA5, np.uint8)], cells=64)
         (info,) = store.buffers()
         store.credit(info.uuid, broken(0.5), bits=whole(64), basis="test")
         with store.lease(whole(64), purpose="a", wait=broken(0.5), min_entropy=broken(0.5)) as lease:

@@ -7,29 +7,22 @@ import os
 import platform
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import h5py
 import numpy as np
 
 from .._errors import StoreError
-from ..arguments import Count, Real, takes, text
+from ..arguments import Count, takes
 from ..ledger import Ledger, now
 from ._actions import Changes, refuse_odd_actions
-from ._format import (
-    ACTION_DTYPE,
-    BIT_ORDER,
-    BLOCK_DTYPE,
-    CELL_DTYPE,
-    FORMAT,
-    FORMAT_VERSION,
-    TUNING_DTYPE,
-    snapshot,
-)
+from ._block_facts import BlockFacts
+from ._format import ACTION_DTYPE, BIT_ORDER, FORMAT, FORMAT_VERSION, snapshot
 from ._ones import count_ones
+from ._recording_plan import RecordingPlan
 from ._writer import BufferWriter
 
 _log = logging.getLogger(__name__)
@@ -56,73 +49,30 @@ class Recording:
     the appends, which do not wait for it. Leaving the recording closes the last buffer, by an exception too,
     since what is committed is good.
 
-    `expected_bits`: how many usable bits are to come in all; None where that is unknown, or there is no end.
-    With `actions`, changes of the trims are kept with the blocks; each segment begins with the sum of those before.
+    Where the plan has `actions`, changes of the trims are kept with the blocks; each segment begins with the sum of
+    those before.
     """
 
-    @takes(
-        cells_per_pulse=Count(1),
-        device=text,
-        rotate_bytes=Count(1),
-        resistances=Count(),
-        expected_bits=Count(),
-        durable=Real(above=0),
-    )
     def __init__(
-        self,
-        folder: Path,
-        ledger: Ledger,
-        enter: Callable[[str], None],
-        *,
-        cells: np.ndarray,
-        cells_per_pulse: int,
-        bench: Mapping[str, Any],
-        procedure: Mapping[str, Any],
-        simulated: bool,
-        device: str,
-        rotate_bytes: int,
-        resistances: int,
-        expected_bits: int | None = None,
-        durable: float | None = 5.0,
-        tuning: np.ndarray | None = None,
-        conditions: Mapping[str, Any] | None = None,
-        actions: bool = False,
+        self, folder: Path, ledger: Ledger, enter: Callable[[str], None], plan: RecordingPlan
     ) -> None:
-        if tuning is not None and (tuning.dtype != TUNING_DTYPE or tuning.shape != (cells_per_pulse,)):
-            raise ValueError(f"tuning must be {cells_per_pulse} elements of entropy.TUNING_DTYPE")
-        if cells.dtype != CELL_DTYPE or cells.shape != (cells_per_pulse,) or cells_per_pulse < 1:
-            raise ValueError(f"cells must be {cells_per_pulse} elements of entropy.CELL_DTYPE")
         self.uuid = str(uuid.uuid4())
-        self.expected_bits = expected_bits
+        self.plan = plan
         self.bits = 0
         self.blocks = 0
         self._folder = folder
         self._ledger = ledger
         self._enter = enter
-        self._cells = cells.copy()
-        self._cells_per_pulse = cells_per_pulse
-        self._simulated = bool(simulated)
-        self._rotate_bytes = rotate_bytes
-        self._resistances = resistances
-        self._durable = durable
         self._segment = 0
-        self._snapshots = {
-            "bench": snapshot("bench", dict(bench)),
-            "procedure": snapshot("procedure", dict(procedure)),
-            "device": snapshot("device", device),
-            "software": snapshot("software", _software()),
-        }
-        if tuning is not None:
-            self._snapshots["tuning"] = snapshot("tuning", dict(conditions or {}))
-        self._tuning = None if tuning is None else tuning.copy()
-        self._changed = Changes() if actions else None
+        self._snapshots = _snapshots(plan)
+        self._changed = Changes() if plan.actions else None
         self._closed = False
         self._pid = os.getpid()
         # reentrant, so that a signal handler that closes the recording in the middle of an append cannot hang
         self._mutex = threading.RLock()
         self._mark = ledger.liveness.hold("writer", self.uuid)
         try:
-            ledger.begin_recording(self.uuid, expected_bits)
+            ledger.begin_recording(self.uuid, plan.expected_bits)
             self._begin_segment(0)
         except BaseException:
             self._mark.release(remove=True)
@@ -133,82 +83,42 @@ class Recording:
         """The uuid of the buffer that is being written."""
         return self._buffer
 
-    @takes(
-        count=Count(),
-        positions=Count(),
-        sequence=Count(),
-        host_time=Real(),
-        board_time=Real(),
-        pulses=Count(),
-        voltage=Real(),
-        width=Real(),
-        read_voltage=Real(),
-        field=Real(),
-        temperature=Real(),
-        failed_resets=Count(),
-        health=Count(most=0xFFFFFFFF),
-    )
+    @takes(count=Count())
     def append(
         self,
         bits: np.ndarray,
         count: int,
+        facts: BlockFacts,
         *,
         valid: np.ndarray | None = None,
-        positions: int,
-        sequence: int,
-        host_time: float,
-        board_time: float,
-        pulses: int,
-        voltage: float,
-        width: float,
-        read_voltage: float,
-        field: float,
-        temperature: float,
-        failed_resets: int,
-        health: int = 0,
-        stalled: bool = False,
         actions: np.ndarray | None = None,
     ) -> BlockCommit:
         """Commit one block.
 
         `bits`: packed uint8, `count` usable bits, first bit most significant, padded with zeros; `valid`:
-        packed mask of the same order over all `positions`, None where all are usable; `positions`: whole
-        pulses times cells; times in s (`host_time` since 1970), `voltage` and `read_voltage` in V at the
-        device, `width` in s, `field` in T, `temperature` in K. A block whose `health` is not 0 enters the
-        ledger as withheld. `actions`: ACTION_DTYPE, what was changed of the trims since the block before, so
-        that this one is the first made with it; `block` and `row_crc` are filled in here.
+        packed mask of the same order over all positions, None where all are usable. `actions`: ACTION_DTYPE, what was
+        changed of the trims since the block before, so that this one is the first made with it; `block` and `row_crc`
+        are filled in here.
 
         Raises ValueError where these contradict each other, StoreError where the disk takes no more (what was
         committed before stays intact), or another program has cut short, replaced or written into the buffer.
         """
-        bits, valid = _checked(bits, count, valid, positions, self._cells_per_pulse)
-        row = np.zeros(1, BLOCK_DTYPE)
+        cells = len(self.plan.cells)
+        bits, valid = _checked(bits, count, valid, facts.positions, cells)
+        row = facts.row()
         row["bits"] = count
         row["ones"] = count_ones(bits)
-        row["positions"] = positions
-        row["sequence"] = sequence
-        row["host_time"] = host_time
-        row["board_time"] = board_time
-        row["pulses"] = pulses
-        row["voltage"] = voltage
-        row["width"] = width
-        row["read_voltage"] = read_voltage
-        row["field"] = field
-        row["temperature"] = temperature
-        row["failed_resets"] = failed_resets
-        row["health"] = health
-        row["stalled"] = stalled
         changed = np.empty(0, ACTION_DTYPE) if actions is None else actions
         if len(changed) and self._changed is None:
             raise ValueError("a recording that has actions is made with actions=True")
-        refuse_odd_actions(changed, self._cells_per_pulse)
+        refuse_odd_actions(changed, cells)
         with self._used():
             return self._commit(bits, valid, row, changed)
 
     def _commit(
         self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray, actions: np.ndarray
     ) -> BlockCommit:
-        if self._writer.blocks and self._writer.bytes + len(bits) > self._rotate_bytes:
+        if self._writer.blocks and self._writer.bytes + len(bits) > self.plan.rotate_bytes:
             self._end_segment()
             self._begin_segment(self._segment + 1)
         writer = self._writer
@@ -227,7 +137,7 @@ class Recording:
     def append_resistances(self, resistances: np.ndarray) -> int:
         """Keep raw readings (ohm, any shape) while there is room; returns how many were kept.
 
-        Room is `resistances` readings in every segment, as `Store.record` was told: a sample for figures.
+        Room is the plan's `resistances` readings in every segment: a sample for figures.
         """
         with self._used():
             return self._writer.append_resistances(resistances)
@@ -280,21 +190,21 @@ class Recording:
             "segment": np.uint32(segment),
             "created": np.bytes_(created),
             "complete": np.uint8(0),
-            "simulated": np.uint8(self._simulated),
-            "cells_per_pulse": np.uint32(self._cells_per_pulse),
+            "simulated": np.uint8(bool(self.plan.simulated)),
+            "cells_per_pulse": np.uint32(len(self.plan.cells)),
             "conditioning": np.bytes_("none"),
             "bit_order": np.bytes_(BIT_ORDER),
             **self._snapshots,
         }
         writer = BufferWriter(
-            self._folder / name, attributes, self._cells, self._resistances, self._durable,
-            tuning=self._tuning, actions=self._changed is not None,
+            self._folder / name, attributes, self.plan.cells, self.plan.resistances, self.plan.durable,
+            tuning=self.plan.tuning, actions=self.plan.actions,
         )  # fmt: skip
         try:
             self._ledger.register(
                 {
                     "uuid": buffer, "file": name, "recording": self.uuid, "segment": segment,
-                    "created": created, "simulated": self._simulated, "conditioning": "none",
+                    "created": created, "simulated": bool(self.plan.simulated), "conditioning": "none",
                 }
             )  # fmt: skip
         except BaseException:
@@ -333,6 +243,18 @@ def _checked(
     if count_ones(valid) != count:
         raise ValueError(f"the mask marks {count_ones(valid)} usable positions and there are {count} bits")
     return bits, None if count == positions else valid
+
+
+def _snapshots(plan: RecordingPlan) -> dict[str, np.bytes_]:
+    snapshots = {
+        "bench": snapshot("bench", dict(plan.bench)),
+        "procedure": snapshot("procedure", dict(plan.procedure)),
+        "device": snapshot("device", plan.device),
+        "software": snapshot("software", _software()),
+    }
+    if plan.tuning is not None:
+        snapshots["tuning"] = snapshot("tuning", dict(plan.conditions or {}))
+    return snapshots
 
 
 def _software() -> dict[str, str]:

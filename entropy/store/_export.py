@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import numpy as np
 
 from .._errors import NotEnoughBits, StoreError
 from ..arguments import Count, Each, takes
+from ..buffer._block_facts import BlockFacts
 from ..buffer._format import BIT_ORDER
+from ..buffer._recording import Recording
+from ..buffer._recording_plan import RecordingPlan
 from ..ledger import now
 from ._lease import Lease
 from ._prune import sync_folder
@@ -211,16 +215,17 @@ def move_blocks(
     with (
         _burned(lease),
         into.record(
-            cells=cells,
-            cells_per_pulse=len(cells),
-            bench=store.bench(buffer),
-            procedure={**store.procedure(buffer), "moved_from": origin},
-            simulated=info.simulated,
-            device=store.device(buffer),
-            expected_bits=lease.bits,
-            tuning=tuning,
-            conditions=conditions,
-            actions=len(changed) > 0,
+            RecordingPlan(
+                cells=cells,
+                bench=store.bench(buffer),
+                procedure={**store.procedure(buffer), "moved_from": origin},
+                simulated=info.simulated,
+                device=store.device(buffer),
+                expected_bits=lease.bits,
+                tuning=tuning,
+                conditions=conditions,
+                actions=len(changed) > 0,
+            )
         ) as recording,
     ):
         for index in range(first, last + 1):
@@ -231,24 +236,17 @@ def move_blocks(
     return recording.uuid
 
 
-_KEPT = (
-    "positions",
-    "sequence",
-    "host_time",
-    "board_time",
-    "pulses",
-    "voltage",
-    "width",
-    "read_voltage",
-    "field",
-)
-_KEPT += ("temperature", "failed_resets", "stalled")
-
-
 def _move_block(
-    store: Store, buffer: str, index: int, row: np.void, lease: Lease, recording: Any, actions: np.ndarray
+    store: Store,
+    buffer: str,
+    index: int,
+    row: np.void,
+    lease: Lease,
+    recording: Recording,
+    actions: np.ndarray,
 ) -> None:
     bits = int(row["bits"])
     data = lease.read(bits) if bits else np.empty(0, np.uint8)
     _, valid = store.read_block(buffer, index)
-    recording.append(data, bits, valid=valid, actions=actions, **{name: row[name].item() for name in _KEPT})
+    facts = replace(BlockFacts.of(row), health=0)  # its bits were free, whatever the tests had said
+    recording.append(data, bits, facts, valid=valid, actions=actions)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from .._errors import StoreError
 from ..arguments import Count, Real, takes, text
@@ -20,9 +20,8 @@ from ._prune import PrunePolicy, PruneStep, carry_out, plan
 from ._reservation import Reservation
 
 if TYPE_CHECKING:  # and imported where it is used: a store is opened and listed without numpy and HDF5
-    import numpy as np
-
     from ..buffer._recording import Recording
+    from ..buffer._recording_plan import RecordingPlan
     from ..conditioning import Conditioning
     from ._verify import VerifyReport
 
@@ -77,43 +76,13 @@ class Store(Catalogue):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def record(
-        self,
-        *,
-        cells: np.ndarray,
-        cells_per_pulse: int,
-        bench: Mapping[str, Any],
-        procedure: Mapping[str, Any],
-        simulated: bool,
-        device: str = "",
-        rotate_bytes: int = 2**30,
-        resistances: int = 0,
-        expected_bits: int | None = None,
-        durable: float | None = 5.0,
-        tuning: np.ndarray | None = None,
-        conditions: Mapping[str, Any] | None = None,
-        actions: bool = False,
-    ) -> Recording:
-        """Start a recording.
-
-        `cells`: CELL_DTYPE, one for every position of one pulse; `bench` and `procedure`: JSON-able, kept as
-        snapshots in every segment; `rotate_bytes`: size of `/bits` at which the next segment begins;
-        `resistances`: how many raw readings to make room for in every segment; `expected_bits`: how many bits it
-        will bring in all, on which reservations may build (None: it has no end); `durable`: at most so many seconds
-        of it can be lost by a power cut (None: it is left to the operating system when blocks reach the disk).
-        `tuning`: TUNING_DTYPE, one for each cell, and under which `conditions` (JSON-able), kept in every segment;
-        `actions`: whether blocks may come with changes of the trims.
-        """
+    def record(self, plan: RecordingPlan) -> Recording:
+        """Start a recording; leave it, as a context manager, when its last block is there."""
         ledger = self._ledger
         ledger.refuse_read_only()
         from ..buffer._recording import Recording
 
-        recording = Recording(
-            self.path, ledger, self._following.add_finished, cells=cells, cells_per_pulse=cells_per_pulse,
-            bench=bench, procedure=procedure, simulated=simulated, device=device, rotate_bytes=rotate_bytes,
-            resistances=resistances, expected_bits=expected_bits, durable=durable,
-            tuning=tuning, conditions=conditions, actions=actions,
-        )  # fmt: skip
+        recording = Recording(self.path, ledger, self._following.add_finished, plan)
         self._recordings.add(recording)
         return recording
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from entropy import CELL_DTYPE, Store
+from entropy import CELL_DTYPE, RecordingPlan, Store
 
 from ..array import Stop
 from ..bench import Bench
@@ -16,7 +16,7 @@ from ._block_writer import BlockWriter
 from ._consumers import Consumers
 from ._preparation import Prepared
 from ._reconnection import Reconnection
-from ._running import Running
+from ._running import Running, Thermometer
 from ._settings import Settings
 
 
@@ -35,28 +35,29 @@ def begin(
     """
     control = _control(prepared, settings)
     account = RecordingAccount(prepared, control, settings.bits, settings.servo)
-    recording = {
-        "cells": _table(prepared.cells, prepared.array.shape[1]),
-        "cells_per_pulse": len(prepared.used_at_start),
-        "bench": bench.snapshot(),
-        "procedure": procedure,
-        "simulated": prepared.simulated,
-        "device": prepared.array.device,
-        "expected_bits": settings.bits or None,
-        "actions": control is not None,
-    }
-    if settings.tuning is not None:
-        recording |= {"tuning": settings.tuning.table(), "conditions": settings.tuning.plain_conditions()}
+    tuning, readings = settings.tuning, prepared.cells.readings
+    plan = RecordingPlan(
+        cells=_table(prepared.cells, prepared.array.shape[1]),
+        bench=bench.snapshot(),
+        procedure=procedure,
+        simulated=prepared.simulated,
+        device=prepared.array.device,
+        resistances=len(readings),
+        expected_bits=settings.bits or None,
+        tuning=None if tuning is None else tuning.table(),
+        conditions=None if tuning is None else tuning.plain_conditions(),
+        actions=control is not None,
+    )
     writer = BlockWriter(
         store,
-        recording,
+        plan,
         prepared.array.point,
-        prepared.cells.readings,
+        readings,
         lambda delivered: on_commit(account, account.commit(delivered)),
     )
     return Running(
         prepared, control, account, writer, Consumers(store, settings.ahead), Reconnection(settings.retries),
-        settings.block_bits, settings.watchdog, stop,
+        Thermometer(prepared.array), settings.block_bits, settings.watchdog, stop,
     )  # fmt: skip
 
 

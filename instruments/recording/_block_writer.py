@@ -4,11 +4,10 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from entropy import Recording, Store
+from entropy import BlockFacts, Recording, RecordingPlan, Store
 
 from ..array import Block, WorkingPoint
 from ._health import JudgedBlock
@@ -40,14 +39,14 @@ class Delivered:
 class BlockWriter(threading.Thread):
     """Commits blocks in the order in which they were put; what fails here is raised at the next `put`.
 
-    `recording`: arguments of `Store.record`; `point`: what every row says; `readings`: a sample of raw readings, ohm;
+    `plan`: of the recording; `point`: what every row says; `readings`: a sample of raw readings, ohm;
     `on_commit` is called in this thread for each committed block.
     """
 
     def __init__(
         self,
         store: Store,
-        recording: dict[str, Any],
+        plan: RecordingPlan,
         point: WorkingPoint,
         readings: np.ndarray,
         on_commit: Callable[[Delivered], None],
@@ -55,7 +54,7 @@ class BlockWriter(threading.Thread):
         super().__init__(name="block writer", daemon=True)
         self.uuid = ""
         self._store = store
-        self._arguments = recording
+        self._plan = plan
         self._point = point
         self._readings = readings
         self._on_commit = on_commit
@@ -109,7 +108,7 @@ class BlockWriter(threading.Thread):
     def run(self) -> None:
         """Write until None comes."""
         try:
-            with self._store.record(**self._arguments, resistances=len(self._readings)) as recording:
+            with self._store.record(self._plan) as recording:
                 self.uuid = recording.uuid
                 if len(self._readings):
                     recording.append_resistances(self._readings)
@@ -124,10 +123,7 @@ class BlockWriter(threading.Thread):
 
     def _commit(self, recording: Recording, delivered: Delivered) -> None:
         block, outcome = delivered.block, delivered.judged.outcome
-        recording.append(
-            outcome.bits,
-            outcome.count,
-            valid=delivered.judged.valid,
+        facts = BlockFacts(
             positions=block.positions,
             sequence=block.sequence,
             host_time=delivered.host_time,
@@ -141,7 +137,9 @@ class BlockWriter(threading.Thread):
             failed_resets=block.failed_resets,
             health=int(outcome.flags),
             stalled=block.stalled,
-            actions=delivered.actions,
+        )
+        recording.append(
+            outcome.bits, outcome.count, facts, valid=delivered.judged.valid, actions=delivered.actions
         )
 
     def _raise(self) -> None:

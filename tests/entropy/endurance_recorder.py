@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import append_bits, start_recording
 
 CELLS = 4096
 BLOCK = 1 << 20  # bytes
@@ -56,17 +57,12 @@ def plain_rate(path: Path, blocks: list[np.ndarray], size: int) -> float:
 def main(folder: str, total: int, rotate: int, piece: int) -> None:
     blocks = sources()
     with Store(folder) as store:
-        arguments = {"cells_per_pulse": CELLS, "bench": {}, "procedure": {}, "simulated": True}
-        with store.record(cells=np.zeros(CELLS, CELL_DTYPE), rotate_bytes=rotate, **arguments) as recording:
+        with start_recording(store, CELLS, rotate_bytes=rotate) as recording:
             print(recording.uuid, flush=True)
             for done in range(0, total, piece):
                 begin, used = time.perf_counter(), time.process_time()
                 for number in range(done // BLOCK, (done + piece) // BLOCK):
-                    recording.append(
-                        stamp(blocks, number), 8 * BLOCK, positions=8 * BLOCK, sequence=number,
-                        host_time=time.time(), board_time=0.0, pulses=8 * BLOCK // CELLS, voltage=1.0, width=1e-9,
-                        read_voltage=0.1, field=0.0, temperature=300.0, failed_resets=0,
-                    )  # fmt: skip
+                    append_bits(recording, stamp(blocks, number), host_time=time.time())
                 said = {
                     "done": done + piece,
                     "rate": piece / (time.perf_counter() - begin),

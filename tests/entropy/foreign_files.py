@@ -16,12 +16,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from entropy import CELL_DTYPE, Recording, Store, StoreError
+from entropy import Recording, Store, StoreError
+from entropy.testing import append_bits, start_recording
 
 CELLS = 64
 BLOCK = 1024  # bytes
-FACTS = {"host_time": 0.0, "board_time": 0.0, "pulses": 8 * BLOCK // CELLS, "voltage": 1.0, "width": 1e-9,
-         "read_voltage": 0.1, "field": 0.0, "temperature": 300.0, "failed_resets": 0}  # fmt: skip
 
 
 def foreign(**more: Any) -> bytes:
@@ -73,7 +72,7 @@ def known(number: int) -> np.ndarray:
 
 
 def record(recording: Recording, number: int) -> None:
-    recording.append(known(number), 8 * BLOCK, positions=8 * BLOCK, sequence=number, **FACTS)
+    append_bits(recording, known(number))
     recording.append_resistances(np.ones(1))
 
 
@@ -83,10 +82,9 @@ def spoil(
     said = ""
     with Store(folder) as store:
         try:
-            with store.record(
-                cells=np.zeros(CELLS, CELL_DTYPE), cells_per_pulse=CELLS, bench={}, procedure={}, simulated=True,
-                rotate_bytes=2 * BLOCK, resistances=8, durable=None,
-            ) as recording:  # fmt: skip
+            with start_recording(
+                store, CELLS, rotate_bytes=2 * BLOCK, resistances=8, durable=None
+            ) as recording:
                 for number in range(blocks):
                     record(recording, number)
                 (path,) = [info.path for info in store.buffers() if info.uuid == recording.buffer]

@@ -10,7 +10,8 @@ import sys
 import numpy as np
 
 import entropy.buffer._writer
-from entropy import CELL_DTYPE, Store, StoreError
+from entropy import Store, StoreError
+from entropy.testing import append_bits, start_recording
 
 
 def main(folder: str, limit: int, plain: bool) -> None:
@@ -20,15 +21,10 @@ def main(folder: str, limit: int, plain: bool) -> None:
         entropy.buffer._writer.allocate = lambda *_: None
     bits = np.random.default_rng(0).integers(0, 256, 1 << 18, dtype=np.uint8)
     with Store(folder) as store:
-        cells = np.zeros(256, CELL_DTYPE)
-        record = store.record(cells=cells, cells_per_pulse=256, bench={}, procedure={}, simulated=True)
+        record = start_recording(store)
         try:
             for index in range(100):
-                record.append(
-                    bits, 8 * len(bits), positions=8 * len(bits), sequence=index, host_time=0.0,
-                    board_time=0.0, pulses=0, voltage=0.0, width=0.0, read_voltage=0.0, field=0.0, temperature=0.0,
-                    failed_resets=0,
-                )  # fmt: skip
+                append_bits(record, bits)
                 print(index, flush=True)
         except StoreError as error:
             print(error, flush=True)

@@ -20,6 +20,7 @@ import numpy as np
 from entropy import ACTION_DTYPE, CELL_DTYPE, TUNING_DTYPE, Store, StoreError
 from entropy.buffer._format import open_buffer
 from entropy.buffer._reader import BufferReader
+from entropy.testing import append_outcomes, start_recording
 
 CELLS = 16
 PULSES = (4, 40, 1, 0, 25, 130, 64, 3)
@@ -71,7 +72,7 @@ def _record(folder: Path) -> None:
         for index, pulses in enumerate(PULSES):
             outcomes = rng.integers(0, 2, pulses * CELLS, dtype=np.uint8)
             usable = (rng.random(len(outcomes)) >= 0.1 * (index % 2)).astype(np.uint8)
-            append(record, outcomes, usable, index, health=int(index == 6))
+            append_outcomes(record, outcomes, usable, changes(index), health=int(index == 6))
         if not number:
             record.close()
     for bits, part in ((300, 300), (500, 200), (64, 0)):
@@ -94,27 +95,14 @@ def _be_the_same_every_time() -> None:
 
 
 def recording(store: Store):
-    cells = np.zeros(CELLS, CELL_DTYPE)
-    return store.record(
-        cells=cells,
-        cells_per_pulse=CELLS,
-        bench={"a": 1},
-        procedure={},
-        simulated=True,
+    return start_recording(
+        store,
+        np.zeros(CELLS, CELL_DTYPE),
         resistances=8,
         tuning=np.zeros(CELLS, TUNING_DTYPE),
         conditions={"target": 0.5},
         actions=True,
     )
-
-
-def append(record, outcomes: np.ndarray, usable: np.ndarray, sequence: int, *, health: int) -> None:
-    kept = outcomes[usable.astype(bool)]
-    record.append(
-        np.packbits(kept), len(kept), valid=np.packbits(usable), positions=len(outcomes), sequence=sequence,
-        host_time=0.0, board_time=0.0, pulses=len(outcomes) // CELLS, voltage=1.0, width=1e-9, read_voltage=0.1,
-        field=0.0, temperature=300.0, failed_resets=int((1 - usable).sum()), health=health, actions=changes(sequence),
-    )  # fmt: skip
 
 
 def changes(cell: int) -> np.ndarray:

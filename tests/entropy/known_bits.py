@@ -8,7 +8,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from entropy import CELL_DTYPE, BufferInfo, Recording, Store
+from entropy import BufferInfo, Recording, Store
+from entropy.testing import facts_of, start_recording
 
 
 class Found(Exception):
@@ -26,21 +27,15 @@ def known_block(recording: str, sequence: int, largest: int) -> tuple[int, np.nd
 
 def record_known(store: Store, rotate_bytes: int) -> Recording:
     """Start a recording for known blocks."""
-    return store.record(
-        cells=np.zeros(1, CELL_DTYPE), cells_per_pulse=1, bench={}, procedure={}, simulated=True,
-        rotate_bytes=rotate_bytes,
-    )  # fmt: skip
+    return start_recording(store, 1, rotate_bytes=rotate_bytes)
 
 
 def append_known(recording: Recording, sequence: int, count: int, packed: np.ndarray) -> None:
     """Commit a known block; every third has a mask, since positions are lost."""
     lost = sequence % 9 if sequence % 3 == 0 else 0
     mask = np.packbits(np.repeat(np.array([0, 1], np.uint8), [lost, count])) if lost else None
-    recording.append(
-        packed, count, valid=mask, positions=lost + count, sequence=sequence, host_time=0.0, board_time=0.0,
-        pulses=lost + count, voltage=1.0, width=1e-9, read_voltage=0.1, field=0.0, temperature=300.0,
-        failed_resets=lost,
-    )  # fmt: skip
+    facts = facts_of(recording, lost + count, sequence=sequence, failed_resets=lost)
+    recording.append(packed, count, facts, valid=mask)
 
 
 class KnownBits:

@@ -51,7 +51,7 @@ def story(made):
             shutil.rmtree(self.folder)
 
         def begin(self):
-            self.record = made.recording(self.store, count=4, rotate_bytes=ROTATE, expected_bits=0)
+            self.record = made.recording(self.store, cells=4, rotate_bytes=ROTATE, expected_bits=0)
 
         def free(self):
             return [key for key, state in self.states.items() if state == "free"]
@@ -71,7 +71,7 @@ def story(made):
             outcomes = np.random.default_rng(self.seed).integers(0, 2, 4 * pulses, dtype=np.uint8)
             usable = np.ones(len(outcomes), np.uint8)
             usable[:failed] = 0
-            commit = made.append(self.record, outcomes, usable=usable, count=4, health=health)
+            commit = made.append(self.record, outcomes, usable=usable, health=health)
             for at, bit in enumerate(outcomes[usable.astype(bool)]):
                 self.bits[commit.buffer, commit.first_bit + at] = int(bit)
                 self.states[commit.buffer, commit.first_bit + at] = "withheld" if health else "free"

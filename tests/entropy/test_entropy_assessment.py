@@ -40,14 +40,13 @@ def record(store, made, outcomes, blocks=4, loss=0.0, **more):
     cells = outcomes.shape[1]
     rng = np.random.default_rng(9)
     kept, masks = [], []
-    with made.recording(store, count=cells, **more) as recording:
+    with made.recording(store, cells=cells, **more) as recording:
         for number, block in enumerate(np.array_split(outcomes, blocks)):
             usable = (rng.random(block.size) >= loss).astype(np.uint8)
             made.append(
                 recording,
                 block.ravel(),
                 usable=usable if loss else None,
-                count=cells,
                 host_time=1e9 + 10 * number,
             )
             kept.append(block.ravel()[usable.astype(bool)])

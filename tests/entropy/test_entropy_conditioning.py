@@ -82,15 +82,15 @@ def test_xor_needs_two_words():
 
 
 def test_an_array_too_small_for_the_group_is_refused(store, made):
-    with made.recording(store, count=63) as record:
-        made.append(record, np.zeros(63 * 10, np.uint8), count=63)
+    with made.recording(store, cells=63) as record:
+        made.append(record, np.zeros(63 * 10, np.uint8))
     with store.lease(630, purpose="test") as lease, pytest.raises(SharedCells, match="two bits of cell"):
         Xor(2).read(lease, 32)
 
 
 def test_an_array_just_large_enough_is_served(store, made):
-    with made.recording(store, count=64) as record:
-        made.append(record, np.zeros(64 * 10, np.uint8), count=64)
+    with made.recording(store, cells=64) as record:
+        made.append(record, np.zeros(64 * 10, np.uint8))
     with store.lease(640, purpose="test") as lease:
         lease.read(24)
         Xor(2).read(lease, 288)
@@ -112,10 +112,10 @@ def test_shared_cells_are_refused_exactly_when_there_are_some(
     rng = np.random.default_rng(seed)
     with Store(tmp_path_factory.mktemp("shared") / "s") as store:
         cell_of = []
-        with made.recording(store, count=count) as record:
+        with made.recording(store, cells=count) as record:
             for loss in losses:
                 usable = (rng.random(4 * count) >= loss).astype(np.uint8)
-                made.append(record, np.zeros(4 * count, np.uint8), usable=usable, count=count)
+                made.append(record, np.zeros(4 * count, np.uint8), usable=usable)
                 cell_of.append(np.flatnonzero(usable) % count)
         cell_of = np.concatenate(cell_of)
         buffer = store.buffers()[0].uuid

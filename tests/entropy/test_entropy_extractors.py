@@ -61,12 +61,12 @@ def test_it_is_that_of_each_cells_usable_outcomes(
     with Store(tmp_path_factory.mktemp("peres") / "s") as store:
         places: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for _ in range(2):
-            with made.recording(store, count=count) as record:
+            with made.recording(store, cells=count) as record:
                 outcomes, positions, pulses = [], [], 0
                 for size, loss in zip(sizes, losses, strict=False):
                     part = rng.integers(0, 2, size * count, np.uint8)
                     usable = (rng.random(len(part)) >= loss).astype(np.uint8)
-                    made.append(record, part, usable=usable, count=count)
+                    made.append(record, part, usable=usable)
                     outcomes.append(part[usable.astype(bool)])
                     positions.append(np.flatnonzero(usable) + pulses * count)
                     pulses += size
@@ -141,8 +141,8 @@ def test_what_it_reserves_is_enough_for_an_array_that_is_off(store, made, condit
     needed = conditioning.bits_in(bits_out)
     pulses = -(-needed // 2 // 4096) + 1
     for _ in range(2):
-        with made.recording(store, count=4096) as record:
-            made.append(record, (rng.random(pulses * 4096) < 0.4).astype(np.uint8), count=4096)
+        with made.recording(store, cells=4096) as record:
+            made.append(record, (rng.random(pulses * 4096) < 0.4).astype(np.uint8))
     with store.lease(needed, purpose="test") as lease:
         out = conditioning.read(lease, bits_out)
         left = lease.remaining

@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import entropy.ledger._snapshot
 from entropy import PrunePolicy, Store, StoreError, adopt, export_bits
+from entropy.testing import start_recording
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +75,7 @@ def look(folder: Path) -> None:
             lambda: store.credit(buffer.uuid, 0.5, bits=8, basis="no"),
             lambda: store.set_conditioning("none"),
             lambda: store.prune(PrunePolicy(burn_unspent=True), dry_run=False),
-            lambda: store.record(
-                cells=np.zeros(0), cells_per_pulse=0, bench={}, procedure={}, simulated=True
-            ),
+            lambda: start_recording(store),
             lambda: export_bits(store, Path(tempfile.gettempdir()) / "no-bits-of-a-test", bits=8),
         )
         for change in refused:

@@ -9,7 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from entropy import BLOCK_DTYPE, CELL_DTYPE, Recording, Store, StoreError
+from entropy import BLOCK_DTYPE, CELL_DTYPE, Recording, RecordingPlan, Store, StoreError
+from entropy.testing import facts_of
 
 
 def test_a_buffer_holds_what_was_recorded_for_any_hdf5_reader(store, made):
@@ -115,21 +116,18 @@ def test_a_block_without_a_usable_bit_is_kept_as_a_fact(store, made):
     ],
 )
 def test_contradictions_are_refused_and_commit_nothing(store, made, change, message):
-    arguments = {
-        "bits": np.zeros(32, np.uint8), "count": 256, "positions": 256, "sequence": 0, "host_time": 0.0,
-        "board_time": 0.0, "pulses": 1, "voltage": 0.0, "width": 0.0, "read_voltage": 0.0, "field": 0.0,
-        "temperature": 0.0, "failed_resets": 0,
-    }  # fmt: skip
+    arguments = {"bits": np.zeros(32, np.uint8), "count": 256}
+    positions = change.pop("positions", 256)
     with made.recording(store) as record:
         with pytest.raises(ValueError, match=message):
-            record.append(**(arguments | change))
-        record.append(**arguments)
+            record.append(**(arguments | change), facts=facts_of(record, positions))
+        record.append(**arguments, facts=facts_of(record, 256))
     assert store.accounts().recorded == 256
 
 
 def test_bad_settings_are_refused_before_a_file_is_made(store, made):
-    with pytest.raises(ValueError, match="cells must be 7"):
-        store.record(cells=made.cells(6), cells_per_pulse=7, bench={}, procedure={}, simulated=True)
+    with pytest.raises(ValueError, match="cells must be"):
+        made.recording(store, made.cells(6).reshape(2, 3))
     with pytest.raises(StoreError, match="bench snapshot"):
         made.recording(store, bench={"x": object()})
     assert not list(store.path.glob("*.h5"))
@@ -209,11 +207,11 @@ def test_a_recording_may_be_closed_in_the_middle_of_an_append_by_its_own_thread(
 def test_small_blocks_are_with_the_operating_system_when_append_returns(store, made):
     """Blocks far smaller than a chunk, and across the ends of chunks: nothing of them waits in HDF5."""
     rng = np.random.default_rng(5)
-    with made.recording(store, count=8) as record:
+    with made.recording(store, cells=8) as record:
         for size in (1, 3, 1000, 70_000, 262_144 - 71_003, 262_145, 2):
             outcomes = rng.integers(0, 2, 8 * size, dtype=np.uint8)
             usable = rng.integers(0, 2, 8 * size, dtype=np.uint8)
-            commit = made.append(record, outcomes, usable=usable, count=8)
+            commit = made.append(record, outcomes, usable=usable)
             with h5py.File(store.buffers()[0].path, "r", swmr=True) as file:
                 row = file["blocks"][commit.index]
                 data = file["bits"][int(row["first_byte"]) :]
@@ -240,10 +238,8 @@ def syncs(monkeypatch) -> list[int]:
 
 def durable(store, made, seconds):
     """A recording as `Store.record` makes one, with the policy for the disk given."""
-    return Recording(
-        store.path, store._ledger, store._following.add_finished, cells=made.cells(), cells_per_pulse=made.count,
-        bench={}, procedure={}, simulated=True, device="", rotate_bytes=2**20, resistances=0, durable=seconds,
-    )  # fmt: skip
+    plan = RecordingPlan(cells=made.cells(), bench={}, procedure={}, simulated=True, durable=seconds)
+    return Recording(store.path, store._ledger, store._following.add_finished, plan)
 
 
 def test_a_buffer_is_put_on_the_disk_now_and_then_while_it_grows(store, made, syncs, wait_until):
@@ -298,13 +294,8 @@ def test_recordings_leave_no_file_and_no_thread_behind(store, made, wait_until):
 
 
 def test_what_is_expected_of_a_recording_is_kept(store, made):
-    arguments = {
-        "cells": made.cells(), "cells_per_pulse": made.count, "bench": {}, "procedure": {}, "simulated": True,
-        "device": "", "rotate_bytes": 2**20, "resistances": 0,
-    }  # fmt: skip
-    places = (store.path, store._ledger, store._following.add_finished)
     for expected in (None, 0, 4096):
-        with Recording(*places, **arguments, expected_bits=expected) as record:
-            assert record.expected_bits == expected
+        with made.recording(store, expected_bits=expected) as record:
+            assert record.plan.expected_bits == expected
     with pytest.raises(ValueError, match="expected_bits"):
-        Recording(*places, **arguments, expected_bits=-1)
+        made.recording(store, expected_bits=-1)

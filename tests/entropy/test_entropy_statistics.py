@@ -32,9 +32,9 @@ def test_every_cell_and_the_stream_are_counted_exactly(store, made, loss):
     count = 20
     blocks = [rng.integers(0, 2, pulses * count, dtype=np.uint8) for pulses in (300, 509, 13)]
     masks = [(rng.random(len(block)) >= loss).astype(np.uint8) for block in blocks]
-    with made.recording(store, count=count) as record:
+    with made.recording(store, cells=count) as record:
         for block, mask in zip(blocks, masks, strict=True):
-            made.append(record, block, usable=mask if loss else None, count=count)
+            made.append(record, block, usable=mask if loss else None)
     found = cell_statistics(store)
     ones, counts, lag1 = expected(blocks, masks, count)
     np.testing.assert_array_equal(found.ones, ones)
@@ -91,8 +91,8 @@ def test_nothing_and_different_arrays_are_refused(store, made):
     with pytest.raises(StoreError, match="no blocks"):
         cell_statistics(store)
     made.fill(store, [4])
-    with made.recording(store, count=7) as record:
-        made.append(record, np.zeros(14, np.uint8), count=7)
+    with made.recording(store, cells=7) as record:
+        made.append(record, np.zeros(14, np.uint8))
     with pytest.raises(StoreError, match="other cells"):
         cell_statistics(store)
 

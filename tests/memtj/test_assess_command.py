@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from entropy import CELL_DTYPE, NotAssessed, Store
+from entropy.testing import append_outcomes, start_recording
 from memtj.pages.assessment_words import WORDS, word
 
 DATA = Path(__file__).parents[1] / "entropy" / "data" / "sp80090b"
@@ -24,19 +25,10 @@ def record(path: Path, *, simulated: bool = True, one: float = 0.5, pulses: int 
     cells = np.zeros(CELLS, CELL_DTYPE)
     cells["row"], cells["column"] = np.divmod(np.arange(CELLS), 16)
     rng = np.random.default_rng(pulses)
-    with (
-        Store(path) as store,
-        store.record(
-            cells=cells, cells_per_pulse=CELLS, bench={}, procedure={}, simulated=simulated
-        ) as recording,
-    ):
+    with Store(path) as store, start_recording(store, cells, simulated=simulated) as recording:
         for block in range(4):
             bits = (rng.random(pulses // 4 * CELLS) < one).astype(np.uint8)
-            recording.append(
-                np.packbits(bits), len(bits), positions=len(bits), sequence=block, host_time=1e9 + block,
-                board_time=0.0, pulses=pulses // 4, voltage=1.0, width=1e-9, read_voltage=0.1, field=0.0,
-                temperature=300.0, failed_resets=0,
-            )  # fmt: skip
+            append_outcomes(recording, bits, host_time=1e9 + block)
 
 
 @pytest.mark.slow

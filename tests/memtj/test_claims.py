@@ -4,36 +4,20 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import random_blocks, record_blocks
 
 BITS = 1 << 21
-FACTS = {
-    "host_time": 0.0,
-    "board_time": 0.0,
-    "voltage": 1.0,
-    "width": 1e-9,
-    "read_voltage": 0.1,
-    "field": 0.0,
-    "temperature": 300.0,
-}
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """Two buffers of 2^20 bits, the second assessed at 0.9; Peres's extractor is the store's own."""
-    cells = np.zeros(4096, CELL_DTYPE)
     with Store(tmp_path / "bits") as made:
         for seed in range(2):
-            bits = np.random.default_rng(seed).integers(0, 256, BITS // 16, np.uint8)
-            with made.record(
-                cells=cells, cells_per_pulse=4096, bench={}, procedure={}, simulated=True
-            ) as recording:
-                recording.append(
-                    bits, BITS // 2, positions=BITS // 2, sequence=0, pulses=256, failed_resets=0, **FACTS
-                )
+            record_blocks(made, random_blocks(1, BITS // 16, seed), cells=4096)
         made.credit(made.buffers()[1].uuid, 0.9, bits=BITS // 2, basis="test")
         made.set_conditioning("peres:2")
     return tmp_path / "bits"

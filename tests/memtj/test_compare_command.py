@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import record_blocks
 from memtj._comparison_origin import Origin, begun_with
 from memtj._errors import CommandError
 from sampler import Architecture, SoftwareSource, build_model, save_checkpoint, training_scheduler
@@ -72,24 +72,8 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def record(path: Path, bits: int) -> None:
     """Record the same software bits into a new store."""
-    count = CELLS * PULSES
-    made = SoftwareSource(9)
-    settings = {"voltage": 1.0, "width": 1e-9, "read_voltage": 0.1, "field": 0.0, "temperature": 300.0}
-    with (
-        Store(path) as store,
-        store.record(
-            cells=np.zeros(CELLS, CELL_DTYPE),
-            cells_per_pulse=CELLS,
-            bench={"name": "test"},
-            procedure={},
-            simulated=True,
-        ) as recording,
-    ):
-        while recording.bits < bits:
-            recording.append(
-                made.read(count), count, positions=count, sequence=recording.blocks, host_time=0.0, board_time=0.0,
-                pulses=PULSES, failed_resets=0, **settings,
-            )  # fmt: skip
+    made, count = SoftwareSource(9), CELLS * PULSES
+    record_blocks(path, (made.read(count) for _ in range(-(-bits // count))), cells=CELLS)
 
 
 def results(out: Path) -> dict[str, str]:

@@ -5,25 +5,18 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from entropy import CELL_DTYPE, Store, StoreError
+from entropy import Store, StoreError
+from entropy.testing import random_blocks, record_blocks
 from tests.memtj.conftest import bench_of
 
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("damaged") / "store"
-    block = np.random.default_rng(1).integers(0, 256, 512).astype(np.uint8)
     with Store(folder) as store:
-        with store.record(
-            cells=np.zeros(64, CELL_DTYPE), cells_per_pulse=64, bench={}, procedure={}, simulated=True
-        ) as recording:
-            recording.append(
-                block, 4096, positions=4096, sequence=0, host_time=0.0, board_time=0.0, pulses=64, voltage=1.0,
-                width=1e-9, read_voltage=0.1, field=0.0, temperature=300.0, failed_resets=0,
-            )  # fmt: skip
+        record_blocks(store, random_blocks(1, 512, seed=1), cells=64)
         with store.lease(512, purpose="test") as lease:
             lease.read(512)
     with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import random_blocks, record_blocks
 from tests.memtj.conftest import bench_of
 
 
@@ -85,15 +86,7 @@ def test_a_pulse_above_the_limit(memtj_here: Callable, lab, bench: Path, tmp_pat
 @pytest.fixture
 def small_store(tmp_path: Path) -> Path:
     """A store with 2^20 free bits."""
-    bits = np.random.default_rng(1).integers(0, 256, 2**17, np.uint8)
-    with Store(tmp_path / "small") as store:
-        with store.record(
-            cells=np.zeros(4096, CELL_DTYPE), cells_per_pulse=4096, bench={}, procedure={}, simulated=True
-        ) as recording:
-            recording.append(
-                bits, 2**20, positions=2**20, sequence=0, host_time=0.0, board_time=0.0, pulses=256, voltage=1.0,
-                width=1e-9, read_voltage=0.1, field=0.0, temperature=300.0, failed_resets=0,
-            )  # fmt: skip
+    record_blocks(tmp_path / "small", random_blocks(1, 2**17, seed=1), cells=4096)
     return tmp_path / "small"
 
 

@@ -4,24 +4,16 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import random_blocks, record_blocks
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_example_draws_from_a_store(tmp_path: Path) -> None:
-    with Store(tmp_path / "bits") as store:
-        with store.record(
-            cells=np.zeros(64, CELL_DTYPE), cells_per_pulse=64, bench={}, procedure={}, simulated=True
-        ) as recording:
-            recording.append(
-                np.random.default_rng(5).integers(0, 256, 128, np.uint8), 1024, positions=1024, sequence=0,
-                host_time=0.0, board_time=0.0, pulses=16, voltage=1.0, width=1e-9, read_voltage=0.1, field=0.0,
-                temperature=300.0, failed_resets=0,
-            )  # fmt: skip
+    record_blocks(tmp_path / "bits", random_blocks(1, 128, seed=5), cells=64)
     code = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert code is not None
     names: dict[str, Callable[[str], torch.Tensor]] = {}

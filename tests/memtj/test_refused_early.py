@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import random_blocks, record_blocks
 
 PLAN = """name = "try"
 key = 1
@@ -28,27 +29,12 @@ conditioning = "xor2"
 MODEL = '\nmodel = "own"\n[models.own]\n'
 
 
-def record(path: Path, cells: int) -> None:
-    bits = np.random.default_rng(0).integers(0, 256, 1 << 15, dtype=np.uint8)
-    with (
-        Store(path) as store,
-        store.record(
-            cells=np.zeros(cells, CELL_DTYPE), cells_per_pulse=cells, bench={}, procedure={}, simulated=True
-        ) as recording,
-    ):
-        recording.append(
-            bits, 8 * len(bits), positions=8 * len(bits), sequence=0, host_time=0.0, board_time=0.0,
-            pulses=8 * len(bits) // cells, voltage=1.0, width=1e-9, read_voltage=0.1, field=0.0, temperature=300.0,
-            failed_resets=0,
-        )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a store of many cells, one of few, which XOR refuses, a file, a page, and plans."""
     folder = tmp_path_factory.mktemp("early")
-    record(folder / "bits", 4096)
-    record(folder / "few", 32)
+    record_blocks(folder / "bits", random_blocks(1, 1 << 15), cells=4096)
+    record_blocks(folder / "few", random_blocks(1, 1 << 15), cells=32)
     (folder / "file").write_text("somebody's")
     np.random.default_rng(0).integers(0, 256, 20_000, dtype=np.uint8).tofile(folder / "bits.bin")
     np.savez(folder / "set.npz", images=np.random.default_rng(0).integers(0, 256, (4, 8, 8), np.uint8))

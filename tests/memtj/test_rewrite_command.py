@@ -9,19 +9,15 @@ import h5py
 import numpy as np
 import pytest
 
-from entropy import CELL_DTYPE, Recording, Store
+from entropy import Recording, Store
+from entropy.testing import append_bits, start_recording
 
 CELLS = 64
 
 
 def begin(store: Store) -> Recording:
-    recording = store.record(
-        cells=np.zeros(CELLS, CELL_DTYPE), cells_per_pulse=CELLS, bench={}, procedure={}, simulated=True
-    )
-    recording.append(
-        np.arange(256, dtype=np.uint8), 2048, positions=2048, sequence=0, host_time=0.0, board_time=0.0,
-        pulses=32, voltage=1.0, width=1e-9, read_voltage=0.1, field=0.0, temperature=300.0, failed_resets=0,
-    )  # fmt: skip
+    recording = start_recording(store, CELLS)
+    append_bits(recording, np.arange(256, dtype=np.uint8))
     return recording
 
 

@@ -18,8 +18,9 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from entropy import CELL_DTYPE, Accounts, Store
+from entropy import Accounts, Store
 from entropy.quality.health import HealthFlag
+from entropy.testing import random_blocks, record_blocks
 from memtj._sampling_run import SamplingRun
 from sampler import (
     Architecture,
@@ -31,23 +32,13 @@ from sampler import (
 )
 
 BLOCK = 1 << 20
-FACTS = {
-    "host_time": 0.0, "board_time": 0.0, "pulses": 256, "voltage": 1.0, "width": 1e-9, "read_voltage": 0.1,
-    "field": 0.0, "temperature": 300.0, "failed_resets": 0,
-}  # fmt: skip
 DRAWS = 4
 EACH = 64 * DRAWS * 32 * 2  # recorded bits of a picture of FEW: pixels, draws, bits a normal, bits an XOR
 FEW = ("--steps", 4, "--microbatch", 2, "--images", 6)
 
 
 def fill(path: Path, blocks: int, health: int = 0) -> Path:
-    with Store(path) as store:
-        with store.record(
-            cells=np.zeros(4096, CELL_DTYPE), cells_per_pulse=4096, bench={}, procedure={}, simulated=True
-        ) as recording:
-            for sequence in range(blocks):
-                bits = np.frombuffer(os.urandom(BLOCK // 8), np.uint8)
-                recording.append(bits, BLOCK, positions=BLOCK, sequence=sequence, health=health, **FACTS)
+    record_blocks(path, random_blocks(blocks, BLOCK // 8), {"health": health}, cells=4096)
     return path
 
 

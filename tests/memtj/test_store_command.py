@@ -11,30 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import random_blocks, record_blocks
 
 CELLS = 64
-FACTS = {
-    "host_time": 0.0, "board_time": 0.0, "pulses": 2, "voltage": 1.0, "width": 1e-9, "read_voltage": 0.1,
-    "field": 0.0, "temperature": 300.0, "failed_resets": 0,
-}  # fmt: skip
-
-
-def fill(store: Store, blocks: int) -> None:
-    with store.record(
-        cells=np.zeros(CELLS, CELL_DTYPE), cells_per_pulse=CELLS, bench={}, procedure={}, simulated=True
-    ) as recording:
-        for number in range(blocks):
-            bits = np.random.default_rng(number).integers(0, 256, 2 * CELLS // 8, dtype=np.uint8)
-            recording.append(bits, 2 * CELLS, positions=2 * CELLS, sequence=number, **FACTS)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """Two buffers of four blocks of 128 bits; the first buffer is spent."""
     with Store(tmp_path / "bits") as made:
-        fill(made, 4)
-        fill(made, 4)
+        record_blocks(made, random_blocks(4, 2 * CELLS // 8), cells=CELLS)
+        record_blocks(made, random_blocks(4, 2 * CELLS // 8), cells=CELLS)
         with made.lease(512, purpose="test") as lease:
             lease.read(512)
     return tmp_path / "bits"
@@ -202,7 +190,7 @@ def test_a_toeplitz_seed_of_the_stores_own_is_spent_and_named(memtj, store: Path
     assert status == 1
     assert "640 bits were wanted and 512 are free" in error
     with Store(store) as opened:
-        fill(opened, 4)
+        record_blocks(opened, random_blocks(4, 2 * CELLS // 8), cells=CELLS)
     status, out, _ = memtj("store", "conditioning", store, "toeplitz", "--own-seed")
     assert status == 0
     assert out.startswith("toeplitz:1920/4096:")

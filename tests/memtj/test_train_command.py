@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import signal
 import time
@@ -14,7 +13,8 @@ from subprocess import Popen
 import numpy as np
 import pytest
 
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import random_blocks, record_blocks
 from tests.memtj.conftest import posix_only
 
 SMALL = ("--size", 8, "--widths", "8,16", "--batch", 4, "--threads", 1)
@@ -23,18 +23,7 @@ SMALL = ("--size", 8, "--widths", "8,16", "--batch", 4, "--threads", 1)
 def store_of(path: Path, bits: int) -> Path:
     """A store of the operating system's bits: what a bench does has tests of its own."""
     pulses, cells = 64, 4096
-    with Store(path) as store:
-        with store.record(
-            cells=np.zeros(cells, CELL_DTYPE), cells_per_pulse=cells, bench={}, procedure={}, simulated=True
-        ) as recording:
-            sequence = 0
-            while recording.bits < bits:
-                recording.append(
-                    np.frombuffer(os.urandom(pulses * cells // 8), np.uint8), pulses * cells,
-                    positions=pulses * cells, sequence=sequence, host_time=0.0, board_time=0.0, pulses=pulses,
-                    failed_resets=0, voltage=1.0, width=1e-9, read_voltage=0.1, field=0.0, temperature=300.0,
-                )  # fmt: skip
-                sequence += 1
+    record_blocks(path, random_blocks(-(-bits // (pulses * cells)), pulses * cells // 8), cells=cells)
     return path
 
 

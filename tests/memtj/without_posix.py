@@ -109,19 +109,14 @@ def import_everything() -> int:
 def use_a_store(folder: Path) -> None:
     import numpy as np
 
-    from entropy import CELL_DTYPE, FileLock, PrunePolicy, Store, export_bits, move_blocks, rewrite, salvage
+    from entropy import FileLock, PrunePolicy, Store, export_bits, move_blocks, rewrite, salvage
     from entropy.ledger._locks import is_free
+    from entropy.testing import append_bits, start_recording
 
-    facts = {"host_time": 0.0, "board_time": 0.0, "pulses": 128, "voltage": 1.0, "width": 1e-9, "read_voltage": 0.1,
-             "field": 0.0, "temperature": 300.0, "failed_resets": 0}  # fmt: skip
     with Store(folder / "store") as store:
-        with store.record(
-            cells=np.zeros(64, CELL_DTYPE), cells_per_pulse=64, bench={}, procedure={}, simulated=True,
-            rotate_bytes=4096, durable=0.01, resistances=8,
-        ) as recording:  # fmt: skip
+        with start_recording(store, 64, rotate_bytes=4096, durable=0.01, resistances=8) as recording:
             for number in range(8):
-                bits = np.random.default_rng(number).integers(0, 256, 1024, dtype=np.uint8)
-                recording.append(bits, 8192, positions=8192, sequence=number, **facts)
+                append_bits(recording, np.random.default_rng(number).integers(0, 256, 1024, dtype=np.uint8))
                 recording.append_resistances(np.ones(1))
             with store.lease(5000, purpose="test") as lease:
                 assert len(lease.read(5000)) == 625

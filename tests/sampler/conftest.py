@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from entropy import CELL_DTYPE, Store
+from entropy import Store
+from entropy.testing import random_blocks, record_blocks
 from sampler import (
     Architecture,
     Checkpoint,
@@ -58,27 +57,8 @@ def recorded(tmp_path: Path) -> Callable[[int], Store]:
 
     def make(bits: int) -> Store:
         store = Store(tmp_path / "store")
-        cells = np.zeros(CELLS, CELL_DTYPE)
         pulses = 64
-        settings = {"voltage": 1.0, "width": 1e-9, "read_voltage": 0.1, "field": 0.0, "temperature": 300.0}
-        with store.record(
-            cells=cells, cells_per_pulse=CELLS, bench={"name": "test"}, procedure={}, simulated=True
-        ) as recording:
-            sequence = 0
-            while recording.bits < bits:
-                count = CELLS * pulses
-                recording.append(
-                    np.frombuffer(os.urandom(count // 8), np.uint8),
-                    count,
-                    positions=count,
-                    sequence=sequence,
-                    host_time=0.0,
-                    board_time=0.0,
-                    pulses=pulses,
-                    failed_resets=0,
-                    **settings,
-                )
-                sequence += 1
+        record_blocks(store, random_blocks(-(-bits // (CELLS * pulses)), CELLS * pulses // 8), cells=CELLS)
         stores.append(store)
         return store
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from entropy import CELL_DTYPE, Store
+from entropy.testing import append_outcomes, start_recording
 
 CELLS = 10
 
@@ -53,20 +54,20 @@ RESISTANCES = [78e3, 156e3, 117e3, float("inf"), 1e9, 0.0]
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch) / "store") as store:
         rows = []
-        with store.record(
-            cells=cells(), cells_per_pulse=CELLS, bench={"name": "Prüfstand 1"}, procedure={"mode": "toggle"},
+        with start_recording(
+            store, cells(), bench={"name": "Prüfstand 1"}, procedure={"mode": "toggle"},
             simulated=True, device="array A", resistances=8,
         ) as record:  # fmt: skip
             for index, (what, block, more) in enumerate(BLOCKS):
                 usable = block.reshape(-1) >= 0
-                kept = block.reshape(-1)[usable].astype(np.uint8)
                 facts = {
                     "sequence": index, "host_time": 1.7e9 + index, "board_time": 0.25 * index, "pulses": len(block),
                     "voltage": 1.2, "width": 1e-9, "read_voltage": 0.1, "field": 0.01, "temperature": 295.5,
                     "failed_resets": 0, "health": 0, "stalled": False,
                 } | more  # fmt: skip
-                mask = None if usable.all() else np.packbits(usable)
-                record.append(np.packbits(kept), len(kept), valid=mask, positions=block.size, **facts)
+                mask = None if usable.all() else usable
+                outcomes = np.maximum(block.reshape(-1), 0).astype(np.uint8)
+                append_outcomes(record, outcomes, mask, **facts)
                 text = ["".join("-01"[value + 1] for value in pulse) for pulse in block]
                 rows.append({"what": what, "outcomes": text} | {name: float(facts[name]) for name in facts})
             record.append_resistances(np.array(RESISTANCES))

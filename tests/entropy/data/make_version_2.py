@@ -13,6 +13,7 @@ import numpy as np
 from make_version_1 import BLOCKS, CELLS, RESISTANCES, cells
 
 from entropy import ACTION_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE, Store
+from entropy.testing import append_outcomes, start_recording
 
 CONDITIONS = {"target": 0.5, "voltage": 1.2, "board": "Prüfstand 1"}
 ACTIONS = {
@@ -45,24 +46,22 @@ def actions(block: int) -> np.ndarray:
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch) / "store") as store:
         rows = []
-        with store.record(
-            cells=cells(), cells_per_pulse=CELLS, bench={"name": "Prüfstand 1"}, procedure={"mode": "toggle"},
+        with start_recording(
+            store, cells(), bench={"name": "Prüfstand 1"}, procedure={"mode": "toggle"},
             simulated=True, device="array A", resistances=8, tuning=tuning(), conditions=CONDITIONS, actions=True,
         ) as record:  # fmt: skip
             for index, (what, block, more) in enumerate(BLOCKS):
                 usable = block.reshape(-1) >= 0
-                kept = block.reshape(-1)[usable].astype(np.uint8)
                 facts = {
                     "sequence": index, "host_time": 1.7e9 + index, "board_time": 0.25 * index, "pulses": len(block),
                     "voltage": 1.2, "width": 1e-9, "read_voltage": 0.1, "field": 0.01, "temperature": 295.5,
                     "failed_resets": 0, "health": 0, "stalled": False,
                 } | more  # fmt: skip
-                mask = None if usable.all() else np.packbits(usable)
-                record.append(
-                    np.packbits(kept),
-                    len(kept),
-                    valid=mask,
-                    positions=block.size,
+                mask = None if usable.all() else usable
+                append_outcomes(
+                    record,
+                    np.maximum(block.reshape(-1), 0).astype(np.uint8),
+                    mask,
                     actions=actions(index),
                     **facts,
                 )
