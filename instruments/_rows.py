@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pymeasure.experiment import Procedure, Results, Worker
+from pymeasure.experiment.results import CSVFormatter
 
 from ._errors import BenchError
 from ._new_file import refuse_existing
@@ -80,12 +81,33 @@ class RowWorker(Worker):
         self._rows.write(record)
 
 
+class _NumbersFormatter(CSVFormatter):
+    """Formats rows of plain numbers: they need no units, which pint takes a second to learn."""
+
+    def __init__(self, columns: list[str]) -> None:
+        logging.Formatter.__init__(self)
+        self.columns, self.units, self.delimiter = columns, {}, Results.DELIMITER
+
+
+class _Results(Results):
+    """pymeasure's Results of a new file, with its own formatter."""
+
+    def __init__(self, procedure: Procedure, path: str) -> None:
+        self.procedure, self.procedure_class = procedure, type(procedure)
+        self.parameters = procedure.parameter_objects()
+        self.formatter = _NumbersFormatter(procedure.DATA_COLUMNS)
+        self.data_filename, self.data_filenames = path, [path]
+        self._header_count = self._metadata_count = -1
+        self._last_file_size, self._data = 0, None
+        Path(path).write_text(self.header() + self.labels(), encoding=Results.ENCODING)
+
+
 def results_file(procedure: Any, path: Path) -> Results:
     """Make a new file with the header of a procedure; raises BenchError where it exists or cannot be written."""
     refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return Results(procedure, str(path))
+        return _Results(procedure, str(path))
     except OSError as error:
         with contextlib.suppress(OSError):
             path.unlink()  # half a header

@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import bdtrc
 
 from .._bit_words import ONE, words_of
 from ..arguments import Count, Real, takes
@@ -61,11 +62,11 @@ class Cutoffs:
             )
         if not exponent > 0:
             raise ValueError(f"a false-alarm rate of 2^-{exponent:g} cannot be: the exponent is above 0")
-        from scipy.stats import binom  # takes longer to load than all else here
-
+        at_most = np.arange(WINDOW + 1)
+        enough = bdtrc(at_most, WINDOW, 2.0**-min_entropy) <= 2.0**-exponent
         return cls(
             repetition=1 + math.ceil(exponent / min_entropy),
-            proportion=1 + int(binom.isf(2.0**-exponent, WINDOW, 2.0**-min_entropy)),
+            proportion=1 + int(at_most[enough][0]),
             window=WINDOW,
             min_entropy=min_entropy,
             exponent=exponent,
@@ -85,11 +86,9 @@ class Cutoffs:
     @takes(probability=Real(0, 1))
     def window_fails(self, probability: float = 0.5) -> float:
         """Compute the probability that a window of independent samples fails; `probability`: P(1)."""
-        from scipy.stats import binom
-
         p, q = probability, 1 - probability
         others, wanted = self.window - 1, self.proportion - 2  # the first sample equals itself
-        return float(p * binom.sf(wanted, others, p) + q * binom.sf(wanted, others, q))
+        return float(p * bdtrc(wanted, others, p) + q * bdtrc(wanted, others, q))
 
 
 class _Sequences:

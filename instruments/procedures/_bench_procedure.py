@@ -1,6 +1,7 @@
 """What every procedure of the bench has in common."""
 
 import reprlib
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pymeasure.experiment import FloatParameter, IntegerParameter, Procedure
@@ -29,6 +30,11 @@ class BenchProcedure(Procedure):
         self.check_parameters()
         self.bench = bench
         self.failure: BaseException | None = None
+
+    @staticmethod
+    def parse_columns(columns: Sequence[str]) -> dict[str, Any]:
+        """Leave the units of the columns alone: pint reads all the units there are first, for as long as a start-up."""
+        return {}
 
     def startup(self) -> None:
         """Prepare the bench; see `Procedure.startup`."""

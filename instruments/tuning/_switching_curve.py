@@ -5,15 +5,16 @@ the pulse, volts or seconds. Probabilities are fitted as logits, η = log(p / (1
 offset over the few hundredths in p that matter.
 """
 
+import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
-from scipy.special import expit
 
 Floats = np.ndarray
 
 _CONTRAST = 3.0  # standard errors by which both sides of a crossing must differ
-_STEPS = 12  # of Newton's method; it has converged after five or six
+_STEPS, _CONVERGED = 12, 1e-12  # of Newton's method, and the step at which it is over
 _FLATTEST = 0.1  # of the expected slope: a flatter curve has no place at the target that could be told
 
 
@@ -138,41 +139,92 @@ def fit(
     """
     x = (offsets - centre) * scale
     inside = np.abs(x) <= window
-    x, n, k = np.where(inside, x, 0.0), np.where(inside, n, 0.0), np.where(inside, k, 0.0)
-    powers = np.stack([np.ones_like(x), x, x * x])
     columns = len(centre)
-    mean = np.stack([np.broadcast_to(each, columns) for each in (0.0, prior.slope, prior.bend)]).astype(float)
-    loose = np.stack([np.broadcast_to(each, columns) for each in (5.0, prior.slope_sigma, prior.bend_sigma)])
-    precision = 1 / loose.astype(float) ** 2
-    theta, base = mean.copy(), float(logit(target))
-    hessian = np.empty((columns, 3, 3))
-    p = weight = np.zeros_like(x)
-    for _ in range(_STEPS):
-        p = expit(np.clip(base + np.einsum("ic,ibc->bc", theta, powers), -30, 30))
-        weight = n * p * (1 - p)
-        gradient = np.einsum("ibc,bc->ic", powers, k - n * p) - precision * (theta - mean)
-        hessian[:] = np.einsum("ibc,jbc,bc->cij", powers, powers, weight)
-        hessian[:, range(3), range(3)] += precision.T
-        step = np.linalg.solve(hessian, gradient.T[:, :, None])[:, :, 0].T
-        theta = theta + np.clip(step, -1.5, 1.5)
-    covariance = np.linalg.inv(hessian)
-    residuals = _residuals(powers, covariance, k - n * p, weight)
-    return _at_the_root(theta, covariance, centre, scale, window, residuals)
-
-
-def _residuals(powers: Floats, covariance: Floats, away: Floats, weight: Floats) -> Residuals:
-    """Compute from residuals `away` and weights n p q, (batches, columns); H is what a fit makes of the logits."""
-    hat = np.einsum("iac,cij,jbc,bc->cab", powers, covariance, powers, weight, optimize=True)
-    left = np.eye(len(away)) - hat
-    left = left * ((weight[:, None] > 0) & (weight[None] > 0)).transpose(2, 0, 1)
-    total = np.maximum(weight.sum(0), 1e-12)
-    noise = np.where(weight > 0, 1 / np.maximum(weight, 1e-12), 0.0)
-    return Residuals(
-        squares=np.where(weight > 0, away**2 / np.maximum(weight, 1e-12), 0.0).sum(0),
-        freedom=np.einsum("cab,ac,cab,bc->c", left, weight, left, noise, optimize=True),
-        weight=np.einsum("cab,ac,cab->c", left, weight, left),
-        concentration=(weight**2).sum(0) / total**2,
+    theta = np.stack([np.broadcast_to(each, columns) for each in (0.0, prior.slope, prior.bend)], 1).astype(
+        float
     )
+    loose = np.stack(
+        [np.broadcast_to(each, columns) for each in (5.0, prior.slope_sigma, prior.bend_sigma)], 1
+    )
+    covariance, residuals = np.empty((columns, 3, 3)), np.empty((4, columns))
+    _fit_columns(
+        np.where(inside, x, 0.0), np.where(inside, n, 0.0), np.where(inside, k, 0.0), float(logit(target)),
+        1 / loose.astype(float) ** 2, theta, covariance, residuals,
+    )  # fmt: skip
+    return _at_the_root(theta.T, covariance, centre, scale, window, Residuals(*residuals))
+
+
+@numba.njit(cache=True, nogil=True)
+def _fit_columns(x, n, k, base, precision, theta, covariance, residuals):
+    """Fit every column of x, n, k (batches, columns), from its prior in `theta` (columns, 3), which is overwritten.
+
+    `precision`: of the prior. Gives the covariances (columns, 3, 3) and what `Residuals` holds (4, columns). H is what
+    a fit makes of the logits; with weights n p q, the residuals are k − n p.
+    """
+    batches, columns = x.shape
+    weight, away = np.empty(batches), np.empty(batches)
+    gradient, step, hessian = np.empty(3), np.empty(3), np.empty((3, 3))
+    for c in range(columns):
+        mean, now, inverse = theta[c].copy(), theta[c], covariance[c]
+        for _ in range(_STEPS):
+            for i in range(3):
+                gradient[i] = -precision[c, i] * (now[i] - mean[i])
+                hessian[i] = 0.0
+                hessian[i, i] = precision[c, i]
+            for b in range(batches):
+                at = x[b, c]
+                eta = min(max(base + now[0] + at * (now[1] + at * now[2]), -30.0), 30.0)
+                p = 1 / (1 + math.exp(-eta))
+                weight[b], away[b] = n[b, c] * p * (1 - p), k[b, c] - n[b, c] * p
+                power = 1.0
+                for i in range(3):
+                    gradient[i] += power * away[b]
+                    beyond = power * power
+                    for j in range(i, 3):
+                        hessian[i, j] += beyond * weight[b]
+                        beyond *= at
+                    power *= at
+            _invert(hessian, inverse)
+            moved = 0.0
+            for i in range(3):
+                step[i] = 0.0
+                for j in range(3):
+                    step[i] += inverse[i, j] * gradient[j]
+                now[i] += min(max(step[i], -1.5), 1.5)
+                moved = max(moved, abs(step[i]))
+            if moved < _CONVERGED:
+                break
+        squares = freedom = spread = total = most = 0.0
+        for a in range(batches):
+            total += weight[a]
+            most += weight[a] ** 2
+            if not weight[a] > 0:
+                continue
+            squares += away[a] ** 2 / max(weight[a], 1e-12)
+            for b in range(batches):
+                if weight[b] > 0:
+                    hat = 0.0
+                    for i in range(3):
+                        for j in range(3):
+                            hat += x[a, c] ** i * inverse[i, j] * x[b, c] ** j
+                    left = (1.0 if a == b else 0.0) - hat * weight[b]
+                    spread += left * left * weight[a]
+                    freedom += left * left * weight[a] / max(weight[b], 1e-12)
+        residuals[0, c], residuals[1, c], residuals[2, c] = squares, freedom, spread
+        residuals[3, c] = most / max(total, 1e-12) ** 2
+
+
+@numba.njit(cache=True, nogil=True, inline="always")
+def _invert(m, out):
+    """Invert a symmetric matrix (3, 3), of which the upper half is given."""
+    a, b, c, d, e, f = m[0, 0], m[0, 1], m[0, 2], m[1, 1], m[1, 2], m[2, 2]
+    out[0, 0], out[0, 1], out[0, 2] = d * f - e * e, c * e - b * f, b * e - c * d
+    out[1, 1], out[1, 2], out[2, 2] = a * f - c * c, b * c - a * e, a * d - b * b
+    over = 1 / (a * out[0, 0] + b * out[0, 1] + c * out[0, 2])
+    out[1, 0], out[2, 0], out[2, 1] = out[0, 1], out[0, 2], out[1, 2]
+    for i in range(3):
+        for j in range(3):
+            out[i, j] *= over
 
 
 def _at_the_root(
@@ -191,7 +243,7 @@ def _at_the_root(
     )
 
     def deviation(vector: Floats) -> Floats:
-        return np.sqrt(np.einsum("ic,cij,jc->c", vector, covariance, vector))
+        return np.sqrt(((covariance @ vector.T[:, :, None])[:, :, 0] * vector.T).sum(1))
 
     return Fit(
         root=centre + x / scale,

@@ -81,7 +81,7 @@ class Run:
         where[:] = np.reshape(above, where.shape)
         self._seen_high = seen.reshape(2, -1)
         if not seq.toggle:
-            reset = np.full(device.cells, seq.reset_voltage)
+            reset = np.where(seq.mask.ravel(), seq.reset_voltage, 0.0)
             self._reset = self._law(*(self._flip(reset, seq.reset_width, state) for state in (False, True)))
         self._take_write_law()
         self._look = _draws.Law.from_probabilities(np.zeros(self.cells), np.ones(self.cells))
@@ -92,8 +92,8 @@ class Run:
         for state, high in enumerate(self._seen_high):
             for antiparallel, chance in ((False, 1 - high), (True, high)):
                 volts, width = self._sequence.write_pulse(antiparallel)
-                # No pulse never switches a cell, and costs nothing to know.
-                volts = np.where(chance > _NEVER, volts, 0.0)
+                # No pulse never switches a cell, and costs nothing to know; a masked cell gets none.
+                volts = np.where((chance > _NEVER) & self._sequence.mask.ravel(), volts, 0.0)
                 switching[state] += chance * self._flip(volts, width, bool(state))
         self._write = self._law(*switching)
 

@@ -12,11 +12,13 @@ from mock_hw.physics import _readout
 from mock_hw.physics._constants import BOLTZMANN
 from mock_hw.physics._drift import Drift
 from mock_hw.physics._parameters import CUT, DeviceParameters, load_device
-from mock_hw.physics._retention import escape_rate
+from mock_hw.physics._retention import EscapeRates
 from mock_hw.physics._table import SwitchingTable, table_of
 
 Floats = NDArray[np.floating]
 
+# Settings of which the part of the escape rates that no temperature changes is kept, for arrays of moderate size.
+_MOST_ESCAPES, _KEPT_CELLS = 8, 1 << 16
 _BROKEN = 300.0  # ohms of a barrier that broke down: our own choice
 
 
@@ -53,6 +55,7 @@ class MacrospinDevice:
         self._damage = np.zeros(cells, np.float32)
         self._broken = np.zeros(cells, bool)
         self.drift = Drift(parameters, cells, seed)
+        self._escapes: dict[tuple[float, float, bool, float], EscapeRates] = {}
 
     @classmethod
     @takes(cells=Count(1), seed=Count())
@@ -109,18 +112,28 @@ class MacrospinDevice:
 
         Without power there is no applied field.
         """
-        p, on = self.parameters, 1.0 if powered else 0.0
+        settings = (1.0 if powered else 0.0, field, antiparallel, voltage)
+        rates = self._escapes.get(settings)
+        if rates is None:
+            rates = self._escape_rates(*settings)
+            if len(self._escapes) >= _MOST_ESCAPES:
+                self._escapes.clear()
+            if self._cells <= _KEPT_CELLS:
+                self._escapes[settings] = rates
+        return rates(temperature + self.drift.temperature)
+
+    def _escape_rates(self, on: float, field: float, antiparallel: bool, voltage: float) -> EscapeRates:
+        p = self.parameters
         z = self.stray_field + on * field + p.field.out_of_plane
         left = 1.0
         if p.free_layer.vcma and voltage:
             left = np.maximum(1 - voltage / (p.critical_voltage * self.critical_voltage), 1e-3)
-        return escape_rate(
+        return EscapeRates(
             p.anisotropy_field * self.stability * left,
             on * p.field.in_plane * self.in_plane,
             -z if antiparallel else z,
             p.moment,
             p.free_layer.damping,
-            temperature + self.drift.temperature,
         )
 
     @takes(voltage=Real(), temperature=Real(above=0), relaxed=Real(0, infinite=True), settle=Real(above=0))

@@ -33,14 +33,30 @@ def escape_rate(
     For barriers of a few k_B T or more. `anisotropy` is B_k; turn the sign of `out_of_plane` for the other well. Where
     the field leaves no well the rate is the attempt frequency, γ B_k / 2π.
     """
-    k, x, z = (np.ascontiguousarray(field, np.float64) for field in (anisotropy, in_plane, out_of_plane))
-    thermal = BOLTZMANN * temperature / moment
-    out = np.empty(len(k))
-    if x.any():
-        _transverse(k, x, z, thermal, damping, *_action_grid(), *_depopulation_grid(), *_azimuth_grid(), out)
-    else:
-        _axial(k, z, thermal, damping, out)
-    return out
+    return EscapeRates(anisotropy, in_plane, out_of_plane, moment, damping)(temperature)
+
+
+class EscapeRates:
+    """The rates of `escape_rate` at any temperature: what the fields alone decide is found once."""
+
+    def __init__(
+        self, anisotropy: Floats, in_plane: Floats, out_of_plane: Floats, moment: float, damping: float
+    ) -> None:
+        fields = (anisotropy, in_plane, out_of_plane)
+        self._k, self._x, self._z = (np.ascontiguousarray(field, np.float64) for field in fields)
+        self._moment, self._damping = moment, damping
+        self._over = np.empty((3, len(self._k))) if self._x.any() else None
+        if self._over is not None:
+            _over_the_barrier(self._k, self._x, self._z, damping, *_action_grid(), self._over)
+
+    def __call__(self, temperature: float) -> Floats:
+        """Rates in 1/s at so many kelvin, (cells,)."""
+        thermal, out = BOLTZMANN * temperature / self._moment, np.empty(len(self._k))
+        if self._over is None:
+            _axial(self._k, self._z, thermal, self._damping, out)
+        else:
+            _transverse(self._k, self._x, thermal, self._over, *_depopulation_grid(), *_azimuth_grid(), out)
+        return out
 
 
 @takes(seconds=Real(0), temperature=Real(above=0))
@@ -80,25 +96,31 @@ def _axial(k, z, thermal, damping, out):
 
 
 @numba.njit(cache=True, nogil=True)
-def _transverse(
-    k, x, z, thermal, damping, action_at, action, loss_at, depopulation, azimuth_at, azimuth_factor, out
-):  # fmt: skip
-    for n in range(len(out)):
-        out[n] = GAMMA * k[n] / (2 * np.pi)
+def _over_the_barrier(k, x, z, damping, action_at, action, out):
+    """Langer's rate without its Boltzmann factor, the barrier and the loss of energy in a turn, tesla: (3, cells)."""
+    for n in range(len(k)):
+        # What has no well leaves at the attempt frequency, which is the smaller of the two.
+        out[0, n], out[1, n], out[2, n] = np.inf, 0.0, 1.0
         h = x[n] / k[n]
         if h >= 0.999:
             continue
         well, well_t, well_p = _stationary(k[n], x[n], z[n], np.arcsin(h))
         top, top_t, top_p = _stationary(k[n], x[n], z[n], np.pi / 2)
-        barrier = (_energy(k[n], x[n], z[n], top) - _energy(k[n], x[n], z[n], well)) / thermal
+        barrier = _energy(k[n], x[n], z[n], top) - _energy(k[n], x[n], z[n], well)
         if not (barrier > 0 and well_t * well_p > 0 and top_t < 0 < top_p):
             continue
         growth = -top_t - top_p + np.sqrt((top_t - top_p) ** 2 - 4 * top_t * top_p / damping**2)
         growth *= GAMMA * damping / (2 * (1 + damping**2))
-        langer = growth / (2 * np.pi) * np.sqrt(well_t * well_p / (-top_t * top_p))
-        langer *= _between(azimuth_at, azimuth_factor, np.log(x[n] / thermal))
-        loss = np.log(damping * _between(action_at, action, h) * k[n] / thermal)
-        out[n] = min(out[n], langer * np.exp(_between(loss_at, depopulation, loss) - barrier))
+        out[0, n] = growth / (2 * np.pi) * np.sqrt(well_t * well_p / (-top_t * top_p))
+        out[1, n], out[2, n] = barrier, damping * _between(action_at, action, h) * k[n]
+
+
+@numba.njit(cache=True, nogil=True)
+def _transverse(k, x, thermal, over, loss_at, depopulation, azimuth_at, azimuth_factor, out):
+    for n in range(len(out)):
+        langer = over[0, n] * _between(azimuth_at, azimuth_factor, np.log(x[n] / thermal))
+        depopulated = _between(loss_at, depopulation, np.log(over[2, n] / thermal))
+        out[n] = min(GAMMA * k[n] / (2 * np.pi), langer * np.exp(depopulated - over[1, n] / thermal))
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

@@ -254,7 +254,7 @@ def test_one_run_wherever_it_begins(apart: int):
 
 @pytest.mark.parametrize(
     ("claim", "exponent", "repetition"),
-    [(1.0, 20, 21), (0.9, 20, 24), (0.9, 40, 46), (0.98, 40, 42), (0.5, 30, 61)],
+    [(1.0, 20, 21), (0.9, 20, 24), (0.9, 40, 46), (0.98, 40, 42), (0.5, 30, 61), (0.7, 60, 87)],
 )
 def test_cutoffs_of_the_standard(claim: float, exponent: int, repetition: int):
     found = Cutoffs.from_claim(claim, exponent)
