@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from mock_hw._errors import LabError
-from mock_hw.faults._tables import Fault, Strict, fit
+from mock_hw.faults import FaultTable, Strict
+from mock_hw.faults._kinds import fit
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PaceName = Literal["fast", "real"]
@@ -35,7 +36,7 @@ class BoxSettings(Strict):
     temperature: float = Field(default=300.0, ge=200, le=358)
     device: str = Field(default="C", min_length=1)
     limits: LimitSettings = LimitSettings()
-    faults: list[Fault] = Field(default_factory=list[Fault])
+    faults: list[FaultTable] = Field(default_factory=list[FaultTable])
 
     @model_validator(mode="after")
     def _faults_fit(self) -> Self:
