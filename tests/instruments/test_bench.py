@@ -306,7 +306,7 @@ def test_roles_are_made_safe_in_their_order_whatever_fails(bench_file: Path, wir
         SafeStep.FIELD,
         SafeStep.OUTPUTS,
     ]
-    assert not wire.output()
+    assert not wire.output_is_on()
     assert [f"the {step.name!r} cannot be reached" in caplog.text for step in SafeStep] == [
         step == failing for step in SafeStep
     ]
