@@ -7,21 +7,16 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from mock_hw._scpi import ERRORS, Converter, ScpiError, boolean, integer, number, word
+from mock_hw._toml import Strict, message_of
 from mock_hw.boxes import ArrayBoard
 from mock_hw.faults._cells import Damage, FaultyDevice
 
 MOST = 10**9
 Blocks = Annotated[int, Field(ge=0, le=MOST)]
 Place = Annotated[int | None, Field(ge=0)]
-
-
-class Strict(BaseModel):
-    """A table of the lab file: a key that does not belong there, or a value of another type, is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Afflicted(Protocol):
@@ -49,9 +44,16 @@ class Fault(Strict):
     command: ClassVar[str]
     parameters: ClassVar[tuple[str, ...]] = ()
     counts: ClassVar[str] = ""
-    """The field that counts down as the fault is used up; without one it is used once."""
     ended_by: ClassVar[tuple[float, ...]] = ()
-    """What the command gives to end the fault."""
+
+    def __init_subclass__(cls, **said: Any) -> None:
+        """`command` as the page writes it, and the `parameters` that it gives, in order.
+
+        `ended_by` is what it gives to end the fault; `counts` the field that counts down as the fault is used up,
+        without which it is used once. What a class does not say it takes from the one above it.
+        """
+        for name, value in said.items():
+            setattr(cls, name, tuple(value.split()) if name == "parameters" else value)
 
     @classmethod
     def converters(cls) -> tuple[Converter, ...]:
@@ -67,7 +69,7 @@ class Fault(Strict):
         except ValidationError as error:
             first = error.errors()[0]
             code = -104 if first["type"] == "string_pattern_mismatch" else -222
-            raise ScpiError(code, first["msg"].removeprefix("Value error, ")) from None
+            raise ScpiError(code, message_of(first)) from None
 
     @property
     def values(self) -> tuple[Any, ...]:
@@ -111,10 +113,9 @@ def _converter(kind: Any) -> Converter:
     return {float: number, str: str}.get(kind, integer)
 
 
-class OfCells(Fault):
+class OfCells(Fault, parameters="row column"):
     """A fault of one cell, or of `cells` of them that the lab's seed chooses."""
 
-    parameters = ("row", "column")
     row: Place = None
     column: Place = None
     cells: Annotated[int | None, Field(ge=1)] = None
@@ -150,26 +151,22 @@ class OfCells(Fault):
         at.cells.damage(row * at.board.array.columns + column, self.damage)
 
 
-class Short(OfCells):
+class Short(OfCells, command="SHORt"):
     """A shorted cell."""
 
     kind: Literal["short"]
-    command = "SHORt"
 
 
-class Open(OfCells):
+class Open(OfCells, command="OPEN"):
     """An open cell."""
 
     kind: Literal["open"]
-    command = "OPEN"
 
 
-class Stuck(OfCells):
+class Stuck(OfCells, command="STUCk", parameters="row column state"):
     """A cell that reads one state for ever."""
 
     kind: Literal["stuck"]
-    command = "STUCk"
-    parameters = ("row", "column", "state")
     state: Literal["P", "AP"]
 
 
@@ -186,13 +183,10 @@ class Timed(Fault):
         return self.model_copy(update={"after_blocks": max(0, self.after_blocks - 1)})
 
 
-class Drift(Timed):
+class Drift(Timed, command="DRIFt", parameters="volts_per_hour", ended_by=(0.0,)):
     """The pulses' voltage runs away."""
 
     kind: Literal["drift"]
-    command = "DRIFt"
-    parameters = ("volts_per_hour",)
-    ended_by = (0.0,)
     volts_per_hour: float = Field(ge=-1e12, le=1e12, allow_inf_nan=False)
 
     def begin(self, at: Afflicted) -> None:
@@ -202,53 +196,40 @@ class Drift(Timed):
         at.cells.drift(0.0)  # what it has gained so far stays
 
 
-class OfBlocks(Timed):
+class OfBlocks(Timed, parameters="after_blocks"):
     """A fault that single blocks meet as they are fetched, each one once."""
 
-    parameters = ("after_blocks",)
 
-
-class Drop(OfBlocks):
+class Drop(OfBlocks, command="DROP"):
     """The connection that fetches is cut in the middle of a block."""
 
     kind: Literal["drop"]
-    command = "DROP"
 
 
-class Corrupt(OfBlocks):
+class Corrupt(OfBlocks, command="CORRupt", parameters="after_blocks count", counts="count"):
     """Blocks arrive damaged; `FETCh:AGAin?` sends them anew."""
 
     kind: Literal["corrupt"]
-    command = "CORRupt"
-    parameters = ("after_blocks", "count")
-    counts = "count"
     count: int = Field(default=1, ge=1, le=MOST)
 
 
-class Duplicate(OfBlocks):
+class Duplicate(OfBlocks, command="DUPLicate"):
     """`FETCh?` answers the block before, and takes none out of the FIFO."""
 
     kind: Literal["duplicate"]
-    command = "DUPLicate"
 
 
-class Skip(OfBlocks):
+class Skip(OfBlocks, command="SKIP", parameters="after_blocks count", counts="count"):
     """Blocks are lost out of the FIFO before they are fetched."""
 
     kind: Literal["skip"]
-    command = "SKIP"
-    parameters = ("after_blocks", "count")
-    counts = "count"
     count: int = Field(default=1, ge=1, le=MOST)
 
 
-class Refuse(Timed):
+class Refuse(Timed, command="REFuse", parameters="seconds", ended_by=(0.0,)):
     """Every new connection is closed at once for a while; those that are open stay."""
 
     kind: Literal["refuse"]
-    command = "REFuse"
-    parameters = ("seconds",)
-    ended_by = (0.0,)
     seconds: float = Field(gt=0, le=600)
 
     def begin(self, at: Afflicted) -> None:
@@ -258,12 +239,10 @@ class Refuse(Timed):
         at.refuse_until = 0.0
 
 
-class Fifo(Timed):
+class Fifo(Timed, command="FIFO", parameters="blocks"):
     """The FIFO holds fewer blocks."""
 
     kind: Literal["fifo"]
-    command = "FIFO"
-    parameters = ("blocks",)
     blocks: int = Field(ge=2, le=MOST)
 
     def begin(self, at: Afflicted) -> None:
@@ -273,21 +252,17 @@ class Fifo(Timed):
         at.board.fifo_blocks = None
 
 
-class Rate(Timed):
+class Rate(Timed, command="RATE", parameters="bytes_per_second"):
     """Every answer travels no faster than this: a wire as slow as a slow host makes it."""
 
     kind: Literal["rate"]
-    command = "RATE"
-    parameters = ("bytes_per_second",)
     bytes_per_second: float = Field(ge=100, le=1e12)
 
 
-class Error(Timed):
+class Error(Timed, command="ERRor", parameters="number"):
     """An entry in the error queues; in the lab file without `after_blocks`, in that of every connection that opens."""
 
     kind: Literal["error"]
-    command = "ERRor"
-    parameters = ("number",)
     number: int
 
     @model_validator(mode="after")
@@ -306,12 +281,10 @@ class Error(Timed):
         at.queue_error(self.error)
 
 
-class Temperature(Timed):
+class Temperature(Timed, command="TEMPerature", parameters="kelvin"):
     """Another temperature at the array, over-temperature above 358.15 K."""
 
     kind: Literal["temperature"]
-    command = "TEMPerature"
-    parameters = ("kelvin",)
     kelvin: float = Field(gt=0, le=1000)
 
     def begin(self, at: Afflicted) -> None:
@@ -321,12 +294,10 @@ class Temperature(Timed):
         at.board.set_temperature(at.temperature)
 
 
-class Interlock(Timed):
+class Interlock(Timed, command="INTerlock", ended_by=(True,)):
     """The interlock is open."""
 
     kind: Literal["interlock"]
-    command = "INTerlock"
-    ended_by = (True,)
 
     @classmethod
     def converters(cls) -> tuple[Converter, ...]:
@@ -343,33 +314,24 @@ class Interlock(Timed):
         at.board.set_interlock(True)
 
 
-class Delay(Timed):
+class Delay(Timed, command="DELay", parameters="seconds", ended_by=(0.0,)):
     """Every answer is sent so much later; meanwhile its connection is not listened to."""
 
     kind: Literal["delay"]
-    command = "DELay"
-    parameters = ("seconds",)
-    ended_by = (0.0,)
     seconds: float = Field(gt=0, le=60)
 
 
-class Mute(Timed):
+class Mute(Timed, command="MUTE", parameters="answers", counts="answers", ended_by=(0,)):
     """The board hangs: it neither acts nor answers until so many lines that ask something have come."""
 
     kind: Literal["mute"]
-    command = "MUTE"
-    parameters = ("answers",)
-    counts = "answers"
-    ended_by = (0,)
     answers: int = Field(ge=1, le=MOST)
 
 
-class Identity(Fault):
+class Identity(Fault, command="IDENtity", parameters="model"):
     """The board says that it is another model."""
 
     kind: Literal["identity"]
-    command = "IDENtity"
-    parameters = ("model",)
     model: str = Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")
 
     def begin(self, at: Afflicted) -> None:
