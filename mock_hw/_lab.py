@@ -22,8 +22,7 @@ from mock_hw._arguments import Count, takes
 from mock_hw._array import Run, Selection, Sequence, SimulatedArray, stream_words
 from mock_hw._errors import LabError
 from mock_hw._lab_file import BoxSettings, LabSettings, PaceName, read_lab_file
-from mock_hw._state_file import BoxState, StateFile
-from mock_hw._state_keeper import StateKeeper
+from mock_hw._state_file import BoxState, StateFile, StateKeeper
 from mock_hw._wires import SerialWire, TcpWire
 from mock_hw.boxes.array_board import PACES, ArrayBoard, Limits
 from mock_hw.faults import FaultyBoard
@@ -202,7 +201,7 @@ class Lab:
             serial_number=box.serial_number,
             limits=limits,
             temperature=box.temperature,
-            pace=PACES[self.pace],
+            clock=PACES[self.pace],
             on_rest=self._array_left_alone,
         )
         faulty = self.faults[name] = FaultyBoard(board, seed=self._fault_seeds[name])

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mock_hw._device import Device, Floats
 
@@ -34,6 +33,11 @@ class FaultyDevice:
         """What is wrong with each broken cell; replaced as a whole, because an acquisition may be reading it."""
         self.volts_per_hour = 0.0
         self._offset = 0.0
+        # What no fault touches.
+        self.cells = device.cells
+        self.retention_rate = device.retention_rate
+        self.compared, self.converted = device.compared, device.converted
+        self.wear, self.save, self.load = device.wear, device.save, device.load
 
     # Faults
 
@@ -52,11 +56,6 @@ class FaultyDevice:
 
     # The device
 
-    @property
-    def cells(self) -> int:
-        """Number of cells."""
-        return self.device.cells
-
     def switching_probability(
         self, voltage: Floats, width: Floats | float, temperature: float, field: float, antiparallel: bool
     ) -> Floats:
@@ -66,18 +65,6 @@ class FaultyDevice:
             # No pulse stays no pulse: the drift is of what drives the pulse, not of its absence.
             voltage = np.where(voltage == 0, 0.0, np.clip(voltage + self._offset, -most, most))
         return self.device.switching_probability(voltage, width, temperature, field, antiparallel)
-
-    def retention_rate(
-        self,
-        temperature: float,
-        field: float,
-        antiparallel: bool,
-        *,
-        powered: bool = True,
-        voltage: float = 0.0,
-    ) -> Floats:
-        """See `Device`."""
-        return self.device.retention_rate(temperature, field, antiparallel, powered=powered, voltage=voltage)
 
     def resistances(
         self, voltage: float, temperature: float, relaxed: float, settle: float
@@ -101,32 +88,12 @@ class FaultyDevice:
             noise[open_cells] = np.minimum(noise[open_cells], _OPEN_NOISE * resistance[open_cells])
         return noise
 
-    def compared(self, thresholds: Floats) -> Floats:
-        """See `Device`."""
-        return self.device.compared(thresholds)
-
-    def converted(self, readings: Floats) -> Floats:
-        """See `Device`."""
-        return self.device.converted(readings)
-
     def advance(self, seconds: float) -> None:
         """Let the drift, and everything of the device that goes on by itself, go on."""
         self._offset += self.volts_per_hour / 3600 * seconds
         self.device.advance(seconds)
 
-    def wear(self, pulses: int, voltage: Floats) -> None:
-        """See `Device`."""
-        self.device.wear(pulses, voltage)
-
     @property
     def temperature_offset(self) -> float:
         """Kelvin, the present deviation from the set temperature."""
         return self.device.temperature_offset
-
-    def save(self) -> dict[str, NDArray]:
-        """What the device keeps; faults are not part of it."""
-        return self.device.save()
-
-    def load(self, saved: Mapping[str, NDArray]) -> None:
-        """See `Device`."""
-        self.device.load(saved)

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mock_hw._arguments import Real, takes
-from mock_hw._array import Clock, SimulatedArray
+from mock_hw._array import SimulatedArray
 from mock_hw.boxes.array_board._acquisition import Acquisition, Plan, fifo_capacity
-from mock_hw.boxes.array_board._idle import IdleTime
-from mock_hw.boxes.array_board._pace import AsFastAsPossible, Pace
 from mock_hw.boxes.array_board._settings import TRIMS, Limits, Rule, RuleBroken, Settings
+from mock_hw.boxes.array_board._time import Clock, IdleTime
 
 HOTTEST = 358.15
 FETCH_WAIT = 0.5
@@ -38,8 +37,8 @@ class ArrayBoard:
     """One board over one simulated array; any number of connections use it at once.
 
     A rule that does not hold raises `RuleBroken`. `model` and `serial_number` are what it says that it is; `limits`
-    are those at power-on; `temperature` in kelvin; `pace` makes what decides how board time passes; `on_rest` is called
-    when the array has been used and is left alone again (by holders of the board's lock: it must not wait).
+    are those at power-on; `temperature` in kelvin; `clock` makes the clock that it has from power-on on. `on_rest` is
+    called when the array has been used and is left alone again (by holders of the board's lock: it must not wait).
     """
 
     model = "ARRAY-BOARD-SIM"
@@ -52,7 +51,7 @@ class ArrayBoard:
         serial_number: str = "0",
         limits: Limits | None = None,
         temperature: float = 300.0,
-        pace: Callable[[Clock], Pace] = AsFastAsPossible,
+        clock: Callable[[], Clock] = Clock,
         on_rest: Callable[[], None] = lambda: None,
     ) -> None:
         self.array = array
@@ -60,7 +59,7 @@ class ArrayBoard:
         self._power_on_limits = limits or Limits()
         self.temperature = temperature
         self.interlock_closed = True
-        self._pace = pace
+        self._new_clock = clock
         self._on_rest = on_rest
         # One lock for everything that connections touch; nothing slow happens under it.
         self.changed = threading.Condition(threading.RLock())
@@ -69,7 +68,7 @@ class ArrayBoard:
         self.owner: Connection | None = None
         self.fifo_blocks: int | None = None  # hold so many at most; whoever changes it notifies `changed`
         self._closed = False
-        self.clock = Clock()
+        self.clock = clock()
         self.idle = IdleTime(self.clock)
         self._look = threading.Event()
         self._power_on()
@@ -79,7 +78,7 @@ class ArrayBoard:
     def _power_on(self) -> None:
         self.limits = self._power_on_limits
         self.settings = Settings.after_reset(self.array.rows, self.array.columns, self.limits)
-        self.clock = Clock()
+        self.clock = self._new_clock()
         self.idle.go_on(self.clock)
         self.trips = 0
         self._fed = time.monotonic()
@@ -225,7 +224,7 @@ class ArrayBoard:
             self.array,
             Plan(now.sequence(self.temperature), now.count, now.block, now.resistances),
             self.changed,
-            pace=self._pace(self.clock),
+            clock=self.clock,
             idle=self.idle,
             capacity=lambda: self.fifo_capacity(now),
             ended=self._on_rest,
