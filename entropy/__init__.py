@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         FROM_P,
         TUNING_DTYPE,
     )
-    from .buffer._ones import count_ones
+    from .buffer._packed import count_ones
     from .buffer._pieces import BitReader, Piece, gather
     from .buffer._recording import BlockCommit, Recording
     from .buffer._recording_plan import RecordingPlan
@@ -57,7 +57,7 @@ _LATER = {
     ".store._export": "EXPORT_FORMS check_export export_bits move_blocks",
     ".buffer._block_facts": "BlockFacts",
     ".buffer._format": "ACTION_DTYPE BLOCK_DTYPE CELL_DTYPE FROM_AP FROM_BOTH FROM_P TUNING_DTYPE",
-    ".buffer._ones": "count_ones",
+    ".buffer._packed": "count_ones",
     ".buffer._pieces": "BitReader Piece gather",
     ".buffer._recording": "BlockCommit Recording",
     ".store._rewrite": "RewriteStep rewrite",

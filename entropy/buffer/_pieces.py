@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from ..arguments import count
+from ._packed import join, stretch
 from ._reader import LoadedBlock
 
 Piece = tuple[LoadedBlock, int, int]  # block, first bit in it, bits
@@ -30,27 +31,8 @@ class BitReader(Protocol):
 
 def gather(pieces: Sequence[Piece], bits: int) -> np.ndarray:
     """Join pieces to packed uint8 of `bits` bits, padded with zeros."""
-    bits = count(bits, "bits")
-    if len(pieces) == 1:
-        return _slice(*pieces[0])
-    if all(size % 8 == 0 for _, _, size in pieces[:-1]):
-        return np.concatenate([_slice(*piece) for piece in pieces]) if pieces else np.empty(0, np.uint8)
-    unpacked = [np.unpackbits(_slice(*piece), count=piece[2]) for piece in pieces]
-    return np.packbits(np.concatenate(unpacked)[:bits])
-
-
-def _slice(block: LoadedBlock, first: int, bits: int) -> np.ndarray:
-    at, shift = first >> 3, first & 7
-    size = (bits + 7) >> 3
-    if shift == 0:
-        out = block.data[at : at + size].copy()
-    else:
-        source = block.data[at : at + size + 1]
-        out = source[:size] << np.uint8(shift)
-        out[: len(source) - 1] |= source[1:] >> np.uint8(8 - shift)
-    if bits & 7:
-        out[-1] &= 0xFF00 >> (bits & 7) & 0xFF
-    return out
+    count(bits, "bits")
+    return join([(stretch(block.data, first, size), size) for block, first, size in pieces])
 
 
 def in_place(packed: np.ndarray, usable: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import contextlib
 import threading
-import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -16,19 +15,9 @@ import numpy as np
 
 from .._errors import StoreError
 from ._chunks import Column
-from ._format import (
-    ACTION_DTYPE,
-    BLOCK_DTYPE,
-    CELL_DTYPE,
-    HDF5_ERRORS,
-    LOOKS,
-    OVER_SCALE,
-    TUNING_DTYPE,
-    Attributes,
-    crc32,
-    open_view,
-    reason,
-)
+from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, OVER_SCALE, TUNING_DTYPE, crc32
+from ._opening import HDF5_ERRORS, Attributes, look_again, open_view, reason
+from ._packed import padding_used
 from ._rows import Room, packed_bytes, sound_actions, sound_rows
 from ._view import FileView
 
@@ -171,15 +160,7 @@ class BufferReader:
     def refresh(self) -> None:
         """See the blocks that were committed by now; a row that is not whole yet waits for the next time."""
         with self._mutex:
-            for pause in LOOKS:
-                try:
-                    self._look()
-                    return
-                except StoreError:
-                    if not self._view.being_written:
-                        raise
-                    time.sleep(pause)  # the look came upon the middle of a write
-            self._look()
+            look_again(self._view, self._look)
 
     def _look(self) -> None:
         if self._unchanged():
@@ -206,17 +187,15 @@ class BufferReader:
         room = Room(min(self._bits.length, most), min(self._valid.length, most), self.cells_per_pulse)
         parts, self.fault = [self.rows], ""
         seen = len(self.rows)
-        first_byte = int(packed_bytes(self.rows["bits"]).sum())
-        first_valid = int(packed_bytes(self.rows["positions"])[self.rows["valid_offset"] >= 0].sum())
+        ends = _bytes_of(self.rows)
         while seen < there and not self.fault:
             count = min(_ROWS_AT_ONCE, there - seen)
             size = BLOCK_DTYPE.itemsize
             new = self._blocks.read(seen * size, count * size).view(BLOCK_DTYPE)
-            good, self.fault = sound_rows(new, room, first_byte, first_valid)
+            good, self.fault = sound_rows(new, room, *ends)
             parts.append(new[:good])
             seen += good
-            first_byte += int(packed_bytes(new["bits"][:good]).sum())
-            first_valid += int(packed_bytes(new["positions"][:good])[new["valid_offset"][:good] >= 0].sum())
+            ends += _bytes_of(new[:good])
         if not self.fault and there < self._blocks.length // BLOCK_DTYPE.itemsize:
             self.fault = "it is not in the file"
         self.rows = np.concatenate(parts)
@@ -340,6 +319,7 @@ class BufferReader:
                 ) from error
 
 
-def padding_used(packed: np.ndarray, bits: int) -> bool:
-    """Say whether any bit after the last of `bits` packed ones is 1."""
-    return bool(bits % 8 and packed[-1] & (0xFF >> bits % 8))
+def _bytes_of(rows: np.ndarray) -> np.ndarray:
+    """Count the bytes in `/bits` and in `/valid` of the blocks of some rows; int64, (2,)."""
+    masks = packed_bytes(rows["positions"])[rows["valid_offset"] >= 0]
+    return np.array([packed_bytes(rows["bits"]).sum(), masks.sum()])

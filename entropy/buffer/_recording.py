@@ -21,7 +21,7 @@ from ..ledger import Ledger, now
 from ._actions import Changes, refuse_odd_actions
 from ._block_facts import BlockFacts
 from ._format import ACTION_DTYPE, BIT_ORDER, FORMAT, FORMAT_VERSION, snapshot
-from ._ones import count_ones
+from ._packed import count_ones, padding_used
 from ._recording_plan import RecordingPlan
 from ._writer import BufferWriter
 
@@ -227,7 +227,7 @@ def _checked(
     bits = np.ascontiguousarray(bits)
     if bits.dtype != np.uint8 or bits.shape != ((count + 7) // 8,) or count < 0:
         raise ValueError(f"{count} bits are {(count + 7) // 8} packed uint8, not {bits.dtype} {bits.shape}")
-    if count % 8 and bits[-1] & (0xFF >> count % 8):
+    if padding_used(bits, count):
         raise ValueError("the padding after the last bit must be zeros")
     if positions % cells or positions < 0:
         raise ValueError(f"{positions} positions are not whole pulses of {cells} cells")
@@ -238,7 +238,7 @@ def _checked(
     valid = np.ascontiguousarray(valid)
     if valid.dtype != np.uint8 or valid.shape != ((positions + 7) // 8,):
         raise ValueError(f"the mask of {positions} positions is {(positions + 7) // 8} packed uint8")
-    if positions % 8 and valid[-1] & (0xFF >> positions % 8):
+    if padding_used(valid, positions):
         raise ValueError("the padding after the last position of the mask must be zeros")
     if count_ones(valid) != count:
         raise ValueError(f"the mask marks {count_ones(valid)} usable positions and there are {count} bits")

@@ -116,18 +116,6 @@ class FileView(io.RawIOBase):
         self._at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence] + offset
         return self._at
 
-    def tell(self) -> int:
-        """Say at which byte the view stands."""
-        return self._at
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
     def close(self) -> None:
         """Close the file; harmless when repeated."""
         descriptor, self._descriptor = getattr(self, "_descriptor", -1), -1

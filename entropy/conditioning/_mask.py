@@ -7,14 +7,16 @@ import numpy as np
 
 from .._errors import StoreError
 from ..arguments import Count, Real, takes
-from ..buffer._pieces import BitReader, Piece, gather
+from ..buffer._packed import join, stretch
+from ..buffer._pieces import BitReader, gather
+from ._protocol import InUnits
 
 MASK_VERSION = 1
 DEFAULT_KEY = "memtj"
 _COUNTER_BITS = 256  # of one step of Philox 4×64
 
 
-class PublicMask:
+class PublicMask(InUnits):
     """XORs every raw bit with the bit of a public string that stands at its place in its buffer.
 
     The string is fixed and written down, so the mask adds no entropy and takes none: it is a bijection that anybody
@@ -27,8 +29,7 @@ class PublicMask:
     meets bit i. So the mask does not depend on who reads a bit, or when, and no two buffers share one.
     """
 
-    fixed_rate = True
-    unit = 1
+    unit = n_in = 1
 
     def __init__(self, key: str = DEFAULT_KEY) -> None:
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", key):
@@ -46,18 +47,13 @@ class PublicMask:
         return f"PublicMask({self.key!r})"
 
     @takes(bits_out=Count())
-    def bits_in(self, bits_out: int) -> int:
-        """Say how many raw bits `bits_out` bits cost: as many."""
-        return bits_out
-
-    @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:
         """Read `bits_out` raw bits and mask them; packed uint8, padded with zeros."""
         pieces = source.read_pieces(bits_out)
-        out = gather(pieces, bits_out)
-        masks = [self._of_piece(piece) for piece in pieces]
-        out ^= masks[0] if len(masks) == 1 else _join(masks, [bits for _, _, bits in pieces])
-        return out
+        masks = [
+            (self.mask(block.buffer, block.first_bit + first, bits), bits) for block, first, bits in pieces
+        ]
+        return gather(pieces, bits_out) ^ join(masks)
 
     @takes(h_in=Real(0, 1))
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
@@ -71,26 +67,4 @@ class PublicMask:
         start, skip = divmod(first, _COUNTER_BITS)
         philox = np.random.Philox(key=np.frombuffer(digest[:16], "<u8"), counter=start)
         words = np.atleast_1d(philox.random_raw(-(-(skip + bits) // 64)))
-        packed = words.astype(">u8").view(np.uint8)
-        at, shift = skip >> 3, skip & 7
-        size = (bits + 7) >> 3
-        out = packed[at : at + size]
-        if shift:
-            after = np.append(packed, np.uint8(0))[at + 1 : at + 1 + size]
-            out = (out << np.uint8(shift)) | (after >> np.uint8(8 - shift))
-        if bits & 7:
-            out = out.copy()
-            out[-1] &= 0xFF00 >> (bits & 7) & 0xFF
-        return out
-
-    def _of_piece(self, piece: Piece) -> np.ndarray:
-        block, first, bits = piece
-        return self.mask(block.buffer, block.first_bit + first, bits)
-
-
-def _join(parts: list[np.ndarray], bits: list[int]) -> np.ndarray:
-    if all(count % 8 == 0 for count in bits[:-1]):
-        return np.concatenate(parts) if parts else np.empty(0, np.uint8)
-    return np.packbits(
-        np.concatenate([np.unpackbits(part, count=count) for part, count in zip(parts, bits, strict=True)])
-    )
+        return stretch(words.astype(">u8").view(np.uint8), skip, bits)

@@ -4,19 +4,14 @@ import numpy as np
 
 from ..arguments import Count, Real, takes
 from ..buffer._pieces import BitReader
+from ._protocol import InUnits
 
 
-class NoConditioning:
+class NoConditioning(InUnits):
     """Hands the raw bits on as they are."""
 
     name = "none"
-    fixed_rate = True
-    unit = 1
-
-    @takes(bits_out=Count())
-    def bits_in(self, bits_out: int) -> int:
-        """Say how many raw bits `bits_out` bits cost: as many."""
-        return bits_out
+    unit = n_in = 1
 
     @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:

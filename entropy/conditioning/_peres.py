@@ -8,8 +8,8 @@ import numpy as np
 
 from .._errors import NotEnoughBits
 from ..arguments import Count, Real, takes
+from ..buffer._packed import cut, join
 from ..buffer._pieces import BitReader, Piece, gather, in_place
-from ._protocol import cut
 
 # What a reservation reckons with; see `Peres.bits_in`.
 _WORST_P = 0.4
@@ -92,7 +92,7 @@ class Peres:
             cells = pieces[0][0].cells
             parts.append(extract(pieces, self.depth))
             have += parts[-1][1]
-        return cut(_join(parts), bits_out)
+        return cut(join(parts), bits_out)
 
     @takes(h_in=Real(0, 1))
     def output_min_entropy(self, h_in: float, *, independent: bool = False) -> float:
@@ -182,7 +182,7 @@ def _gather_nodes(out: np.ndarray, starts: np.ndarray, at: np.ndarray) -> tuple[
         if pending:
             out[end] = (rest << (8 - pending)) & 0xFF
         parts.append((out[start : end + (pending > 0)], 8 * (end - start) + pending))
-    return _join(parts), sum(bits for _, bits in parts)
+    return join(parts), sum(bits for _, bits in parts)
 
 
 def _order(nodes: int, node: int = 0) -> list[int]:
@@ -190,11 +190,3 @@ def _order(nodes: int, node: int = 0) -> list[int]:
     if node >= nodes:
         return []
     return [node, *_order(nodes, 2 * node + 1), *_order(nodes, 2 * node + 2)]
-
-
-def _join(parts: Sequence[tuple[np.ndarray, int]]) -> np.ndarray:
-    if len(parts) == 1:
-        return parts[0][0]
-    if not parts:
-        return np.empty(0, np.uint8)
-    return np.packbits(np.concatenate([np.unpackbits(packed, count=bits) for packed, bits in parts]))

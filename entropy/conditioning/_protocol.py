@@ -4,6 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..arguments import Count, takes
 from ..buffer._pieces import BitReader
 
 
@@ -43,9 +44,14 @@ class Conditioning(Protocol):
         ...
 
 
-def cut(packed: np.ndarray, bits: int) -> np.ndarray:
-    """Cut packed bits (a fresh array) to `bits`, and zero the padding."""
-    packed = packed[: (bits + 7) // 8]
-    if bits % 8:
-        packed[-1] &= 0xFF00 >> bits % 8 & 0xFF
-    return packed
+class InUnits:
+    """A conditioning that makes `unit` bits out of every `n_in` raw bits; what is left of the last ones is dropped."""
+
+    fixed_rate = True
+    unit: int
+    n_in: int
+
+    @takes(bits_out=Count())
+    def bits_in(self, bits_out: int) -> int:
+        """Say how many raw bits `bits_out` bits cost."""
+        return -(-bits_out // self.unit) * self.n_in

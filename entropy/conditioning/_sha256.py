@@ -5,21 +5,21 @@ import hashlib
 import numpy as np
 
 from ..arguments import Count, Real, takes
+from ..buffer._packed import cut
 from ..buffer._pieces import BitReader
 from ._accounting import vetted_output_entropy
-from ._protocol import cut
+from ._protocol import InUnits
 
 OUT = 256  # bits of one digest, and of the hash's narrowest internal width
 
 
-class Sha256:
+class Sha256(InUnits):
     """SHA-256 (FIPS 180-4) of every `n_in` raw bits in turn: 256 bits out of each.
 
     It works in whole digests: a read of `bits_out` bits costs `n_in` raw bits for every 256 begun, and what is left
     of the last digest is dropped. `n_in`: a multiple of 8, at least 256.
     """
 
-    fixed_rate = True
     unit = OUT
 
     @takes(n_in=Count())
@@ -35,11 +35,6 @@ class Sha256:
 
     def __repr__(self) -> str:
         return f"Sha256({self.n_in})"
-
-    @takes(bits_out=Count())
-    def bits_in(self, bits_out: int) -> int:
-        """Say how many raw bits `bits_out` bits cost."""
-        return -(-bits_out // OUT) * self.n_in
 
     @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:

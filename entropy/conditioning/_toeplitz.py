@@ -7,15 +7,16 @@ from functools import cached_property
 import numpy as np
 
 from ..arguments import Count, Real, takes
+from ..buffer._packed import cut
 from ..buffer._pieces import BitReader
-from ._protocol import cut
+from ._protocol import InUnits
 
 BITS_IN, BITS_OUT = 4096, 1920
 SECURITY_BITS = 64  # log2(1/ε)
 PUBLIC_SEED = b"memtj toeplitz 1"
 
 
-class Toeplitz:
+class Toeplitz(InUnits):
     """Multiplies every `n_in` raw bits x by a Toeplitz matrix over GF(2): y_i = ⊕_j s_(i − j + n − 1) x_j.
 
     `seed` makes the matrix's `n_in` + `n_out` − 1 bits s: the seed itself where it is so long, first bit most
@@ -27,8 +28,6 @@ class Toeplitz:
     left of the last one is dropped. Both lengths are multiples of 8.
     """
 
-    fixed_rate = True
-
     @takes(n_out=Count(), n_in=Count())
     def __init__(self, n_out: int = BITS_OUT, n_in: int = BITS_IN, seed: bytes | None = None) -> None:
         if n_in % 8 or n_out % 8 or not 8 <= n_out <= n_in <= 1 << 16:
@@ -38,11 +37,7 @@ class Toeplitz:
         if seed is not None and len(seed) < 32:
             raise ValueError("a Toeplitz seed has 32 bytes at least")
         self.n_in, self.n_out, self.seed = n_in, n_out, seed
-
-    @property
-    def unit(self) -> int:
-        """Bits that come out at once."""
-        return self.n_out
+        self.unit = n_out
 
     @classmethod
     @takes(h=Real(0, 1), n_in=Count())
@@ -61,11 +56,6 @@ class Toeplitz:
 
     def __repr__(self) -> str:
         return f"Toeplitz({self.n_out}, {self.n_in}, seed={self.seed!r})"
-
-    @takes(bits_out=Count())
-    def bits_in(self, bits_out: int) -> int:
-        """Say how many raw bits `bits_out` bits cost."""
-        return -(-bits_out // self.n_out) * self.n_in
 
     @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:

@@ -8,27 +8,27 @@ import numpy as np
 
 from .._errors import SharedCells
 from ..arguments import Count, Real, takes
+from ..buffer._packed import cut
 from ..buffer._pieces import BitReader, Piece, gather
-from ._protocol import cut
+from ._protocol import InUnits
 
 WORD = 32
 
 
-class Xor:
+class Xor(InUnits):
     """XOR of `k` consecutive 32-bit words: word i is words k·i … k·i + k − 1 of the raw bits, XORed.
 
     It works in whole words: a read of `bits_out` bits costs 32·k raw bits for every 32 begun, and what is
     left of the last word is dropped, so reads of multiples of 32 bits waste nothing and join seamlessly.
     """
 
-    fixed_rate = True
     unit = WORD
 
     @takes(k=Count())
     def __init__(self, k: int) -> None:
         if k < 2:
             raise ValueError("XOR combines at least two words; for one there is NoConditioning")
-        self.k = k
+        self.k, self.n_in = k, WORD * k
 
     @property
     def name(self) -> str:
@@ -37,11 +37,6 @@ class Xor:
 
     def __repr__(self) -> str:
         return f"Xor({self.k})"
-
-    @takes(bits_out=Count())
-    def bits_in(self, bits_out: int) -> int:
-        """Say how many raw bits `bits_out` bits cost."""
-        return -(-bits_out // WORD) * WORD * self.k
 
     @takes(bits_out=Count())
     def read(self, source: BitReader, bits_out: int) -> np.ndarray:

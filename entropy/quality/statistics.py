@@ -10,7 +10,7 @@ import numpy as np
 
 from .._errors import StoreError
 from ..arguments import Count, Real, takes
-from ..buffer._ones import count_ones
+from ..buffer._packed import count_ones
 from ..buffer._pieces import in_place
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .._errors import StoreError
-from ..buffer._format import create_buffer, open_buffer
+from ..buffer._format import create_buffer
+from ..buffer._opening import open_buffer
 from ..buffer._reader import BufferReader
 from ..buffer._room import METADATA_ROOM, allocate, end_of_file, why
 from ..ledger import FileLock

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import StoreError
-from ..buffer._format import open_buffer, readable_everywhere, unknown_names
+from ..buffer._opening import open_buffer, readable_everywhere, unknown_names
 from ..buffer._reader import BufferReader
 from ..buffer._room import METADATA_ROOM
 from ..ledger import DELETED

@@ -13,8 +13,8 @@ import numpy as np
 from isal import isal_zlib
 
 from .._errors import StoreError
-from ..buffer._ones import count_ones, ones_between
-from ..buffer._reader import BufferReader, padding_used
+from ..buffer._packed import count_ones, ones_between, padding_used
+from ..buffer._reader import BufferReader
 
 _PIECE = 1 << 20  # read at once: stays in a core's cache between the read, the CRC and the count of ones
 _TASK = 1 << 23  # checked by one thread before it asks for more

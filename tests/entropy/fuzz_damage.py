@@ -17,7 +17,7 @@ import numpy as np
 from fuzz_store import Truth
 
 from entropy import BLOCK_DTYPE, CELL_DTYPE
-from entropy.buffer._format import open_buffer
+from entropy.buffer._opening import open_buffer
 from entropy.buffer._view import checksum
 
 Damage = Callable[[Path, Truth, random.Random], object]

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from entropy import ACTION_DTYPE, CELL_DTYPE, TUNING_DTYPE, Store, StoreError
-from entropy.buffer._format import open_buffer
+from entropy.buffer._opening import open_buffer
 from entropy.buffer._reader import BufferReader
 from entropy.testing import append_outcomes, start_recording
 

@@ -15,7 +15,8 @@ import pytest
 
 from entropy import BLOCK_DTYPE, Store, StoreError
 from entropy import verify as verify_store
-from entropy.buffer._format import CELL_DTYPE, open_buffer
+from entropy.buffer._format import CELL_DTYPE
+from entropy.buffer._opening import open_buffer
 from entropy.buffer._reader import BufferReader
 from entropy.buffer._view import checksum
 from entropy.store._verify import BadBlock, verify

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from entropy import TUNING_DTYPE, Store, StoreError
-from entropy.buffer._format import open_buffer, row_crcs
+from entropy.buffer._format import row_crcs
+from entropy.buffer._opening import open_buffer
 from entropy.buffer._reader import BufferReader
 from entropy.buffer._view import checksum
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from entropy import ACTION_DTYPE, FROM_BOTH, TUNING_DTYPE, PrunePolicy, Store, StoreError, rewrite, salvage
-from entropy.buffer._format import open_buffer, readable_everywhere, unknown_names
+from entropy.buffer._opening import open_buffer, readable_everywhere, unknown_names
 
 DATA = Path(__file__).parent / "data"
 PULSES = 40
