@@ -11,7 +11,7 @@ import numpy as np
 
 from .._bit_words import ONE, full_add, word_at, words_of
 from ..arguments import Count, takes
-from .statistics import PairSums
+from ._pair_sums import PairSums
 
 _GROUP = 8  # pulses that are added up before a counter is touched
 _PLANES = 5  # bits of a counter of groups that is kept for 64 cells at once: it is emptied every 31 groups

@@ -16,8 +16,8 @@ from .._bit_words import ONE, words_of
 from ..arguments import Count, Real, takes
 from . import _block_kernels, _cell_kernels
 from . import _health_kernels as kernels
+from ._pair_sums import PairSums
 from .cell_counts import outcomes_of
-from .statistics import PairSums
 
 WINDOW = 1024  # samples, for sources of bits: SP 800-90B section 4.4.2
 START_UP_SAMPLES = 1024  # at least, before the first output: section 4.3
