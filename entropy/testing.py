@@ -4,9 +4,12 @@ Nothing here needs a test framework, and nothing of the product uses it. Setting
 that a test does not care about are made up: a simulated array of cells in one row, a plausible working point.
 """
 
+import contextlib
 import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -89,6 +92,12 @@ def record_blocks(
         for bits in blocks:
             append_bits(recording, bits, **facts)
     return recording
+
+
+def change_ledger(folder: str | os.PathLike[str], script: str) -> None:
+    """Run SQL on the ledger of a store that is closed, its checks off: as a bad disk or another program would."""
+    with contextlib.closing(sqlite3.connect(Path(folder) / "ledger.sqlite")) as db:
+        db.executescript(f"PRAGMA ignore_check_constraints=ON; {script}")
 
 
 def random_blocks(blocks: int, size: int, seed: int = 0) -> Iterator[np.ndarray]:

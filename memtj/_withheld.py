@@ -2,26 +2,31 @@
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import entropy
 from memtj._errors import CommandError
+
+if TYPE_CHECKING:
+    from entropy import Store
 
 
 @contextlib.contextmanager
-def withheld_bits_named(store: "entropy.Store") -> Iterator[None]:
+def withheld_bits_named(store: "Store") -> Iterator[None]:
     """Add to NotEnoughBits, where the store withholds bits, how many and why; as a CommandError then."""
+    from entropy import NotAssessed, NotEnoughBits
+
     try:
         yield
-    except entropy.NotAssessed:
+    except NotAssessed:
         raise
-    except entropy.NotEnoughBits as error:
+    except NotEnoughBits as error:
         reason = _reason(store)
         if not reason:
             raise
         raise CommandError(f"{error}; {reason}.") from error
 
 
-def _reason(store: "entropy.Store") -> str:
+def _reason(store: "Store") -> str:
     from entropy.quality.health import HealthFlag
 
     withheld = store.accounts().withheld

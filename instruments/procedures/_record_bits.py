@@ -87,7 +87,8 @@ class RecordBits(PulsedProcedure):
         _refuse_read_only(self._open_store())
         recording.warm_up()
         array, known = self._rehearse()
-        array.switch_on(self.watchdog)
+        array.arm(self.watchdog)
+        array.switch_on()
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
             self._prepared = recording.prepare(array, self._settings(), known, self.should_stop, self._at)
 

@@ -10,9 +10,8 @@ from entropy.quality.watch import Watch, WatchReport
 from ..array import Losses, Sums
 from ..holding import WorkingPointControl
 from ._block_writer import Delivered
-from ._energy import energy_per_bit
 from ._preparation import Prepared
-from ._summary import RecordingProgress, RecordingSummary
+from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
 
 COLUMNS = (
     "Block",

@@ -1,7 +1,6 @@
 """Claims of min-entropy: only what an assessment supports is handed out, and who reads through which conditioning."""
 
 import pickle
-import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from entropy import NotAssessed, NotEnoughBits, Store, StoreError, Toeplitz, Xor, adopt
+from entropy.testing import change_ledger
 
 VERSION_2 = Path(__file__).parent / "data" / "ledger-version-2.sql"
 
@@ -116,10 +116,10 @@ def test_an_assessment_that_is_none_supports_nothing(store, made, value):
     made.fill(store, [4])
     store.credit(store.buffers()[0].uuid, 0.9, bits=1000, basis="test")
     store.close()
-    with sqlite3.connect(store.path / "ledger.sqlite") as db:
-        db.execute("PRAGMA ignore_check_constraints=ON")
-        db.execute(f"INSERT INTO assessments SELECT 9, time, buffer, {value}, bits, basis FROM assessments")
-    db.close()
+    change_ledger(
+        store.path,
+        f"INSERT INTO assessments SELECT 9, time, buffer, {value}, bits, basis FROM assessments",
+    )
     with Store(store.path) as again, pytest.raises(NotAssessed, match="1 not assessed"):
         again.lease(8, purpose="test", min_entropy=0.1)
 
@@ -160,9 +160,7 @@ def test_a_lease_is_read_through_its_own_conditioning_or_its_stores(store, made)
 
 def test_a_ledger_of_version_2_is_brought_up_to_date(tmp_path, made):
     """The dump is of a store that version 2 wrote: leases consumed and burned, a reservation's, a verdict."""
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as db:
-        db.executescript(VERSION_2.read_text(encoding="utf-8"))
-    db.close()
+    change_ledger(tmp_path, VERSION_2.read_text(encoding="utf-8"))
     adopt(tmp_path, moved=True)
     with Store(tmp_path) as store:
         accounts = store.accounts()

@@ -1,7 +1,6 @@
 """The ledger as a file: an earlier version, and what no ledger holds."""
 
 import os
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -10,24 +9,19 @@ import numpy as np
 import pytest
 
 from entropy import DamagedLedger, Store, StoreError, adopt, verify
+from entropy.testing import change_ledger
 
 VERSION_1 = Path(__file__).parent / "data" / "ledger-version-1.sql"
 
 
 def rewrite(store: Store, *statements: str) -> None:
     store.close()
-    with sqlite3.connect(store.path / "ledger.sqlite") as db:
-        db.execute("PRAGMA ignore_check_constraints=ON")  # as a disk or another program would
-        for statement in statements:
-            db.execute(statement)
-    db.close()
+    change_ledger(store.path, "; ".join(statements))
 
 
 def test_a_ledger_of_version_1_is_brought_up_to_date_with_its_accounts(tmp_path, made):
     """The dump is of a store that version 1 wrote: leases consumed and burned, a verdict, two recordings."""
-    with sqlite3.connect(tmp_path / "ledger.sqlite") as db:
-        db.executescript(VERSION_1.read_text(encoding="utf-8"))
-    db.close()
+    change_ledger(tmp_path, VERSION_1.read_text(encoding="utf-8"))
     adopt(tmp_path, moved=True)
     with Store(tmp_path) as store:
         accounts = store.accounts()

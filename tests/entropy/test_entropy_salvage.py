@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from entropy import Store, StoreError, salvage
+from entropy.testing import change_ledger
 
 
 @pytest.fixture
@@ -117,15 +118,11 @@ def test_a_damaged_ledger_is_set_aside_and_made_anew(store, made):
 
 
 def test_a_ledger_whose_ranges_overlap_hands_nothing_out_and_is_replaced(store, made):
-    import sqlite3
 
     made.fill(store, [4])
     store.close()
-    with sqlite3.connect(store.path / "ledger.sqlite") as db:
-        db.execute("DELETE FROM ranges")
-        db.execute("INSERT INTO ranges VALUES (1, 0, 1000, 'free', NULL)")
-        db.execute("INSERT INTO ranges VALUES (1, 900, 124, 'free', NULL)")
-    db.close()
+    spans = "(1, 0, 1000, 'free', NULL), (1, 900, 124, 'free', NULL)"
+    change_ledger(store.path, f"DELETE FROM ranges; INSERT INTO ranges VALUES {spans}")
     with pytest.raises(StoreError, match=r"overlap or have gaps.*salvage"):
         Store(store.path)
     report = salvage(store.path)

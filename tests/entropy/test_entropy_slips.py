@@ -12,6 +12,7 @@ import pytest
 from entropy import DamagedLedger, Store, StoreError, adopt, salvage, verify
 from entropy.ledger._rescue import proven
 from entropy.ledger._site import machine_id, real_path
+from entropy.testing import change_ledger
 
 DATA = Path(__file__).parent / "data"
 
@@ -186,11 +187,7 @@ def test_salvage_keeps_what_rows_prove_and_says_what_they_do_not(tmp_path, state
     folder = unpack("ledger-version-3.sql", tmp_path / "store")
     with Store(folder):  # of today's version
         pass
-    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
-        db.execute("PRAGMA ignore_check_constraints=ON")
-        for statement in statements:
-            db.execute(statement)
-        db.commit()
+    change_ledger(folder, "; ".join(statements))
     with pytest.raises(DamagedLedger):
         Store(folder)
     report = salvage(folder)

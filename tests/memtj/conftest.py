@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,64 +28,43 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "memtj", *map(str, arguments)]
 
 
-class Done(subprocess.CompletedProcess[str]):
-    """A command that came to its end."""
-
-    @property
-    def sentence(self) -> str:
-        """The last line of its standard error: one of our own sentences, and no traceback before it."""
-        assert "Traceback" not in self.stderr
-        last = self.stderr.strip().splitlines()[-1]
-        assert last.startswith("memtj: ")
-        assert "unexpected" not in last
-        return last
-
-
-def done_with(status: int | None, *of: Any) -> Done:
-    """Say what a command left; `status`: the exit status that it must have, where a test says which."""
-    done = Done(*of)
-    assert status in (None, done.returncode), done.stdout + done.stderr
-    return done
-
-
 @pytest.fixture(scope="session")
-def memtj(patience: Callable[[float], float]) -> Callable[..., Done]:
+def memtj(patience: Callable[[float], float]) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run a `memtj` command to its end in a process of its own: seconds of imports, so once for each command."""
 
-    def run(*arguments: object, timeout: float = 60, status: int | None = None) -> Done:
-        done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=patience(timeout))
-        return done_with(status, done.args, done.returncode, done.stdout, done.stderr)
+    def run(*arguments: object, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=patience(timeout))
 
     return run
 
 
 @pytest.fixture(scope="session")
-def memtj_here() -> Callable[..., Done]:
+def memtj_here() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run a `memtj` command in this process, which saves the seconds of its imports."""
     from memtj._cli import run
 
-    def call(*arguments: object, status: int | None = None) -> Done:
+    def call(*arguments: object) -> "subprocess.CompletedProcess[str]":
         out, err = io.StringIO(), io.StringIO()
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                ended = run([str(item) for item in arguments])
+                status = run([str(item) for item in arguments])
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return done_with(status, command(*arguments), ended, out.getvalue(), err.getvalue())
+        return subprocess.CompletedProcess(command(*arguments), status, out.getvalue(), err.getvalue())
 
     return call
 
 
 @pytest.fixture
-def meanwhile(memtj_here: Callable) -> Callable[..., Done]:
+def meanwhile(memtj_here: Callable) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Run a command in this process while a thread acts: `meanwhile(act, "record", ...)`.
 
     What the thread raises interrupts the command, and is raised.
     """
 
-    def run(act: Callable[[], None], *arguments: object, status: int | None = None) -> Done:
+    def run(act: Callable[[], None], *arguments: object) -> "subprocess.CompletedProcess[str]":
         def acting() -> None:
             try:
                 act()
@@ -96,7 +74,7 @@ def meanwhile(memtj_here: Callable) -> Callable[..., Done]:
 
         with ThreadPoolExecutor(1) as thread:
             acted = thread.submit(acting)
-            done = memtj_here(*arguments, status=status)
+            done = memtj_here(*arguments)
             acted.result()
         return done
 

@@ -1,14 +1,12 @@
 """A ledger that contradicts itself is called damaged by every command that opens its store, and nothing is changed."""
 
-import contextlib
 import shutil
-import sqlite3
 from pathlib import Path
 
 import pytest
 
 from entropy import Store, StoreError
-from entropy.testing import random_blocks, record_blocks
+from entropy.testing import change_ledger, random_blocks, record_blocks
 from tests.memtj.conftest import bench_of
 
 
@@ -19,9 +17,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
         record_blocks(store, random_blocks(1, 512, seed=1), cells=64)
         with store.lease(512, purpose="test") as lease:
             lease.read(512)
-    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
-        db.execute("UPDATE ranges SET bits = bits - 8 WHERE state = 'consumed'")
-        db.commit()
+    change_ledger(folder, "UPDATE ranges SET bits = bits - 8 WHERE state = 'consumed'")
     return folder
 
 
@@ -55,14 +51,16 @@ def test_every_command_says_so_and_changes_nothing(memtj_here, damaged, tmp_path
         words["BENCH"].write_text(bench_of(request.getfixturevalue("lab").resource), encoding="utf-8")
     before = content(damaged)
     named = {"array=STORE": f"array={damaged}", **words}
-    done = memtj_here(*(named.get(word, word) for word in arguments), status=1)
+    done = memtj_here(*(named.get(word, word) for word in arguments))
+    assert done.returncode == 1, done
     assert "is damaged" in done.stderr, done
     assert "memtj store salvage" in done.stderr
     assert content(damaged) == before
 
 
 def test_verify_and_salvage_work_on_it(memtj_here, damaged, tmp_path):
-    verified = memtj_here("store", "verify", damaged, status=1)
+    verified = memtj_here("store", "verify", damaged)
+    assert verified.returncode == 1
     assert "is damaged" in verified.stdout
     assert "no or two owners at bit 504" in verified.stdout
 
@@ -88,7 +86,8 @@ def test_a_ledger_of_which_nothing_is_left_is_called_that(memtj_here, damaged, t
         ["sample", "--store", folder, "--out", tmp_path / "out"],
         ["assess", folder],
     ):
-        done = memtj_here(*words, status=1)
+        done = memtj_here(*words)
+        assert done.returncode == 1, done
         assert said in done.stdout + done.stderr, done
     with pytest.raises(StoreError, match=said):
         Store(folder)

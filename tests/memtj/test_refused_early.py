@@ -120,8 +120,9 @@ def test_nothing_is_spent_or_made(
         buffer = store.buffers()[0].uuid
     monkeypatch.chdir(place)
     before = content(place)
-    done = memtj_here(*(buffer if word == "BUFFER" else word for word in arguments), status=1)
-    assert said in done.sentence
+    done = memtj_here(*(buffer if word == "BUFFER" else word for word in arguments))
+    assert done.returncode == 1, done
+    assert said in done.stderr.splitlines()[-1]
     assert "unexpected" not in done.stderr
     assert content(place) == before
     for store in ("bits", "few"):
@@ -147,7 +148,8 @@ def test_a_folder_that_cannot_be_written(
     monkeypatch.setattr(
         os, "access", lambda path, mode, **more: mode == os.R_OK and access(path, mode, **more)
     )
-    done = memtj_here(*arguments, status=1)
+    done = memtj_here(*arguments)
+    assert done.returncode == 1
     assert f"cannot be written ({place} is read-only)" in done.stderr
 
 
@@ -157,7 +159,8 @@ def test_a_wait_is_a_number_of_seconds(
     memtj_here: Callable, place: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], seconds: str
 ) -> None:
     monkeypatch.chdir(place)
-    done = memtj_here(*command, "--wait", seconds, status=2)
+    done = memtj_here(*command, "--wait", seconds)
+    assert done.returncode == 2
     assert "no number of seconds" in " ".join(done.stderr.replace("│", " ").split())
     assert not (place / "new").exists()
 
@@ -181,8 +184,7 @@ def test_a_store_that_cannot_be_written_is_assessed_and_not_credited(
 
     monkeypatch.setattr(os, "access", read_only)
     before = content(place / "bits")
-    done = memtj_here(
-        "assess", store, "--quick", "--bits", "1e4", "--windows", "0", "--json", "--no-cells", status=0
-    )
+    done = memtj_here("assess", store, "--quick", "--bits", "1e4", "--windows", "0", "--json", "--no-cells")
+    assert done.returncode == 0, done.stderr
     assert f"memtj: note: {store} is read-only: its bits are assessed and not credited." in done.stderr
     assert content(place / "bits") == before

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from entropy import Store
-from entropy.testing import random_blocks, record_blocks
+from entropy.testing import change_ledger, random_blocks, record_blocks
 
 CELLS = 64
 
@@ -276,11 +275,11 @@ def test_export_says_first_what_it_burns(
 def test_salvage_burns_nothing_unasked(memtj, store: Path) -> None:
     with Store(store) as opened:
         second = opened.buffers()[1]
-    db = sqlite3.connect(store / "ledger.sqlite")
-    for table, column in (("blocks", "buffer"), ("ranges", "buffer"), ("buffers", "id")):
-        db.execute(f"DELETE FROM {table} WHERE {column} = 2")  # as if the second one came from elsewhere
-    db.commit()
-    db.close()
+    # as if the second one came from elsewhere
+    change_ledger(
+        store,
+        "DELETE FROM blocks WHERE buffer = 2; DELETE FROM ranges WHERE buffer = 2; DELETE FROM buffers WHERE id = 2",
+    )
     before = content(store)
     status, out, _ = memtj("store", "salvage", store)
     assert status == 1
@@ -292,10 +291,7 @@ def test_salvage_burns_nothing_unasked(memtj, store: Path) -> None:
 
 
 def test_salvage_of_a_damaged_ledger_says_first_what_it_burns(memtj, store: Path) -> None:
-    db = sqlite3.connect(store / "ledger.sqlite")
-    db.execute("DELETE FROM ranges WHERE state = 'free'")
-    db.commit()
-    db.close()
+    change_ledger(store, "DELETE FROM ranges WHERE state = 'free'")
     before = content(store)
     status, out, _ = memtj("store", "salvage", store)
     assert status == 1
