@@ -56,12 +56,17 @@ class Child:
 
     def result(self, timeout: float) -> dict[str, Any]:
         """Wait for the child's next JSON line; raises CommandError where none comes within `timeout` seconds."""
+        value = self.answer(timeout)
+        if value is None:
+            raise CommandError(f"'memtj {self.name}' gave no answer within {timeout:g} s; see {self.log}.")
+        return value
+
+    def answer(self, timeout: float) -> dict[str, Any] | None:
+        """Wait for the child's next JSON line; None where none comes yet, raises CommandError where it has ended."""
         try:
             value = self._lines.get(timeout=timeout)
         except queue.Empty:
-            raise CommandError(
-                f"'memtj {self.name}' gave no answer within {timeout:g} s; see {self.log}."
-            ) from None
+            return None
         if value is None:
             self.process.wait(10)
             raise CommandError(self.complaint())

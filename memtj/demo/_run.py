@@ -14,60 +14,88 @@ from memtj._processes import Child
 from memtj._progress import ProgressDisplay
 from memtj.demo._artist import Artist
 from memtj.demo._settings import DEFAULT_DEVICE, DemoSettings
-from memtj.demo._summary import summarise
-from memtj.pages.demo_report import write_report
 
 if TYPE_CHECKING:
-    from entropy import Store
+    from entropy import Conditioning, Store
+    from memtj.demo._measured import Measured
     from mock_hw.physics import DeviceParameters
-    from sampler import Bill
 
 _LAB_START = 120.0  # s; the first start compiles the simulator's kernels
-_RECORDER_END = 120.0  # s after the last picture
-_AHEAD = 5  # quarters of a microbatch: more than one, or sampler and recorder would wait for each other
+_BITS_OF_A_DRAW = 32 * 28 * 28  # normals of 32 bits, one for each of the digits' pixels
 
 
 def run_demo(settings: DemoSettings) -> dict[str, Any]:
     """Run the demo and return what `summary.json` holds; on every way out lab and recorder are ended, outputs off."""
     started = time.monotonic()
-    _check(settings)
+    conditioning = _check(settings)
     (settings.out / "logs").mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(ProgressDisplay())
-        device = _device(settings, display) if settings.bench is None else None
-        lab = stack.enter_context(_start_lab(settings, display)) if settings.bench is None else None
-        artist = Artist(settings, display)  # loads the network while the lab starts
+        simulated, shipped = settings.bench is None, settings.device == DEFAULT_DEVICE
+        # The default device's table is there; that of another one may have to be made first, with its progress shown.
+        lab = stack.enter_context(_start_lab(settings, display)) if simulated and shipped else None
+        device = _device(settings, display) if simulated else None
+        if simulated and lab is None:
+            lab = stack.enter_context(_start_lab(settings, display))
         bench = _bench_file(settings, lab, device, display)
         _check_bench(bench, display)
-        recorder = stack.enter_context(_start_recorder(settings, bench, device, artist.bill))
+        bits = _bits_of_a_picture(settings, conditioning)
+        recorder = stack.enter_context(_start_recorder(settings, bench, device, bits))
+        artist = Artist(settings, conditioning, display)  # loads the network while the cells are measured
+        if artist.bill.recorded_each != bits:
+            raise CommandError(
+                f"the bill is of {artist.bill.recorded_each:,} bits a picture, not of {bits:,}"
+            )
         store = stack.enter_context(_open_store(settings.out / "store", recorder))
-        drawn = artist.draw(store, recorder)
-        outcome = recorder.result(_RECORDER_END)
-        display.say("measuring the array from its raw bits")
-        summary, evidence = summarise(settings, store, outcome, artist, drawn)
+        drawn, outcome, measured = artist.draw(store, recorder, lambda: _measure(store, display))
+        from memtj.demo._summary import summarise  # with the figures, which take long to load
+
+        summary = summarise(settings, store, outcome, artist, drawn, measured)
         baseline = artist.draw_baseline() if settings.baseline else None
     summary["seconds"] = time.monotonic() - started
+    from memtj.pages.demo_report import write_report
+
     pictures = (settings.out / "images.png").read_bytes()
-    write_report(settings.out / "report.html", summary, evidence, pictures, baseline)
+    write_report(settings.out / "report.html", summary, measured.evidence, pictures, baseline)
     text = json.dumps(summary, indent=1, allow_nan=False)
     (settings.out / "summary.json").write_text(text + "\n", encoding="utf-8")
     return summary
 
 
-def _check(settings: DemoSettings) -> None:
-    """Refuse what would be refused on the way, before anything is made or started."""
+def _check(settings: DemoSettings) -> "Conditioning":
+    """Refuse what would be refused on the way, before anything is made or started; gives the conditioning."""
     from entropy import conditioning_from_name
-    from mock_hw.physics import load_device
 
     out = settings.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise CommandError(f"{out} exists and is not an empty folder: name another one with --out.")
     refuse_unwritable(out)
-    conditioning_from_name(settings.conditioning)
-    if settings.bench is None:
-        load_device(settings.device)
-    else:
+    conditioning = conditioning_from_name(settings.conditioning)
+    if settings.bench is not None:
         Bench.from_toml(settings.bench)
+    elif settings.device != DEFAULT_DEVICE:
+        from mock_hw.physics import load_device
+
+        load_device(settings.device)
+    return conditioning
+
+
+def _bits_of_a_picture(settings: DemoSettings, conditioning: "Conditioning") -> int:
+    """Compute what a picture takes of the store: the shipped network's scheduler draws its noise once a step.
+
+    The bill counts the draws of the scheduler itself, and is held against this; but it needs torch, and the recorder
+    is to start before that is loaded.
+    """
+    return conditioning.bits_in(settings.steps * _BITS_OF_A_DRAW)
+
+
+def _measure(store: "Store", display: ProgressDisplay) -> "Measured":
+    from memtj.demo._measured import measure
+
+    display.say("measuring the array from its raw bits")
+    measured = measure(store)
+    _ = measured.evidence.figures  # drawn for the report, while pictures are
+    return measured
 
 
 def _device(settings: DemoSettings, display: ProgressDisplay) -> "DeviceParameters":
@@ -143,12 +171,19 @@ def _working_point(settings: DemoSettings, device: "DeviceParameters | None") ->
 
 
 def _start_recorder(
-    settings: DemoSettings, bench: Path, device: "DeviceParameters | None", bill: "Bill"
+    settings: DemoSettings, bench: Path, device: "DeviceParameters | None", bits: int
 ) -> Child:
-    """Start `memtj record` for exactly the bill, a little more than a microbatch ahead of the sampler."""
-    ahead = _AHEAD * min(settings.microbatch, settings.images) * bill.recorded_each // 4
+    """Start `memtj record` for so many `bits` a picture, a little more than what is drawn at a time ahead of it."""
+    ahead = (4 * settings.beside + 1) * min(settings.microbatch, settings.images) * bits // 4
     logs = settings.out / "logs"
-    arguments = ["--store", str(settings.out / "store"), "--bits", str(bill.recorded), "--ahead", str(ahead)]
+    arguments = [
+        "--store",
+        str(settings.out / "store"),
+        "--bits",
+        str(settings.images * bits),
+        "--ahead",
+        str(ahead),
+    ]
     arguments += [] if settings.calibrate else ["--no-calibrate"]
     arguments += _working_point(settings, device)
     return Child(

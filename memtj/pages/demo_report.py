@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,11 @@ class ArrayEvidence:
         """The mean number of bits of a cell."""
         return float(self.statistics.counts[self.statistics.counts > 0].mean())
 
+    @cached_property
+    def figures(self) -> list[tuple[str, str]]:
+        """The figures of the array as data URIs, each with its caption; drawn when they are first asked for."""
+        return _array_figures(self)
+
 
 def write_report(
     path: Path,
@@ -82,7 +88,7 @@ def write_report(
         pictures=_pictures(summary, pictures, baseline),
         highlights=_highlights(summary),
         quality=_quality(summary, evidence),
-        array_figures=_array_figures(evidence),
+        array_figures=evidence.figures,
         accounts=_accounts(summary),
         bill=summary["bill_sentence"],
         rates=_rates(summary),

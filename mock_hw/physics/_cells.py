@@ -118,7 +118,7 @@ class MacrospinDevice:
             rates = self._escape_rates(*settings)
             if len(self._escapes) >= _MOST_ESCAPES:
                 self._escapes.clear()
-            if self._cells <= _KEPT_CELLS:
+            if self.cells <= _KEPT_CELLS:
                 self._escapes[settings] = rates
         return rates(temperature + self.drift.temperature)
 

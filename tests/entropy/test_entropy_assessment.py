@@ -17,6 +17,7 @@ from entropy.quality.assessment import (
     ideal_estimates,
 )
 from entropy.quality.assessment._cells import _by_cell, markov_of_counts
+from entropy.quality.assessment._ideal import _KNOWN, _KNOWN_COUNT, _estimate
 from entropy.quality.assessment._subject import Reading
 from entropy.quality.estimators import LEAST_BITS
 from entropy.quality.estimators._counting import markov
@@ -225,6 +226,11 @@ def test_autocorrelation_is_pearsons():
 def test_perfect_bits_are_given_less_than_one_bit_and_more_the_more_there_are():
     assert ideal_estimates(20_000, 2)[0] < ideal_estimates(300_000, 1)[0] < 1
     assert ideal_estimates(20_000, 2) == ideal_estimates(20_000, 2)
+
+
+def test_the_ideal_that_is_kept_is_what_the_estimators_say() -> None:
+    assert pytest.approx(_KNOWN[1], rel=1e-12) == _estimate(_KNOWN_COUNT, 1)
+    assert ideal_estimates(_KNOWN_COUNT, 2) == _KNOWN[:2]
 
 
 # --- files
