@@ -1,9 +1,6 @@
 """Which conditioning a command uses: the one that was named, or the store's, or the XOR of two."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from entropy import Conditioning, Store
+import entropy
 
 CONDITIONING_HELP = (
     "Between bits and noise: none, xor2, xor3 …, mask, von-neumann, peres, toeplitz, sha256; "
@@ -11,10 +8,8 @@ CONDITIONING_HELP = (
 )
 
 
-def conditioning_of(store: "Store | None", name: str | None) -> "Conditioning":
+def conditioning_of(store: "entropy.Store | None", name: str | None) -> "entropy.Conditioning":
     """Make the conditioning of that name; without one, give what was chosen for the store, or the XOR of two."""
-    from entropy import Xor, conditioning_from_name
-
     if name is not None:
-        return conditioning_from_name(name)
-    return (store.conditioning if store is not None else None) or Xor(2)
+        return entropy.conditioning_from_name(name)
+    return (store.conditioning if store is not None else None) or entropy.Xor(2)

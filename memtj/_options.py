@@ -1,8 +1,9 @@
 """What several commands read from their options: working points, numbers of bits, sizes, durations, blocks."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -30,35 +31,29 @@ Yes = Annotated[
 NOTHING_CHANGED = "nothing was changed: --yes does it."
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BYTES = {prefix + end: 1000**n for n, prefix in enumerate(["", "k", "M", "G", "T"]) for end in ("", "B")}
 
 
 def bits_option(text: str | int) -> int:
     """Read a number of bits such as 200000000 or 2e8; typer passes defaults through here too."""
-    if isinstance(text, int):
-        return text
+    if isinstance(text, int) or text.isdecimal():
+        return int(text)
     try:
-        value = float(text)
-        if value != int(value) or value < 0:
-            raise ValueError
-        return int(text) if text.isdigit() else int(value)
+        if (value := float(text)) == int(value) and value >= 0:
+            return int(value)
     except (ValueError, OverflowError):
-        raise typer.BadParameter(
-            f"{text!r} is no number of bits from 0 up, such as 200000000 or 2e8"
-        ) from None
+        pass
+    _refuse(text, "number of bits from 0 up", "200000000 or 2e8")
 
 
 def duration_option(text: str | float) -> float:
     """Read a duration such as 90s, 12h, 7d or 2w; in seconds."""
-    if isinstance(text, int | float):
-        return float(text)
-    match = re.fullmatch(r"([0-9.]+) ?(s|min|h|d|w)", text)
-    try:
-        return (
-            float(match[1]) * _SECONDS[match[2]] if match else _refuse(text, "duration", "90s, 12h, 7d or 2w")
-        )
-    except ValueError:
-        return _refuse(text, "duration", "90s, 12h, 7d or 2w")
+    return _scaled(text, _SECONDS, "duration", "90s, 12h, 7d or 2w")
+
+
+def bytes_option(text: str | int) -> int:
+    """Read a size such as 500M, 100G, 100GB or 2T bytes."""
+    return int(_scaled(text, _BYTES, "size", "500M, 100G or 2T"))
 
 
 def wait_option(text: str | float) -> float:
@@ -68,7 +63,7 @@ def wait_option(text: str | float) -> float:
             return seconds
     except ValueError:
         pass
-    return _refuse(str(text), "number of seconds from 0 up", "60")
+    _refuse(str(text), "number of seconds from 0 up", "60")
 
 
 Wait = Annotated[
@@ -77,24 +72,21 @@ Wait = Annotated[
 ]
 
 
-def bytes_option(text: str | int) -> int:
-    """Read a size such as 500M, 100G or 2T bytes."""
-    if isinstance(text, int):
-        return text
-    match = re.fullmatch(r"([0-9.]+) ?([kMGT]?)B?", text)
-    try:
-        return int(float(match[1]) * _BYTES[match[2]]) if match else _refuse(text, "size", "500M, 100G or 2T")
-    except ValueError:
-        return _refuse(text, "size", "500M, 100G or 2T")
-
-
 def blocks_option(text: str) -> tuple[int, int]:
     """Read a range of blocks such as 0:99 (both ends included) or 7."""
     match = re.fullmatch(r"(\d+)(?::(\d+))?", text)
     if match is None or int(match[2] or match[1]) < int(match[1]):
-        return _refuse(text, "range of blocks", "0:99 (both included) or 7")
+        _refuse(text, "range of blocks", "0:99 (both included) or 7")
     return int(match[1]), int(match[2] or match[1])
 
 
-def _refuse(text: str, what: str, example: str):
-    raise typer.BadParameter(f"{text!r} is no {what}, such as {example}")
+def _scaled(text: str | float, units: Mapping[str, int], what: str, example: str) -> float:
+    """Read a number with its unit; one that typer has read already is taken as it is."""
+    if not isinstance(text, str):
+        return text
+    match = re.fullmatch(rf"(\d+\.?\d*|\.\d+) ?({'|'.join(units)})", text)
+    return float(match[1]) * units[match[2]] if match else _refuse(text, what, example)
+
+
+def _refuse(text: str, what: str, example: str) -> NoReturn:
+    raise typer.BadParameter(f"{text!r} is no {what}, such as {example}") from None

@@ -2,31 +2,26 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+import entropy
 from memtj._errors import CommandError
-
-if TYPE_CHECKING:
-    from entropy import Store
 
 
 @contextlib.contextmanager
-def withheld_bits_named(store: "Store") -> Iterator[None]:
+def withheld_bits_named(store: "entropy.Store") -> Iterator[None]:
     """Add to NotEnoughBits, where the store withholds bits, how many and why; as a CommandError then."""
-    from entropy import NotAssessed, NotEnoughBits
-
     try:
         yield
-    except NotAssessed:
+    except entropy.NotAssessed:
         raise
-    except NotEnoughBits as error:
+    except entropy.NotEnoughBits as error:
         reason = _reason(store)
         if not reason:
             raise
         raise CommandError(f"{error}; {reason}.") from error
 
 
-def _reason(store: "Store") -> str:
+def _reason(store: "entropy.Store") -> str:
     from entropy.quality.health import HealthFlag
 
     withheld = store.accounts().withheld

@@ -22,11 +22,10 @@ from mock_hw._arguments import Count, takes
 from mock_hw._array import Run, Selection, Sequence, SimulatedArray, stream_words
 from mock_hw._errors import LabError
 from mock_hw._lab_file import BoxSettings, LabSettings, PaceName, read_lab_file
-from mock_hw._state_file import BoxState, StateFile
-from mock_hw._state_keeper import StateKeeper
+from mock_hw._state_file import BoxState, StateFile, StateKeeper
 from mock_hw._wires import SerialWire, TcpWire
 from mock_hw.boxes.array_board import PACES, ArrayBoard, Limits
-from mock_hw.faults import _tables
+from mock_hw.faults import FaultyBoard
 from mock_hw.faults._cells import FaultyDevice
 from mock_hw.physics import DeviceError, DeviceParameters, MacrospinDevice, load_device, table_of
 
@@ -62,6 +61,7 @@ class Lab:
         self.devices = _devices(settings.boxes, device)
         self.arrays: dict[str, SimulatedArray] = {}
         self.boxes: dict[str, ArrayBoard] = {}
+        self.faults: dict[str, FaultyBoard] = {}
         self._wires: dict[str, TcpWire | SerialWire] = {}
         self._fault_seeds: dict[str, int] = {}
         self._keeper: StateKeeper | None = None
@@ -160,7 +160,7 @@ class Lab:
         """Take the power from one box, or all, and give it back: connections drop, magnetisation stays."""
         if name is not None and name not in self.boxes:
             raise LabError(f"the lab has no box {name!r}; it serves {', '.join(self.boxes) or 'nothing'}")
-        for box in self.boxes.values() if name is None else [self.boxes[name]]:
+        for box in self.faults.values() if name is None else [self.faults[name]]:
             box.power_cycle()
 
     def __enter__(self) -> Self:
@@ -201,17 +201,16 @@ class Lab:
             serial_number=box.serial_number,
             limits=limits,
             temperature=box.temperature,
-            pace=PACES[self.pace],
-            seed=self._fault_seeds[name],
+            clock=PACES[self.pace],
             on_rest=self._array_left_alone,
         )
-        board.faults.clear()  # what an earlier time of service has left in the cells
-        _tables.inflict(box.faults, board.faults, box.rows, box.columns, self._fault_seeds[name])
+        faulty = self.faults[name] = FaultyBoard(board, seed=self._fault_seeds[name])
+        faulty.inflict(box.faults)
         try:
             if box.wire == "tcp":
-                self._wires[name] = TcpWire(board, host=box.host, port=box.port)
+                self._wires[name] = TcpWire(faulty, host=box.host, port=box.port)
             else:
-                self._wires[name] = SerialWire(board)
+                self._wires[name] = SerialWire(faulty)
         except OSError as error:
             where = f"{box.host}:{box.port}" if box.wire == "tcp" else "a pseudo-terminal"
             raise LabError(f"box {name!r} cannot be served on {where}: {error.strerror or error}") from error
@@ -228,6 +227,7 @@ class Lab:
                 keeper.close()
         finally:
             self.boxes.clear()
+            self.faults.clear()
             self._release_state()
 
     def _release_state(self) -> None:

@@ -1,14 +1,15 @@
 """The lab file: which boxes the simulated laboratory has, and what they are (docs/simulated-lab.md)."""
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from mock_hw._errors import LabError
-from mock_hw.faults._tables import Fault, Strict, fit
+from mock_hw._toml import Strict, explain, message_of, read_toml
+from mock_hw.faults import FaultTable
+from mock_hw.faults._kinds import fit
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PaceName = Literal["fast", "real"]
@@ -35,7 +36,7 @@ class BoxSettings(Strict):
     temperature: float = Field(default=300.0, ge=200, le=358)
     device: str = Field(default="C", min_length=1)
     limits: LimitSettings = LimitSettings()
-    faults: list[Fault] = Field(default_factory=list[Fault])
+    faults: list[FaultTable] = Field(default_factory=list[FaultTable])
 
     @model_validator(mode="after")
     def _faults_fit(self) -> Self:
@@ -64,18 +65,11 @@ def read_lab_file(path: str | os.PathLike[str]) -> LabSettings:
     A device file is looked for beside the lab file.
     """
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text("utf-8-sig"))  # Windows editors write a byte order mark
-    except OSError as error:
-        raise LabError(f"cannot read the lab file {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise LabError(f"the lab file {path} is no text in UTF-8: save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise LabError(f"the lab file {path} is not valid TOML: {error}") from error
+    content = read_toml(path, "lab file", LabError)
     try:
         settings = LabSettings.model_validate(content)
     except ValidationError as error:
-        raise LabError(f"the lab file {path} is wrong: {_explain(error)}") from error
+        raise LabError(f"the lab file {path} is wrong: {explain(error, _say)}") from error
     return settings.model_copy(
         update={"boxes": {name: _beside(path, box) for name, box in settings.boxes.items()}}
     )
@@ -87,15 +81,8 @@ def _beside(path: Path, box: BoxSettings) -> BoxSettings:
     return box.model_copy(update={"device": str(path.parent / box.device)})
 
 
-def _explain(error: ValidationError) -> str:
-    # A key that does not belong here is often the misspelt one of those that are missing.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"]) or "the file"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {_said(first)}{more}"
-
-
-def _said(found: Any) -> str:
-    if found["type"] == "union_tag_not_found":
-        return "say by 'kind' which fault it is"
-    return found["msg"].removeprefix("Value error, ")
+def _say(details: Any) -> str:
+    where = "" if details["loc"] else "the file: "
+    if details["type"] == "union_tag_not_found":
+        return f"{where}say by 'kind' which fault it is"
+    return where + message_of(details)

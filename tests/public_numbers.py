@@ -387,14 +387,15 @@ mock_hw.SimulatedArray.__init__: columns n1, rows n1, seed n
 mock_hw.SimulatedArray.rest: field r, seconds r, temperature r+
 mock_hw.SimulatedArray.decay: field r, seconds r, temperature r+
 mock_hw.serve: seed n
-mock_hw.boxes.array_board.ArrayBoard.__init__: seed n, temperature r+
+mock_hw.boxes.array_board.ArrayBoard.__init__: temperature r+
 mock_hw.boxes.array_board.ArrayBoard.set_temperature: kelvin r+
 mock_hw.boxes.array_board.ArrayBoard.limit: value r
-mock_hw.boxes.array_board.ArrayBoard.fifo_capacity: positions n1
 mock_hw.boxes.array_board.Limits.__init__: read r0, voltage r0, width r0
 mock_hw.boxes.array_board.Settings.after_reset: columns n1, rows n1
+mock_hw.boxes.array_board.Settings.sequence: temperature r+
 mock_hw.boxes.array_board.Settings.__init__: block n, count n, period r+, read_voltage r, reset_voltage r,
     reset_width r0, settle r+, voltage r, watchdog r0, width r0
+mock_hw.faults.FaultyBoard.__init__: seed n
 mock_hw.physics.DeviceParameters.macrospin: anisotropy r, in_plane r, out_of_plane r, temperature r0
 mock_hw.physics.FokkerPlanck.__init__: degree n1
 mock_hw.physics.FokkerPlanck.generator: voltage r

@@ -7,6 +7,7 @@ from ._leases import OpenLease, TakenBits
 from ._ledger import Ledger
 from ._liveness import Liveness, Mark
 from ._locks import FileLock, FileLocks
+from ._protocol import BitLedger
 from ._range_table import BURNED, CONSUMED, FREE, LEASED, STATES, WITHHELD
 from ._ranges import Range, join_adjacent, slice_ranges
 from ._requests import Request, Ticket, needed
@@ -21,6 +22,7 @@ __all__ = [
     "STATES",
     "WITHHELD",
     "Accounts",
+    "BitLedger",
     "BufferRecord",
     "BufferUpdate",
     "Credit",

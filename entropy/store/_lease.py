@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from .._errors import NotEnoughBits, StoreError
 from ..arguments import Count, count, takes
-from ..ledger import Range, TakenBits, join_adjacent, slice_ranges
+from ..ledger import BitLedger, Range, TakenBits, join_adjacent, slice_ranges
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,12 +25,6 @@ class LoadBlock(Protocol):
     """Loads the block of usable bit `bit` of a buffer for a reader who reads `bits` bits from there on, in order."""
 
     def __call__(self, buffer: str, bit: int, bits: int) -> LoadedBlock: ...
-
-
-class SettlesLeases(Protocol):
-    """Notes what became of a lease: the bits of `read` are consumed and the rest free, or all of them burned."""
-
-    def settle(self, lease: int, read: Sequence[Range], *, burn: bool) -> None: ...
 
 
 class Portion:
@@ -174,7 +168,7 @@ class Lease(BitRanges):
     `read_conditioned` reads through; None: nobody chose one.
     """
 
-    def __init__(self, ledger: SettlesLeases, load: LoadBlock, taken: TakenBits, terms: LeaseTerms) -> None:
+    def __init__(self, ledger: BitLedger, load: LoadBlock, taken: TakenBits, terms: LeaseTerms) -> None:
         super().__init__(taken.ranges, load)
         self._ledger = ledger
         self.uuid = taken.uuid

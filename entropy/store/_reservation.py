@@ -5,7 +5,7 @@ from typing import Self
 
 from .._errors import NotEnoughBits, StoreError
 from ..arguments import Count, Real, takes, text
-from ..ledger import Ledger, Ticket
+from ..ledger import BitLedger, Ticket
 from ._lease import Lease, LeaseTerms
 from ._leasing import Leasing
 
@@ -18,7 +18,7 @@ class Reservation:
     """
 
     def __init__(
-        self, ledger: Ledger, leasing: Leasing, ticket: Ticket, bits: int, terms: LeaseTerms
+        self, ledger: BitLedger, leasing: Leasing, ticket: Ticket, bits: int, terms: LeaseTerms
     ) -> None:
         self._ledger = ledger
         self._leasing = leasing

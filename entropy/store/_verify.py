@@ -27,39 +27,24 @@ class BadBlock:
     fault: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class VerifyReport:
-    """What `Store.verify` found.
+    """What `Store.verify` report.
 
     `problems` are faults, `notes` are facts worth knowing (gaps, strays); `bad_blocks` names every block that
     a fault concerns; `blocks` and `bits` say how much was read and found right.
     """
 
-    problems: list[str]
-    notes: list[str]
-    blocks: int
-    bits: int
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    blocks: int = 0
+    bits: int = 0
     bad_blocks: list[BadBlock] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
-
-
-@dataclass
-class _Findings:
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    bad: list[BadBlock] = field(default_factory=list)
-    blocks: int = 0
-    bits: int = 0
-
-    def bad_block(self, record: BufferRecord, block: int, sentence: str, *, told: bool = True) -> None:
-        """Note a bad block, and `sentence` as a problem where it is `told`."""
-        self.bad.append(BadBlock(record.uuid, record.file, block, sentence))
-        if told:
-            self.problems.append(sentence)
 
 
 def verify(
@@ -69,59 +54,44 @@ def verify(
 
     Of a live buffer those blocks are read that the ledger knows when this begins.
     """
-    found = _Findings()
-    records = [record for record in ledger.buffers() if _sane(ledger, record, found)]
-    paths = {record.uuid: _place(folder, record, found) for record in records}
+    report = VerifyReport()
+    records = [record for record in ledger.buffers() if _names_a_file(ledger, record, report)]
+    paths = {record.uuid: _place(folder, record, report) for record in records}
     total = sum(record.bytes for record in records if paths[record.uuid] is not None)
-    done = 0
-
-    def report(at: int) -> None:
-        nonlocal done
-        if progress is not None and at > done:
-            progress(at, total)
-        done = max(done, at)
-
     with Scanner(threads or default_threads()) as scanner:
         base = 0
         for record in records:
             path = paths[record.uuid]
             if path is None:
-                _check_ledger(ledger, record, _copies(ledger, record, found), found)
+                _check_ledger(ledger, record, _copies(ledger, record, report), report)
                 continue
             end = base + record.bytes
 
-            def within(at: int, base: int = base, end: int = end) -> None:
-                report(min(base + at, end))
+            def advance(at: int, base: int = base, end: int = end) -> None:
+                if progress is not None:
+                    progress(min(base + at, end), total)
 
-            _verify_buffer(path, ledger, record, scanner, found, within)
+            _verify_buffer(path, ledger, record, scanner, report, advance)
             base = end
-            report(base)
-    _note_strays(folder, records, found)
+    _note_strays(folder, records, report)
     if not ledger.accounts().balanced:
-        found.problems.append(f"{ledger.path}: the accounts do not add up: {ledger.accounts()}")
-    found.bad.sort(key=lambda bad: (bad.file, bad.block))
-    return VerifyReport(found.problems, found.notes, found.blocks, found.bits, found.bad)
+        report.problems.append(f"{ledger.path}: the accounts do not add up: {ledger.accounts()}")
+    report.bad_blocks.sort(key=lambda bad: (bad.file, bad.block))
+    return report
 
 
-def _sane(ledger: Ledger, record: BufferRecord, found: _Findings) -> bool:
-    """Say whether the ledger's record of a buffer can be used, and note it as a problem where not."""
-    numbers = (record.id, record.blocks, record.bits, record.ones, record.bytes, record.ended)
-    texts = (record.uuid, record.file)
-    sane = (
-        all(isinstance(number, int) and number >= 0 for number in numbers)
-        and all(isinstance(text, str) for text in texts)
-        and os.path.basename(record.file) == record.file
-        and "\0" not in record.file
-    )
+def _names_a_file(ledger: Ledger, record: BufferRecord, report: VerifyReport) -> bool:
+    """Say whether the ledger's record of a buffer names a file of the store, and note it as a problem where not."""
+    sane = os.path.basename(record.file) == record.file
     if not sane:
-        found.problems.append(
+        report.problems.append(
             f"{ledger.path}: its record of the buffer {record.file!r} holds what it cannot hold; "
             "restore the ledger from a copy"
         )
     return sane
 
 
-def _place(folder: Path, record: BufferRecord, found: _Findings) -> Path | None:
+def _place(folder: Path, record: BufferRecord, report: VerifyReport) -> Path | None:
     """Say which file to verify; None where the buffer is not expected to be there."""
     if record.place is None:
         return folder / record.file
@@ -130,13 +100,13 @@ def _place(folder: Path, record: BufferRecord, found: _Findings) -> Path | None:
     archived = Path(record.place)
     if archived.exists():
         return archived
-    found.notes.append(f"{archived}: archived there and not there now, so {record.file} was not read")
+    report.notes.append(f"{archived}: archived there and not there now, so {record.file} was not read")
     return None
 
 
-def _note_strays(folder: Path, records: Iterable[BufferRecord], found: _Findings) -> None:
+def _note_strays(folder: Path, records: Iterable[BufferRecord], report: VerifyReport) -> None:
     known = {record.file for record in records}
-    found.notes += [
+    report.notes += [
         f"{path}: not in the ledger, so none of its bits are used"
         for path in sorted(folder.glob("*.h5"))
         if path.name not in known
@@ -146,22 +116,22 @@ def _note_strays(folder: Path, records: Iterable[BufferRecord], found: _Findings
 # --- the ledger by itself
 
 
-def _check_ledger(ledger: Ledger, record: BufferRecord, copies: np.ndarray, found: _Findings) -> None:
+def _check_ledger(ledger: Ledger, record: BufferRecord, copies: np.ndarray, report: VerifyReport) -> None:
     """Check that every bit of a buffer has one state, and that its blocks add up to what is said of it."""
     at = 0
     for first, bits, state in ledger.ranges(record.id):
         if not (isinstance(first, int) and isinstance(bits, int) and bits > 0 and state in STATES):
-            found.problems.append(
+            report.problems.append(
                 f"{ledger.path}: {record.file} has a range that is none ({first!r}, {bits!r}, {state!r})"
             )
             return
         if first != at:
-            found.problems.append(
+            report.problems.append(
                 f"{ledger.path}: {record.file} has no or two owners at bit {min(first, at):,}"
             )
         at = first + bits
     if at != record.bits:
-        found.problems.append(
+        report.problems.append(
             f"{ledger.path}: the ranges of {record.file} end at bit {at:,} of {record.bits:,}"
         )
     sums = {
@@ -172,18 +142,18 @@ def _check_ledger(ledger: Ledger, record: BufferRecord, copies: np.ndarray, foun
     }
     for name, value in sums.items():
         if getattr(record, name) != value:
-            found.problems.append(
+            report.problems.append(
                 f"{ledger.path}: the blocks of {record.file} have {value:,} {name} and it is said to have "
                 f"{getattr(record, name):,}"
             )
 
 
-def _copies(ledger: Ledger, record: BufferRecord, found: _Findings) -> np.ndarray:
+def _copies(ledger: Ledger, record: BufferRecord, report: VerifyReport) -> np.ndarray:
     """Give the ledger's copies of block rows: (first_byte, bits, ones, crc); int64, (blocks, 4)."""
     try:
         return np.asarray(ledger.block_copies(record.id), np.int64).reshape(-1, 4)
     except (TypeError, ValueError, OverflowError) as error:
-        found.problems.append(f"{ledger.path}: the blocks of {record.file} are no numbers ({error})")
+        report.problems.append(f"{ledger.path}: the blocks of {record.file} are no numbers ({error})")
         return np.empty((0, 4), np.int64)
 
 
@@ -218,68 +188,74 @@ def _verify_buffer(
     ledger: Ledger,
     record: BufferRecord,
     scanner: Scanner,
-    found: _Findings,
+    report: VerifyReport,
     progress: Callable[[int], object],
 ) -> None:
     try:
         reader = BufferReader(path, record.uuid)
     except StoreError as error:
-        copies = _copies(ledger, record, found)
-        _check_ledger(ledger, record, copies, found)
-        found.problems.append(f"{error} ({_lost(ledger, record)})")
+        copies = _copies(ledger, record, report)
+        _check_ledger(ledger, record, copies, report)
+        report.problems.append(f"{error} ({_lost(ledger, record)})")
         for index in range(len(copies)):
-            found.bad_block(record, index, str(error), told=False)
+            report.bad_blocks.append(BadBlock(record.uuid, record.file, index, str(error)))
         return
     try:
         blocks = len(reader.rows) if record.ended else min(len(reader.rows), record.blocks)
         faults = scanner.scan(reader, blocks, progress)  # which reads while the ledger is looked at
-        copies = _copies(ledger, record, found)
-        _check_ledger(ledger, record, copies, found)
-        bad = _check_rows(record, reader, copies, blocks, found)
+        copies = _copies(ledger, record, report)
+        _check_ledger(ledger, record, copies, report)
+        bad = _check_rows(record, reader, copies, blocks, report)
         for fault in faults:
-            found.bad_block(record, fault.block, fault.sentence)
+            _add_bad(report, record, fault.block, fault.sentence)
             bad.add(fault.block)
-        found.blocks += blocks - len(bad)
-        found.bits += int(np.delete(reader.rows["bits"][:blocks].astype(np.int64), sorted(bad)).sum())
+        report.blocks += blocks - len(bad)
+        report.bits += int(np.delete(reader.rows["bits"][:blocks].astype(np.int64), sorted(bad)).sum())
         try:
             reader.tuning()
             reader.actions()
         except StoreError as error:
-            found.problems.append(str(error))
+            report.problems.append(str(error))
         shared = reader.shared_byte()
         if shared is not None:
-            found.problems.append(f"{path}: byte {shared:,} of /bits is stored where another one is")
-        _note_sequence(path, reader.rows["sequence"][:blocks], found)
+            report.problems.append(f"{path}: byte {shared:,} of /bits is stored where another one is")
+        _note_sequence(path, reader.rows["sequence"][:blocks], report)
     finally:
         reader.close()
 
 
+def _add_bad(report: VerifyReport, record: BufferRecord, block: int, fault: str) -> None:
+    report.bad_blocks.append(BadBlock(record.uuid, record.file, block, fault))
+    report.problems.append(fault)
+
+
 def _check_rows(
-    record: BufferRecord, reader: BufferReader, copies: np.ndarray, blocks: int, found: _Findings
+    record: BufferRecord, reader: BufferReader, copies: np.ndarray, blocks: int, report: VerifyReport
 ) -> set[int]:
     """Hold the rows of a buffer against the ledger's copies; gives the blocks, of those there, that differ."""
     rows, path = reader.rows[:blocks], reader.path
     wrong = reader.unsound_rows()
     if wrong and record.ended:
-        found.problems.append(
+        report.problems.append(
             f"{path}: the row of block {len(rows)} is damaged ({reader.fault}; {wrong} rows from there on)"
         )
     if len(copies) > len(rows):
-        found.problems.append(
+        report.problems.append(
             f"{path}: {len(rows)} blocks are there and the ledger knows {len(copies)}; restore the file from a copy"
         )
         for index in range(len(rows), len(copies)):
-            found.bad_block(record, index, f"{path}: the row of block {index} is gone or damaged", told=False)
+            fault = f"{path}: the row of block {index} is gone or damaged"
+            report.bad_blocks.append(BadBlock(record.uuid, record.file, index, fault))
     both = min(len(copies), len(rows))
     names = ("first_byte", "bits", "ones", "crc")
     mine = np.stack([rows[name][:both].astype(np.int64) for name in names], axis=1)
     differing = set(np.flatnonzero((mine != copies[:both]).any(axis=1)).tolist())
     for index in sorted(differing):
-        found.bad_block(record, index, f"{path}: the row of block {index} differs from the ledger's copy")
+        _add_bad(report, record, index, f"{path}: the row of block {index} differs from the ledger's copy")
     return differing
 
 
-def _note_sequence(path: Path, sequence: np.ndarray, found: _Findings) -> None:
+def _note_sequence(path: Path, sequence: np.ndarray, report: VerifyReport) -> None:
     """Note the gaps in the board's numbers of the blocks; a step back to 0 begins another acquisition."""
     if len(sequence) < 2:
         return
@@ -288,16 +264,16 @@ def _note_sequence(path: Path, sequence: np.ndarray, found: _Findings) -> None:
     begun = (numbers[1:] == 0) & (steps != 1)
     if begun.any():
         places = np.flatnonzero(begun) + 1
-        found.notes.append(
+        report.notes.append(
             f"{path}: the board's sequence begins again at 0 {len(places)} times ({_blocks(places)}): as many "
             "acquisitions after the first"
         )
     gaps = np.flatnonzero((steps != 1) & ~begun)
     for index in gaps[:_NAMED]:
-        found.notes.append(f"{path}: the board's sequence steps by {steps[index]} before block {index + 1}")
+        report.notes.append(f"{path}: the board's sequence steps by {steps[index]} before block {index + 1}")
     if len(gaps) > _NAMED:
         most, times = Counter(steps[gaps[_NAMED:]].tolist()).most_common(1)[0]
-        found.notes.append(
+        report.notes.append(
             f"{path}: and {len(gaps) - _NAMED:,} more such gaps, most often by {most} ({times:,} times)"
         )
 

@@ -19,14 +19,12 @@ class Stopped(Exception):
 
 
 class Acquisition(Protocol[_Item]):
-    """One acquisition: iterating gives its blocks in their order, None where there is none at the moment.
+    """One acquisition: `next` gives its blocks in their order, None where there is none at the moment.
 
     `ended`: everything of it was handed out.
     """
 
     ended: bool
-
-    def __iter__(self) -> Iterator[_Item | None]: ...
 
     def __next__(self) -> _Item | None:
         """Give the next one; raises BoardError where the array ended it early, or too little can be read."""
@@ -34,7 +32,6 @@ class Acquisition(Protocol[_Item]):
 
     def abort(self) -> None:
         """End it; needed after its last block too, which does not say that the array is idle again."""
-        ...
 
 
 class Array(Protocol):
@@ -44,7 +41,14 @@ class Array(Protocol):
     trims may be set from another one meanwhile, where `has_all_trims`.
     """
 
-    name: str
+    name: str  # on the bench
+    identity: str
+    device: str  # the devices, as the bench file names them
+    shape: tuple[int, int]  # rows, columns
+    simulated: bool
+    has_all_trims: (
+        bool  # each direction has its own, of volts and of seconds, and they may change while it acquires
+    )
     point: WorkingPoint
 
     @property
@@ -52,51 +56,23 @@ class Array(Protocol):
         """What was lost so far."""
         ...
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        ...
-
-    @property
-    def device(self) -> str:
-        """The devices, as the bench file names them."""
-        ...
-
-    @property
-    def simulated(self) -> bool:
-        """Whether its bits are made by a simulation."""
-        ...
-
-    @property
-    def has_all_trims(self) -> bool:
-        """Whether each direction has trims of its own, of volts and of seconds, and takes them while it acquires."""
-        ...
-
     def require_all_trims(self) -> None:
         """Raise BenchError, which says what to do, where it does not have them."""
-        ...
-
-    def identity(self) -> str:
-        """Ask which one it is."""
-        ...
 
     def temperature(self) -> float:
-        """Measure its temperature, kelvin."""
+        """Measure its temperature, kelvin, once a second at most."""
         ...
 
     # Settings
 
     def set_working_point(self, point: WorkingPoint) -> None:
         """Set the pulses, the reading and the mode."""
-        ...
 
     def set_mask(self, used: np.ndarray | bool) -> None:
         """Set which cells are pulsed and read: bool, (cells,) or one for all."""
-        ...
 
     def set_thresholds(self, thresholds: np.ndarray) -> None:
         """Set the ohms above which a reading is a 1, (cells,)."""
-        ...
 
     def set_trims(self, trims: Trims) -> int:
         """Set what each cell's write pulse has more; returns by how much the generation of later blocks grows."""
@@ -112,25 +88,17 @@ class Array(Protocol):
 
     # Output
 
-    def arm(self, watchdog: float) -> None:
-        """Have the output go off when nothing is heard of this program for `watchdog` seconds; it may go on then."""
-        ...
-
-    def switch_on(self) -> None:
-        """Have pulses and read voltage reach the cells."""
-        ...
+    def switch_on(self, watchdog: float) -> None:
+        """Have pulses and read voltage reach the cells, and stop where nothing is heard for `watchdog` seconds."""
 
     def switch_off(self) -> None:
         """Switch off at once; logs what fails and does not raise it: the bench does it again when it is left."""
-        ...
 
     def keep_alive(self) -> None:
         """Feed the watchdog while nothing is fetched; raises BoardError, switched off, where the output is not on."""
-        ...
 
     def reconnect(self) -> None:
         """Have a lost connection back, the array safe and its settings unknown; see `Bench.reconnect`."""
-        ...
 
     # Pulses and readings
 

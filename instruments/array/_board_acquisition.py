@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from drivers import ArrayBlock, ArrayBoard, BoardError, CorruptBlock, LostBlocks
 
@@ -64,9 +64,6 @@ class BoardAcquisition(Generic[_Item]):
         self._count = count
         self._make, self._strict = make, strict
         self._next = self._given_up = self._stalls = 0
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> _Item | None:
         """Give the next block, None where there is none at the moment.

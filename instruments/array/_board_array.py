@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import time
 from typing import Any
 
@@ -19,21 +20,27 @@ from ._working_point import WorkingPoint
 log = logging.getLogger(__name__)
 
 _MOST_READINGS = 1 << 21  # of one block: protocol, "Commands"
+_MEASURED = 1.0  # s between measurements of the temperature
 _ALIVE = 0.5  # s between lines to a board that nothing is fetched from, well within its watchdog
 
 
 class BoardArray:
-    """The `Array` of a bench whose role `board` is everything: see `Array` for what each does and raises.
+    """The `Array` of a bench whose role `board` is everything.
 
     The role may be another one after `reconnect`, so it is asked of the bench each time.
     """
 
     def __init__(self, bench: Bench, point: WorkingPoint) -> None:
+        role = bench.board
+        board: Any = role.board
+        self.name, self.identity, self.device = role.instrument, str(board.id), bench.array.device
+        self.shape = bench.array.rows, bench.array.columns  # which the bench has checked
+        self.simulated, self.has_all_trims = bool(board.origin != "device"), role.board.has_all_trims
         self.point = point
-        self.name = bench.board.instrument
         self._bench = bench
         self._count = LossCount()
-        self._fed = 0.0  # monotonic s
+        self._fed = self._measured = -math.inf  # monotonic s
+        self._kelvin = math.nan
 
     @property
     def role(self) -> BoardRole:
@@ -42,44 +49,20 @@ class BoardArray:
 
     @property
     def losses(self) -> Losses:
-        """What was lost so far."""
         return self._count.total
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns, as the bench has checked them."""
-        return self._bench.array.rows, self._bench.array.columns
-
-    @property
-    def device(self) -> str:
-        """The devices, as the bench file names them."""
-        return self._bench.array.device
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the board says so."""
-        return bool(self._board.origin != "device")
-
-    @property
-    def has_all_trims(self) -> bool:
-        """Whether the board follows protocol 1.1."""
-        return self.role.board.has_all_trims
-
     def require_all_trims(self) -> None:
-        """Raise BenchError where the board follows an older protocol."""
         if not self.has_all_trims:
             raise BenchError(
                 f"the {self.name!r} follows protocol {self._board.protocol_version}, in which both directions have "
                 "the same trims: tune with a reset, or update its firmware to protocol 1.1"
             )
 
-    def identity(self) -> str:
-        """Ask the board for its identification."""
-        return str(self._board.id)
-
     def temperature(self) -> float:
-        """Ask the board for its temperature, kelvin."""
-        return float(self._board.temperature)
+        now = time.monotonic()
+        if now - self._measured > _MEASURED:
+            self._kelvin, self._measured = float(self._board.temperature), now
+        return self._kelvin
 
     def set_working_point(self, point: WorkingPoint) -> None:
         """Set pulses, reading and mode; blocks hold bits."""
@@ -91,22 +74,18 @@ class BoardArray:
         self.point = point
 
     def set_mask(self, used: np.ndarray | bool) -> None:
-        """Set which cells are used."""
         self._board.mask = used if isinstance(used, bool) else used.reshape(self.shape)
 
     def set_thresholds(self, thresholds: np.ndarray) -> None:
-        """Set the ohms of each cell."""
         self._board.thresholds = thresholds.reshape(self.shape)
 
     def set_trims(self, trims: Trims) -> int:
-        """Set what differs from what was set before."""
         rows, columns = self.shape
         return self.role.apply_trims(
             trims.shaped(rows * columns, self.shape), self.point.voltage, self.point.width
         )
 
     def trim_range(self) -> tuple[float, float]:
-        """Give the volts by which the write pulse may be trimmed."""
         return self.role.trim_range(self.point.voltage)
 
     def longest_pulse(self) -> float:
@@ -115,16 +94,12 @@ class BoardArray:
         most = min(limits.pulse_width, limits.duty * self.point.period, self._board.width_limit)
         return most * (1 - 1e-6)
 
-    def arm(self, watchdog: float) -> None:
-        """Arm the board's watchdog; raises BenchError where the interlock is open."""
+    def switch_on(self, watchdog: float) -> None:
         board = self._board
         board.watchdog = watchdog
         if not board.interlock_closed:
             raise BenchError(f"the interlock of the {self.name!r} is open: close it and start again")
-
-    def switch_on(self) -> None:
-        """Switch the output on."""
-        self._board.output_enabled = True
+        board.output_enabled = True
 
     def switch_off(self) -> None:
         """Abort and switch off, or close a lost connection, which a board switches off at where the close arrives."""
@@ -173,7 +148,6 @@ class BoardArray:
             self._count.lose(left, f"the lost connection has left {left} blocks in the board")
 
     def acquire(self, pulses: int, pulses_per_block: int, *, strict: bool = False) -> BoardAcquisition[Block]:
-        """Start an acquisition of bits."""
         return BoardAcquisition(
             self.role.board, pulses, pulses_per_block, self._count, self._block, strict=strict
         )
@@ -192,7 +166,6 @@ class BoardArray:
             self._back_to_bits()
 
     def resistances(self) -> np.ndarray:
-        """Read each cell once."""
         return self.role.board.resistances.ravel()
 
     @property

@@ -12,7 +12,7 @@ from pymeasure.instruments import Instrument
 from .._errors import BenchError
 from . import _inspection
 from ._board_role import BoardRole
-from ._file import ArraySection, BenchFile, LimitsSection, read_bench_file
+from ._file import BenchFile, read_bench_file
 from ._opening import Finding, Opening, close
 from ._role import Role
 from ._signals import catch_sigterm, held_back
@@ -31,6 +31,7 @@ class Bench:
     def __init__(self, file: BenchFile, source: str | os.PathLike[str]) -> None:
         self.file = file
         self.source = str(source)
+        self.array, self.limits = file.array, file.limits
         self.instruments: dict[str, Instrument] = {}
         self.roles: dict[str, Role] = {}
         self._opening = Opening(file, self.source)
@@ -41,16 +42,6 @@ class Bench:
     def from_toml(cls, path: str | os.PathLike[str]) -> Self:
         """Read a bench file; raises BenchError naming file, line and key. Nothing is opened yet."""
         return cls(read_bench_file(path), Path(path))
-
-    @property
-    def array(self) -> ArraySection:
-        """The devices, as the file describes them."""
-        return self.file.array
-
-    @property
-    def limits(self) -> LimitsSection:
-        """Absolute maxima at the device."""
-        return self.file.limits
 
     @property
     def board(self) -> BoardRole:

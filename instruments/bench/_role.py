@@ -30,7 +30,6 @@ class Role(Protocol):
 
     def prepare(self) -> None:
         """Put the limits into driver and box; refuse a box that somebody else uses."""
-        ...
 
     def safe_state(self) -> bool:
         """Bring the box to its safe state; returns whether the box confirms it, raises where it is silent."""

@@ -87,8 +87,7 @@ class RecordBits(PulsedProcedure):
         _refuse_read_only(self._open_store())
         recording.warm_up()
         array, known = self._rehearse()
-        array.arm(self.watchdog)
-        array.switch_on()
+        array.switch_on(self.watchdog)
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
             self._prepared = recording.prepare(array, self._settings(), known, self.should_stop, self._at)
 

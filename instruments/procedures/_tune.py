@@ -66,10 +66,9 @@ class Tune(PulsedProcedure):
         array = self._set_up()
         if self.mode == "toggle":
             array.require_all_trims()
-        array.arm(self.watchdog)
         conditions = self._conditions(array)
         array.set_mask(True)
-        array.switch_on()
+        array.switch_on(self.watchdog)
         self.progress = TuningProgress("measuring the cells: thresholds")
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
             cells = measure_states(array, self.should_stop)
@@ -111,7 +110,7 @@ class Tune(PulsedProcedure):
         rows, columns = array.shape
         return Conditions(
             target=self.target, tolerance=self.tolerance, temperature=array.temperature(), rows=rows, columns=columns,
-            identity=array.identity(), device=array.device, simulated=array.simulated, **asdict(array.point),
+            identity=array.identity, device=array.device, simulated=array.simulated, **asdict(array.point),
         )  # fmt: skip
 
     def _emit_rows(self, tuning: Tuning) -> None:

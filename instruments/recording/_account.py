@@ -10,8 +10,9 @@ from entropy.quality.watch import Watch, WatchReport
 from ..array import Losses, Sums
 from ..holding import WorkingPointControl
 from ._block_writer import Delivered
+from ._energy import energy_per_bit
 from ._preparation import Prepared
-from ._summary import RecordingProgress, RecordingSummary, energy_per_bit
+from ._summary import RecordingProgress, RecordingSummary
 
 COLUMNS = (
     "Block",

@@ -16,7 +16,7 @@ from ._block_writer import BlockWriter
 from ._consumers import Consumers
 from ._preparation import Prepared
 from ._reconnection import Reconnection
-from ._running import Running, Thermometer
+from ._running import Running
 from ._settings import Settings
 
 
@@ -57,7 +57,7 @@ def begin(
     )
     return Running(
         prepared, control, account, writer, Consumers(store, settings.ahead), Reconnection(settings.retries),
-        Thermometer(prepared.array), settings.block_bits, settings.watchdog, stop,
+        settings.block_bits, settings.watchdog, stop,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import logging
 import time
 from dataclasses import dataclass
 
-from ..array import Acquisition, Array, Block, BoardError, Stop
+from ..array import Acquisition, Block, BoardError, Stop
 from ..holding import WorkingPointControl
 from ._account import RecordingAccount
 from ._block_writer import BlockWriter, Delivered
@@ -16,21 +16,6 @@ from ._reconnection import Reconnection
 log = logging.getLogger(__name__)
 
 _LOOK = 0.05  # s between looks at whether consumers have caught up
-_TEMPERATURE = 1.0  # s between measurements
-
-
-class Thermometer:
-    """Asks an array for its temperature, once a second at most."""
-
-    def __init__(self, array: Array) -> None:
-        self.kelvin, self._looked = float("nan"), 0.0
-        self._array = array
-
-    def look(self) -> None:
-        """Measure it, where that is due."""
-        now = time.monotonic()
-        if now - self._looked > _TEMPERATURE:
-            self.kelvin, self._looked = self._array.temperature(), now
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +28,6 @@ class Running:
     writer: BlockWriter
     consumers: Consumers
     reconnection: Reconnection
-    thermometer: Thermometer
     block_bits: int
     watchdog: float
     stop: Stop
@@ -85,10 +69,10 @@ class Running:
                 array.keep_alive()
                 time.sleep(_LOOK)
                 continue
-            self.thermometer.look()
+            temperature = array.temperature()
             block = next(acquisition)
             if block is not None:
-                self._hand_over(block)
+                self._hand_over(block, temperature)
                 if control is not None and control.in_acquisitions:
                     control.act()
         # After the last block too: that it was fetched does not say that the array is idle again. What is raised
@@ -102,7 +86,7 @@ class Running:
         account.waiting = self.consumers.are_behind(account.fetched, account.counts.bits)
         return account.waiting
 
-    def _hand_over(self, block: Block) -> None:
+    def _hand_over(self, block: Block, temperature: float) -> None:
         """Test a block and give it to the writer; raises where too much fails, once the block has its place."""
         health, account = self.prepared.health, self.account
         judged = health.judge(block)
@@ -111,7 +95,7 @@ class Running:
         delivered = Delivered(
             judged,
             host_time=time.time(),
-            temperature=self.thermometer.kelvin,
+            temperature=temperature,
             acquisition=account.acquisitions - 1,
             actions=None if self.control is None else self.control.take(block, judged.outcome.outcomes),
         )
@@ -155,11 +139,10 @@ class Running:
         """
         array, cells = self.prepared.array, self.prepared.cells
         array.set_working_point(array.point)
-        array.arm(self.watchdog)
         cells.apply_to(array)
         if self.control is not None:
             self.control.restore()
-        array.switch_on()
+        array.switch_on(self.watchdog)
         refuse_changed_cells(array, cells, "the connection was lost")
 
 

@@ -55,7 +55,7 @@ def apply_tuning(array: Array, tuning: Tuning) -> Cells:
 
 
 def _refuse_other_array(array: Array, tuning: Tuning) -> None:
-    known, identity = tuning.conditions, array.identity()
+    known, identity = tuning.conditions, array.identity
     rows, columns = array.shape
     if (known.rows, known.columns) != (rows, columns):
         raise BenchError(

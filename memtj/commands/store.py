@@ -3,19 +3,19 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import entropy
 from memtj._answer import answer, plain
 from memtj._errors import CommandError
 from memtj._options import NOTHING_CHANGED, AsJson, StorePath, Yes, bytes_option, duration_option
 from memtj._outputs import refuse_unwritable
 from memtj._quantities import si
-from memtj.commands import store_export, store_rewrite
+from memtj.commands import store_export
 
-if TYPE_CHECKING:
-    from entropy import BufferInfo, PruneStep, SalvageReport
+_REWRITTEN = {"rewritten": "rewritten", "left": "left alone", "failed": "problem"}
 
 app = typer.Typer(help="What a store holds, whether it is sound, and its care.", no_args_is_help=True)
 
@@ -23,9 +23,7 @@ app = typer.Typer(help="What a store holds, whether it is sound, and its care.",
 @app.command("ls")
 def ls(path: StorePath, as_json: AsJson = False) -> None:
     """List the buffers of a store, its accounts, and who holds, waits for or was promised bits."""
-    from entropy import Store
-
-    with Store(path, read_only=True) as store:
+    with entropy.Store(path, read_only=True) as store:
         buffers, accounts = store.buffers(), store.accounts()
         leases, requests = store.leases(), store.requests()
     values = {"store": path, "buffers": plain(buffers), "accounts": asdict(accounts)}
@@ -45,7 +43,7 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
     answer(as_json, values | holders, lines())
 
 
-def _buffer_rows(buffers: "list[BufferInfo]") -> list[tuple[str, ...]]:
+def _buffer_rows(buffers: "list[entropy.BufferInfo]") -> list[tuple[str, ...]]:
     rows = [("buffer", "created (UTC)", "origin", "state", "blocks", "bits", "ones", "min-entropy")]
     for buffer in buffers:
         row = (
@@ -74,7 +72,7 @@ def _columns(rows: Sequence[Sequence[str]], *, right: Collection[int]) -> str:
     )
 
 
-def _state(buffer: "BufferInfo") -> str:
+def _state(buffer: "entropy.BufferInfo") -> str:
     if buffer.place is not None:
         return "deleted" if buffer.place == "deleted" else "archived"
     if not buffer.path.exists():
@@ -103,19 +101,17 @@ def conditioning(
 
     Conditioning takes bias away. It makes no entropy: health, assessments and claims are about the raw bits.
     """
-    from entropy import Store, Toeplitz, conditioning_from_name
-    from entropy.conditioning import own_seed as draw_seed
-
-    with Store(path, create=False, read_only=name is None) as store:
+    with entropy.Store(path, create=False, read_only=name is None) as store:
         if name is not None:
-            chosen = conditioning_from_name(name)
+            chosen = entropy.conditioning_from_name(name)
             if own_seed:
-                if not isinstance(chosen, Toeplitz):
+                if not isinstance(chosen, entropy.Toeplitz):
                     raise CommandError(
                         f"--own-seed goes with toeplitz, not with {name}: leave one of them out."
                     )
                 with store.lease(640, purpose="seed of a Toeplitz matrix") as lease:
-                    chosen = Toeplitz(chosen.n_out, chosen.n_in, draw_seed(lease))
+                    seed = entropy.conditioning.own_seed(lease)
+                    chosen = entropy.Toeplitz(chosen.n_out, chosen.n_in, seed)
             store.set_conditioning(chosen)
         elif own_seed:
             raise CommandError("--own-seed needs a name: memtj store conditioning STORE toeplitz --own-seed.")
@@ -128,7 +124,6 @@ def conditioning(
 @app.command("verify")
 def verify(path: StorePath, as_json: AsJson = False) -> None:
     """Check every block against its row and the ledger and name what is wrong; exit code 1 if anything is."""
-    import entropy
     from memtj._progress import ProgressDisplay
 
     with ProgressDisplay() as display:
@@ -166,7 +161,6 @@ def salvage(
     sampling go on after a crash without any of this. Where bits would be burned it is only said, without --yes, and
     nothing is done. Exit code 1 for that, and if something could not be helped.
     """
-    import entropy
     from memtj._progress import ProgressDisplay
 
     if not yes:
@@ -182,7 +176,7 @@ def salvage(
         raise typer.Exit(1)
 
 
-def _burning(report: "SalvageReport") -> Iterator[str]:
+def _burning(report: "entropy.SalvageReport") -> Iterator[str]:
     """Say why bits would be burned, and how many."""
     if report.ledger == "made":
         yield "there is no ledger: a new one would be made."
@@ -193,11 +187,11 @@ def _burning(report: "SalvageReport") -> Iterator[str]:
     yield f"{report.burned:,} bits would be burned; {NOTHING_CHANGED}"
 
 
-def _kept(report: "SalvageReport") -> str:
+def _kept(report: "entropy.SalvageReport") -> str:
     return ", ".join(f"{bits:,} {state}" for state, bits in sorted(report.kept.items())) or "nothing"
 
 
-def _salvaged(report: "SalvageReport") -> Iterator[str]:
+def _salvaged(report: "entropy.SalvageReport") -> Iterator[str]:
     if report.ledger == "made":
         yield "there was no ledger: a new one was made."
     if report.ledger == "replaced":
@@ -237,12 +231,10 @@ def prune(
 
     Pictures drawn with deleted bits cannot be replayed; archived ones can, while the archive stays where it is.
     """
-    from entropy import PrunePolicy, Store
-
     if archive is not None:
         refuse_unwritable(archive)
-    policy = PrunePolicy(older_than=older_than, down_to=down_to, burn_unspent=burn_unspent)
-    with Store(path, create=False, read_only=not yes) as store:
+    policy = entropy.PrunePolicy(older_than=older_than, down_to=down_to, burn_unspent=burn_unspent)
+    with entropy.Store(path, create=False, read_only=not yes) as store:
         steps = store.prune(policy, archive=archive, dry_run=not yes)
     going = [step for step in steps if not step.keep]
     unspent = sum(step.unspent for step in going)
@@ -253,7 +245,10 @@ def prune(
 
 
 def _pruned(
-    steps: "Sequence[PruneStep]", going: "Sequence[PruneStep]", archive: Path | None, done: bool
+    steps: "Sequence[entropy.PruneStep]",
+    going: "Sequence[entropy.PruneStep]",
+    archive: Path | None,
+    done: bool,
 ) -> Iterator[str]:
     for step in steps:
         yield f"{step.file}  {si(step.bytes, 'B'):>8}  {_fate(step, archive)}"
@@ -266,7 +261,7 @@ def _pruned(
     yield f"{len(going)} of {len(steps)} buffers {went}, {si(size, 'B')}, {unspent:,} bits burned{end}"
 
 
-def _fate(step: "PruneStep", archive: Path | None) -> str:
+def _fate(step: "entropy.PruneStep", archive: Path | None) -> str:
     if step.keep:
         return f"stays: {step.keep}"
     verb = "archived" if archive else "deleted"
@@ -275,7 +270,35 @@ def _fate(step: "PruneStep", archive: Path | None) -> str:
 
 
 app.command("export")(store_export.export)
-app.command("rewrite")(store_rewrite.rewrite)
+
+
+@app.command("rewrite")
+def rewrite(path: StorePath, as_json: AsJson = False) -> None:
+    """Write every closed buffer anew that an older HDF5 than ours cannot read; nothing is lost and no bit is spent.
+
+    A new file is read back before it takes the old one's place, with the same name, blocks and accounts; pictures are
+    replayed as before. It may be interrupted at any moment and called again. Buffers that are being recorded are left
+    alone. Exit code 1 if one could not be written anew.
+    """
+    from memtj._progress import ProgressDisplay
+
+    with ProgressDisplay() as display:
+        task = display.task("rewriting", None, "B")
+        steps = entropy.rewrite(path, progress=task.advance)
+    lines = [
+        f"{_REWRITTEN[step.outcome]}: {step.path.name}{_detail(step)}"
+        for step in steps
+        if step.outcome in _REWRITTEN
+    ]
+    done, current = (sum(step.outcome == name for step in steps) for name in ("rewritten", "current"))
+    lines.append(f"{done} of {len(steps)} buffers rewritten; {current} needed nothing.")
+    answer(as_json, {"store": path, "buffers": plain(steps)}, lines)
+    if any(step.outcome == "failed" for step in steps):
+        raise typer.Exit(1)
+
+
+def _detail(step: "entropy.RewriteStep") -> str:
+    return f", {si(step.bytes, 'B')}" if step.outcome == "rewritten" else f": {step.why}"
 
 
 @app.command("adopt")
@@ -297,8 +320,6 @@ def adopt(
 
     --copied burns bits: without --yes it is only said how many, with exit code 1.
     """
-    import entropy
-
     if moved == copied:
         raise CommandError(
             "say exactly one of --moved (the old store is gone) and --copied (it still exists)."

@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+import entropy
 from memtj._answer import answer
 from memtj._errors import CommandError
 from memtj._options import NOTHING_CHANGED, AsJson, Form, StorePath, Yes, bits_option, blocks_option
 from memtj._outputs import refuse_unwritable
-
-if TYPE_CHECKING:
-    from entropy import Store
 
 
 def export(
@@ -35,7 +33,6 @@ def export(
 
     Without --yes it is only said how many, with exit code 1.
     """
-    from entropy import Store, export_bits
     from memtj._progress import ProgressDisplay
 
     if (out is None) == (to_store is None):
@@ -46,14 +43,14 @@ def export(
         raise CommandError("--bits 0 exports nothing: ask for at least one bit.")
     if to_store is not None and buffer is None:
         raise CommandError("whole blocks go to another store: give --buffer NAME instead of --bits.")
-    with Store(path, create=False, read_only=not yes) as store, ProgressDisplay() as display:
+    with entropy.Store(path, create=False, read_only=not yes) as store, ProgressDisplay() as display:
         which = None if buffer is None else _blocks(store, buffer, blocks)
         count = _check(store, out, to_store, form, bits, which)
         values: dict[str, Any] = {"to": str(out or to_store), "bits": count, "dry_run": True}
         if yes:
             progress = display.task("exporting", count, "bit").advance
             if out is not None:
-                done = export_bits(store, out, bits=bits, blocks=which, form=form, progress=progress)
+                done = entropy.export_bits(store, out, bits=bits, blocks=which, form=form, progress=progress)
                 values = {"to": str(out), **done}
             elif to_store is not None and which is not None:
                 values = _move(store, to_store, which, progress)
@@ -68,7 +65,7 @@ def export(
 
 
 def _check(
-    store: "Store",
+    store: "entropy.Store",
     out: Path | None,
     to_store: Path | None,
     form: Form,
@@ -76,21 +73,19 @@ def _check(
     which: tuple[str, int, int] | None,
 ) -> int:
     """Count the bits that would go; raises where they cannot, before a file or another store is made."""
-    from entropy import Store, check_export
-
     if out is not None:
-        return check_export(store, out, bits=bits, blocks=which, form=form)
+        return entropy.check_export(store, out, bits=bits, blocks=which, form=form)
     assert to_store is not None
     assert which is not None
     refuse_unwritable(to_store)
     if (to_store / "ledger.sqlite").exists():
-        with Store(to_store, read_only=True) as into:
+        with entropy.Store(to_store, read_only=True) as into:
             if into.uuid == store.uuid:
                 raise CommandError(f"{to_store} is the same store: bits are moved to another one.")
     return store.free_in_blocks(*which)
 
 
-def _blocks(store: "Store", name: str, blocks: str | None) -> tuple[str, int, int]:
+def _blocks(store: "entropy.Store", name: str, blocks: str | None) -> tuple[str, int, int]:
     found = [info for info in store.buffers() if name in (info.uuid, info.path.name, info.path.stem)]
     if not found:
         raise CommandError(f"the store has no buffer {name!r}: 'memtj store ls' lists them.")
@@ -99,13 +94,11 @@ def _blocks(store: "Store", name: str, blocks: str | None) -> tuple[str, int, in
 
 
 def _move(
-    store: "Store", folder: Path, which: tuple[str, int, int], progress: Callable[[int, int], None]
+    store: "entropy.Store", folder: Path, which: tuple[str, int, int], progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    from entropy import Store, move_blocks
-
     buffer, first, last = which
-    with Store(folder) as into:
-        recording = move_blocks(store, buffer, (first, last), into, progress=progress)
+    with entropy.Store(folder) as into:
+        recording = entropy.move_blocks(store, buffer, (first, last), into, progress=progress)
         moved = sum(info.bits for info in into.buffers() if info.recording == recording)
     return {
         "to": str(folder),

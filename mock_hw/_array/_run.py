@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from mock_hw import _draws
-from mock_hw._array._array import SimulatedArray, forgetting
-from mock_hw._array._readout import Readout
+from mock_hw._array._array import Readout, SimulatedArray, forgetting
 from mock_hw._array._sequence import Sequence, Trims
 from mock_hw._device import Floats
 

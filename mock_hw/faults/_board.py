@@ -1,250 +1,238 @@
-"""What is wrong with a simulated board: its answers, its blocks, its surroundings, its cells."""
+"""A board with faults: a wrapper around it and its sessions, so that neither knows of them."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 
-from mock_hw._scpi import ScpiError
+from mock_hw._arguments import Count, takes
+from mock_hw._scpi import Command, InputClosed, ScpiError, Table
+from mock_hw.boxes import ArrayBoard
+from mock_hw.boxes.array_board import NO_BLOCK, TABLE, Response, Session
 from mock_hw.faults._cells import FaultyDevice
+from mock_hw.faults._kinds import (
+    KINDS,
+    Corrupt,
+    Delay,
+    Drop,
+    Duplicate,
+    Error,
+    Fault,
+    Mute,
+    OfBlocks,
+    OfCells,
+    Rate,
+    Refuse,
+    Skip,
+    fit,
+)
 
-# Ranges that lab file and commands share: blocks, blocks, bytes per second, seconds, kelvin, volts per hour, a word.
-MOST_BLOCKS = 10**9
-FEWEST_FIFO_BLOCKS = 2
-SLOWEST_WIRE = 100.0
-LATEST_ANSWER = 60.0
-LONGEST_REFUSAL = 600.0
-HOTTEST = 1000.0
-FASTEST_DRIFT = 1e12
-MODEL = r"[A-Za-z0-9._-]{1,32}"
 # A slow wire sends so much of its seconds at a time.
 _SLICE = 0.01
 
 Piece = bytes | memoryview | float
 """Bytes to send, or seconds to wait before what comes next."""
 
-
-class Surroundings(Protocol):
-    """What the faults change of the board itself."""
-
-    temperature: float
-
-    def set_temperature(self, kelvin: float) -> None:
-        """Set the temperature at the array."""
-        ...
-
-    def set_interlock(self, closed: bool) -> None:
-        """Open or close the interlock."""
-        ...
-
-    def queue_error(self, error: ScpiError) -> None:
-        """Put an error into the queues of all connections."""
-        ...
-
-    def fifo_changed(self) -> None:
-        """The FIFO holds another number of blocks now."""
-        ...
+_F = TypeVar("_F", bound=Fault)
 
 
-@dataclass
-class _Some:
-    """The next `count` blocks are damaged, or left out, once `after` more have been fetched."""
+class FaultyBoard:
+    """The faults of one board, none to begin with, and the sessions that show them.
 
-    after: int
-    count: int
-
-
-def _sooner(faults: list[_Some]) -> None:
-    for fault in faults:
-        fault.after = max(0, fault.after - 1)
-
-
-def _use(faults: list[_Some]) -> bool:
-    """Use one block of a fault up, where one is due."""
-    due = next((each for each in faults if not each.after), None)
-    if due is None:
-        return False
-    due.count -= 1
-    if not due.count:
-        faults.remove(due)
-    return True
-
-
-@dataclass
-class _Later:
-    """Something that begins once `after` more blocks have been fetched; `text` names it."""
-
-    after: int
-    text: str
-    begin: Callable[[], None]
-
-
-class BoardFaults:
-    """The faults of one board, none to begin with; callers hold the board's lock.
-
-    "After n blocks" counts the blocks that `FETCh?` delivers from when the fault was set. Faults outlast
-    `*RST` and a power cycle, which ends only a hang. `seed` decides which bit of a block is damaged.
+    "After n blocks" counts the blocks that `FETCh?` delivers from when the fault was set. Faults outlast `*RST` and a
+    power cycle, which ends only a hang. `seed` decides which bit of a block is damaged, and which cells are broken
+    where they are only counted.
     """
 
-    def __init__(self, board: Surroundings, columns: int, cells: FaultyDevice | None, seed: int = 0) -> None:
-        self._board = board
-        self._columns = columns
-        self._cells = cells
-        self._temperature = board.temperature
+    @takes(seed=Count())
+    def __init__(self, board: ArrayBoard, *, seed: int = 0) -> None:
+        self.board = board
+        self.temperature = board.temperature
+        self.sessions: list[FaultySession] = []
+        self.cut: set[Session] = set()
+        """Sessions whose connection ends with the response that they are about to send."""
+        self._faults: list[Fault] = []
+        self.refuse_until = 0.0
+        self._seed = seed
         self._rng = np.random.default_rng([seed, 0xFA017])
-        self._forget()
+        fetching = {"FETCh[:BLOCk]": self._fetch, "FETCh:AGAin": self._fetch_again}
+        dialect = (replace(each, read=fetching.get(each.header, each.read)) for each in TABLE.commands)
+        self._table = Table((*dialect, *simulator_commands(self)))
 
-    def _forget(self) -> None:
-        self.model: str | None = None
-        self.fifo: int | None = None
-        self.first_errors: list[ScpiError] = []
-        self._rate: float | None = None
-        self._delay = 0.0
-        self._unanswered = 0
-        self._refusal, self._refuse_until = 0.0, 0.0
-        self._drops: list[int] = []
-        self._damages: list[_Some] = []
-        self._repeats: list[_Some] = []
-        self._skips: list[_Some] = []
-        self._later: list[_Later] = []
-        self._hot = self._unlocked = False
+    def open_session(self, hang_up: Callable[[], None] | None = None) -> "FaultySession":
+        """A new connection; `hang_up` is called when the board drops it, None where a wire has no close.
 
-    # --- setting them ---
+        Raises `mock_hw._scpi.InputClosed` while a fault has it refuse connections.
+        """
+        with self.board.changed:
+            if self._refusing and hang_up is not None:
+                raise InputClosed("a simulated fault refuses it")
+            session = FaultySession(self, Session(self.board, self._table, hang_up))
+            self.sessions.append(session)
+            for fault in self._present(Error):
+                session.honest.status.push(fault.error)
+            return session
+
+    def power_cycle(self) -> None:
+        """Take the board's power and give it back, which ends a hang."""
+        with self.board.changed:
+            self._end(Mute)
+        self.board.power_cycle()
+
+    # --- setting and ending them ---
+
+    def inflict(self, faults: Sequence[Fault]) -> None:
+        """Set the faults of a lab file, and end all others."""
+        with self.board.changed:
+            self.clear()
+            for fault in faults:
+                if isinstance(fault, Error) and not fault.waits:
+                    self._faults.append(fault)  # for each connection that opens
+                elif not isinstance(fault, OfCells) or not fault.cells:
+                    self.set(fault)
+            array, named = (
+                self.board.array,
+                {each.place for each in self._faults if isinstance(each, OfCells)},
+            )
+            for index, fault in enumerate(faults):
+                if isinstance(fault, OfCells) and fault.cells:
+                    cells = range(array.rows * array.columns)
+                    free = [cell for cell in cells if divmod(cell, array.columns) not in named]
+                    draw = np.random.default_rng([self._seed, 0xCE11, index])
+                    for cell in draw.choice(free, min(fault.cells, len(free)), replace=False).tolist():
+                        named.add(divmod(cell, array.columns))
+                        self.set(fault.at(*divmod(cell, array.columns)))
+
+    def obey(self, kind: type[Fault], values: tuple[Any, ...]) -> None:
+        """Set the fault of a command, or end it; raises ScpiError where a value is out of range."""
+        if values == kind.ended_by:
+            self._end(kind)
+        else:
+            fault, array = kind.by_command(values), self.board.array
+            if fit([fault], array.rows, array.columns):
+                raise ScpiError(-222, f"the array has {array.rows} rows and {array.columns} columns")
+            self.set(fault)
+
+    def set(self, fault: Fault) -> None:
+        """Have a fault from now on, or once its blocks have been fetched."""
+        with self.board.changed:
+            if fault.waits or isinstance(fault, OfBlocks):
+                self._faults.append(fault)
+            else:
+                self._begin(fault)
+
+    def clear(self) -> None:
+        """End every fault; the cells are sound again."""
+        with self.board.changed:
+            faults, self._faults = self._faults, []
+            for fault in faults:
+                if not fault.waits:
+                    fault.end(self)
+            if isinstance(self.board.array.device, FaultyDevice):
+                self.board.array.device.repair()
+            self.board.changed.notify_all()  # a stall may be over
+
+    def listing(self) -> str:
+        """Every fault there is as the command that sets it, each in quotation marks, with commas between."""
+        texts = [
+            f'"{each.text} after {each.waits} blocks"' if _is_yet_to_begin(each) else f'"{each.text}"'
+            for each in sorted(self._faults, key=_place_in_list)
+            if self._refusing or each.waits or not isinstance(each, Refuse)
+        ]
+        return ",".join(texts) or '""'
+
+    def _begin(self, fault: Fault) -> None:
+        fault.begin(self)
+        self._faults = [each for each in self._faults if each.waits or not fault.replaces(each)]
+        if fault.values != fault.ended_by and not isinstance(fault, Error):
+            self._faults.append(fault)
+
+    def _end(self, kind: type[Fault]) -> None:
+        for fault in self._present(kind):
+            self._faults.remove(fault)
+            fault.end(self)
+
+    def _present(self, kind: type[_F]) -> list[_F]:
+        return [each for each in self._faults if isinstance(each, kind) and not each.waits]
+
+    def _meet(self, kind: type[Fault]) -> bool:
+        """Whether there is such a fault; it is used up once."""
+        for fault in self._present(kind)[:1]:
+            left, at = fault.used(), self._faults.index(fault)
+            self._faults[at : at + 1] = [] if left is None else [left]
+            return True
+        return False
+
+    # --- what they act on ---
 
     @property
     def cells(self) -> FaultyDevice:
         """The cells, to break them; −221 where this board's are of another kind."""
-        if self._cells is None:
+        if not isinstance(self.board.array.device, FaultyDevice):
             raise ScpiError(-221, "the cells of this board cannot be broken")
-        return self._cells
+        return self.board.array.device
 
-    def after(self, blocks: int, text: str, begin: Callable[[], None]) -> None:
-        """Have `begin` called once so many blocks have been fetched, or at once."""
-        if blocks:
-            self._later.append(_Later(blocks, text, begin))
-        else:
-            begin()
+    def queue_error(self, error: ScpiError) -> None:
+        """Put an error into the queues of all connections."""
+        with self.board.changed:
+            for session in self.sessions:
+                session.honest.status.push(error)
 
-    def drop(self, after: int) -> None:
-        """Cut the connection that fetches, in the middle of a block."""
-        self._drops.append(after)
-
-    def corrupt(self, after: int, count: int) -> None:
-        """Damage blocks on their way to the host; `FETCh:AGAin?` sends the block anew."""
-        self._damages.append(_Some(after, count))
-
-    def repeat(self, after: int) -> None:
-        """Answer `FETCh?` once with the block before, and take none out of the FIFO."""
-        self._repeats.append(_Some(after, 1))
-
-    def skip(self, after: int, count: int) -> None:
-        """Lose blocks out of the FIFO before they are fetched."""
-        self._skips.append(_Some(after, count))
-
-    def refuse(self, seconds: float) -> None:
-        """Close every new connection at once for a while; those that are open stay."""
-        self._refusal, self._refuse_until = seconds, time.monotonic() + seconds
-
-    def limit_fifo(self, blocks: int) -> None:
-        """Have the FIFO hold fewer blocks."""
-        self.fifo = blocks
-        self._board.fifo_changed()
-
-    def slow_down(self, bytes_per_second: float) -> None:
-        """Send every answer no faster than this."""
-        self._rate = bytes_per_second
-
-    def delay(self, seconds: float) -> None:
-        """Send every answer so much later; meanwhile its connection is not listened to."""
-        self._delay = seconds
-
-    def hang(self, answers: int) -> None:
-        """Neither act nor answer until so many lines that ask something have come."""
-        self._unanswered = answers
-
-    def heat(self, kelvin: float) -> None:
-        """Change the temperature at the array."""
-        self._hot = True
-        self._board.set_temperature(kelvin)
-
-    def interlock(self, closed: bool) -> None:
-        """Open or close the interlock."""
-        self._unlocked = not closed
-        self._board.set_interlock(closed)
-
-    def error(self, number: int) -> None:
-        """Queue an error on all connections."""
-        self._board.queue_error(ScpiError(number, "simulated fault"))
-
-    def clear(self) -> None:
-        """End every fault; the cells are sound again."""
-        if self._cells is not None:
-            self._cells.repair()
-        hot, unlocked = self._hot, self._unlocked
-        self._forget()
-        if hot:
-            self._board.set_temperature(self._temperature)
-        if unlocked:
-            self._board.set_interlock(True)
-        self._board.fifo_changed()
-
-    def power_cycled(self) -> None:
-        """A board that hangs is cured by a power cycle."""
-        self._unanswered = 0
-
-    # --- what they do ---
+    # --- what they do to lines, blocks and answers ---
 
     @property
     def hung(self) -> bool:
         """Whether the board neither acts nor answers."""
-        return self._unanswered > 0
+        return bool(self._present(Mute))
 
     @property
-    def refusing(self) -> bool:
-        """Whether new connections are refused at the moment."""
-        return time.monotonic() < self._refuse_until
-
-    def repeats(self) -> bool:
-        """Whether the block before is to be sent instead of the next one."""
-        return _use(self._repeats)
-
-    def skips(self) -> bool:
-        """Whether the oldest block of the FIFO is to be lost."""
-        return _use(self._skips)
+    def _refusing(self) -> bool:
+        return time.monotonic() < self.refuse_until
 
     def swallows(self, line: bytes) -> bool:
         """Whether a line is lost on a board that hangs; those that set faults never are."""
-        if not self._unanswered or is_for_the_simulator(line):
+        if not self.hung or _is_for_the_simulator(line):
             return False
         if b"?" in line:
-            self._unanswered -= 1
+            self._meet(Mute)
         return True
 
-    def fetched(self, block: memoryview) -> tuple[memoryview, bool]:
-        """What the host gets of a block that it fetches, and whether the connection is cut after it."""
-        cut = 0 in self._drops
-        if cut:
-            self._drops.remove(0)
-        sent = self._damaged(block)
-        self._drops = [max(0, after - 1) for after in self._drops]
-        for faults in (self._damages, self._repeats, self._skips):
-            _sooner(faults)
-        due = [later for later in self._later if later.after == 1]
-        self._later = [
-            _Later(each.after - 1, each.text, each.begin) for each in self._later if each.after > 1
-        ]
-        for later in due:
-            later.begin()
-        return (sent[: len(sent) // 2], True) if cut else (sent, False)
+    def on_the_wire(self, line: bytes, response: Response) -> Iterable[Piece]:
+        """The answer to a line as it travels: late, slow, or as it is."""
+        late, slow = self._present(Delay), self._present(Rate)
+        if not (late or slow) or _is_for_the_simulator(line):
+            return response
+        return _travelling(
+            response, late[0].seconds if late else 0.0, slow[0].bytes_per_second if slow else None
+        )
 
-    def fetched_again(self, block: memoryview) -> memoryview:
-        """What the host gets of a block that it asks for once more."""
-        return self._damaged(block)
+    def _fetch(self, session: Session) -> memoryview:
+        if not self._faults:
+            return session.fetch()
+        last = session.last_block
+        if last is not None and last is not NO_BLOCK and self._meet(Duplicate):
+            block = last
+        else:
+            while (block := session.fetch()) is not NO_BLOCK and self._meet(Skip):
+                pass
+        if block is NO_BLOCK:
+            return block
+        cut = self._meet(Drop)
+        sent = self._damaged(block)
+        self._count_down()
+        if not cut:
+            return sent
+        self.cut.add(session)
+        return sent[: len(sent) // 2]
+
+    def _fetch_again(self, session: Session) -> memoryview:
+        block = session.fetch_again()
+        return block if block is NO_BLOCK else self._damaged(block)
 
     def _damaged(self, block: memoryview) -> memoryview:
-        if not _use(self._damages):
+        if not self._meet(Corrupt):
             return block
         copy = bytearray(block)
         first = 2 + int(chr(copy[1]))
@@ -252,57 +240,80 @@ class BoardFaults:
         copy[at // 8] ^= 0x80 >> at % 8
         return memoryview(copy)
 
-    def on_the_wire(self, line: bytes, response: list[bytes | memoryview]) -> Iterable[Piece]:
-        """The answer to a line as it travels: late, slow, or as it is."""
-        if is_for_the_simulator(line) or not (self._delay or self._rate):
-            return response
-        return _travelling(response, self._delay, self._rate)
-
-    def listing(self) -> str:
-        """Every fault there is as the command that sets it, each in quotation marks, with commas between."""
-        found = list(self._of_cells())
-        found += [f"DROP {after}" for after in self._drops]
-        found += [f"CORRupt {each.after},{each.count}" for each in self._damages]
-        found += [f"DUPLicate {each.after}" for each in self._repeats]
-        found += [f"SKIP {each.after},{each.count}" for each in self._skips]
-        if self.refusing:
-            found.append(f"REFuse {self._refusal:g}")
-        if self.fifo is not None:
-            found.append(f"FIFO {self.fifo}")
-        if self._rate is not None:
-            found.append(f"RATE {self._rate:g}")
-        found += [f"ERRor {error.number}" for error in self.first_errors]
-        if self._hot:
-            found.append(f"TEMPerature {self._board.temperature:g}")
-        if self._unlocked:
-            found.append("INTerlock 0")
-        if self._delay:
-            found.append(f"DELay {self._delay:g}")
-        if self._unanswered:
-            found.append(f"MUTE {self._unanswered}")
-        if self.model is not None:
-            found.append(f"IDENtity {self.model}")
-        found += [f"{each.text} after {each.after} blocks" for each in self._later]
-        return ",".join(f'"{each}"' for each in found) or '""'
-
-    def _of_cells(self) -> Iterator[str]:
-        if self._cells is None:
-            return
-        headers = {"short": ("SHORt", ""), "open": ("OPEN", ""), "P": ("STUCk", ",P"), "AP": ("STUCk", ",AP")}
-        for cell, kind in self._cells.broken.items():
-            header, state = headers[kind]
-            row, column = divmod(cell, self._columns)
-            yield f"{header} {row},{column}{state}"
-        if self._cells.volts_per_hour:
-            yield f"DRIFt {self._cells.volts_per_hour:g}"
+    def _count_down(self) -> None:
+        waited = {id(each) for each in self._faults if _is_yet_to_begin(each)}
+        sooner = [(id(each) in waited, each.sooner()) for each in self._faults]
+        self._faults = [each for waiting, each in sooner if each.waits or not waiting]
+        for waiting, fault in sooner:
+            if waiting and not fault.waits:
+                self._begin(fault)
 
 
-def is_for_the_simulator(line: bytes) -> bool:
-    """Whether a line begins with a command of the simulator's own subsystem."""
+class FaultySession:
+    """One connection to a faulty board: the `honest` session, but for what its faults keep from it or do to it."""
+
+    def __init__(self, faults: FaultyBoard, honest: Session) -> None:
+        self.honest = honest
+        self._faults = faults
+
+    def feed(self, data: bytes | memoryview) -> Iterator[Iterable[Piece]]:
+        """Act on received bytes, and give the responses, in pieces to send; a number among them is a pause in seconds.
+
+        Raises `mock_hw._scpi.InputClosed` when the connection should be closed.
+        """
+        for line in self.honest.lines(data):
+            with self.honest.board.changed:
+                if self._faults.swallows(line.text):
+                    continue
+            if response := self.honest.execute(line):
+                yield self._faults.on_the_wire(line.text, response)
+                if self.honest in self._faults.cut:
+                    self._faults.cut.remove(self.honest)
+                    raise InputClosed("a simulated fault cuts it")
+
+    def close(self) -> None:
+        """The connection is gone, which a board that hangs does not notice."""
+        with self.honest.board.changed:
+            self._faults.sessions.remove(self)
+            if self._faults.hung:
+                self.honest.board.connections.remove(self.honest)
+            else:
+                self.honest.close()
+
+
+def simulator_commands(faults: FaultyBoard) -> Iterator[Command]:
+    """The commands with which anybody may break a simulated board: docs/simulated-lab.md.
+
+    No firmware has them, and no driver sends them: they are not part of the board's dialect.
+    """
+
+    def setting(kind: type[Fault]) -> Callable[..., None]:
+        return lambda session, *values: faults.obey(kind, values)
+
+    header = "SIMulator:FAULt"
+    yield Command(header, lambda session: faults.listing())
+    yield Command(f"{header}:CLEar", write=lambda session: faults.clear(), anyone=True)
+    for kind in KINDS:
+        yield Command(
+            f"{header}:{kind.command}", write=setting(kind), parameters=kind.converters(), anyone=True
+        )
+
+
+def _is_for_the_simulator(line: bytes) -> bool:
     return line.lstrip(b": \t")[:3].upper() == b"SIM"
 
 
-def _travelling(response: list[bytes | memoryview], delay: float, rate: float | None) -> Iterator[Piece]:
+def _is_yet_to_begin(fault: Fault) -> bool:
+    return fault.waits > 0 and not isinstance(fault, OfBlocks)
+
+
+def _place_in_list(fault: Fault) -> tuple[int, ...]:
+    if _is_yet_to_begin(fault):
+        return (len(KINDS),)
+    return KINDS.index(type(fault)), *(fault.place if isinstance(fault, OfCells) else ())
+
+
+def _travelling(response: Response, delay: float, rate: float | None) -> Iterator[Piece]:
     if delay:
         yield float(delay)
     for piece in response:

@@ -36,7 +36,7 @@ class MacrospinDevice:
     ) -> None:
         self.parameters = parameters
         self.table = table or table_of(parameters)
-        self._cells = cells
+        self.cells = cells
         rng = np.random.default_rng([seed, 0xCE115])
         spread = parameters.spread
 
@@ -64,11 +64,6 @@ class MacrospinDevice:
         return cls(load_device(device), cells, seed)
 
     @property
-    def cells(self) -> int:
-        """Number of cells."""
-        return self._cells
-
-    @property
     def broken(self) -> NDArray[np.bool_]:
         """Cells whose barrier has broken down."""
         return self._broken.copy()
@@ -87,14 +82,14 @@ class MacrospinDevice:
         on = slice(None) if pulsed.all() else np.flatnonzero(pulsed)
         s = self.in_plane[on].astype(np.float64)
         nominal = voltage / (self.critical_voltage * (1.0 + self.drift.critical_voltage))
-        out = np.zeros(self._cells)
+        out = np.zeros(self.cells)
         out[on] = self.table.probability(
             int(antiparallel),
             self.stability[on] / s,
             (temperature + self.drift.temperature) / s,
             (self.stray_field[on] + field) / s,
             nominal[on],
-            np.broadcast_to(width, self._cells)[on] * s,
+            np.broadcast_to(width, self.cells)[on] * s,
         )
         return out
 

@@ -3,13 +3,13 @@
 import hashlib
 import json
 import math
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from mock_hw._arguments import Real, takes
+from mock_hw._toml import Strict, explain, message_of, read_toml
 from mock_hw.physics._constants import BOLTZMANN, ELECTRON, GAMMA, HBAR, MU_0
 from mock_hw.physics._fokker_planck import Macrospin
 
@@ -28,11 +28,7 @@ class DeviceError(ValueError):
     """A device cannot be had or cannot do what is asked; the message is one sentence."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Junction(_Section):
+class Junction(Strict):
     """`[junction]`: geometry in metres, RA in ohm m², TMR as a fraction, volts, 1/V², 1/K."""
 
     diameter: Annotated[float, Field(ge=5e-9, le=1e-6)]
@@ -45,7 +41,7 @@ class Junction(_Section):
     tmr_per_kelvin: Finite = 0.0
 
 
-class FreeLayer(_Section):
+class FreeLayer(Strict):
     """`[free_layer]`: metres, A/m, demagnetising factors along x, y, z, Δ at 300 K, J/(V m), spin polarisation."""
 
     thickness: Annotated[float, Field(ge=0.2e-9, le=20e-9)]
@@ -65,21 +61,21 @@ class FreeLayer(_Section):
         return self
 
 
-class AppliedField(_Section):
+class AppliedField(Strict):
     """`[field]`: tesla. The in-plane field is there while the lab has power; the other one is the stack's own."""
 
     in_plane: Annotated[float, Field(ge=0, le=1)] = 0.0
     out_of_plane: Annotated[float, Field(ge=-0.1, le=0.1)] = 0.0
 
 
-class Pulse(_Section):
+class Pulse(Strict):
     """`[pulse]`: linear rise and fall times of the pulse source in seconds."""
 
     rise: NotNegative = 0.0
     fall: NotNegative = 0.0
 
 
-class Readout(_Section):
+class Readout(Strict):
     """`[readout]`: what stands between the junction's resistance and a reading.
 
     A/√Hz, farads; `flicker` the relative rms of R per decade of frequency; `telegraph_…` the fraction of cells with
@@ -98,7 +94,7 @@ class Readout(_Section):
     converter_range: Positive = 1e6
 
 
-class Spread(_Section):
+class Spread(Strict):
     """`[spread]`: relative standard deviations from cell to cell; `stray_field` in tesla."""
 
     thermal_stability: Annotated[float, Field(ge=0, le=0.06)] = 0.0
@@ -109,7 +105,7 @@ class Spread(_Section):
     tmr: Fraction = 0.0
 
 
-class Drift(_Section):
+class Drift(Strict):
     """`[drift]`: temperature an Ornstein-Uhlenbeck process (kelvin rms, seconds); V_c 1/f, relative rms per decade."""
 
     temperature: Annotated[float, Field(ge=0, le=5)] = 0.0
@@ -117,7 +113,7 @@ class Drift(_Section):
     critical_voltage: Annotated[float, Field(ge=0, le=0.005)] = 0.0
 
 
-class Breakdown(_Section):
+class Breakdown(Strict):
     """`[breakdown]`: Weibull law of the barrier, F(N) = 1 − exp(−(N / N₀)^shape).
 
     N₀ = endurance (reference / V)^exponent, `endurance` in pulses at the `reference` voltage in volts.
@@ -129,7 +125,7 @@ class Breakdown(_Section):
     shape: Annotated[float, Field(ge=0.2, le=10)] = 1.5
 
 
-class WorkingPoint(_Section):
+class WorkingPoint(Strict):
     """`[working_point]`: pulses at which a nominal cell is a coin; volts and seconds. Advice, no more."""
 
     mode: Literal["reset", "toggle"]
@@ -141,7 +137,7 @@ class WorkingPoint(_Section):
     read_voltage: Finite = 0.1
 
 
-class TableAxes(_Section):
+class TableAxes(Strict):
     """`[table]`: where P_sw is tabulated: volts and seconds as low, high, step; kelvin and tesla (±) as ranges."""
 
     voltage: tuple[Finite, Finite, Positive]
@@ -162,7 +158,7 @@ class TableAxes(_Section):
         return self
 
 
-class DeviceParameters(_Section):
+class DeviceParameters(Strict):
     """One kind of cell: everything that a device file says."""
 
     name: Annotated[str, Field(min_length=1, max_length=80)]
@@ -370,18 +366,11 @@ def load_device(name_or_path: str | Path) -> DeviceParameters:
         raise DeviceError(
             f"there is no device {str(name_or_path)!r}: name one of {', '.join(shipped)} or a TOML file"
         )
-    try:
-        content = tomllib.loads(path.read_text("utf-8-sig"))  # Windows editors write a byte order mark
-    except OSError as error:
-        raise DeviceError(f"cannot read the device file {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise DeviceError(f"the device file {path} is no text in UTF-8: save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise DeviceError(f"the device file {path} is not valid TOML: {error}") from error
+    content = read_toml(path, "device file", DeviceError)
     try:
         return DeviceParameters.model_validate(_tuples(content))
     except ValidationError as error:
-        raise DeviceError(f"the device file {path} is wrong: {_explain(error)}") from error
+        raise DeviceError(f"the device file {path} is wrong: {explain(error, _say)}") from error
 
 
 def _tuples(value: Any) -> Any:
@@ -393,15 +382,11 @@ def _tuples(value: Any) -> Any:
     return value
 
 
-def _explain(error: ValidationError) -> str:
-    # A key that does not belong here is often the misspelt one of those that are missing.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
-    said = first["msg"].removeprefix("Value error, ")
-    said = "there is no such key" if first["type"] == "extra_forbidden" else said
-    bounds = first.get("ctx", {})
-    for key, word in (("ge", "at least"), ("gt", "above"), ("le", "at most")):
+def _say(details: Any) -> str:
+    if details["type"] == "extra_forbidden":
+        return "there is no such key"
+    bounds = details.get("ctx", {})
+    for key, word in (("le", "at most"), ("gt", "above"), ("ge", "at least")):
         if key in bounds:
-            said = f"{first['input']:g} is wrong, it must be {word} {bounds[key]:g}"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {said}{more}" if where else f"{said}{more}"
+            return f"{details['input']:g} is wrong, it must be {word} {bounds[key]:g}"
+    return message_of(details)

@@ -5,7 +5,14 @@ operations nothing. An operation that draws random numbers and is not served rai
 torch's generator. The hook holds for the whole process: it is the one piece of global state in this package.
 """
 
-from sampler.hook._context import hardware_noise, picture_generator, streams_noise
+from sampler.hook._context import hardware_noise, picture_generator, streams_noise, threads_noise
 from sampler.hook._state import HardwareNoise, PaddingStream
 
-__all__ = ["HardwareNoise", "PaddingStream", "hardware_noise", "picture_generator", "streams_noise"]
+__all__ = [
+    "HardwareNoise",
+    "PaddingStream",
+    "hardware_noise",
+    "picture_generator",
+    "streams_noise",
+    "threads_noise",
+]

@@ -13,7 +13,7 @@ from sampler._errors import SamplerError
 from sampler.hook._brownian import brownian_trees_refused
 from sampler.hook._entry_points import entry_points_refused
 from sampler.hook._registration import kernels_replaced
-from sampler.hook._state import HardwareNoise, active, set_active
+from sampler.hook._state import HardwareNoise, active, by_thread, hook_of_thread, set_active
 from sampler.sources import Source
 
 _lock = threading.Lock()
@@ -39,20 +39,31 @@ def hardware_noise(
     task or a backward pass, for what needs the same noise twice from a seed (Brownian trees, distributed
     samplers), and where the source has no more bits.
     """
-    with _installed(
+    with _kernels(
         lambda: HardwareNoise(
             source, None if pictures is None else source.pictures(pictures), bits_per_normal
         )
-    ) as hook:
-        yield hook
+    ):
+        yield active("hardware_noise")
 
 
 @contextlib.contextmanager
 @takes(bits_per_normal=ANY)
 def streams_noise(streams: list[Source], bits_per_normal: int = 32) -> Iterator[HardwareNoise]:
-    """The same hook over streams that exist already, one a picture."""
-    with _installed(lambda: HardwareNoise(None, streams, bits_per_normal)) as hook:
-        yield hook
+    """The same hook over streams that exist already, one a picture; inside `threads_noise` of this thread alone."""
+    if by_thread():
+        with hook_of_thread(HardwareNoise(None, streams, bits_per_normal)) as hook:
+            yield hook
+    else:
+        with _kernels(lambda: HardwareNoise(None, streams, bits_per_normal)):
+            yield active("streams_noise")
+
+
+@contextlib.contextmanager
+def threads_noise() -> Iterator[None]:
+    """Let several threads have a `streams_noise` each, until the context ends; any other draw in them raises."""
+    with _kernels(dict):
+        yield
 
 
 @takes(picture=ANY)
@@ -64,19 +75,19 @@ def picture_generator(picture: int) -> torch.Generator:
 
 
 @contextlib.contextmanager
-def _installed(make: Callable[[], HardwareNoise]) -> Iterator[HardwareNoise]:
+def _kernels(make: Callable[[], HardwareNoise | dict[int, HardwareNoise]]) -> Iterator[None]:
+    """Replace torch's kernels by those that draw from what is made."""
     if not _lock.acquire(blocking=False):
         raise SamplerError("hardware_noise is on already: it holds for the whole process, one at a time")
     try:
-        hook = make()
-        set_active(hook)
+        set_active(make())
         with (
             torch.compiler.set_stance("force_eager"),
             entry_points_refused(),
             brownian_trees_refused(),
             kernels_replaced(),
         ):
-            yield hook
+            yield
     finally:
         set_active(None)
         _lock.release()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -156,18 +157,45 @@ class HardwareNoise:
             )
 
 
-_active: HardwareNoise | None = None
+_active: HardwareNoise | dict[int, HardwareNoise] | None = None  # the second: one a thread
 
 
 def active(asked_by: str) -> HardwareNoise:
-    """Give the hook that is on; raises SamplerError without one."""
+    """Give the hook that is on; raises SamplerError without one, and in a thread that has none of its own."""
+    if isinstance(_active, dict):
+        own = _active.get(threading.get_ident())
+        if own is None:
+            raise SamplerError(
+                f"{asked_by} was called in another thread than those that have a streams_noise each: the order of "
+                "its draws would be chance; draw in those threads"
+            )
+        return own
     if _active is None:
         raise SamplerError(f"{asked_by} needs a hardware_noise(source) around it, and none is on")
     return _active
 
 
-def set_active(hook: HardwareNoise | None) -> None:
-    """Make `hook` the one that is on."""
+def by_thread() -> bool:
+    """Say whether each thread may have a hook of its own."""
+    return isinstance(_active, dict)
+
+
+@contextlib.contextmanager
+def hook_of_thread(hook: HardwareNoise) -> Iterator[HardwareNoise]:
+    """Make `hook` this thread's own, where each may have one; raises SamplerError where it has one already."""
+    assert isinstance(_active, dict)
+    hooks, thread = _active, threading.get_ident()
+    if thread in hooks:
+        raise SamplerError("hardware_noise is on already in this thread: one at a time")
+    hooks[thread] = hook
+    try:
+        yield hook
+    finally:
+        del hooks[thread]
+
+
+def set_active(hook: HardwareNoise | dict[int, HardwareNoise] | None) -> None:
+    """Make `hook`, or one for each thread, the one that is on."""
     global _active
     _active = hook
 

@@ -27,6 +27,7 @@ import pytest
 from drivers import ArrayBoard, BoardError, LostBlocks
 from mock_hw import Lab
 from mock_hw._scpi import ScpiError
+from mock_hw.boxes.array_board import RuleBroken
 from mock_hw.testing import address_of, board_lab
 
 NAMES = [
@@ -194,6 +195,7 @@ class Fuzz:
 
     def __init__(self, lab: Lab, wire: BadWire, seed: int) -> None:
         self.board: Any = lab.boxes["board"]
+        self._faults = lab.faults["board"]
         self.wire = wire
         self.wrong: list[str] = []
         self.right = self.raised = self.opened = 0
@@ -237,7 +239,7 @@ class Fuzz:
     def _change_the_board(self) -> None:
         rng, board = self._rng, self.board
         kind = rng.integers(8)
-        with contextlib.suppress(ScpiError), board.changed:
+        with contextlib.suppress(RuleBroken), board.changed:
             if kind == 0:
                 board.set_interlock(bool(rng.integers(2)))
             elif kind == 1:
@@ -298,7 +300,7 @@ class Fuzz:
     def _error(self, driver: ArrayBoard) -> None:
         mine = f"number {len(self._errors)}"
         self._errors.add(mine)
-        self.board.queue_error(ScpiError(-222, mine))
+        self._faults.queue_error(ScpiError(-222, mine))
         while (error := driver.next_error)[0]:
             text = error[1].partition("; ")[2]
             if text in self._errors and text in self._reported:

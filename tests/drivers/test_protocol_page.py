@@ -9,7 +9,7 @@ from drivers.array_board import _block
 from mock_hw._lab_file import BoxSettings, LabSection, LimitSettings
 from mock_hw._scpi import Table
 from mock_hw.boxes import array_board as box
-from mock_hw.faults import _commands as simulator
+from mock_hw.faults._board import simulator_commands
 
 PAGE = Path(__file__).parents[2] / "docs" / "array-board-protocol.md"
 LAB_PAGE = PAGE.with_name("simulated-lab.md")
@@ -77,8 +77,10 @@ def faults_of_the_page() -> list[tuple[str, str]]:
 
 
 def test_what_breaks_the_simulated_board_is_on_the_page_of_the_lab_and_nowhere_else():
-    assert of_a_table(simulator.TABLE) == {short(command) for command, _ in faults_of_the_page()}
-    assert all(command.header.startswith("SIMulator:") for command in simulator.TABLE.commands)
+    assert of_a_table(Table(simulator_commands(None))) == {
+        short(command) for command, _ in faults_of_the_page()
+    }
+    assert all(command.header.startswith("SIMulator:") for command in simulator_commands(None))
     spoken = of_the_driver() | of_the_page() | of_a_table(box.TABLE)
     assert not {header for header in spoken if header.startswith("SIM")}
 

@@ -29,7 +29,7 @@ def board(lab: Lab) -> Iterator[ArrayBoard]:
     lab.power_cycle()
     board = ArrayBoard(lab.resources["board"], timeout=20_000)
     yield board
-    lab.boxes["board"].faults.clear()
+    lab.faults["board"].clear()
     board.close()
 
 
@@ -52,7 +52,7 @@ def test_answers_that_come_after_the_time_out_are_thrown_away(board: ArrayBoard,
     ):
         with pytest.raises(BoardError, match="did not answer"):
             getattr(board, name)
-    lab.boxes["board"].faults.clear()
+    lab.faults["board"].clear()
     time_out(board, 20_000)
     assert board.protocol_version == "1.1"
     assert board.interlock_closed is True
@@ -78,7 +78,7 @@ def test_the_registers_are_as_they_were_set(board: ArrayBoard, lab: Lab):
     assert board.status == 4 + 32 + 64  # an error is queued, and the event summary asks for service
     board.write("*ESE 1")
     assert (board.ask("*ESE?;*ESE?"), board.status) == ("1;1", 4)
-    session = lab.boxes["board"].sessions[-1]
+    session = lab.boxes["board"].connections[-1]
     assert session.status.event_enable == 1
 
 

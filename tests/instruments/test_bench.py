@@ -14,6 +14,7 @@ import pytest
 
 from drivers import ArrayBoard, BoardError
 from instruments import Bench, BenchError, SignalPath, Terminated
+from instruments.bench import SafeStep
 from mock_hw import Lab
 from mock_hw.testing import canned_board
 
@@ -147,7 +148,7 @@ def test_the_wrong_instrument(write_bench):
 
 
 def test_another_version_of_the_protocol(bench_file: Path, monkeypatch):
-    monkeypatch.setattr("mock_hw.boxes.array_board._board.PROTOCOL", "2.0")
+    monkeypatch.setattr("mock_hw.boxes.array_board._commands.PROTOCOL", "2.0")
     with pytest.raises(BenchError, match=r"follows version 2\.0 .* this program version 1"):
         Bench.from_toml(bench_file).__enter__()
     assert [each.subject for each in Bench.from_toml(bench_file).check() if not each.ok] == ["protocol"]
@@ -274,3 +275,38 @@ def test_outside_of_the_main_thread(bench_file: Path, wire):
 def test_a_closed_bench_says_so(bench_file: Path):
     with pytest.raises(BenchError, match="not open"):
         _ = Bench.from_toml(bench_file).board
+
+
+class Recorded:
+    """A role of a later bench, which writes down when it is made safe, and then fails where it is to."""
+
+    prepared = True
+
+    def __init__(self, step: SafeStep, order: list[SafeStep], fails: bool) -> None:
+        self.safe_step, self.instrument, self._order, self._fails = step, step.name, order, fails
+
+    def safe_state(self) -> bool:
+        self._order.append(self.safe_step)
+        if self._fails:
+            raise RuntimeError(f"{self.instrument} does not answer")
+        return True
+
+
+@pytest.mark.parametrize("failing", [None, *SafeStep])
+def test_roles_are_made_safe_in_their_order_whatever_fails(bench_file: Path, wire, caplog, failing):
+    order: list[SafeStep] = []
+    with Bench.from_toml(bench_file) as bench:
+        switch_on(bench)
+        roles = {step.name: Recorded(step, order, step == failing) for step in reversed(SafeStep)}
+        bench.roles = {**roles, **bench.roles}
+    assert order == [
+        SafeStep.PULSES,
+        SafeStep.READ_VOLTAGE,
+        SafeStep.SELECTOR,
+        SafeStep.FIELD,
+        SafeStep.OUTPUTS,
+    ]
+    assert not wire.output_is_on()
+    assert [f"the {step.name!r} cannot be reached" in caplog.text for step in SafeStep] == [
+        step == failing for step in SafeStep
+    ]

@@ -7,7 +7,7 @@ import pytest
 
 from instruments.array import Block, WorkingPoint, count_switchings
 from instruments.recording._account import Counts
-from instruments.recording._summary import energy_per_bit
+from instruments.recording._energy import energy_per_bit
 from instruments.tuning._calibration import _reasons, apart, two_states
 
 

@@ -16,7 +16,6 @@ from instruments import Bench, run
 from instruments.holding import trims_at
 from instruments.procedures import RecordBits, RecordingSummary
 from mock_hw.boxes.array_board import _acquisition
-from mock_hw.boxes.array_board import _board as array_board
 
 CELLS = 32 * 40
 PULSES, WIDTH = 512, 0.3e-9
@@ -162,7 +161,7 @@ def test_a_lost_connection_does_not_lose_what_the_servo_knows(record, made):
 
 @pytest.mark.slow
 def test_a_board_that_takes_trims_between_acquisitions_only_is_held_too(record, made, monkeypatch):
-    monkeypatch.setattr(array_board, "PROTOCOL", "1.0")
+    monkeypatch.setattr("mock_hw.boxes.array_board._commands.PROTOCOL", "1.0")
     summary, folder = record(160)
     assert summary.acquisitions in (10, 11)  # of 16 blocks of 512 pulses; failed resets may need one more
     # What drifts in an acquisition is 0.0075. The servo sees it after its end, and its filters take a drift for a

@@ -10,6 +10,7 @@ import pytest
 from entropy import Store
 from instruments import Bench, run
 from instruments.procedures import RecordBits
+from mock_hw.faults import Drop
 from mock_hw.testing import board_lab
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
@@ -25,7 +26,7 @@ def test_a_recording_over_a_serial_line(write_bench, tmp_path: Path, patience: C
             resource, (driver, f"{driver}\noptions = {{ timeout = {1000 * patience(0.7):.0f} }}")
         )
         with Bench.from_toml(path) as bench, Store(tmp_path / "store") as store:
-            lab.boxes["board"].faults.drop(6)  # half a block is missing, and the line has no close
+            lab.faults["board"].set(Drop(kind="drop", after_blocks=6))  # and the line has no close
             summary = run(
                 RecordBits(
                     bench=bench, store=store, bits=2**20, block_bits=2**17, calibrate=False, watchdog=60.0

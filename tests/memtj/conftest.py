@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,43 +29,64 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "memtj", *map(str, arguments)]
 
 
+class Done(subprocess.CompletedProcess[str]):
+    """A command that came to its end."""
+
+    @property
+    def sentence(self) -> str:
+        """The last line of its standard error: one of our own sentences, and no traceback before it."""
+        assert "Traceback" not in self.stderr
+        last = self.stderr.strip().splitlines()[-1]
+        assert last.startswith("memtj: ")
+        assert "unexpected" not in last
+        return last
+
+
+def done_with(status: int | None, *of: Any) -> Done:
+    """Say what a command left; `status`: the exit status that it must have, where a test says which."""
+    done = Done(*of)
+    assert status in (None, done.returncode), done.stdout + done.stderr
+    return done
+
+
 @pytest.fixture(scope="session")
-def memtj(patience: Callable[[float], float]) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def memtj(patience: Callable[[float], float]) -> Callable[..., Done]:
     """Run a `memtj` command to its end in a process of its own: seconds of imports, so once for each command."""
 
-    def run(*arguments: object, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=patience(timeout))
+    def run(*arguments: object, timeout: float = 60, status: int | None = None) -> Done:
+        done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=patience(timeout))
+        return done_with(status, done.args, done.returncode, done.stdout, done.stderr)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def memtj_here() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def memtj_here() -> Callable[..., Done]:
     """Run a `memtj` command in this process, which saves the seconds of its imports."""
     from memtj._cli import run
 
-    def call(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    def call(*arguments: object, status: int | None = None) -> Done:
         out, err = io.StringIO(), io.StringIO()
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                status = run([str(item) for item in arguments])
+                ended = run([str(item) for item in arguments])
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return subprocess.CompletedProcess(command(*arguments), status, out.getvalue(), err.getvalue())
+        return done_with(status, command(*arguments), ended, out.getvalue(), err.getvalue())
 
     return call
 
 
 @pytest.fixture
-def meanwhile(memtj_here: Callable) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def meanwhile(memtj_here: Callable) -> Callable[..., Done]:
     """Run a command in this process while a thread acts: `meanwhile(act, "record", ...)`.
 
     What the thread raises interrupts the command, and is raised.
     """
 
-    def run(act: Callable[[], None], *arguments: object) -> "subprocess.CompletedProcess[str]":
+    def run(act: Callable[[], None], *arguments: object, status: int | None = None) -> Done:
         def acting() -> None:
             try:
                 act()
@@ -74,7 +96,7 @@ def meanwhile(memtj_here: Callable) -> Callable[..., "subprocess.CompletedProces
 
         with ThreadPoolExecutor(1) as thread:
             acted = thread.submit(acting)
-            done = memtj_here(*arguments)
+            done = memtj_here(*arguments, status=status)
             acted.result()
         return done
 

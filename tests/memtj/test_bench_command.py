@@ -53,8 +53,7 @@ def test_off_switches_off_what_it_knows_and_names_the_rest(
     path, meter = with_meter
     owner = ArrayBoard(served)
     owner.output_enabled = True
-    done = memtj_here("bench", "off", path)
-    assert done.returncode == 1
+    done = memtj_here("bench", "off", path, status=1)
     said = done.stdout.splitlines()
     assert said[-2] == "ok    board: output: off, confirmed by the board"
     assert said[-1].startswith("WRONG meter: output: has no role in ")
@@ -94,10 +93,8 @@ def test_recording_and_tuning_refuse_before_anything_is_sent(
     board = ArrayBoard(served)
     before = board.voltage_limit, board.watchdog
     options = {"record": ["--store", tmp_path / "s", "--bits", 8], "tune": ["--out", tmp_path / "t"]}
-    done = memtj_here(command, path, *options[command])
-    assert done.returncode == 1
-    said = done.stderr.splitlines()[-1]
-    assert said.startswith(f"memtj: {path}: [instruments.meter] has no role")
+    done = memtj_here(command, path, *options[command], status=1)
+    assert done.sentence.startswith(f"memtj: {path}: [instruments.meter] has no role")
     assert not (tmp_path / "s").exists()
     assert (board.voltage_limit, board.watchdog) == before
     board.close()
@@ -201,13 +198,11 @@ def test_no_option_is_no_number(
     others = {"record": ["min-entropy", "false-alarm"], "tune": ["target", "tolerance"]}[command]
     for option in [*POINT, *others]:
         done = memtj_here(*common, f"--{option}", value)
-        said = done.stderr.splitlines()[-1]
         if done.returncode == 2:  # typer's own range
             assert option in done.stderr
         else:
             assert done.returncode == 1
-            assert said.startswith("memtj: "), option
-            assert f"cannot use {option.replace('-', '_')} = {value}: " in said
+            assert f"cannot use {option.replace('-', '_')} = {value}: " in done.sentence
     for option in {"record": ["bits", "block-bits", "ahead", "retries"], "tune": []}[command]:
         assert memtj_here(*common, f"--{option}", value).returncode == 2
         assert memtj_here(*common, f"--{option}", "1.5").returncode == 2
@@ -236,9 +231,8 @@ def test_files_that_cannot_be_are_refused_first(
         ),
         (("record", bench, "--store", tmp_path / "s", "--bits", 8, "--tuning", there), "is no tuning"),
     ):
-        done = memtj_here(*arguments)
-        assert done.returncode == 1
-        assert said in done.stderr.splitlines()[-1]
+        done = memtj_here(*arguments, status=1)
+        assert said in done.sentence
     assert there.read_text() == "mine"
     assert not (tmp_path / "s").exists()
     nobody = bench_of(resource="ASRL/dev/ttyNOWHERE::INSTR")
@@ -248,11 +242,8 @@ def test_files_that_cannot_be_are_refused_first(
 
 
 def test_the_demo_begins_nothing_with_no_voltage(memtj_here: Callable, tmp_path: Path) -> None:
-    done = memtj_here("demo", "--voltage", "nan", "--out", tmp_path / "demo")
-    assert done.returncode == 1
-    assert (
-        done.stderr.splitlines()[-1] == "memtj: --voltage nan is no voltage: give a finite number of volts."
-    )
+    done = memtj_here("demo", "--voltage", "nan", "--out", tmp_path / "demo", status=1)
+    assert done.sentence == "memtj: --voltage nan is no voltage: give a finite number of volts."
     assert not (tmp_path / "demo").exists()
 
 
@@ -277,10 +268,9 @@ def test_a_setting_above_a_limit_makes_no_store(
 ) -> None:
     begun: list[object] = []
     monkeypatch.setattr("instruments.run", lambda *given: begun.append(given) or 1 / 0)
-    done = memtj_here("record", bench_of(), "--store", tmp_path / "s", "--bits", 8, option, value)
-    assert done.returncode == 1
+    done = memtj_here("record", bench_of(), "--store", tmp_path / "s", "--bits", 8, option, value, status=1)
     if said is None:  # within the limits
         assert begun
     else:
-        assert said in done.stderr.splitlines()[-1]
+        assert said in done.sentence
         assert not (tmp_path / "s").exists()

@@ -51,16 +51,14 @@ def test_every_command_says_so_and_changes_nothing(memtj_here, damaged, tmp_path
         words["BENCH"].write_text(bench_of(request.getfixturevalue("lab").resource), encoding="utf-8")
     before = content(damaged)
     named = {"array=STORE": f"array={damaged}", **words}
-    done = memtj_here(*(named.get(word, word) for word in arguments))
-    assert done.returncode == 1, done
+    done = memtj_here(*(named.get(word, word) for word in arguments), status=1)
     assert "is damaged" in done.stderr, done
     assert "memtj store salvage" in done.stderr
     assert content(damaged) == before
 
 
 def test_verify_and_salvage_work_on_it(memtj_here, damaged, tmp_path):
-    verified = memtj_here("store", "verify", damaged)
-    assert verified.returncode == 1
+    verified = memtj_here("store", "verify", damaged, status=1)
     assert "is damaged" in verified.stdout
     assert "no or two owners at bit 504" in verified.stdout
 
@@ -86,8 +84,7 @@ def test_a_ledger_of_which_nothing_is_left_is_called_that(memtj_here, damaged, t
         ["sample", "--store", folder, "--out", tmp_path / "out"],
         ["assess", folder],
     ):
-        done = memtj_here(*words)
-        assert done.returncode == 1, done
+        done = memtj_here(*words, status=1)
         assert said in done.stdout + done.stderr, done
     with pytest.raises(StoreError, match=said):
         Store(folder)

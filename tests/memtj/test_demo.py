@@ -66,8 +66,7 @@ def test_demo_leaves_what_it_promises_and_replays_to_the_last_bit(memtj_here: Ca
 
     # Picture 2 was alone in its padded microbatch, picture 0 was not; replay draws each alone.
     pictures = [demo / "pictures" / "00002-2.png", demo / "pictures" / "00000-0.json"]
-    done = memtj_here("replay", *pictures, "--store", demo / "store", "--json")
-    assert done.returncode == 0, done.stderr
+    done = memtj_here("replay", *pictures, "--store", demo / "store", "--json", status=0)
     assert [p["identical"] for p in json.loads(done.stdout)["pictures"]] == [True, True]
 
 
@@ -76,8 +75,9 @@ def test_a_poor_source_is_said_to_be_one(memtj_here: Callable, bench: Path, tmp_
     """Conditioning brings the pictures back; the report judges the raw bits all the same, at its top."""
     out = tmp_path / "demo"
     few = ("--images", 1, "--steps", 2)
-    done = memtj_here("demo", "--out", out, "--bench", bench, "--no-calibrate", "--voltage", 0.76, *few)
-    assert done.returncode == 0, done.stderr
+    done = memtj_here(
+        "demo", "--out", out, "--bench", bench, "--no-calibrate", "--voltage", 0.76, *few, status=0
+    )
     summary = json.loads((out / "summary.json").read_text())
     assert summary["min_entropy"] < 0.8 * summary["min_entropy_ideal"]
     assert summary["verdict"] in ("poor", "useless")
@@ -91,8 +91,7 @@ def test_a_poor_source_is_said_to_be_one(memtj_here: Callable, bench: Path, tmp_
 def test_another_device_and_its_own_working_point(memtj_here: Callable, tmp_path: Path) -> None:
     """Set A toggles at 1.7 V and 24 ns; its two directions differ, and the verdict says so."""
     out = tmp_path / "demo"
-    done = memtj_here("demo", "--out", out, "--seed", 3, "--device", "A", "--images", 3, "--steps", 3)
-    assert done.returncode == 0, done.stderr
+    memtj_here("demo", "--out", out, "--seed", 3, "--device", "A", "--images", 3, "--steps", 3, status=0)
     summary = json.loads((out / "summary.json").read_text())
     assert summary["verdict"] == "fair"
     assert 0.4 < summary["ones_fraction"] < 0.48
@@ -106,9 +105,8 @@ def test_a_device_that_cannot_be_told_apart_is_refused(memtj_here: Callable, tmp
     device = tmp_path / "flat.toml"
     shipped = (SHIPPED / "C.toml").read_text("utf-8")
     device.write_text(shipped.replace("tmr = 1.2 ", "tmr = 0.003 "), "utf-8")
-    done = memtj_here("demo", "--out", tmp_path / "demo", "--device", device, *_SMALL)
-    assert done.returncode == 1
-    assert "no cell of the array can be used" in done.stderr.strip().splitlines()[-1]
+    done = memtj_here("demo", "--out", tmp_path / "demo", "--device", device, *_SMALL, status=1)
+    assert "no cell of the array can be used" in done.sentence
     assert "no two separate resistances" in done.stderr
 
 

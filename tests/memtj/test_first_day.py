@@ -48,8 +48,7 @@ def test_a_visa_library_that_is_none_is_called_that(
 ) -> None:
     bench = tmp_path / "bench.toml"
     bench.write_text(bench_of(NOWHERE).replace('"@py"', f'"{library}"'), "utf-8")
-    done = memtj_here("bench", "check", bench)
-    assert done.returncode == 1
+    done = memtj_here("bench", "check", bench, status=1)
     assert "reachable: the VISA library cannot be loaded: correct visa_library" in done.stdout
 
 
@@ -57,8 +56,7 @@ def test_what_pymeasure_tells_its_maintainers_is_not_told_here(memtj_here: Calla
     bench = tmp_path / "bench.toml"
     meter = '\n[instruments.meter]\ndriver = "pymeasure.instruments.keithley.Keithley2000"\n'
     bench.write_text(f'{bench_of(NOWHERE)}{meter}resource = "GPIB0::9::INSTR"\n', "utf-8")
-    done = memtj_here("bench", "check", bench)
-    assert done.returncode == 1
+    done = memtj_here("bench", "check", bench, status=1)
     assert "WRONG meter: role: has no role" in done.stdout
     assert "maintainers" not in done.stdout + done.stderr
 

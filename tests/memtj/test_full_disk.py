@@ -35,17 +35,14 @@ def test_a_full_disk_ends_it_cleanly(memtj_here: Callable, lab, bench: Path, tmp
     assert not lab.output_is_on()
     assert lab.ask("SYST:WATC:TRIP?") == "0"
     assert done.returncode == 1
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("memtj: ")
+    last = done.sentence
     assert "no more can be written (File too large)" in last
     assert "Free some space and start a new recording" in last
-    assert "Traceback" not in done.stderr
     assert done.stdout == ""
     before = check(store)
     assert before >= 30 * 999_424
     # With room it goes on without any repair.
-    again = memtj_here(*command, "--bits", "1e6")
-    assert again.returncode == 0, again.stderr
+    memtj_here(*command, "--bits", "1e6", status=0)
     assert check(store) >= before + 1_000_000
 
 

@@ -27,8 +27,7 @@ def check_accounts(store: Path) -> int:
 
 def test_success(memtj_here: Callable, lab, bench: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    done = memtj_here("record", bench, "--store", store, "--bits", "2e7", "--json")
-    assert done.returncode == 0, done.stderr
+    done = memtj_here("record", bench, "--store", store, "--bits", "2e7", "--json", status=0)
     outcome = json.loads(done.stdout)
     assert not lab.output_is_on()
     assert outcome["bits"] == check_accounts(store) >= 20_000_000
@@ -61,8 +60,7 @@ def test_a_second_recorder_is_refused_and_the_first_goes_on_until_ctrl_c(
     first: subprocess.Popen[str] = start(*endless(bench, store))
     lab.wait_for_output(True)
     recorded(store, 8_000_000)
-    second = memtj_here("record", bench, "--store", tmp_path / "b", "--bits", "1e6")
-    assert second.returncode == 1
+    second = memtj_here("record", bench, "--store", tmp_path / "b", "--bits", "1e6", status=1)
     assert len(second.stderr.strip().splitlines()[-1:]) == 1
     assert "Traceback" not in second.stderr
     assert lab.output_is_on()
@@ -82,8 +80,7 @@ def test_terminated(meanwhile: Callable, recorded: Callable, lab, bench: Path, t
         assert lab.output_is_on()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    done = meanwhile(terminate, *endless(bench, store))
-    assert done.returncode == 143, done.stderr
+    done = meanwhile(terminate, *endless(bench, store), status=143)
     assert "Traceback" not in done.stderr
     assert not lab.output_is_on()
     assert check_accounts(store) >= 8_000_000
@@ -102,8 +99,7 @@ def test_killed(
     lab.wait_for_output(False, 10)
     before = check_accounts(store)
     # The next recording goes on without any repair.
-    done = memtj_here("record", bench, "--store", store, "--bits", "1e6", "--no-calibrate")
-    assert done.returncode == 0, done.stderr
+    memtj_here("record", bench, "--store", store, "--bits", "1e6", "--no-calibrate", status=0)
     assert check_accounts(store) >= before + 1_000_000
 
 
@@ -114,11 +110,9 @@ def test_bench_off_works_against_another_owner(
 
     def off() -> None:
         recorded(store, 8_000_000)
-        done = memtj("bench", "off", bench)
-        assert done.returncode == 0, done.stderr + done.stdout
+        memtj("bench", "off", bench, status=0)
         assert not lab.output_is_on()
 
-    done = meanwhile(off, *endless(bench, store), "--no-calibrate")
-    assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("memtj: ")
+    done = meanwhile(off, *endless(bench, store), "--no-calibrate", status=1)
+    assert done.sentence.startswith("memtj: ")
     check_accounts(store)

@@ -120,9 +120,8 @@ def test_nothing_is_spent_or_made(
         buffer = store.buffers()[0].uuid
     monkeypatch.chdir(place)
     before = content(place)
-    done = memtj_here(*(buffer if word == "BUFFER" else word for word in arguments))
-    assert done.returncode == 1, done
-    assert said in done.stderr.splitlines()[-1]
+    done = memtj_here(*(buffer if word == "BUFFER" else word for word in arguments), status=1)
+    assert said in done.sentence
     assert "unexpected" not in done.stderr
     assert content(place) == before
     for store in ("bits", "few"):
@@ -148,8 +147,7 @@ def test_a_folder_that_cannot_be_written(
     monkeypatch.setattr(
         os, "access", lambda path, mode, **more: mode == os.R_OK and access(path, mode, **more)
     )
-    done = memtj_here(*arguments)
-    assert done.returncode == 1
+    done = memtj_here(*arguments, status=1)
     assert f"cannot be written ({place} is read-only)" in done.stderr
 
 
@@ -159,8 +157,7 @@ def test_a_wait_is_a_number_of_seconds(
     memtj_here: Callable, place: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], seconds: str
 ) -> None:
     monkeypatch.chdir(place)
-    done = memtj_here(*command, "--wait", seconds)
-    assert done.returncode == 2
+    done = memtj_here(*command, "--wait", seconds, status=2)
     assert "no number of seconds" in " ".join(done.stderr.replace("│", " ").split())
     assert not (place / "new").exists()
 
@@ -184,7 +181,8 @@ def test_a_store_that_cannot_be_written_is_assessed_and_not_credited(
 
     monkeypatch.setattr(os, "access", read_only)
     before = content(place / "bits")
-    done = memtj_here("assess", store, "--quick", "--bits", "1e4", "--windows", "0", "--json", "--no-cells")
-    assert done.returncode == 0, done.stderr
+    done = memtj_here(
+        "assess", store, "--quick", "--bits", "1e4", "--windows", "0", "--json", "--no-cells", status=0
+    )
     assert f"memtj: note: {store} is read-only: its bits are assessed and not credited." in done.stderr
     assert content(place / "bits") == before

@@ -34,8 +34,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_it_says_what_it_did(memtj_here: Callable, store: Path) -> None:
     first, second = sorted(path.name for path in store.glob("*.h5"))
-    done = memtj_here("store", "rewrite", store)
-    assert done.returncode == 0
+    done = memtj_here("store", "rewrite", store, status=0)
     assert f"rewritten: {first}" in done.stdout
     assert f"rewritten: {second}" in done.stdout
     assert "2 of 2 buffers rewritten; 0 needed nothing." in done.stdout
@@ -60,8 +59,7 @@ def test_what_failed_is_named_with_exit_code_1(memtj_here: Callable, store: Path
     with h5py.File(first, "r+") as file:
         file["mine"] = 1
     os.remove(second)
-    done = memtj_here("store", "rewrite", store)
-    assert done.returncode == 1
+    done = memtj_here("store", "rewrite", store, status=1)
     assert f"problem: {first.name}: it holds /mine" in done.stdout
     assert f"{second} is missing" in done.stdout
     outcomes = json.loads(memtj_here("store", "rewrite", store, "--json").stdout)["buffers"]
@@ -69,8 +67,7 @@ def test_what_failed_is_named_with_exit_code_1(memtj_here: Callable, store: Path
 
 
 def test_no_store_is_one_sentence_and_makes_none(memtj_here: Callable, tmp_path: Path) -> None:
-    done = memtj_here("store", "rewrite", tmp_path / "typo")
-    assert done.returncode == 1
+    done = memtj_here("store", "rewrite", tmp_path / "typo", status=1)
     assert done.stderr.startswith("memtj: ")
     assert "is no store" in done.stderr
     assert not (tmp_path / "typo").exists()

@@ -321,7 +321,7 @@ def test_magnetisation_survives_reset_and_power_cycle(lab, connect):
 
 def test_what_was_sent_before_a_power_cycle_is_lost(lab):
     """A line that is still on its way must not switch off whoever comes next."""
-    board = lab.boxes["board"]
+    board = lab.faults["board"]
     hung_up: list[bool] = []
     old = board.open_session(lambda: hung_up.append(True))
     lab.power_cycle()

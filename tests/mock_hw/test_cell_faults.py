@@ -88,10 +88,10 @@ def test_a_sound_device_is_passed_through(device):
 
 
 def test_broken_cells(device):
-    device.short(0)
-    device.interrupt(1)
-    device.stick(2, False)
-    device.stick(3, True)
+    device.damage(0, "short")
+    device.damage(1, "open")
+    device.damage(2, "P")
+    device.damage(3, "AP")
     low, high = device.resistances(0.1, 300.0, 1e-6, 1e-6)
     np.testing.assert_array_equal(low, [SHORTED, OPEN, 72e3, 173e3])
     np.testing.assert_array_equal(high, low)
@@ -104,13 +104,13 @@ def test_broken_cells(device):
 
 
 def test_the_last_fault_of_a_cell_is_the_one_it_has(device):
-    device.short(1)
-    device.stick(1, True)
-    device.stick(1, False)
+    device.damage(1, "short")
+    device.damage(1, "AP")
+    device.damage(1, "P")
     assert device.broken == {1: "P"}
-    device.interrupt(1)
+    device.damage(1, "open")
     assert device.broken == {1: "open"}
-    device.short(1)
+    device.damage(1, "short")
     assert device.broken == {1: "short"}
     device.repair()
     assert device.broken == {}

@@ -102,8 +102,8 @@ def test_command_and_lab_file_set_the_same_fault(serve, connect_to, command):
         ("STUC 1,2,X", -104), ("STUC 1,2", -109), ("DRIF fast", -104), ("DROP -1", -222), ("CORR 1", -109),
         ("CORR 1,0", -222), ("DUPL", -109), ("SKIP 1", -109), ("SKIP 1,0", -222), ("REF -1", -222),
         ("FIFO 1", -222), ("RATE 99", -222), ("ERR 0", -222), ("ERR 17", -222),
-        ("TEMP -1", -222), ("INT maybe", -104), ("DEL 61", -222), ("MUTE -1", -222), ("IDEN A/B", -104),
-        ("CLE 1", -108), ("NONS", -113), ("SHORTED 1,1", -113),
+        ("TEMP -1", -222), ("TEMP 0", -222), ("INT maybe", -104), ("DEL 61", -222), ("MUTE -1", -222),
+        ("IDEN A/B", -104), ("CLE 1", -108), ("NONS", -113), ("SHORTED 1,1", -113),
     ],
 )  # fmt: skip
 def test_a_wrong_command_is_an_error_and_breaks_nothing(serve, connect_to, command, error):
@@ -143,6 +143,7 @@ WRONG = {
     "boxes.board.faults.0.rate.bytes_per_second: Field required": {"kind": "rate"},
     "boxes.board.faults.0.error: 17 is no error of the board's": {"kind": "error", "number": 17},
     "boxes.board.faults.0.temperature.kelvin: Field required": {"kind": "temperature", "after_blocks": 2},
+    "boxes.board.faults.0.temperature.kelvin: .*greater than 0": {"kind": "temperature", "kelvin": 0.0},
     "boxes.board.faults.0.delay.seconds: .*60": {"kind": "delay", "seconds": 61.0},
     "boxes.board.faults.0.identity.model: .*pattern": {"kind": "identity", "model": "A B"},
 }  # fmt: skip

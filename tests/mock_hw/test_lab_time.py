@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mock_hw import Lab, LabError, LabSettings, MacrospinDevice, SimulatedArray
-from mock_hw.boxes import ArrayBoard
+from mock_hw.boxes.array_board import TABLE, ArrayBoard, Session
 
 # 12 rows of 1 ms and a little, so 12 ms for a pulse of TOGGle and 24 ms for one of RESet.
 SLOW = (
@@ -152,7 +152,7 @@ def board():
 
 
 def say(board: ArrayBoard, line: str) -> None:
-    session = board.open_session()
+    session = Session(board, TABLE)
     list(session.feed(line.encode() + b"\n"))
     with board.changed:
         board.wait_until_still()

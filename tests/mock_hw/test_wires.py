@@ -13,6 +13,7 @@ import pytest
 from mock_hw import MacrospinDevice, SimulatedArray
 from mock_hw._wires import MAX_CONNECTIONS, TcpWire
 from mock_hw.boxes import ArrayBoard
+from mock_hw.faults import FaultyBoard
 
 OPERATING = "PULS:VOLT 1.34;WIDT 0.34e-9;:RES:VOLT 1.55;WIDT 0.595e-9;:SENS:VOLT 0.1"
 MEBIBYTE = 1 << 20
@@ -154,7 +155,7 @@ def ask_for_ever(sock: socket.socket, seconds: float) -> None:
 
 def test_a_client_that_never_reads_is_closed_and_its_output_goes_off(patience, wait_until):
     board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
-    wire = TcpWire(board, send_timeout=0.5)
+    wire = TcpWire(FaultyBoard(board), send_timeout=0.5)
     try:
         memory = psutil.Process().memory_info().rss
         deaf = socket.create_connection((wire.host, wire.port))
@@ -164,7 +165,7 @@ def test_a_client_that_never_reads_is_closed_and_its_output_goes_off(patience, w
         with pytest.raises(OSError, match="Errno"):
             ask_for_ever(deaf, patience(30))
         wait_until(lambda: not board.output)
-        wait_until(lambda: not board.sessions)
+        wait_until(lambda: not board.connections)
         assert psutil.Process().memory_info().rss - memory < 150 * MEBIBYTE
         deaf.close()
     finally:
@@ -175,7 +176,7 @@ def test_a_client_that_never_reads_is_closed_and_its_output_goes_off(patience, w
 def test_slow_reader_gets_everything(patience, wait_until):
     board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
     limit = patience(0.4)
-    wire = TcpWire(board, send_timeout=limit)
+    wire = TcpWire(FaultyBoard(board), send_timeout=limit)
     try:
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
@@ -237,7 +238,7 @@ class TestSerial:
         from mock_hw._wires import SerialWire
 
         board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
-        wire = SerialWire(board, send_timeout=patience(0.2))
+        wire = SerialWire(FaultyBoard(board), send_timeout=patience(0.2))
         yield board, wire
         wire.close()
         board.close()

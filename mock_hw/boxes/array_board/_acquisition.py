@@ -13,8 +13,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from mock_hw._array import Run, Sequence, SimulatedArray, Trims, stream_words
-from mock_hw.boxes.array_board._idle import IdleTime
-from mock_hw.boxes.array_board._pace import Pace
+from mock_hw.boxes.array_board._time import Clock, IdleTime
 
 MAGIC = b"MTJB"
 HEADER = struct.Struct("<4sHHQQIIdQIIII")
@@ -79,13 +78,13 @@ class Acquisition:
         plan: Plan,
         condition: threading.Condition,
         *,
-        pace: Pace,
+        clock: Clock,
         idle: IdleTime,
         capacity: Callable[[], int],
         ended: Callable[[], None],
         failed: Callable[[str], None],
     ) -> None:
-        self._pace = pace
+        self._clock = clock
         self._idle = idle
         self._plan = plan
         self._changed = condition
@@ -104,7 +103,7 @@ class Acquisition:
         self._generation = self._trim_changes = 0
         self._rested = 0.0  # of those seconds, what the array has been told
         self._stalled_since: float | None = None
-        pace.begin()
+        clock.begin()
         threading.Thread(target=self._main, args=(array,), name="array-board-pulses", daemon=True).start()
 
     # The properties and methods down to `take` are for holders of the board's condition.
@@ -171,7 +170,7 @@ class Acquisition:
             self._failed(str(error))
         finally:
             with self._changed:
-                self._pace.end()
+                self._clock.end()
                 self._idle.used()
                 self._finished = True
                 self._ended()
@@ -208,10 +207,10 @@ class Acquisition:
             return False
         self._stalls += 1
         self._stalled_since = time.monotonic()
-        self._pace.end()
+        self._clock.end()
         while not self._aborted and len(self._fifo) >= self._capacity():
             self._changed.wait()
-        self._pace.begin()
+        self._clock.begin()
         self._stalled += time.monotonic() - self._stalled_since
         self._stalled_since = None
         return True
@@ -231,11 +230,11 @@ class Acquisition:
         return not self._aborted
 
     def _advance(self, pulses: int) -> None:
-        self._pace.spend(pulses * self._plan.sequence.seconds_per_pulse, self._go_on)
+        self._clock.spend(pulses * self._plan.sequence.seconds_per_pulse, self._go_on)
 
     def _make_block(self, run: Run, buffers: _Buffers, stalled: bool) -> memoryview | None:
         """One block, or None when it was aborted on the way."""
-        pulses, started = self._block_pulses(), self._pace.now()
+        pulses, started = self._block_pulses(), self._clock.due()
         positions = pulses * run.cells
         packed, words = -(-positions // 8), stream_words(positions)
         flags = SIMULATED | (STALLED if stalled else 0)

@@ -7,6 +7,7 @@ import contextlib
 import os
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 
 from sampler import SamplerError, SoftwareSource, hardware_noise
+from sampler.hook import streams_noise, threads_noise
 from sampler.hook._entry_points import REFUSED, entry_point
 
 
@@ -79,6 +81,34 @@ def test_another_thread_is_refused() -> None:
         thread.start()
         thread.join()
     assert "another thread" in str(raised[0])
+
+
+def test_threads_with_a_hook_each_draw_from_their_own_streams() -> None:
+    drawn: dict[int, torch.Tensor] = {}
+    both = threading.Barrier(2)
+
+    def draw(seed: int) -> None:
+        with streams_noise(SoftwareSource(seed).pictures(3)) as hook:
+            both.wait(10)
+            for _ in range(50):
+                drawn[seed] = torch.randn(3, 100)
+            with pytest.raises(SamplerError, match="one at a time"), streams_noise([]):
+                pass
+        assert hook.draws == 50
+        with pytest.raises(SamplerError, match="another thread"):
+            torch.randn(3)
+
+    with threads_noise():
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(draw, (1, 2)))
+        with pytest.raises(SamplerError, match="another thread"):
+            torch.randn(3)
+        with pytest.raises(SamplerError, match="one at a time"), hardware_noise(SoftwareSource(2)):
+            pass
+    for seed, found in drawn.items():
+        with streams_noise(SoftwareSource(seed).pictures(3)):
+            assert torch.equal([torch.randn(3, 100) for _ in range(50)][-1], found)
+    assert torch_draws_by_itself()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

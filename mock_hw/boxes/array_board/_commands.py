@@ -1,0 +1,238 @@
+"""The board's commands: docs/array-board-protocol.md as firmware would implement it, a table over `ArrayBoard`."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mock_hw._array import Selection
+from mock_hw._scpi import (
+    Command,
+    ScpiError,
+    Table,
+    block,
+    boolean,
+    definite_block,
+    integer,
+    number,
+    word,
+)
+from mock_hw.boxes.array_board._session import Session
+
+FIRMWARE = "1.1"
+PROTOCOL = "1.1"
+
+
+def _setting(
+    header: str,
+    name: str,
+    convert: Callable[[str], Any],
+    show: Callable[[Any], str] = repr,
+    idle: bool = True,
+) -> Command:
+    return Command(
+        header,
+        read=lambda s: show(getattr(s.board.settings, name)),
+        write=lambda s, value: s.board.change(**{name: value}),
+        parameters=(convert,),
+        idle=idle,
+    )
+
+
+def _limit(header: str, name: str) -> Command:
+    return Command(
+        header,
+        read=lambda s: repr(getattr(s.board.limits, name)),
+        write=lambda s, value: s.board.limit(name, value),
+        parameters=(number,),
+    )
+
+
+def _cell_floats(header: str, name: str, idle: bool = False) -> Command:
+    def write(s: Session, data: bytes) -> None:
+        values = _whole_array(s, data, "<f4")
+        if not np.isfinite(values).all():
+            raise ScpiError(-222, "every value must be finite")
+        s.board.change(**{name: values.astype(np.float32)})
+
+    def read(s: Session) -> memoryview:
+        return definite_block(getattr(s.board.settings, name).astype("<f4").tobytes())
+
+    return Command(header, read, write, (block,), idle=idle, block_answer=True)
+
+
+def _whole_array(s: Session, data: bytes, dtype: str) -> NDArray[Any]:
+    array = s.board.array
+    cells = array.rows * array.columns
+    wanted = -(-cells // 8) if dtype == "u1" else 4 * cells
+    if len(data) != wanted:
+        raise ScpiError(-161, f"{wanted} bytes are wanted, not {len(data)}")
+    values = np.frombuffer(data, dtype)
+    if dtype == "u1":
+        values = np.unpackbits(values, count=cells).astype(bool)
+    return values.reshape(array.rows, array.columns)
+
+
+def _set_mask(s: Session, data: bytes) -> None:
+    s.board.change(mask=_whole_array(s, data, "u1"))
+
+
+def _select(s: Session, first_row: int, last_row: int, first_column: int, last_column: int) -> None:
+    array = s.board.array
+    if not (0 <= first_row <= last_row < array.rows and 0 <= first_column <= last_column < array.columns):
+        raise ScpiError(-222, f"the array has {array.rows} rows and {array.columns} columns")
+    s.board.change(selection=Selection(first_row, last_row, first_column, last_column))
+
+
+def _selected(s: Session) -> str:
+    where = s.board.settings.selection
+    return f"{where.first_row},{where.last_row},{where.first_column},{where.last_column}"
+
+
+def _set_watchdog(s: Session, seconds: float) -> None:
+    if seconds != 0 and not 0.1 <= seconds <= 60:
+        raise ScpiError(-222, "0, or 0.1 to 60 s")
+    if seconds == 0 and s.board.output:
+        raise ScpiError(-221, "the output is on")
+    s.board.change(watchdog=seconds)
+
+
+def _set_output(s: Session, on: bool) -> None:
+    if on:
+        s.board.switch_on(s)
+    else:
+        s.board.switch_off()
+
+
+def _register(header: str, name: str) -> Command:
+    def write(s: Session, value: int) -> None:
+        if not 0 <= value <= 255:
+            raise ScpiError(-222, "0 to 255")
+        setattr(s.status, name, value)
+
+    return Command(header, lambda s: str(getattr(s.status, name)), write, (integer,), anyone=True)
+
+
+def _event_status(s: Session) -> str:
+    value, s.status.event_status = s.status.event_status, 0
+    return str(value)
+
+
+def _complete(s: Session) -> None:
+    s.status.event_status |= 1
+
+
+def _status_byte(s: Session) -> str:
+    acquisition = s.board.acquisition
+    return str(s.status.byte(acquisition is not None and acquisition.blocks > 0))
+
+
+def _state(s: Session) -> str:
+    return "IDLE" if s.board.acquisition is None else s.board.acquisition.state
+
+
+def _stalls(s: Session) -> str:
+    count, seconds = (0, 0.0) if s.board.acquisition is None else s.board.acquisition.stalls
+    return f"{count},{seconds!r}"
+
+
+def _fifo(s: Session) -> str:
+    blocks = 0 if s.board.acquisition is None else s.board.acquisition.blocks
+    return f"{blocks},{s.board.fifo_capacity(s.board.settings)}"
+
+
+def _resistances(s: Session) -> memoryview:
+    return definite_block(s.board.read_resistances().astype("<f4").tobytes())
+
+
+def _identity(s: Session) -> str:
+    return f"MEMTJ,{s.board.model},{s.board.serial_number},{FIRMWARE}"
+
+
+def _temperature(s: Session) -> str:
+    return repr(s.board.temperature + s.board.array.device.temperature_offset)
+
+
+TABLE = Table(
+    (
+        Command("*IDN", _identity),
+        Command("*RST", write=lambda s: s.board.reset()),
+        Command("*CLS", write=lambda s: s.status.clear(), anyone=True),
+        Command("*OPC", lambda s: "1", _complete, anyone=True),
+        Command("*ESR", _event_status),
+        _register("*ESE", "event_enable"),
+        _register("*SRE", "service_enable"),
+        Command("*STB", _status_byte),
+        Command("*TST", lambda s: "0"),
+        Command("*WAI", write=lambda s: None, anyone=True),
+        Command("SYSTem:ERRor[:NEXT]", lambda s: s.status.pop()),
+        Command("SYSTem:ERRor:COUNt", lambda s: str(s.status.errors)),
+        Command("SYSTem:VERSion", lambda s: "1999.0"),
+        Command("SYSTem:PROTocol", lambda s: PROTOCOL),
+        Command("SYSTem:ORIGin", lambda s: "SIM"),
+        Command("SYSTem:TIME", lambda s: repr(s.board.clock.now())),
+        Command("SYSTem:TEMPerature", _temperature),
+        Command("SYSTem:INTerlock", lambda s: str(int(s.board.interlock_closed))),
+        Command(
+            "SYSTem:WATChdog", lambda s: repr(s.board.settings.watchdog), _set_watchdog, parameters=(number,)
+        ),
+        Command("SYSTem:WATChdog:TRIPs", lambda s: str(s.board.trips)),
+        _limit("LIMit:VOLTage", "voltage"),
+        _limit("LIMit:WIDTh", "width"),
+        _limit("LIMit:READ", "read"),
+        Command("ARRay:SIZE", lambda s: f"{s.board.array.rows},{s.board.array.columns}"),
+        Command("ARRay:SELect", _selected, _select, (integer,) * 4, idle=True),
+        Command(
+            "ARRay:MASK",
+            lambda s: definite_block(np.packbits(s.board.settings.mask).tobytes()),
+            _set_mask,
+            (block,),
+            idle=True,
+            block_answer=True,
+        ),
+        _cell_floats("ARRay:TRIM", "trim"),
+        _cell_floats("ARRay:TRIM:ANTiparallel", "trim_ap"),
+        _cell_floats("ARRay:TRIM:WIDTh", "width_trim"),
+        _cell_floats("ARRay:TRIM:WIDTh:ANTiparallel", "width_trim_ap"),
+        _cell_floats("ARRay:THReshold", "threshold", idle=True),
+        Command("ARRay:RESistance", _resistances, idle_query=True, block_answer=True),
+        _setting("PULSe:VOLTage", "voltage", number),
+        _setting("PULSe:WIDTh", "width", number),
+        _setting("PULSe:PERiod", "period", number),
+        _setting("RESet:VOLTage", "reset_voltage", number),
+        _setting("RESet:WIDTh", "reset_width", number),
+        Command(
+            "SEQuence:MODE",
+            lambda s: "TOGG" if s.board.settings.toggle else "RES",
+            lambda s, mode: s.board.change(toggle=mode == "TOGG"),
+            (word("RESet", "TOGGle"),),
+            idle=True,
+        ),
+        _setting("SENSe:VOLTage", "read_voltage", number),
+        _setting("SENSe:SETTle", "settle", number),
+        Command(
+            "OUTPut[:STATe]",
+            lambda s: str(int(s.board.output)),
+            _set_output,
+            parameters=(boolean,),
+            anyone=True,
+        ),
+        _setting("ACQuire:COUNt", "count", integer, str),
+        _setting("ACQuire:BLOCk", "block", integer, str),
+        Command(
+            "ACQuire:FORMat",
+            lambda s: "RES" if s.board.settings.resistances else "BITS",
+            lambda s, form: s.board.change(resistances=form == "RES"),
+            (word("BITS", "RESistance"),),
+            idle=True,
+        ),
+        Command("ACQuire:STATe", _state),
+        Command("ACQuire:STALls", _stalls),
+        Command("ACQuire:FIFO", _fifo),
+        Command("INITiate[:IMMediate]", write=lambda s: s.board.initiate(s)),
+        Command("ABORt", write=lambda s: s.board.abort(), anyone=True),
+        Command("FETCh[:BLOCk]", Session.fetch, owner_query=True, block_answer=True),
+        Command("FETCh:AGAin", Session.fetch_again, owner_query=True, block_answer=True),
+    )
+)
