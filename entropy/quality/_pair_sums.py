@@ -17,7 +17,7 @@ class PairSums:
     @property
     def correlation(self) -> np.ndarray:
         """Pearson's correlation of x and y; nan where one of them never changed."""
-        n, x, y, xy = self._sums()
+        n, x, y, xy = self.floats()
         with np.errstate(invalid="ignore", divide="ignore"):
             return (n * xy - x * y) / np.sqrt((n * x - x * x) * (n * y - y * y))
 
@@ -29,7 +29,7 @@ class PairSums:
         probable long sequence of the chain leaves (SP 800-90B section 6.3.3, without its confidence bound). It is
         a first look at bias and memory of one step, not an assessment; counting noise lowers it a little.
         """
-        n, x, y, xy = self._sums()
+        n, x, y, xy = self.floats()
         with np.errstate(invalid="ignore", divide="ignore"):
             # A state that never occurred is never left: the other one decides.
             rise = np.where(n > x, (y - xy) / (n - x), 0.0)
@@ -38,5 +38,6 @@ class PairSums:
             likeliest = np.maximum(stay, np.sqrt(rise * fall))
             return np.where(n > 0, -np.log2(likeliest), np.nan) + 0.0
 
-    def _sums(self) -> list[np.ndarray]:
+    def floats(self) -> list[np.ndarray]:
+        """Give the four sums in their order; float64."""
         return [np.asarray(part, np.float64) for part in (self.pairs, self.first, self.second, self.both)]

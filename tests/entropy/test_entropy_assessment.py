@@ -16,11 +16,11 @@ from entropy.quality.assessment import (
     health_of,
     ideal_estimates,
 )
-from entropy.quality.assessment._cells import _by_cell, markov_of_counts
+from entropy.quality.assessment._cells import _by_cell
 from entropy.quality.assessment._ideal import _KNOWN, _KNOWN_COUNT, _estimate
 from entropy.quality.assessment._subject import Reading
 from entropy.quality.estimators import LEAST_BITS
-from entropy.quality.estimators._counting import markov
+from entropy.quality.estimators._counting import markov, markov_of_counts
 from entropy.quality.statistics import PairSums
 
 SMALL = Settings(bits=50_000, windows=4, sequences=2, sequence_bits=20_000, ideal=0)

@@ -1,6 +1,5 @@
 """The cells one by one: every cell by two counting estimators, a sample of them by all ten."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,15 +7,14 @@ import numpy as np
 from entropy.arguments import Count, takes
 
 from ..estimators import LEAST_BITS, MinEntropy, min_entropy
+from ..estimators._counting import markov_of_counts, most_common_of_counts
 from ..sp800_22 import Battery, judge, run_tests
-from ..statistics import CellStatistics, PairSums, cell_statistics
+from ..statistics import CellStatistics, cell_statistics
 from ._ideal import ideal_estimates
 from ._subject import StoreSubject
 
 SAMPLE = 16  # cells whose bits stand one cell after the other
 _COUNTED_BITS = 1 << 28  # that every cell's counts are taken from
-_Z = 2.5758293035489008
-_LENGTH = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +64,7 @@ def assess_cells(subject: StoreSubject, bits: int, ideal: int) -> CellAssessment
     enough = shortest >= LEAST_BITS
     return CellAssessment(
         statistics=statistics,
-        most_common_value=_most_common_value(statistics.ones, statistics.counts),
+        most_common_value=most_common_of_counts(statistics.ones, statistics.counts),
         markov=markov_of_counts(statistics.ones, statistics.counts, pairs),
         sample=sample,
         series=together,
@@ -94,31 +92,3 @@ def _by_cell(
             part.append(columns[number] if kept is None else columns[number][kept[number]])
     each = -(-bits // len(chosen))
     return chosen, [np.concatenate(part)[:each] for part in parts]
-
-
-def _most_common_value(ones: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Apply section 6.3.1 to every cell."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p = np.maximum(ones, counts - ones) / counts
-        bound = np.minimum(1.0, p + _Z * np.sqrt(p * (1 - p) / (counts - 1)))
-        return np.where(counts > 1, -np.log2(bound) + 0.0, np.nan)
-
-
-def markov_of_counts(ones: np.ndarray, counts: np.ndarray, pairs: PairSums) -> np.ndarray:
-    """Apply section 6.3.3, the likeliest sequence of 128 bits of a chain of two states, to every cell; float64."""
-    n, x, y, xy = (
-        np.asarray(part, np.float64) for part in (pairs.pairs, pairs.first, pairs.second, pairs.both)
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        share = ones / counts
-        first = np.log2([1 - share, share])
-        change = np.nan_to_num([(y - xy) / (n - x), (x - xy) / x])
-        seen = np.array([n - x, x]) > 0
-        stay = np.log2(np.where(seen, 1 - change, 0.0))
-        change = np.log2(change)
-        half = _LENGTH // 2
-        paths = [first[v] + (_LENGTH - 1) * stay[v] for v in (0, 1)]
-        paths += [first[v] + half * change[v] + (half - 1) * change[1 - v] for v in (0, 1)]
-        paths += [first[v] + change[v] + (_LENGTH - 2) * stay[1 - v] for v in (0, 1)]
-        found = np.minimum(1.0, -np.fmax.reduce(paths) / _LENGTH) + 0.0
-    return np.where(n > 0, found, math.nan)

@@ -1,7 +1,7 @@
 """What is assessed: the recorded bits of a store, or a file of bits; read without accounting, so nothing is spent."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -140,17 +140,12 @@ class StoreSubject:
     def starts(self, columns: int) -> np.ndarray:
         """Give the first `columns` bits of every recording that has so many: a matrix of restarts; uint8."""
         rows = []
-        for number, (recording, start) in enumerate(zip(self._firsts, self._starts[:-1], strict=True)):
-            if number and self._firsts[number - 1] == recording:
-                continue
-            end = self._starts[number + 1 + sum(1 for _ in _same(self._firsts[number + 1 :], recording))]
+        for _, group in itertools.groupby(range(len(self._firsts)), self._firsts.__getitem__):
+            numbers = list(group)
+            start, end = (int(self._starts[number]) for number in (numbers[0], numbers[-1] + 1))
             if end - start >= columns:
-                rows.append(self.read(int(start), columns))
+                rows.append(self.read(start, columns))
         return np.array(rows, np.uint8).reshape(-1, columns)
-
-
-def _same(following: Sequence[str], recording: str) -> Iterator[str]:
-    return itertools.takewhile(recording.__eq__, following)
 
 
 class FileSubject:

@@ -6,7 +6,8 @@ import numba
 import numpy as np
 from scipy.optimize import root_scalar
 
-from ._bounds import Z_99, bounded, min_entropy
+from .._pair_sums import PairSums
+from ._bounds import Z_99, min_entropy
 
 _MARKOV_LENGTH = 128
 _COMPRESSED_BITS = 6  # of one block
@@ -15,8 +16,16 @@ _DICTIONARY = 1000  # blocks
 
 def most_common_value(bits: np.ndarray) -> float:
     """Estimate by the share of the more frequent value (6.3.1)."""
-    ones = int(np.count_nonzero(bits))
-    return min_entropy(bounded(max(ones, len(bits) - ones) / len(bits), len(bits)))
+    return float(most_common_of_counts(int(np.count_nonzero(bits)), len(bits)))
+
+
+def most_common_of_counts(ones: np.ndarray | int, counts: np.ndarray | int) -> np.ndarray:
+    """Estimate so of many sequences at once, by their ones and lengths; float64, NaN where there is no second bit."""
+    ones, counts = np.asarray(ones), np.asarray(counts)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = np.maximum(ones, counts - ones) / counts
+        bound = np.minimum(1.0, p + Z_99 * np.sqrt(p * (1 - p) / (counts - 1)))
+        return np.where(counts > 1, -np.log2(bound) + 0.0, np.nan)
 
 
 def collision(bits: np.ndarray) -> float:
@@ -48,21 +57,26 @@ def _collisions(bits):
 
 def markov(bits: np.ndarray) -> float:
     """Estimate by the likeliest sequence of 128 bits of a first-order Markov chain (6.3.3)."""
-    pairs = np.bincount(2 * bits[:-1].astype(np.int64) + bits[1:], minlength=4).reshape(2, 2)
-    starts = np.bincount(bits, minlength=2) / len(bits)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        steps = np.log2(np.nan_to_num(pairs / pairs.sum(axis=1, keepdims=True)))
-        first = np.log2(starts)
-    paths = []
-    for value in (0, 1):
-        other = 1 - value
+    x, y = bits[:-1], bits[1:]
+    sums = (len(x), np.count_nonzero(x), np.count_nonzero(y), np.count_nonzero(x & y))
+    pairs = PairSums(*map(np.int64, sums))
+    return float(markov_of_counts(int(np.count_nonzero(bits)), len(bits), pairs))
+
+
+def markov_of_counts(ones: np.ndarray | int, counts: np.ndarray | int, pairs: PairSums) -> np.ndarray:
+    """Estimate so of many sequences at once, by their ones, lengths and pairs; float64, NaN where there is no pair."""
+    n, x, y, xy = pairs.floats()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.asarray(ones) / np.asarray(counts)
+        first = np.log2([1 - share, share])
+        change = np.log2(np.nan_to_num([(y - xy) / (n - x), (x - xy) / x]))
+        stay = np.log2(np.nan_to_num([(n - x - y + xy) / (n - x), xy / x]))
         half = _MARKOV_LENGTH // 2
-        paths += [
-            first[value] + (_MARKOV_LENGTH - 1) * steps[value, value],
-            first[value] + half * steps[value, other] + (half - 1) * steps[other, value],
-            first[value] + steps[value, other] + (_MARKOV_LENGTH - 2) * steps[other, other],
-        ]
-    return min(float(-np.nanmax(paths)) / _MARKOV_LENGTH, 1.0) + 0.0
+        paths = [first[v] + (_MARKOV_LENGTH - 1) * stay[v] for v in (0, 1)]
+        paths += [first[v] + half * change[v] + (half - 1) * change[1 - v] for v in (0, 1)]
+        paths += [first[v] + change[v] + (_MARKOV_LENGTH - 2) * stay[1 - v] for v in (0, 1)]
+        found = np.minimum(1.0, -np.fmax.reduce(paths) / _MARKOV_LENGTH) + 0.0
+    return np.where(n > 0, found, np.nan)
 
 
 def compression(bits: np.ndarray, dictionary: int = _DICTIONARY) -> float:
