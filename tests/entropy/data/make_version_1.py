@@ -8,11 +8,12 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from entropy import CELL_DTYPE, Store
+from entropy import CELL_DTYPE, Recording, Store
 from entropy.testing import append_outcomes, start_recording
 
 CELLS = 10
@@ -51,25 +52,33 @@ BLOCKS = (
 RESISTANCES = [78e3, 156e3, 117e3, float("inf"), 1e9, 0.0]
 
 
+def append_all(
+    record: Recording, actions: Callable[[int], np.ndarray | None] = lambda block: None
+) -> list[dict]:
+    """Append the blocks, with what was changed for each; gives what they must read as."""
+    rows = []
+    for index, (what, block, more) in enumerate(BLOCKS):
+        usable = block.reshape(-1) >= 0
+        facts = {
+            "sequence": index, "host_time": 1.7e9 + index, "board_time": 0.25 * index, "pulses": len(block),
+            "voltage": 1.2, "width": 1e-9, "read_voltage": 0.1, "field": 0.01, "temperature": 295.5,
+            "failed_resets": 0, "health": 0, "stalled": False,
+        } | more  # fmt: skip
+        mask = None if usable.all() else usable
+        outcomes = np.maximum(block.reshape(-1), 0).astype(np.uint8)
+        append_outcomes(record, outcomes, mask, actions(index), **facts)
+        text = ["".join("-01"[value + 1] for value in pulse) for pulse in block]
+        rows.append({"what": what, "outcomes": text} | {name: float(facts[name]) for name in facts})
+    return rows
+
+
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch) / "store") as store:
-        rows = []
         with start_recording(
             store, cells(), bench={"name": "Prüfstand 1"}, procedure={"mode": "toggle"},
             simulated=True, device="array A", resistances=8,
         ) as record:  # fmt: skip
-            for index, (what, block, more) in enumerate(BLOCKS):
-                usable = block.reshape(-1) >= 0
-                facts = {
-                    "sequence": index, "host_time": 1.7e9 + index, "board_time": 0.25 * index, "pulses": len(block),
-                    "voltage": 1.2, "width": 1e-9, "read_voltage": 0.1, "field": 0.01, "temperature": 295.5,
-                    "failed_resets": 0, "health": 0, "stalled": False,
-                } | more  # fmt: skip
-                mask = None if usable.all() else usable
-                outcomes = np.maximum(block.reshape(-1), 0).astype(np.uint8)
-                append_outcomes(record, outcomes, mask, **facts)
-                text = ["".join("-01"[value + 1] for value in pulse) for pulse in block]
-                rows.append({"what": what, "outcomes": text} | {name: float(facts[name]) for name in facts})
+            rows = append_all(record)
             record.append_resistances(np.array(RESISTANCES))
         (info,) = store.buffers()
         described = {name: cells()[name].tolist() for name in CELL_DTYPE.names}

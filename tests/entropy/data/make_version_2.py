@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from make_version_1 import BLOCKS, CELLS, RESISTANCES, cells
+from make_version_1 import CELLS, RESISTANCES, append_all, cells
 
 from entropy import ACTION_DTYPE, CELL_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE, Store
-from entropy.testing import append_outcomes, start_recording
+from entropy.testing import start_recording
 
 CONDITIONS = {"target": 0.5, "voltage": 1.2, "board": "Prüfstand 1"}
 ACTIONS = {
@@ -45,28 +45,11 @@ def actions(block: int) -> np.ndarray:
 
 def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch, Store(Path(scratch) / "store") as store:
-        rows = []
         with start_recording(
             store, cells(), bench={"name": "Prüfstand 1"}, procedure={"mode": "toggle"},
             simulated=True, device="array A", resistances=8, tuning=tuning(), conditions=CONDITIONS, actions=True,
         ) as record:  # fmt: skip
-            for index, (what, block, more) in enumerate(BLOCKS):
-                usable = block.reshape(-1) >= 0
-                facts = {
-                    "sequence": index, "host_time": 1.7e9 + index, "board_time": 0.25 * index, "pulses": len(block),
-                    "voltage": 1.2, "width": 1e-9, "read_voltage": 0.1, "field": 0.01, "temperature": 295.5,
-                    "failed_resets": 0, "health": 0, "stalled": False,
-                } | more  # fmt: skip
-                mask = None if usable.all() else usable
-                append_outcomes(
-                    record,
-                    np.maximum(block.reshape(-1), 0).astype(np.uint8),
-                    mask,
-                    actions=actions(index),
-                    **facts,
-                )
-                text = ["".join("-01"[value + 1] for value in pulse) for pulse in block]
-                rows.append({"what": what, "outcomes": text} | {name: float(facts[name]) for name in facts})
+            rows = append_all(record, actions)
             record.append_resistances(np.array(RESISTANCES))
         (info,) = store.buffers()
         changed = [[block, *values] for block, each in ACTIONS.items() for values in each]
