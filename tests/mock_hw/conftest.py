@@ -1,75 +1,37 @@
-"""A raw-socket client of the array board, and boards served on loopback ports."""
+"""Boards served on loopback ports, bare connections to them, labs in processes; runs of an array without a board."""
 
-import socket
+import contextlib
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from typing import ClassVar
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from mock_hw import Lab
+from mock_hw import Lab, Selection, Sequence
+from mock_hw._array import Run, stream_words
+from mock_hw.testing import BoardClient, board_lab
+
+OPERATING = "PULS:VOLT 1.34;WIDT 0.34e-9;:RES:VOLT 1.55;WIDT 0.595e-9;:SENS:VOLT 0.1"
+SMALL = {"rows": 12, "columns": 10}
 
 
-class Client:
-    """Speaks lines and blocks on a plain socket: no driver of ours is involved."""
-
-    opened: ClassVar[list["Client"]] = []
-
-    def __init__(self, resource: str) -> None:
-        _, host, port, _ = resource.split("::")
-        self.socket = socket.create_connection((host, int(port)), timeout=60)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._file = self.socket.makefile("rb")
-        self.opened.append(self)
-
-    def send(self, message: str | bytes) -> None:
-        data = message if isinstance(message, bytes) else message.encode("ascii") + b"\n"
-        self.socket.sendall(data)
-
-    def send_block(self, header: str, payload: bytes) -> None:
-        size = str(len(payload)).encode()
-        self.send(b"%s #%d%s%s\n" % (header.encode(), len(size), size, payload))
-
-    def line(self) -> str:
-        answer = self._file.readline()
-        if not answer.endswith(b"\n"):
-            raise EOFError(f"the board closed the connection after {answer!r}")
-        return answer[:-1].decode("ascii")
-
-    def ask(self, message: str) -> str:
-        self.send(message)
-        return self.line()
-
-    def block(self, message: str) -> bytes:
-        self.send(message)
-        assert self._file.read(1) == b"#"
-        size = int(self._file.read(int(self._file.read(1))))
-        payload = self._file.read(size)
-        assert self._file.read(1) == b"\n"
-        return payload
-
-    def error(self) -> int:
-        """Number of the oldest error."""
-        return int(self.ask("SYST:ERR?").split(",")[0])
-
-    def errors(self, message: str | bytes) -> list[int]:
-        """Numbers of all errors that a message without an answer causes."""
-        self.send(message)
-        numbers = []
-        while number := self.error():
-            numbers.append(number)
-        return numbers
-
-    def close(self) -> None:
-        self._file.close()
-        self.socket.close()
+@pytest.fixture
+def connect_to() -> Iterator[Callable[[Lab | str], BoardClient]]:
+    """Connect to the board of a lab, or to a resource, until the end of the test."""
+    with contextlib.ExitStack() as opened:
+        yield lambda board: opened.enter_context(BoardClient(board))
 
 
-@pytest.fixture(autouse=True)
-def no_client_is_left() -> Iterator[None]:
-    """Close the clients of a test, one that failed before it closed them too."""
-    yield
-    while Client.opened:
-        Client.opened.pop().close()
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Lab]]:
+    """Serve a lab with a small board until the end of the test: `serve(*faults, seed=3, **box)`."""
+    with contextlib.ExitStack() as served:
+        yield lambda *faults, seed=3, **box: served.enter_context(
+            board_lab(seed=seed, faults=faults, **{**SMALL, **box})
+        )
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +41,75 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def connect(lab: Lab) -> Callable[[], Client]:
+def connect(lab: Lab, connect_to: Callable[[Lab], BoardClient]) -> Callable[[], BoardClient]:
     """Opens connections to the module's board; each test starts from a power cycle."""
     lab.power_cycle()
-    return lambda: Client(lab.resources["board"])
+    return lambda: connect_to(lab)
 
 
 @pytest.fixture
-def client(connect: Callable[[], Client]) -> Client:
+def client(connect: Callable[[], BoardClient]) -> BoardClient:
     return connect()
+
+
+@pytest.fixture
+def lab_file(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a lab file."""
+
+    def write(content: str) -> Path:
+        path = tmp_path / "lab.toml"
+        path.write_text(content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
+    """Start a script in a process that is killed at the end of the test, however it ended."""
+    with contextlib.ExitStack() as started:
+
+        def begin(script: str) -> "subprocess.Popen[str]":
+            process = started.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                )
+            )
+            started.callback(process.kill)  # before it is waited for
+            return process
+
+        yield begin
+
+
+def sequence(rows: int, columns: int, *, threshold: float = 123e3, **changes: object) -> Sequence:
+    """A toggle of all cells of an array, with changes."""
+    every = np.ones((rows, columns))
+    toggle = Sequence(
+        selection=Selection(0, rows - 1, 0, columns - 1),
+        mask=every.astype(bool),
+        toggle=True,
+        voltage=1.15 * every,
+        width=0.4e-9,
+        reset_voltage=1.28,
+        reset_width=0.58e-9,
+        thresholds=threshold * every,
+        read_voltage=0.1,
+        settle=1e-6,
+    )
+    return replace(toggle, **changes)
+
+
+def draw(run: Run, *blocks: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Bits and validity (pulses, cells) of blocks drawn one after the other, and failed resets."""
+    bits, valid, failures = [], [], 0
+    for pulses in blocks:
+        out, ok = (np.zeros(stream_words(pulses * run.cells), np.uint64) for _ in range(2))
+        failed = run.bits(pulses, out, ok)
+        assert failed is not None
+        failures += failed
+        count = pulses * run.cells
+        assert not np.unpackbits(out.view(np.uint8))[count:].any()
+        bits.append(np.unpackbits(out.view(np.uint8), count=count).reshape(pulses, run.cells))
+        ok = np.unpackbits(ok.view(np.uint8), count=count) if run.can_be_invalid else np.ones(count, np.uint8)
+        valid.append(ok.reshape(pulses, run.cells))
+    return np.vstack(bits), np.vstack(valid), failures

@@ -9,41 +9,9 @@ from scipy.stats import norm
 
 from mock_hw import MacrospinDevice, Selection, Sequence, SimulatedArray
 from mock_hw._array import Run, Trims, stream_words
+from tests.mock_hw.conftest import draw, sequence
 
 FAMILY_WISE = 1e-6
-
-
-def sequence(rows: int, columns: int, **changes) -> Sequence:
-    every = np.ones((rows, columns))
-    base = Sequence(
-        selection=Selection(0, rows - 1, 0, columns - 1),
-        mask=every.astype(bool),
-        toggle=True,
-        voltage=1.15 * every,
-        width=0.4e-9,
-        reset_voltage=1.28,
-        reset_width=0.58e-9,
-        thresholds=123e3 * every,
-        read_voltage=0.1,
-        settle=1e-6,
-    )
-    return replace(base, **changes)
-
-
-def draw(run: Run, *blocks: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Bits and validity (pulses, cells) of blocks drawn one after the other, and failed resets."""
-    bits, valid, failures = [], [], 0
-    for pulses in blocks:
-        out, ok = (np.zeros(stream_words(pulses * run.cells), np.uint64) for _ in range(2))
-        failed = run.bits(pulses, out, ok)
-        assert failed is not None
-        failures += failed
-        count = pulses * run.cells
-        assert not np.unpackbits(out.view(np.uint8))[count:].any()
-        bits.append(np.unpackbits(out.view(np.uint8), count=count).reshape(pulses, run.cells))
-        ok = np.unpackbits(ok.view(np.uint8), count=count) if run.can_be_invalid else np.ones(count, np.uint8)
-        valid.append(ok.reshape(pulses, run.cells))
-    return np.vstack(bits), np.vstack(valid), failures
 
 
 @dataclass

@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mock_hw import Lab, LabSettings
+from mock_hw import Lab
 from mock_hw._scpi import ERRORS, spellings
 from mock_hw.boxes.array_board import TABLE
+from mock_hw.testing import board_lab
+from tests.mock_hw.conftest import OPERATING
 
 PAGE = (Path(__file__).parents[2] / "docs" / "array-board-protocol.md").read_text(encoding="utf-8")
 CELLS = 4096
-OPERATING = "PULS:VOLT 1.34;WIDT 0.34e-9;:RES:VOLT 1.55;WIDT 0.595e-9;:SENS:VOLT 0.1"
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """A board whose device stands pulses that are longer than the board's shortest period."""
-    box = {"kind": "array-board", "device": "A", "limits": {"voltage": 2.0, "width": 10e-9}}
-    with Lab(LabSettings.model_validate({"boxes": {"board": box}}), seed=20) as lab:
+    with board_lab(device="A", limits={"voltage": 2.0, "width": 10e-9}, seed=20) as lab:
         yield lab
 
 

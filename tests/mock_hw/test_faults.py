@@ -4,52 +4,20 @@ import contextlib
 import socket
 import time
 import zlib
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
-from mock_hw import Lab, LabError, LabSettings
+from mock_hw import Lab, LabError
+from mock_hw.testing import board_lab
+from tests.mock_hw.conftest import OPERATING, SMALL
 
-OPERATING = "PULS:VOLT 1.34;WIDT 0.34e-9;:RES:VOLT 1.55;WIDT 0.595e-9;:SENS:VOLT 0.1;:SEQ:MODE TOGG"
+TOGGLE = f"{OPERATING};:SEQ:MODE TOGG"
 # Small blocks, so many of them: 8 pulses of 12 × 10 cells.
-BOX = {"kind": "array-board", "rows": 12, "columns": 10}
-
-
-def settings(*faults: dict, **box: object) -> LabSettings:
-    return LabSettings.model_validate({"boxes": {"board": {**BOX, **box, "faults": list(faults)}}})
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Lab]]:
-    """Serve a lab whose board has these faults from its file on."""
-    served: list[Lab] = []
-
-    def start(*faults: dict, seed: int = 3, **box: object) -> Lab:
-        served.append(Lab(settings(*faults, **box), seed=seed).__enter__())
-        return served[-1]
-
-    yield start
-    for lab in served:
-        lab.__exit__()
-
-
-@pytest.fixture
-def connect_to(client) -> Iterator[Callable]:
-    """Connect to the board of a lab; `client` is here for its class alone."""
-    opened = []
-
-    def to(lab: Lab):
-        opened.append(type(client)(lab.resources["board"]))
-        return opened[-1]
-
-    yield to
-    for each in opened:
-        each.close()
 
 
 def start(client, blocks: int = 0) -> None:
-    client.send(f"{OPERATING};:ACQ:COUN {8 * blocks};BLOC 8;:OUTP ON;:INIT")
+    client.send(f"{TOGGLE};:ACQ:COUN {8 * blocks};BLOC 8;:OUTP ON;:INIT")
 
 
 def is_whole(payload: bytes) -> bool:
@@ -150,13 +118,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_a_wrong_table_is_one_sentence_with_file_and_key(tmp_path, message):
+def test_a_wrong_table_is_one_sentence_with_file_and_key(lab_file, message):
     def toml(value: object) -> str:
         return f'"{value}"' if isinstance(value, str) else str(value)
 
-    path = tmp_path / "lab.toml"
     table = "\n".join(f"{key} = {toml(value)}" for key, value in WRONG[message].items())
-    path.write_text(
+    path = lab_file(
         f'[boxes.board]\nkind = "array-board"\nrows = 12\ncolumns = 10\n[[boxes.board.faults]]\n{table}\n'
     )
     with pytest.raises(LabError, match=message) as caught:
@@ -178,7 +145,7 @@ def test_broken_cells_read_what_their_fault_makes_them_read(serve, connect_to):
     sound = readings(client)
     client.send("SIM:FAUL:SHOR 1,2;OPEN 3,4;STUC 5,6,P;STUC 7,8,AP")
     for _ in range(5):
-        client.send(f"{OPERATING};:ACQ:COUN 1;BLOC 1;:INIT")
+        client.send(f"{TOGGLE};:ACQ:COUN 1;BLOC 1;:INIT")
         client.block("FETC?")
         broken = readings(client)
         assert 250 < broken[1, 2] < 350
@@ -327,7 +294,7 @@ def test_a_larger_fifo_ends_the_stall(serve, connect_to, wait_until):
 
 def test_slow_wire_is_as_slow_as_said(serve, connect_to, patience):
     client = connect_to(serve({"kind": "rate", "bytes_per_second": 4e5}, rows=64, columns=64))
-    client.send(f"{OPERATING};:ACQ:COUN 512;BLOC 512;:OUTP ON;:INIT")
+    client.send(f"{TOGGLE};:ACQ:COUN 512;BLOC 512;:OUTP ON;:INIT")
     began = time.monotonic()
     payload = client.block("FETC?")
     elapsed = time.monotonic() - began
@@ -412,7 +379,7 @@ def test_late_answers(serve, connect_to, patience):
 
 def test_a_lab_ends_at_once_whatever_is_late_or_slow(serve, connect_to, patience):
     for fault in ({"kind": "delay", "seconds": 30.0}, {"kind": "rate", "bytes_per_second": 100}):
-        with Lab(settings(fault), seed=1) as lab:
+        with board_lab(**SMALL, faults=[fault], seed=1) as lab:
             client = connect_to(lab)
             client.send("ARR:TRIM?")
             time.sleep(0.1)
@@ -489,7 +456,7 @@ def test_a_serial_line_is_late_slow_and_falls_silent_alike(serve, patience):
         assert ask(b"*IDN?") == b"MEMTJ,ARRAY-BOARD-SIM,0001,1.1\n"
         assert time.monotonic() - began > 0.3 + 0.25
         port.write(b"SIM:FAUL:CLE;DROP 0\n")
-        port.write(f"{OPERATING};:ACQ:COUN 8;BLOC 8;:OUTP ON;:INIT;:FETC?\n".encode())
+        port.write(f"{TOGGLE};:ACQ:COUN 8;BLOC 8;:OUTP ON;:INIT;:FETC?\n".encode())
         port.timeout = patience(0.3)
         assert 10 < len(port.read(1000)) < 184
         assert ask(b"OUTP?") == b"1\n"

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +28,23 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "lab.npz"
 
 
+def whole(file: Path) -> None:
+    """Serve a lab for a moment."""
+    with Lab(settings(), state=file):
+        pass
+
+
 def states(client) -> np.ndarray:
     """Which cells read antiparallel."""
     client.send("SENS:VOLT 0.1;:OUTP ON")
     return np.frombuffer(client.block("ARR:RES?"), "<f4") > 123e3
 
 
-def test_magnetisation_and_seed_survive_a_restart(client, file):
+def test_magnetisation_and_seed_survive_a_restart(connect_to, file):
     seen = []
     for _ in range(2):
         with Lab(settings(), state=file) as lab:
-            board = type(client)(lab.resources["board"])
+            board = connect_to(lab)
             seen.append((lab.seed, states(board)))
             board.send(PULSES)
             assert len(board.block("FETC?")) > 64
@@ -47,7 +52,7 @@ def test_magnetisation_and_seed_survive_a_restart(client, file):
             board.close()
         seen.append((lab.seed, after))
     with Lab(settings(), state=file) as lab:
-        board = type(client)(lab.resources["board"])
+        board = connect_to(lab)
         seen.append((lab.seed, states(board)))
         resistances = lab.arrays["board"].device.cells
         board.close()
@@ -58,7 +63,7 @@ def test_magnetisation_and_seed_survive_a_restart(client, file):
     assert (seen[0][1] != seen[1][1]).any()
 
 
-def test_draws_go_on_where_they_were(client, file, monkeypatch, wait_until):
+def test_draws_go_on_where_they_were(connect_to, file, monkeypatch, wait_until):
     """After a restart the bits are those that the lab would have drawn without one, but for the time between."""
     monkeypatch.setattr("mock_hw.SimulatedArray.rest", lambda self, seconds, **how: None)
     drawn = []
@@ -67,7 +72,7 @@ def test_draws_go_on_where_they_were(client, file, monkeypatch, wait_until):
         bits = []
         lab = Lab(settings(seed=5), state=path).__enter__()
         for _ in range(2):
-            board = type(client)(lab.resources["board"])
+            board = connect_to(lab)
             wait_until(
                 lambda on=board: on.ask("OUTP?") == "0", what="the connection before still owns the board"
             )
@@ -95,8 +100,7 @@ def test_time_without_power_goes_by_while_the_lab_is_off(file, monkeypatch):
         lambda self, seconds, *, powered=True, **how: rests.append((seconds, powered)),
     )
     time.sleep(0.2)
-    with Lab(settings(), state=file):
-        pass
+    whole(file)
     (idle, with_power), (off, without_power) = rests
     assert (with_power, without_power) == (True, False)
     assert idle > 0.2
@@ -105,27 +109,25 @@ def test_time_without_power_goes_by_while_the_lab_is_off(file, monkeypatch):
 
 
 def test_a_clock_that_went_backwards_is_no_time(file, monkeypatch):
-    with Lab(settings(), state=file):
-        pass
+    whole(file)
     rests: list[float] = []
     monkeypatch.setattr("mock_hw.SimulatedArray.rest", lambda self, s, **how: rests.append(s))
     monkeypatch.setattr("mock_hw._lab.time.time", lambda: 1e9)
-    with Lab(settings(), state=file):
-        pass
+    whole(file)
     assert min(rests) >= 0
 
 
-def test_two_boxes_keep_each_their_own(client, file):
+def test_two_boxes_keep_each_their_own(connect_to, file):
     boxes = {"one": BOX, "two": {**BOX, "rows": 7}}
     kept = {}
     with Lab(settings(**boxes), state=file) as lab:
         for name, resource in lab.resources.items():
-            board = type(client)(resource)
+            board = connect_to(resource)
             kept[name] = states(board)
             board.close()
     with Lab(settings(**boxes), state=file) as lab:
         for name, resource in lab.resources.items():
-            board = type(client)(resource)
+            board = connect_to(resource)
             np.testing.assert_array_equal(states(board), kept[name])
             board.close()
 
@@ -149,11 +151,6 @@ class Surprise:
 
     def __reduce__(self):
         return os.mkdir, ("surprise",)
-
-
-def whole(file: Path) -> None:
-    with Lab(settings(), state=file):
-        pass
 
 
 def changed(**entries: object):
@@ -248,8 +245,7 @@ def test_a_lab_that_has_ended_gave_its_file_back(file):
             lab.__enter__()
         assert other.seed == lab.seed
     Lab(settings(), state=file)  # never served, and forgotten
-    with Lab(settings(), state=file):
-        pass
+    whole(file)
 
 
 def test_a_link_is_followed(file, tmp_path):
@@ -268,27 +264,15 @@ def test_a_link_is_followed(file, tmp_path):
 # Processes
 
 
-@pytest.fixture
-def processes() -> Iterator[list[subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-    yield started
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
-def serve(processes: list, file: Path) -> tuple[subprocess.Popen[str], dict]:
+def serve(start, file: Path) -> tuple[subprocess.Popen[str], dict]:
     lab = file.with_name("lab.toml")
     lab.write_text("[boxes.board]\n" + "".join(f"{key} = {value!r}\n" for key, value in BOX.items()))
-    call = f"from mock_hw import serve; serve({str(lab)!r}, json=True, state={str(file)!r})"
-    process = subprocess.Popen([sys.executable, "-c", call], stdout=subprocess.PIPE, text=True)
-    processes.append(process)
-    assert process.stdout is not None
+    process = start(f"from mock_hw import serve; serve({str(lab)!r}, json=True, state={str(file)!r})")
     return process, json.loads(process.stdout.readline())
 
 
-def test_a_second_lab_is_refused_until_the_first_is_gone(processes, file):
-    process, ready = serve(processes, file)
+def test_a_second_lab_is_refused_until_the_first_is_gone(start, file):
+    process, ready = serve(start, file)
     with pytest.raises(LabError, match=r"lab\.npz is in use by another lab: end that one"):
         Lab(settings(), state=file)
     process.kill()
@@ -298,9 +282,9 @@ def test_a_second_lab_is_refused_until_the_first_is_gone(processes, file):
 
 
 @pytest.mark.slow
-def test_a_killed_lab_loses_only_the_running_acquisition(client, processes, file, wait_until):
-    process, ready = serve(processes, file)
-    board = type(client)(ready["resources"]["board"])
+def test_a_killed_lab_loses_only_the_running_acquisition(connect_to, start, file, wait_until):
+    process, ready = serve(start, file)
+    board = connect_to(ready["resources"]["board"])
     board.send(PULSES)
     assert len(board.block("FETC?")) > 64
     kept = states(board)
@@ -312,8 +296,8 @@ def test_a_killed_lab_loses_only_the_running_acquisition(client, processes, file
     process.kill()
     process.wait(60)
     board.close()
-    _, ready = serve(processes, file)
-    board = type(client)(ready["resources"]["board"])
+    _, ready = serve(start, file)
+    board = connect_to(ready["resources"]["board"])
     np.testing.assert_array_equal(states(board), kept)
     board.close()
 
@@ -327,9 +311,9 @@ def wait_for_a_write(file: Path, board, wait_until) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGTERM between processes on Windows")
-def test_a_terminated_lab_keeps_the_last_state(client, processes, file, patience):
-    process, ready = serve(processes, file)
-    board = type(client)(ready["resources"]["board"])
+def test_a_terminated_lab_keeps_the_last_state(connect_to, start, file, patience):
+    process, ready = serve(start, file)
+    board = connect_to(ready["resources"]["board"])
     board.send(PULSES.replace("COUN 9", "COUN 0"))
     assert len(board.block("FETC?")) > 64
     process.send_signal(signal.SIGTERM)
@@ -342,9 +326,9 @@ def test_a_terminated_lab_keeps_the_last_state(client, processes, file, patience
 
 
 @pytest.mark.slow
-def test_short_acquisitions_do_not_wear_the_disk(client, file):
+def test_short_acquisitions_do_not_wear_the_disk(connect_to, file):
     with Lab(settings(), state=file) as lab:
-        board = type(client)(lab.resources["board"])
+        board = connect_to(lab)
         began, writes, last = time.monotonic(), 0, 0
         while time.monotonic() - began < 1.5:
             board.send(PULSES)

@@ -9,6 +9,8 @@ import pytest
 
 from mock_hw import Lab, LabError, LabSettings, MacrospinDevice, SimulatedArray
 from mock_hw.boxes.array_board import TABLE, ArrayBoard, Session
+from mock_hw.testing import board_lab
+from tests.mock_hw.conftest import SMALL
 
 # 12 rows of 1 ms and a little, so 12 ms for a pulse of TOGGle and 24 ms for one of RESet.
 SLOW = (
@@ -18,17 +20,13 @@ PULSE = 12 * (1e-3 + 1e-6)
 
 
 def settings(**lab: object) -> LabSettings:
-    box = {"kind": "array-board", "rows": 12, "columns": 10}
-    return LabSettings.model_validate({"lab": lab, "boxes": {"board": box}})
+    return LabSettings.model_validate({"lab": lab, "boxes": {"board": {"kind": "array-board", **SMALL}}})
 
 
 @pytest.fixture
-def slow(client):
+def slow(serve, connect_to):
     """A client of a board that pulses at the device's pace."""
-    with Lab(settings(pace="real"), seed=4) as lab:
-        slow = type(client)(lab.resources["board"])
-        yield slow
-        slow.close()
+    return connect_to(serve(pace="real", seed=4))
 
 
 class Reading:
@@ -90,28 +88,25 @@ def test_an_abort_does_not_wait_for_pulses(slow, patience, stop):
     assert time.monotonic() - began < patience(0.5)
 
 
-def test_a_lab_at_the_devices_pace_ends_at_once(client, patience):
-    with Lab(settings(pace="real"), seed=4) as lab:
-        slow = type(client)(lab.resources["board"])
+def test_a_lab_at_the_devices_pace_ends_at_once(connect_to, patience):
+    with board_lab(**SMALL, pace="real", seed=4) as lab:
+        slow = connect_to(lab)
         slow.send(f"{SLOW};:ACQ:BLOC 10000;:OUTP ON;:INIT")
         assert slow.ask("ACQ:STAT?") == "RUN"
         began = time.monotonic()
     assert time.monotonic() - began < patience(1)
-    slow.close()
 
 
-def test_the_pace_changes_no_bit(client, monkeypatch):
+def test_the_pace_changes_no_bit(serve, connect_to, monkeypatch):
     # What the array does while it is left alone follows the computer's clock.
     monkeypatch.setattr("mock_hw.SimulatedArray.rest", lambda self, seconds, **how: None)
     drawn = []
     for pace in ("fast", "real"):
-        with Lab(settings(pace=pace), seed=4) as lab:
-            board = type(client)(lab.resources["board"])
-            board.send(f"{SLOW};:ACQ:COUN 10;BLOC 10;:OUTP ON;:INIT")
-            while not (block := board.block("FETC?")):
-                pass
-            drawn.append(block[64:])
-            board.close()
+        board = connect_to(serve(pace=pace, seed=4))
+        board.send(f"{SLOW};:ACQ:COUN 10;BLOC 10;:OUTP ON;:INIT")
+        while not (block := board.block("FETC?")):
+            pass
+        drawn.append(block[64:])
     assert drawn[0] == drawn[1]
 
 
@@ -121,9 +116,8 @@ def test_the_call_goes_before_the_file_and_fast_is_the_default():
     assert Lab(settings(pace="real"), pace="fast").pace == "fast"
 
 
-def test_a_pace_that_does_not_exist(tmp_path):
-    path = tmp_path / "lab.toml"
-    path.write_text('[lab]\npace = "slow"\n[boxes.a]\nkind = "array-board"\n')
+def test_a_pace_that_does_not_exist(lab_file):
+    path = lab_file('[lab]\npace = "slow"\n[boxes.a]\nkind = "array-board"\n')
     with pytest.raises(LabError, match=r"lab\.toml is wrong: lab\.pace: .*'fast' or 'real'"):
         Lab.from_toml(path)
 

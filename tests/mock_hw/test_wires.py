@@ -14,8 +14,9 @@ from mock_hw import MacrospinDevice, SimulatedArray
 from mock_hw._wires import MAX_CONNECTIONS, TcpWire
 from mock_hw.boxes import ArrayBoard
 from mock_hw.faults import FaultyBoard
+from mock_hw.testing import address_of
+from tests.mock_hw.conftest import OPERATING
 
-OPERATING = "PULS:VOLT 1.34;WIDT 0.34e-9;:RES:VOLT 1.55;WIDT 0.595e-9;:SENS:VOLT 0.1"
 MEBIBYTE = 1 << 20
 
 
@@ -124,12 +125,11 @@ def test_half_a_line_and_gone(connect):
 def test_thousands_of_connections(lab, connect, patience, wait_until):
     witness = connect()
     witness.ask("*IDN?")
-    _, host, port, _ = lab.resources["board"].split("::")
     threads = threading.active_count()
     kept: list[socket.socket] = []
     try:
         for _ in range(1000):
-            kept.append(socket.create_connection((host, int(port)), timeout=patience(10)))
+            kept.append(socket.create_connection(address_of(lab.resources["board"]), timeout=patience(10)))
             if len(kept) > 200:
                 kept.pop(0).close()
             # Twice: threads of connections that have just ended may still be on their way out.

@@ -6,37 +6,19 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from mock_hw import Selection, Sequence, SimulatedArray
-from mock_hw._array import Run, stream_words
+from mock_hw import SimulatedArray
+from mock_hw._array import Run
 from mock_hw.physics import DeviceParameters, FokkerPlanck, MacrospinDevice, load_device, resistance
+from tests.mock_hw.conftest import draw, sequence
+from tests.mock_hw.physics.conftest import changed
 
 CELLS = 1024
-
-
-@pytest.fixture(scope="module")
-def c() -> DeviceParameters:
-    return load_device("C")
 
 
 def quiet(parameters: DeviceParameters, **readout: float) -> DeviceParameters:
     """Without slow noise, telegraph noise, offsets and drift, unless they are asked for."""
     still = {"flicker": 0.0, "telegraph_cells": 0.0, "comparator_offset": 0.0, **readout}
-    return parameters.model_copy(
-        update={
-            "readout": parameters.readout.model_copy(update=still),
-            "drift": parameters.drift.model_copy(update={"temperature": 0.0, "critical_voltage": 0.0}),
-        }
-    )
-
-
-def sequence(rows: int, columns: int, **changes: object) -> Sequence:
-    every = np.ones((rows, columns))
-    settings = {
-        "selection": Selection(0, rows - 1, 0, columns - 1), "mask": every.astype(bool), "toggle": True,
-        "voltage": 1.15 * every, "width": 0.4e-9, "reset_voltage": 1.28, "reset_width": 0.58e-9,
-        "thresholds": 115e3 * every, "read_voltage": 0.1, "settle": 1e-6, **changes,
-    }  # fmt: skip
-    return Sequence(**settings)
+    return changed(changed(parameters, "readout", **still), "drift", temperature=0.0, critical_voltage=0.0)
 
 
 def test_tmr_falls_to_half_at_the_half_voltage(c: DeviceParameters) -> None:
@@ -124,7 +106,7 @@ def test_bit_error_rate_is_that_of_the_gaussian_tail(c: DeviceParameters, seed: 
     """
     device = Permanent(quiet(c, amplifier_noise=0.0), CELLS, seed)
     volts, settle, pulses = 0.0015, 2e-8, 25_600
-    one = sequence(32, 32, voltage=np.zeros((32, 32)), read_voltage=volts, settle=settle)
+    one = sequence(32, 32, threshold=115e3, voltage=np.zeros((32, 32)), read_voltage=volts, settle=settle)
     p, ap = device.resistances(volts, 300.0, one.period - one.width + settle, settle)
     sp, sap = (device.read_noise(r, volts, settle, 300.0) for r in (p, ap))
     best = (p * sap + ap * sp) / (sp + sap)
@@ -132,9 +114,7 @@ def test_bit_error_rate_is_that_of_the_gaussian_tail(c: DeviceParameters, seed: 
     assert 1e-4 < wanted.mean() < 0.1
     array = SimulatedArray(device, 32, 32, seed)
     state = array.antiparallel.ravel()
-    out = np.zeros(stream_words(pulses * CELLS), np.uint64)
-    Run(array, replace(one, thresholds=best.reshape(32, 32))).bits(pulses, out, out.copy())
-    bits = np.unpackbits(out.view(np.uint8), count=pulses * CELLS).reshape(pulses, CELLS)
+    bits, _, _ = draw(Run(array, replace(one, thresholds=best.reshape(32, 32))), pulses)
     errors = (bits != state).sum(axis=0)
     z = (errors.sum() - pulses * wanted.sum()) / np.sqrt(pulses * (wanted * (1 - wanted)).sum())
     assert abs(z) < 6
@@ -145,11 +125,14 @@ def test_bit_error_rate_is_that_of_the_gaussian_tail(c: DeviceParameters, seed: 
 def test_raw_readings_go_through_the_converter(c: DeviceParameters) -> None:
     p = quiet(c, converter_bits=8, converter_range=256e3)
     array = SimulatedArray(MacrospinDevice(p, 64, 1), 8, 8, 1)
-    readings = array.read(sequence(8, 8))
+    readings = array.read(sequence(8, 8, threshold=115e3))
     assert (readings % 1000 == 0).all()
     assert len(np.unique(readings)) > 4
     small = quiet(c, converter_range=100e3)
-    assert SimulatedArray(MacrospinDevice(small, 64, 1), 8, 8, 1).read(sequence(8, 8)).max() <= 100e3
+    assert (
+        SimulatedArray(MacrospinDevice(small, 64, 1), 8, 8, 1).read(sequence(8, 8, threshold=115e3)).max()
+        <= 100e3
+    )
 
 
 def test_comparators_decide_at_thresholds_of_their_own(c: DeviceParameters) -> None:

@@ -20,13 +20,10 @@ from mock_hw.physics import (
 from mock_hw.physics._constants import GAMMA
 from mock_hw.physics._parameters import SHIPPED
 from mock_hw.physics._table import FLOOR, solver_degree
+from tests.mock_hw.physics.conftest import changed
 
 FALSE_ALARM = 1e-6
 SETS = ["A", "B", "C", "D"]
-
-
-def changed(parameters: DeviceParameters, section: str, **values: object) -> DeviceParameters:
-    return parameters.model_copy(update={section: getattr(parameters, section).model_copy(update=values)})
 
 
 def table(name: str) -> SwitchingTable:

@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import welch
 from scipy.stats import chi2
 
-from mock_hw import Selection, Sequence, SimulatedArray
+from mock_hw import SimulatedArray
 from mock_hw._array import Run, forgetting, stream_words
 from mock_hw.physics import (
     DeviceParameters,
@@ -17,27 +17,10 @@ from mock_hw.physics import (
     resistance,
 )
 from mock_hw.physics._drift import TIMES, Drift
+from tests.mock_hw.conftest import draw, sequence
+from tests.mock_hw.physics.conftest import changed
 
 FALSE_ALARM = 1e-6
-
-
-def changed(parameters: DeviceParameters, section: str, **values: object) -> DeviceParameters:
-    return parameters.model_copy(update={section: getattr(parameters, section).model_copy(update=values)})
-
-
-def sequence(rows: int, columns: int, **changes: object) -> Sequence:
-    every = np.ones((rows, columns))
-    settings = {
-        "selection": Selection(0, rows - 1, 0, columns - 1), "mask": every.astype(bool), "toggle": True,
-        "voltage": 1.15 * every, "width": 0.4e-9, "reset_voltage": 1.28, "reset_width": 0.58e-9,
-        "thresholds": 115e3 * every, "read_voltage": 0.1, "settle": 1e-6, **changes,
-    }  # fmt: skip
-    return Sequence(**settings)
-
-
-@pytest.fixture(scope="module")
-def c() -> DeviceParameters:
-    return load_device("C")
 
 
 def test_temperature_is_an_ornstein_uhlenbeck_process_of_the_set_variance(
@@ -88,7 +71,7 @@ def test_readings_over_the_array_show_it_too(c: DeviceParameters) -> None:
     p = changed(c, "readout", flicker=5e-3, telegraph_cells=0.0, amplifier_noise=0.0)
     p = changed(p, "drift", temperature=0.0)
     array = SimulatedArray(MacrospinDevice(p, 64, 1), 8, 8, 1)
-    settings = sequence(8, 8, voltage=np.zeros((8, 8)), settle=1e-3)
+    settings = sequence(8, 8, threshold=115e3, voltage=np.zeros((8, 8)), settle=1e-3)
     pulses = 2000
     made = Run(array, settings).resistances(pulses, np.zeros(stream_words(pulses * 64), np.uint64))
     assert made is not None
@@ -126,15 +109,13 @@ def test_drift_does_not_depend_on_how_a_run_is_cut_into_blocks(c: DeviceParamete
     drawn = []
     for blocks in ((3000,), (1, 999, 2000)):
         array = SimulatedArray(MacrospinDevice(changed(c, "drift", temperature=2.0), 64, 4), 8, 8, 9)
-        run = Run(array, sequence(8, 8, settle=0.01))  # so slow that the laws change every few pulses
+        run = Run(
+            array, sequence(8, 8, threshold=115e3, settle=0.01)
+        )  # so slow that the laws change every few pulses
         assert run._step(60.0) < 1000
-        bits = []
-        for pulses in blocks:
-            out = np.zeros(stream_words(pulses * 64), np.uint64)
-            run.bits(pulses, out, out.copy())
-            bits.append(np.unpackbits(out.view(np.uint8), count=pulses * 64))
+        bits, _, _ = draw(run, *blocks)
         run.end()
-        drawn.append((np.concatenate(bits).tobytes(), array.device.temperature_offset))
+        drawn.append((bits.tobytes(), array.device.temperature_offset))
     assert drawn[0] == drawn[1]
 
 

@@ -8,17 +8,9 @@ from scipy.stats import chi2
 from mock_hw.physics import DeviceError, DeviceParameters, FokkerPlanck, equilibrium, load_device, simulate
 from mock_hw.physics._constants import BOLTZMANN, GAMMA
 from mock_hw.physics._trajectories import default_step, pulse_heights
+from tests.mock_hw.physics.conftest import changed
 
 FALSE_ALARM = 1e-6
-
-
-@pytest.fixture(scope="module")
-def c() -> DeviceParameters:
-    return load_device("C")
-
-
-def changed(parameters: DeviceParameters, section: str, **values: object) -> DeviceParameters:
-    return parameters.model_copy(update={section: getattr(parameters, section).model_copy(update=values)})
 
 
 def reference(p: DeviceParameters, start: np.ndarray, voltage: float, width: float, times: np.ndarray):
