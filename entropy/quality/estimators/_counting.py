@@ -129,6 +129,11 @@ def _expected(p, blocks, dictionary, logs):
     near = 0.0  # sum over u < t of log2(u) p^2 (1 - p)^(u - 1)
     total = 0.0
     for t in range(1, blocks + 1):
+        if near + logs[-1] * power == near:
+            # What is left of the power changes no sum; as a denormal number it would be slow to multiply.
+            for _ in range(max(t - 1, dictionary), blocks):
+                total += near
+            break
         if t > dictionary:
             total += near + logs[t - 1] * p * power
         near += logs[t - 1] * p * p * power
