@@ -20,42 +20,18 @@ class CertainDevice:
 
     writes: np.ndarray
     resets: np.ndarray
+    temperature_offset = 0.0
 
-    @property
-    def cells(self) -> int:
-        return len(self.writes)
+    def __post_init__(self) -> None:
+        self.cells = len(self.writes)
+        self.compared = self.converted = lambda ohms: ohms
+        self.advance = self.wear = self.load = lambda *_: None
+        self.retention_rate = lambda *_, **how: np.zeros(self.cells)
+        self.resistances = lambda *_: (np.full(self.cells, 78e3), np.full(self.cells, 170e3))
+        self.read_noise = lambda *_: np.full(self.cells, 50.0)
 
     def switching_probability(self, voltage, width, temperature, field, antiparallel):
         return np.where(voltage == 1.0, self.writes, self.resets).astype(float)
-
-    temperature_offset = 0.0
-
-    def retention_rate(self, temperature, field, antiparallel, *, powered=True, voltage=0.0):
-        return np.zeros(self.cells)
-
-    def compared(self, thresholds):
-        return thresholds
-
-    def converted(self, readings):
-        return readings
-
-    def advance(self, seconds):
-        pass
-
-    def wear(self, pulses, voltage):
-        pass
-
-    def save(self):
-        return {}
-
-    def load(self, saved):
-        pass
-
-    def resistances(self, voltage, temperature, relaxed, settle):
-        return np.full(self.cells, 78e3), np.full(self.cells, 170e3)
-
-    def read_noise(self, resistance, voltage, settle, temperature):
-        return np.full(self.cells, 50.0)
 
 
 SHAPES = [(1, 1), (1, 7), (3, 5), (8, 8), (5, 13), (1, 64), (13, 5), (9, 57), (8, 65), (16, 64), (31, 33)]
@@ -125,6 +101,12 @@ def test_the_next_run_draws_other_numbers():
     array = SimulatedArray(MacrospinDevice.of("C", 64, 4), 8, 8, 9)
     bits = [draw(Run(array, sequence(8, 8, toggle=False)), 100)[0].tobytes() for _ in range(2)]
     assert bits[0] != bits[1]
+
+
+def drawn(seed: int = 31, **changes: object) -> tuple[MacrospinDevice, Sequence, tuple]:
+    """4,096 pulses of 64 × 64 cells of set C: the device, the sequence, what `draw` gives."""
+    device, seq = MacrospinDevice.of("C", 4096, 2), sequence(64, 64, **changes)
+    return device, seq, draw(Run(SimulatedArray(device, 64, 64, seed), seq), 4096)
 
 
 def _limit(tests: int) -> float:
@@ -225,10 +207,8 @@ def test_rows_of_whole_words_do_not_depend_on_what_the_streams_held(toggle, mask
 
 def test_reset_mode_mean_of_every_cell_and_failed_resets():
     """Family-wise false-alarm rate 1e-6 over 2 × 4,096 tests; the reset is made poor so that many fail."""
-    device = MacrospinDevice.of("C", 4096, 2)
-    seq = sequence(64, 64, toggle=False, reset_voltage=1.2, reset_width=0.46e-9)
+    device, seq, (bits, valid, failures) = drawn(toggle=False, reset_voltage=1.2, reset_width=0.46e-9)
     pulses = 4096
-    bits, valid, failures = draw(Run(SimulatedArray(device, 64, 64, 31), seq), pulses)
     p, q = _laws(device, seq)
     r = device.switching_probability(np.full(4096, 1.2), 0.46e-9, 300.0, 0.0, True)
     good, ones = valid.sum(axis=0), bits.sum(axis=0)
@@ -245,9 +225,7 @@ def test_reset_mode_mean_of_every_cell_and_failed_resets():
 
 def test_read_errors_are_folded_in_for_every_cell():
     """Family-wise false-alarm rate 1e-6 over 4,096 tests; a poor read voltage makes a tenth of the readings wrong."""
-    device = MacrospinDevice.of("C", 4096, 2)
-    seq = sequence(64, 64, read_voltage=0.001, settle=5e-8, thresholds=np.full((64, 64), 115e3))
-    bits, _, _ = draw(Run(SimulatedArray(device, 64, 64, 31), seq), 4096)
+    device, seq, (bits, _, _) = drawn(read_voltage=0.001, settle=5e-8, threshold=115e3)
     p, q = _laws(device, seq)
     high = above(device, seq)
     assert 0.02 < high[0].mean() < 0.45
@@ -260,13 +238,10 @@ def test_read_errors_are_folded_in_for_every_cell():
 
 def test_read_errors_decide_over_reset_and_check_too():
     """Family-wise false-alarm rate 1e-6 over 2 × 4,096 tests, against the exact two-state chain of every cell."""
-    device = MacrospinDevice.of("C", 4096, 2)
-    seq = sequence(
-        64, 64, toggle=False, read_voltage=0.002, settle=1e-8, thresholds=np.full((64, 64), 115e3),
-        reset_voltage=1.2, reset_width=0.48e-9,
-    )  # fmt: skip
+    device, seq, (bits, valid, failures) = drawn(
+        toggle=False, read_voltage=0.002, settle=1e-8, threshold=115e3, reset_voltage=1.2, reset_width=0.48e-9
+    )
     pulses = 4096
-    bits, valid, failures = draw(Run(SimulatedArray(device, 64, 64, 31), seq), pulses)
     p, q = _laws(device, seq)
     r_p, r_ap = (
         device.switching_probability(np.full(4096, 1.2), 0.48e-9, 300.0, 0.0, s) for s in (False, True)
@@ -289,9 +264,7 @@ def test_read_errors_decide_over_reset_and_check_too():
 
 def test_cells_are_independent_of_their_neighbours():
     """Family-wise false-alarm rate 1e-6 over 8 × 4,096 pairs of cells, near, a word, and a group apart."""
-    device = MacrospinDevice.of("C", 4096, 2)
-    seq = sequence(64, 64, toggle=False)
-    bits, _, _ = draw(Run(SimulatedArray(device, 64, 64, 5), seq), 4096)
+    _, _, (bits, _, _) = drawn(seed=5, toggle=False)
     b = bits - bits.mean(axis=0)
     b = (b / b.std(axis=0)).astype(np.float32)
     distances = (1, 2, 7, 8, 63, 64, 512, 1024)

@@ -1,16 +1,26 @@
 """Broken cells over a device whose every answer is known: the faults change what they say, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from mock_hw.faults._cells import OPEN, SHORTED, FaultyDevice
 
+ANSWERS: dict[str, Callable[..., Any]] = {
+    "switching_probability": lambda voltage, *_: np.clip(voltage / 2, 0, 1),
+    "retention_rate": lambda *_, **how: np.full(4, 7.0),
+    "resistances": lambda *_: (np.array([70e3, 71e3, 72e3, 73e3]), np.array([170e3, 171e3, 172e3, 173e3])),
+    "read_noise": lambda resistance, *_: resistance * 10,
+    "compared": lambda thresholds: thresholds + 1,
+    "converted": lambda readings: readings + 2,
+    "save": lambda: {"age": np.arange(4)},
+}
+
 
 class PlainDevice:
-    """Four cells; notes what it is asked."""
+    """Four cells; notes what it is asked, arrays as tuples."""
 
     cells = 4
     temperature_offset = 0.25
@@ -18,49 +28,20 @@ class PlainDevice:
     def __init__(self) -> None:
         self.asked: list[tuple] = []
 
-    def switching_probability(self, voltage, width, temperature, field, antiparallel):
-        self.asked.append((width, temperature, field, antiparallel))
-        return np.clip(voltage / 2, 0, 1)
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def answer(*values: Any, **named: Any) -> Any:
+            given = (
+                value["age"] if isinstance(value, dict) else value for value in (*values, *named.values())
+            )
+            self.asked.append((name, *(tuple(v.tolist()) if isinstance(v, np.ndarray) else v for v in given)))
+            return ANSWERS.get(name, lambda *_: None)(*values, **named)
 
-    def retention_rate(self, temperature, field, antiparallel, *, powered=True, voltage=0.0):
-        self.asked.append((temperature, field, antiparallel, powered))
-        return np.full(4, 7.0)
-
-    def resistances(self, voltage, temperature, relaxed, settle):
-        self.asked.append((voltage, temperature, relaxed, settle))
-        return np.array([70e3, 71e3, 72e3, 73e3]), np.array([170e3, 171e3, 172e3, 173e3])
-
-    def read_noise(self, resistance, voltage, settle, temperature):
-        self.asked.append((voltage, settle, temperature))
-        return resistance * 10
-
-    def compared(self, thresholds):
-        return thresholds + 1
-
-    def converted(self, readings):
-        return readings + 2
-
-    def advance(self, seconds: float) -> None:
-        self.asked.append(("advance", seconds))
-
-    def wear(self, pulses: int, voltage: NDArray) -> None:
-        self.asked.append(("wear", pulses, tuple(voltage)))
-
-    def save(self) -> dict[str, NDArray]:
-        return {"age": np.arange(4)}
-
-    def load(self, saved: Mapping[str, NDArray]) -> None:
-        self.asked.append(("load", tuple(saved["age"])))
+        return answer
 
 
 @pytest.fixture
 def device() -> FaultyDevice:
     return FaultyDevice(PlainDevice())
-
-
-def asked(device: FaultyDevice) -> list[tuple]:
-    assert isinstance(device.device, PlainDevice)
-    return device.device.asked
 
 
 def test_a_sound_device_is_passed_through(device):
@@ -75,13 +56,17 @@ def test_a_sound_device_is_passed_through(device):
     device.advance(2.5)
     device.wear(3, volts)
     device.load(device.save())
-    assert asked(device) == [
-        (1e-9, 300.0, 1e-3, True),
-        (300.0, 0.0, False, False),
-        (0.1, 310.0, 1e-6, 2e-6),
-        (0.1, 1e-6, 300.0),
+    r_p = (70e3, 71e3, 72e3, 73e3)
+    assert device.device.asked == [
+        ("switching_probability", tuple(volts), 1e-9, 300.0, 1e-3, True),
+        ("retention_rate", 300.0, 0.0, False, False),
+        ("resistances", 0.1, 310.0, 1e-6, 2e-6),
+        ("read_noise", r_p, 0.1, 1e-6, 300.0),
+        ("compared", r_p),
+        ("converted", r_p),
         ("advance", 2.5),
         ("wear", 3, (0.2, 0.4, 0.6, 0.8)),
+        ("save",),
         ("load", (0, 1, 2, 3)),
     ]
     assert (device.cells, device.temperature_offset, device.broken) == (4, 0.25, {})

@@ -213,27 +213,25 @@ def test_a_file_that_does_not_fit_is_left_alone(file, monkeypatch, name):
     whole(file)
 
 
-def test_another_shape(file):
+@pytest.mark.parametrize(
+    ("box", "device", "why"),
+    [
+        ({**BOX, "rows": 11}, None, "it holds 12 × 10 cells"),
+        (BOX, "C", "it is of another device, A: "),
+    ],
+)
+def test_a_state_is_of_no_use_for_another_shape_or_device(file, box, device, why):
     whole(file)
     before = file.read_bytes()
-    with pytest.raises(LabError, match=r"does not fit the box 'board' \(it holds 12 × 10 cells\)"):
-        Lab(settings(board={**BOX, "rows": 11}), state=file)
-    assert file.read_bytes() == before
-
-
-def test_a_state_is_of_no_use_for_another_device(file):
-    whole(file)
-    before = file.read_bytes()
-    with pytest.raises(LabError, match=r"does not fit the box 'board' \(it is of another device, A: "):
-        Lab(settings(), device="C", state=file)
+    with pytest.raises(LabError, match=rf"does not fit the box 'board' \({why}"):
+        Lab(settings(board=box), device=device, state=file)
     assert file.read_bytes() == before
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
-    with pytest.raises(LabError, match="cannot be locked"):
-        Lab(settings(), state=tmp_path / "nowhere" / "lab.npz")
-    with pytest.raises(LabError, match="is a folder"):
-        Lab(settings(), state=tmp_path)
+    for place, why in ((tmp_path / "nowhere" / "lab.npz", "cannot be locked"), (tmp_path, "is a folder")):
+        with pytest.raises(LabError, match=why):
+            Lab(settings(), state=place)
 
 
 def test_a_lab_that_has_ended_gave_its_file_back(file):

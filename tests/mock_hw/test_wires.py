@@ -1,17 +1,19 @@
 """Wires under malformed, hostile and many clients: an SCPI error or a closed connection, never a dead server."""
 
+import contextlib
 import os
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import psutil
 import pytest
 
 from mock_hw import MacrospinDevice, SimulatedArray
-from mock_hw._wires import MAX_CONNECTIONS, TcpWire
+from mock_hw._wires import MAX_CONNECTIONS, SerialWire, TcpWire
 from mock_hw.boxes import ArrayBoard
 from mock_hw.faults import FaultyBoard
 from mock_hw.testing import address_of
@@ -153,10 +155,19 @@ def ask_for_ever(sock: socket.socket, seconds: float) -> None:
         assert time.monotonic() - began < seconds
 
 
-def test_a_client_that_never_reads_is_closed_and_its_output_goes_off(patience, wait_until):
+@contextlib.contextmanager
+def board_on(wire: Callable[..., TcpWire | SerialWire], send_timeout: float) -> Iterator[tuple]:
+    """A board and the wire that serves it."""
     board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
-    wire = TcpWire(FaultyBoard(board), send_timeout=0.5)
-    try:
+    with (
+        contextlib.closing(board),
+        contextlib.closing(wire(FaultyBoard(board), send_timeout=send_timeout)) as end,
+    ):
+        yield board, end
+
+
+def test_a_client_that_never_reads_is_closed_and_its_output_goes_off(patience, wait_until):
+    with board_on(TcpWire, 0.5) as (board, wire):
         memory = psutil.Process().memory_info().rss
         deaf = socket.create_connection((wire.host, wire.port))
         deaf.sendall(OPERATING.encode() + b";:SYST:WATC 60;:SEQ:MODE TOGG;:ACQ:BLOC 2048;:OUTP ON;:INIT\n")
@@ -168,43 +179,32 @@ def test_a_client_that_never_reads_is_closed_and_its_output_goes_off(patience, w
         wait_until(lambda: not board.connections)
         assert psutil.Process().memory_info().rss - memory < 150 * MEBIBYTE
         deaf.close()
-    finally:
-        wire.close()
-        board.close()
 
 
 def test_slow_reader_gets_everything(patience, wait_until):
-    board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
     limit = patience(0.4)
-    wire = TcpWire(FaultyBoard(board), send_timeout=limit)
-    try:
-        with socket.socket() as slow:
-            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-            slow.connect((wire.host, wire.port))
-            slow.settimeout(patience(60))
-            slow.sendall(b"SEQ:MODE TOGG;:ACQ:BLOC 16384;:OUTP ON;:INIT\n")
+    with board_on(TcpWire, limit) as (_, wire), socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        slow.connect((wire.host, wire.port))
+        slow.settimeout(patience(60))
+        slow.sendall(b"SEQ:MODE TOGG;:ACQ:BLOC 16384;:OUTP ON;:INIT\n")
 
-            def is_there() -> bool:
-                slow.sendall(b"ACQ:FIFO?\n")
-                return not slow.recv(100).startswith(b"0,")
+        def is_there() -> bool:
+            slow.sendall(b"ACQ:FIFO?\n")
+            return not slow.recv(100).startswith(b"0,")
 
-            wait_until(
-                is_there, 60, "no block"
-            )  # FETCh? waits for half a second, and a busy board takes longer
-            slow.sendall(b"FETC?\n")
-            wanted, received, began = 10 + 64 + 8 * MEBIBYTE, 0, time.monotonic()
-            while received < wanted:
-                part = slow.recv(64 * 1024)
-                assert part, "the wire was closed"
-                received += len(part)
-                time.sleep(
-                    1.5 * limit / 128
-                )  # 128 parts at least: longer than the limit in all, not in one stretch
-                assert time.monotonic() - began < patience(60)
-            assert time.monotonic() - began > 1.2 * limit
-    finally:
-        wire.close()
-        board.close()
+        wait_until(is_there, 60, "no block")  # FETCh? waits for half a second, and a busy board takes longer
+        slow.sendall(b"FETC?\n")
+        wanted, received, began = 10 + 64 + 8 * MEBIBYTE, 0, time.monotonic()
+        while received < wanted:
+            part = slow.recv(64 * 1024)
+            assert part, "the wire was closed"
+            received += len(part)
+            time.sleep(
+                1.5 * limit / 128
+            )  # 128 parts at least: longer than the limit in all, not in one stretch
+            assert time.monotonic() - began < patience(60)
+        assert time.monotonic() - began > 1.2 * limit
 
 
 def test_answers_of_clients_at_once_are_not_mixed(connect):
@@ -235,13 +235,8 @@ def test_answers_of_clients_at_once_are_not_mixed(connect):
 class TestSerial:
     @pytest.fixture
     def served(self, patience):
-        from mock_hw._wires import SerialWire
-
-        board = ArrayBoard(SimulatedArray(MacrospinDevice.of("C", 4096, 1), 64, 64, 1))
-        wire = SerialWire(FaultyBoard(board), send_timeout=patience(0.2))
-        yield board, wire
-        wire.close()
-        board.close()
+        with board_on(SerialWire, patience(0.2)) as served:
+            yield served
 
     @pytest.fixture
     def port(self, served, patience):

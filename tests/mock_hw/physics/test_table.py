@@ -96,11 +96,10 @@ def test_shipped_tables_hold_the_equation_where_it_is_solved_again() -> None:
         assert np.abs(found - solved[state].ravel()).max() < 6 * t.rms_error
 
 
-def test_first_maximum_at_the_half_period_and_minimum_at_the_period() -> None:
-    p = load_device("C")
-    half = np.pi / (GAMMA * p.field.in_plane)
+def test_first_maximum_at_the_half_period_and_minimum_at_the_period(c: DeviceParameters) -> None:
+    half = np.pi / (GAMMA * c.field.in_plane)
     widths = np.linspace(0.3e-9, 1.5e-9, 601)
-    flips = probability("C", p.critical_voltage, widths)
+    flips = probability("C", c.critical_voltage, widths)
     assert widths[flips[:300].argmax()] == pytest.approx(half, rel=0.1)
     assert widths[300:][flips[300:].argmin()] == pytest.approx(2 * half, rel=0.1)
     assert flips.max() > 0.999
@@ -112,22 +111,20 @@ def test_first_maximum_at_the_half_period_and_minimum_at_the_period() -> None:
 
 
 @pytest.mark.slow
-def test_later_oscillations_are_damped() -> None:
+def test_later_oscillations_are_damped(c: DeviceParameters) -> None:
     """The first maxima are full, the one after 34 more half periods is not: damping and noise, 20 ns later."""
-    p = load_device("C")
-    half = np.pi / (GAMMA * p.field.in_plane)
-    flips = FokkerPlanck(p.macrospin(), 40).switching(
-        np.array([p.critical_voltage]), half * np.arange(1, 36, 2), rise=50e-12, fall=50e-12, settle=p.settle
+    half = np.pi / (GAMMA * c.field.in_plane)
+    flips = FokkerPlanck(c.macrospin(), 40).switching(
+        np.array([c.critical_voltage]), half * np.arange(1, 36, 2), rise=50e-12, fall=50e-12, settle=c.settle
     )[0][0]
     assert flips[0] > 0.99
     assert (np.diff(flips[3:]) < 1e-4).all()
     assert flips[-1] < 0.85
 
 
-def test_plateau_of_one_half() -> None:
+def test_plateau_of_one_half(c: DeviceParameters) -> None:
     """At 0.30 ns, from 1.1 to 1.25 critical voltages: 0.50 ± 0.02, from both states."""
-    p = load_device("C")
-    volts = p.critical_voltage * np.linspace(1.1, 1.25, 31)
+    volts = c.critical_voltage * np.linspace(1.1, 1.25, 31)
     for state in (0, 1):
         assert np.abs(probability("C", volts, 0.30e-9, state) - 0.5).max() < 0.02
 
