@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from mock_hw._errors import LabError
-from mock_hw._toml import Strict, explain, message_of, read_toml
+from mock_hw._toml import Strict, message_of, read_toml
 from mock_hw.faults import FaultTable
 from mock_hw.faults._kinds import fit
 
@@ -65,11 +65,7 @@ def read_lab_file(path: str | os.PathLike[str]) -> LabSettings:
     A device file is looked for beside the lab file.
     """
     path = Path(path)
-    content = read_toml(path, "lab file", LabError)
-    try:
-        settings = LabSettings.model_validate(content)
-    except ValidationError as error:
-        raise LabError(f"the lab file {path} is wrong: {explain(error, _say)}") from error
+    settings = read_toml(path, "lab file", LabSettings, LabError, _say)
     return settings.model_copy(
         update={"boxes": {name: _beside(path, box) for name, box in settings.boxes.items()}}
     )

@@ -3,9 +3,11 @@
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+_M = TypeVar("_M", bound=BaseModel)
 
 
 class Strict(BaseModel):
@@ -14,27 +16,40 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def read_toml(path: Path, what: str, error: type[Exception]) -> dict[str, Any]:
-    """The content of a file that messages call `what`; raises `error` where it cannot be had."""
+def read_toml(
+    path: Path,
+    what: str,
+    model: type[_M],
+    error: type[Exception],
+    say: Callable[[Any], str],
+    prepare: Callable[[Any], Any] = lambda content: content,
+) -> _M:
+    """The content of a file that messages call `what`, `prepare`d and checked; raises `error` where it is not right.
+
+    `say` makes a sentence of what pydantic found wrong first.
+    """
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))  # Windows editors write a byte order mark
+        content = tomllib.loads(path.read_text("utf-8-sig"))  # Windows editors write a byte order mark
+        return model.model_validate(prepare(content))
     except OSError as why:
         raise error(f"cannot read the {what} {path}: {why.strerror or why}") from why
     except UnicodeDecodeError as why:
         raise error(f"the {what} {path} is no text in UTF-8: save it as UTF-8") from why
     except tomllib.TOMLDecodeError as why:
         raise error(f"the {what} {path} is not valid TOML: {why}") from why
+    except ValidationError as why:
+        raise error(f"the {what} {path} is wrong: {_explain(why, say)}") from why
 
 
-def explain(wrong: ValidationError, say: Callable[[Any], str]) -> str:
+def message_of(details: Any) -> str:
+    """Pydantic's message, our own as we wrote it."""
+    return details["msg"].removeprefix("Value error, ")
+
+
+def _explain(wrong: ValidationError, say: Callable[[Any], str]) -> str:
     """The first mistake, its key and what `say` makes of pydantic's details, and how many more there are."""
     # A key that does not belong here is often the misspelt one of those that are missing.
     first = min(wrong.errors(), key=lambda each: each["type"] != "extra_forbidden")
     where = ".".join(str(part) for part in first["loc"])
     more = f" (and {wrong.error_count() - 1} more)" if wrong.error_count() > 1 else ""
     return f"{where}{': ' if where else ''}{say(first)}{more}"
-
-
-def message_of(details: Any) -> str:
-    """Pydantic's message, our own as we wrote it."""
-    return details["msg"].removeprefix("Value error, ")

@@ -25,6 +25,8 @@ from mock_hw.physics._constants import BOLTZMANN, GAMMA
 
 Floats = NDArray[np.floating]
 
+_BACKWARD, _FORWARD = 0, 1  # ways to evolve: functions, moments
+
 
 @dataclass(frozen=True)
 class Macrospin:
@@ -230,7 +232,7 @@ class FokkerPlanck:
     def committor(self, settle: float) -> Floats:
         """Coefficients of the probability to be at m_z < 0 after `settle` seconds without voltage."""
         start = self.coefficients((self.nodes[..., 2] < 0).astype(float))
-        return self._backward(start[:, None], np.zeros(1), np.ones(1), settle)[:, 0]
+        return self._evolve(_BACKWARD, start[:, None], np.zeros(1), np.ones(1), settle)[:, 0]
 
     @takes(rise=Real(0), fall=Real(0), settle=Real(0))
     def switching(
@@ -250,11 +252,11 @@ class FokkerPlanck:
         now and then; `Interrupted` is raised when it says no.
         """
         ends_antiparallel = np.repeat(self.committor(settle)[:, None], len(voltages), axis=1)
-        after = self._backward(ends_antiparallel, voltages, _ramp(fall), fall)
+        after = self._evolve(_BACKWARD, ends_antiparallel, voltages, _ramp(fall), fall)
         before = []
         for sign in (1, -1):
             start = np.repeat(self.equilibrium(sign)[:, None], len(voltages), axis=1)
-            before.append(self._forward(start, voltages, _ramp(rise), rise))
+            before.append(self._evolve(_FORWARD, start, voltages, _ramp(rise), rise))
         flat = widths - (rise + fall) / 2
         if not (flat[0] > -1e-15 and (np.diff(flat) > 0).all()):
             raise ValueError(f"widths must rise from (rise + fall) / 2 = {(rise + fall) / 2:g} s or more")
@@ -262,7 +264,7 @@ class FokkerPlanck:
         for column, step in enumerate(np.diff(flat, prepend=0.0)):
             if not go_on():
                 raise Interrupted
-            after = self._backward(after, voltages, np.ones(1), max(step, 0.0))
+            after = self._evolve(_BACKWARD, after, voltages, np.ones(1), max(step, 0.0))
             for state in range(2):
                 probability[state, :, column] = np.einsum("iv,iv->v", before[state], after)
         return probability[0], 1 - probability[1]
@@ -287,15 +289,11 @@ class FokkerPlanck:
         turns = spin.damping if spin.axisymmetric else 1.0
         return rate * field * turns * self.degree + diffusion * self.degree * (self.degree + 1)
 
-    def _backward(self, start: Floats, voltages: Floats, shape: Floats, seconds: float) -> Floats:
-        """Functions (coefficients, voltages) evolved over `seconds`; `shape` is the pulse's height in equal parts."""
-        return self._evolve(0, start, voltages, shape, seconds)
-
-    def _forward(self, start: Floats, voltages: Floats, shape: Floats, seconds: float) -> Floats:
-        """Moments, likewise."""
-        return self._evolve(1, start, voltages, shape, seconds)
-
     def _evolve(self, way: int, start: Floats, voltages: Floats, shape: Floats, seconds: float) -> Floats:
+        """Functions (coefficients, voltages) back over `seconds`, or moments forward over them.
+
+        `shape` is the pulse's height in equal parts.
+        """
         if seconds == 0 or not len(shape):
             return start
         if self.spin.axisymmetric and len(shape) == 1:

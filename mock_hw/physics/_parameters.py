@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from mock_hw._arguments import Real, takes
-from mock_hw._toml import Strict, explain, message_of, read_toml
+from mock_hw._toml import Strict, message_of, read_toml
 from mock_hw.physics._constants import BOLTZMANN, ELECTRON, GAMMA, HBAR, MU_0
 from mock_hw.physics._fokker_planck import Macrospin
 
@@ -366,11 +366,7 @@ def load_device(name_or_path: str | Path) -> DeviceParameters:
         raise DeviceError(
             f"there is no device {str(name_or_path)!r}: name one of {', '.join(shipped)} or a TOML file"
         )
-    content = read_toml(path, "device file", DeviceError)
-    try:
-        return DeviceParameters.model_validate(_tuples(content))
-    except ValidationError as error:
-        raise DeviceError(f"the device file {path} is wrong: {explain(error, _say)}") from error
+    return read_toml(path, "device file", DeviceParameters, DeviceError, _say, _tuples)
 
 
 def _tuples(value: Any) -> Any:

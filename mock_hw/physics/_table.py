@@ -240,6 +240,11 @@ def equivalent_voltage(voltage: Floats, anisotropy: Floats | float, critical: fl
     return critical * (1 - anisotropy * (1 - voltage / critical)) if critical else voltage
 
 
+def own_voltage(equivalent: Floats, anisotropy: float, critical: float) -> Floats:
+    """Undo `equivalent_voltage`."""
+    return critical * (1 - (1 - equivalent / critical) / anisotropy) if critical else equivalent
+
+
 def solver_degree(parameters: DeviceParameters) -> int:
     """Degree of harmonics that resolves the well and the spiral of its basin; without azimuth more costs little."""
     stability = parameters.free_layer.thermal_stability * max(1.0, 300.0 / parameters.table.temperature[0])
@@ -259,16 +264,10 @@ def _plane(
     """P from both states, (equivalent voltages, widths) each."""
     spin = p.macrospin(anisotropy=anisotropy, temperature=temperature, out_of_plane=field)
     solver = FokkerPlanck(spin, solver_degree(p))
-    voltage = _own_voltage(p, voltage, anisotropy)
+    voltage = own_voltage(voltage, anisotropy, p.critical_voltage if p.free_layer.vcma else 0.0)
     return solver.switching(
         voltage, width, rise=p.pulse.rise, fall=p.pulse.fall, settle=p.settle, go_on=go_on
     )
-
-
-def _own_voltage(p: DeviceParameters, equivalent: Floats, anisotropy: float) -> Floats:
-    """Undo `equivalent_voltage`."""
-    critical = p.critical_voltage
-    return critical * (1 - (1 - equivalent / critical) / anisotropy) if p.free_layer.vcma else equivalent
 
 
 def _errors(
@@ -280,8 +279,7 @@ def _errors(
     voltage, width = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
     b, t, f = conditions
     one = np.ones(len(voltage))
-    if table.critical_voltage:
-        voltage = table.critical_voltage * (1 - (1 - voltage / table.critical_voltage) / b)
+    voltage = own_voltage(voltage, b, table.critical_voltage)
     out = []
     for state in (0, 1):
         found = table.probability(state, b * one, t * one, f * one, voltage, width)
