@@ -32,7 +32,7 @@ def impatient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Path:
     """A bench whose driver waits 0.3 s for an answer instead of 2 s, and a board whose `FETCh?` waits for 0.1 s."""
-    monkeypatch.setattr("mock_hw.boxes.array_board._board.FETCH_WAIT", 0.1)
+    monkeypatch.setattr("mock_hw.boxes.array_board._session.FETCH_WAIT", 0.1)
     driver = 'driver = "ArrayBoard"'
     options = f"options = {{ timeout = {1000 * patience(0.3):.0f} }}"
     return write_bench(resource, (driver, f"{driver}\n{options}"), name="impatient.toml")

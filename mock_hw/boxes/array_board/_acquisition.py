@@ -63,6 +63,22 @@ class _Buffers:
         return held.data, whole
 
 
+class NoAcquisition:
+    """What a board has before its first acquisition: nothing to stop, nothing to fetch."""
+
+    state, pulsing, stalls, blocks = "IDLE", False, (0, 0.0), 0
+
+    def retrim(self, voltage: NDArray[np.float64], trims: Trims) -> None:
+        """There is no next block."""
+
+    def abort(self) -> None:
+        """Nothing runs."""
+
+    def take(self, seconds: float) -> memoryview | None:
+        """No block will come."""
+        return None
+
+
 class Acquisition:
     """Makes blocks until its count is reached or `abort` is called.
 

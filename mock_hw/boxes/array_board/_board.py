@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from mock_hw._arguments import Real, takes
 from mock_hw._array import SimulatedArray
-from mock_hw.boxes.array_board._acquisition import Acquisition, Plan, fifo_capacity
+from mock_hw.boxes.array_board._acquisition import Acquisition, NoAcquisition, Plan, fifo_capacity
 from mock_hw.boxes.array_board._settings import TRIMS, Limits, Rule, RuleBroken, Settings
 from mock_hw.boxes.array_board._time import Clock, IdleTime
 
 HOTTEST = 358.15
-FETCH_WAIT = 0.5
 
 
 class Connection(Protocol):
@@ -64,7 +63,7 @@ class ArrayBoard:
         # One lock for everything that connections touch; nothing slow happens under it.
         self.changed = threading.Condition(threading.RLock())
         self.connections: list[Connection] = []
-        self.acquisition: Acquisition | None = None
+        self.acquisition: Acquisition | NoAcquisition = NoAcquisition()
         self.owner: Connection | None = None
         self.fifo_blocks: int | None = None  # hold so many at most; whoever changes it notifies `changed`
         self._closed = False
@@ -123,9 +122,7 @@ class ArrayBoard:
     def rested(self) -> tuple[dict[str, NDArray], float] | None:
         """What of the array is to be kept, and for how many seconds it has rested; None while it is pulsed."""
         with self.changed:
-            if self.acquisition is not None and self.acquisition.pulsing:
-                return None
-            return self.array.save(), self.idle.seconds
+            return None if self.acquisition.pulsing else (self.array.save(), self.idle.seconds)
 
     # --- what connections do; they hold `changed` ---
 
@@ -137,7 +134,7 @@ class ArrayBoard:
     @property
     def running(self) -> bool:
         """Whether an acquisition is running or stalled."""
-        return self.acquisition is not None and self.acquisition.state != "IDLE"
+        return self.acquisition.state != "IDLE"
 
     def feed_watchdog(self, connection: Connection) -> None:
         """A complete line has come over this connection."""
@@ -162,27 +159,22 @@ class ArrayBoard:
 
     def switch_off(self) -> None:
         """End the acquisition, and take the output from its owner."""
-        self.abort()
+        self.acquisition.abort()
         self.owner = None
         self._on_rest()
 
-    def abort(self) -> None:
-        """End the acquisition, if there is one."""
-        if self.acquisition is not None:
-            self.acquisition.abort()
-
     def wait_until_still(self) -> None:
         """Wait the few milliseconds until an aborted acquisition has let go of the array."""
-        while self.acquisition is not None and self.acquisition.pulsing:
+        while self.acquisition.pulsing:
             self.changed.wait()
 
     def _stop(self) -> None:
         """Output off, FIFO empty. Others may switch on while this waits (without the lock): off again."""
         self.switch_off()
-        while self.acquisition is not None and self.acquisition.pulsing:
+        while self.acquisition.pulsing:
             self.changed.wait()
             self.switch_off()
-        self.acquisition = None
+        self.acquisition = NoAcquisition()
 
     def reset(self) -> None:
         """Output off, FIFO empty, settings as after power-on."""
@@ -193,7 +185,7 @@ class ArrayBoard:
         """Change settings, or raise and change nothing."""
         self.settings = self.settings.changed(self.limits, **values)
         self._look.set()
-        if self.acquisition is not None and self.running and values.keys() & set(TRIMS):
+        if self.running and values.keys() & set(TRIMS):
             sequence = self.settings.sequence(self.temperature)
             self.acquisition.retrim(sequence.voltage, sequence.trims)
 
@@ -235,10 +227,6 @@ class ArrayBoard:
         """Blocks of these settings that the FIFO holds at the moment."""
         capacity = fifo_capacity(settings.positions, settings.resistances)
         return capacity if self.fifo_blocks is None else min(capacity, self.fifo_blocks)
-
-    def take_block(self) -> memoryview | None:
-        """The oldest block of the FIFO, waiting for one while an acquisition runs; None: there is none."""
-        return None if self.acquisition is None else self.acquisition.take(FETCH_WAIT)
 
     def read_resistances(self) -> NDArray[np.float32]:
         """One reading of every selected cell."""

@@ -56,10 +56,18 @@ def _cell_floats(header: str, name: str, idle: bool = False) -> Command:
             raise ScpiError(-222, "every value must be finite")
         s.board.change(**{name: values.astype(np.float32)})
 
-    def read(s: Session) -> memoryview:
-        return definite_block(getattr(s.board.settings, name).astype("<f4").tobytes())
+    return Command(
+        header,
+        lambda s: _floats(getattr(s.board.settings, name)),
+        write,
+        (block,),
+        idle=idle,
+        block_answer=True,
+    )
 
-    return Command(header, read, write, (block,), idle=idle, block_answer=True)
+
+def _floats(values: NDArray[np.float32]) -> memoryview:
+    return definite_block(values.astype("<f4").tobytes())
 
 
 def _whole_array(s: Session, data: bytes, dtype: str) -> NDArray[Any]:
@@ -72,10 +80,6 @@ def _whole_array(s: Session, data: bytes, dtype: str) -> NDArray[Any]:
     if dtype == "u1":
         values = np.unpackbits(values, count=cells).astype(bool)
     return values.reshape(array.rows, array.columns)
-
-
-def _set_mask(s: Session, data: bytes) -> None:
-    s.board.change(mask=_whole_array(s, data, "u1"))
 
 
 def _select(s: Session, first_row: int, last_row: int, first_column: int, last_column: int) -> None:
@@ -123,31 +127,9 @@ def _complete(s: Session) -> None:
     s.status.event_status |= 1
 
 
-def _status_byte(s: Session) -> str:
-    acquisition = s.board.acquisition
-    return str(s.status.byte(acquisition is not None and acquisition.blocks > 0))
-
-
-def _state(s: Session) -> str:
-    return "IDLE" if s.board.acquisition is None else s.board.acquisition.state
-
-
 def _stalls(s: Session) -> str:
-    count, seconds = (0, 0.0) if s.board.acquisition is None else s.board.acquisition.stalls
+    count, seconds = s.board.acquisition.stalls
     return f"{count},{seconds!r}"
-
-
-def _fifo(s: Session) -> str:
-    blocks = 0 if s.board.acquisition is None else s.board.acquisition.blocks
-    return f"{blocks},{s.board.fifo_capacity(s.board.settings)}"
-
-
-def _resistances(s: Session) -> memoryview:
-    return definite_block(s.board.read_resistances().astype("<f4").tobytes())
-
-
-def _identity(s: Session) -> str:
-    return f"MEMTJ,{s.board.model},{s.board.serial_number},{FIRMWARE}"
 
 
 def _temperature(s: Session) -> str:
@@ -156,14 +138,14 @@ def _temperature(s: Session) -> str:
 
 TABLE = Table(
     (
-        Command("*IDN", _identity),
+        Command("*IDN", lambda s: f"MEMTJ,{s.board.model},{s.board.serial_number},{FIRMWARE}"),
         Command("*RST", write=lambda s: s.board.reset()),
         Command("*CLS", write=lambda s: s.status.clear(), anyone=True),
         Command("*OPC", lambda s: "1", _complete, anyone=True),
         Command("*ESR", _event_status),
         _register("*ESE", "event_enable"),
         _register("*SRE", "service_enable"),
-        Command("*STB", _status_byte),
+        Command("*STB", lambda s: str(s.status.byte(s.board.acquisition.blocks > 0))),
         Command("*TST", lambda s: "0"),
         Command("*WAI", write=lambda s: None, anyone=True),
         Command("SYSTem:ERRor[:NEXT]", lambda s: s.status.pop()),
@@ -186,7 +168,7 @@ TABLE = Table(
         Command(
             "ARRay:MASK",
             lambda s: definite_block(np.packbits(s.board.settings.mask).tobytes()),
-            _set_mask,
+            lambda s, data: s.board.change(mask=_whole_array(s, data, "u1")),
             (block,),
             idle=True,
             block_answer=True,
@@ -196,7 +178,12 @@ TABLE = Table(
         _cell_floats("ARRay:TRIM:WIDTh", "width_trim"),
         _cell_floats("ARRay:TRIM:WIDTh:ANTiparallel", "width_trim_ap"),
         _cell_floats("ARRay:THReshold", "threshold", idle=True),
-        Command("ARRay:RESistance", _resistances, idle_query=True, block_answer=True),
+        Command(
+            "ARRay:RESistance",
+            lambda s: _floats(s.board.read_resistances()),
+            idle_query=True,
+            block_answer=True,
+        ),
         _setting("PULSe:VOLTage", "voltage", number),
         _setting("PULSe:WIDTh", "width", number),
         _setting("PULSe:PERiod", "period", number),
@@ -227,11 +214,14 @@ TABLE = Table(
             (word("BITS", "RESistance"),),
             idle=True,
         ),
-        Command("ACQuire:STATe", _state),
+        Command("ACQuire:STATe", lambda s: s.board.acquisition.state),
         Command("ACQuire:STALls", _stalls),
-        Command("ACQuire:FIFO", _fifo),
+        Command(
+            "ACQuire:FIFO",
+            lambda s: f"{s.board.acquisition.blocks},{s.board.fifo_capacity(s.board.settings)}",
+        ),
         Command("INITiate[:IMMediate]", write=lambda s: s.board.initiate(s)),
-        Command("ABORt", write=lambda s: s.board.abort(), anyone=True),
+        Command("ABORt", write=lambda s: s.board.acquisition.abort(), anyone=True),
         Command("FETCh[:BLOCk]", Session.fetch, owner_query=True, block_answer=True),
         Command("FETCh:AGAin", Session.fetch_again, owner_query=True, block_answer=True),
     )

@@ -18,6 +18,7 @@ from mock_hw._scpi import (
 from mock_hw.boxes.array_board._board import ArrayBoard
 from mock_hw.boxes.array_board._settings import Rule, RuleBroken
 
+FETCH_WAIT = 0.5  # seconds for a block to come
 NO_BLOCK = memoryview(b"#10\n")
 _NUMBERS = {
     Rule.RANGE: -222,
@@ -118,7 +119,7 @@ class Session:
 
     def fetch(self) -> memoryview:
         """The oldest block of the FIFO as `FETCh?` answers it."""
-        self.last_block = self.board.take_block() or NO_BLOCK
+        self.last_block = self.board.acquisition.take(FETCH_WAIT) or NO_BLOCK
         return self.last_block
 
     def fetch_again(self) -> memoryview:
