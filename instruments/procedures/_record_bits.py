@@ -11,7 +11,7 @@ from .._new_file import probe
 from ..array import Array, Stopped
 from ..bench import Bench
 from ..recording import Prepared, RecordingAccount, RecordingProgress, RecordingSummary, ServoChoice, Settings
-from ..tuning import Cells, Tuning
+from ..tuning import Cells, Tuning, warm_up
 from ._parameters import Choice, Real, Switch, Whole
 from ._pulsed_procedure import PulsedProcedure
 
@@ -86,6 +86,8 @@ class RecordBits(PulsedProcedure):
         self.open_bench()
         _refuse_read_only(self._open_store())
         recording.warm_up()
+        if self.tuning is None:
+            warm_up()
         array, known = self._rehearse()
         array.switch_on(self.watchdog)
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._new_file import refuse_unwritable
 from ..array import Array, BoardError, Stopped
-from ..tuning import ArrayPulser, Cells, Conditions, Points, Tuned, Tuning, measure_states, now, tune
+from ..tuning import ArrayPulser, Cells, Conditions, Points, Tuned, Tuning, measure_states, now, tune, warm_up
 from ._parameters import Real, Text
 from ._pulsed_procedure import PulsedProcedure
 
@@ -63,6 +63,7 @@ class Tune(PulsedProcedure):
     def prepare(self) -> None:
         """Check limits and the file's name, arm the watchdog, switch on, and measure each cell's resistances."""
         refuse_unwritable(Path(self.out))
+        warm_up()
         array = self._set_up()
         if self.mode == "toggle":
             array.require_all_trims()

@@ -1,7 +1,7 @@
 """Tuning an array: what each cell is, and the pulse at which it switches as wanted."""
 
 from ._apply_tuning import apply_tuning
-from ._calibration import Cells, fraction_at_neither_state, measure_probability, measure_states, tune
+from ._calibration import Cells, fraction_at_neither_state, measure_probability, measure_states, tune, warm_up
 from ._pulser import ArrayPulser
 from ._search import Points, Tuned
 from ._tuning import Conditions, Tuning, now
@@ -19,4 +19,5 @@ __all__ = [
     "measure_states",
     "now",
     "tune",
+    "warm_up",
 ]

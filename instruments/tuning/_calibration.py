@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+import numba
 import numpy as np
 
 from .._errors import BenchError
@@ -11,6 +12,7 @@ from ..array import Array, Stop, Trims, blocks_of, count_switchings
 from ..holding import Response
 from ._pulser import ArrayPulser
 from ._search import VOLTAGE, WIDTH, Range, Search, Tuned
+from ._switching_curve import Prior, fit
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,13 @@ class Cells:
         return self.reason == ""
 
 
+def warm_up() -> None:
+    """Have what measuring and tuning compute with compiled, before the output is on: it can outlast a watchdog."""
+    one = np.ones((1, 1))
+    two_states(one.astype(np.float32))
+    fit(one, one, one, 0.5, centre=one[0], scale=one[0], prior=Prior(), window=1.0)
+
+
 def measure_states(array: Array, stop: Stop) -> Cells:
     """Find each cell's two resistances and its threshold from raw readings; the output must be on.
 
@@ -126,22 +135,29 @@ def two_states(readings: np.ndarray) -> np.ndarray:
     Returns (4, cells): the means of the lower and the upper cluster and their standard deviations; NaN where a
     cell shows one value only. Two-means in one dimension, from the middle of the range.
     """
-    readings = readings.astype(np.float64)
-    middle = (readings.min(0) + readings.max(0)) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for _ in range(3):
-            middle = np.mean(_moments(readings, readings > middle)[:2], 0)
-        return _moments(readings, readings > middle)
+    low, high = readings.min(0), readings.max(0)
+    middle = (low.astype(np.float64) + high) / 2
+    for _ in range(3):
+        middle = np.mean(_moments(readings, middle)[:2], 0)
+    return _moments(readings, middle)
 
 
-def _moments(readings: np.ndarray, upper: np.ndarray) -> np.ndarray:
-    """Compute the means of each cell's readings that are not `upper` and that are, and their deviations."""
-    many = upper.sum(0)
-    few = len(readings) - many
-    low, high = np.where(upper, 0, readings).sum(0) / few, np.where(upper, readings, 0).sum(0) / many
-    off = (readings - np.where(upper, high, low)) ** 2
-    spreads = np.where(upper, 0, off).sum(0) / few, np.where(upper, off, 0).sum(0) / many
-    return np.stack([low, high, *np.sqrt(spreads)])
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _moments(readings, middle):
+    """Compute the means of each cell's readings up to its `middle` and above, and their deviations."""
+    rows, cells = readings.shape
+    many, sums, squares = np.zeros((2, cells)), np.zeros((2, cells)), np.zeros((2, cells))
+    for row in range(rows):
+        for cell in range(cells):
+            upper = int(readings[row, cell] > middle[cell])
+            many[upper, cell] += 1
+            sums[upper, cell] += readings[row, cell]
+    means = sums / many
+    for row in range(rows):
+        for cell in range(cells):
+            upper = int(readings[row, cell] > middle[cell])
+            squares[upper, cell] += (readings[row, cell] - means[upper, cell]) ** 2
+    return np.concatenate((means, np.sqrt(squares / many)))
 
 
 def apart(found: np.ndarray) -> np.ndarray:

@@ -24,16 +24,9 @@ _PLACE_WINDOW = 0.25  # logits around the trim in which batches count
 _NEAR = 0.6  # of the pulses that are needed must have been given within the tolerance of the trim, as the slope says
 _LEAST_SLOPE = 0.3  # of what the scan says
 _DOUBT = 0.25  # in slope and bend, beyond what the fit of the sides says
-_SHARES = (
-    0.1,
-    0.2,
-    0.175,
-    0.175,
-    0.175,
-    0.175,
-)  # of the pulses that are needed, each batch nearer to the target
+_SHARES = (0.1, 0.2, 0.35, 0.35)  # of the pulses that are needed, each batch nearer to the target
 _MARGIN = 1.02
-_EXTRA, _EXTRA_SHARE = 8, 0.08
+_EXTRA, _EXTRA_SHARE = 4, 0.16
 _SECURE = 3.3  # standard errors of p that fit into the tolerance in the end: room for some drift
 _FLAT = 2.5  # standard errors by which a slope must differ from none
 _MISFIT = 5.0  # standard deviations of a sum of squares
