@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from entropy import Recording, Store
+from entropy import BlockFacts, Recording, Store
 from instruments import Bench, run
 from instruments.procedures import RecordBits, RecordingProgress
 
@@ -60,11 +60,11 @@ def test_a_commit_that_takes_longer_than_the_watchdog(
     """What was made meanwhile waits in the board, which stops pulsing, and a few blocks in memory."""
     append, fetched, board = Recording.append, [], []
 
-    def slow(recording: Recording, *arguments: Any, **more: Any) -> Any:
-        if more["sequence"] == 3:
+    def slow(recording: Recording, bits: np.ndarray, count: int, facts: BlockFacts, **more: Any) -> Any:
+        if facts.sequence == 3:
             time.sleep(seconds)
             board.append(wire.ask("ACQ:FIFO?;STAT?"))
-        return append(recording, *arguments, **more)
+        return append(recording, bits, count, facts, **more)
 
     monkeypatch.setattr(Recording, "append", slow)
 
