@@ -92,10 +92,8 @@ class FaultyBoard:
                     self._faults.append(fault)  # for each connection that opens
                 elif not isinstance(fault, OfCells) or not fault.cells:
                     self.set(fault)
-            array, named = (
-                self.board.array,
-                {each.place for each in self._faults if isinstance(each, OfCells)},
-            )
+            array = self.board.array
+            named = {each.place for each in self._faults if isinstance(each, OfCells)}
             for index, fault in enumerate(faults):
                 if isinstance(fault, OfCells) and fault.cells:
                     cells = range(array.rows * array.columns)

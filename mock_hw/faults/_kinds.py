@@ -141,7 +141,7 @@ class OfCells(Fault, parameters="row column"):
     @property
     def damage(self) -> Damage:
         """What is wrong with the cell."""
-        return self.state if isinstance(self, Stuck) else "short" if isinstance(self, Short) else "open"
+        raise NotImplementedError
 
     def replaces(self, other: Fault) -> bool:
         return isinstance(other, OfCells) and self.place == other.place
@@ -156,11 +156,19 @@ class Short(OfCells, command="SHORt"):
 
     kind: Literal["short"]
 
+    @property
+    def damage(self) -> Damage:
+        return self.kind
+
 
 class Open(OfCells, command="OPEN"):
     """An open cell."""
 
     kind: Literal["open"]
+
+    @property
+    def damage(self) -> Damage:
+        return self.kind
 
 
 class Stuck(OfCells, command="STUCk", parameters="row column state"):
@@ -168,6 +176,10 @@ class Stuck(OfCells, command="STUCk", parameters="row column state"):
 
     kind: Literal["stuck"]
     state: Literal["P", "AP"]
+
+    @property
+    def damage(self) -> Damage:
+        return self.state
 
 
 class Timed(Fault):
