@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -15,6 +15,10 @@ ResetVoltage = Annotated[float | None, typer.Option(help="Reset pulse, volts.")]
 ResetWidth = Annotated[float | None, typer.Option(help="Reset pulse, seconds.")]
 ReadVoltage = Annotated[float | None, typer.Option(help="Read voltage, volts.")]
 Settle = Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")]
+POINT_UNITS = {
+    "voltage": "V", "width": "s", "period": "s", "reset_voltage": "V", "reset_width": "s", "read_voltage": "V",
+    "settle": "s",
+}  # fmt: skip
 
 Mode = Literal["reset", "toggle"]
 Form = Literal["packed", "bytes", "npy"]  # of a file of bits
@@ -29,6 +33,12 @@ Yes = Annotated[
     bool, typer.Option("--yes", help="Do it; without, it is only said what would be burned or deleted.")
 ]
 NOTHING_CHANGED = "nothing was changed: --yes does it."
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Leave out the options that were left out."""
+    return {name: value for name, value in options.items() if value is not None}
+
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {prefix + end: 1000**n for n, prefix in enumerate(["", "k", "M", "G", "T"]) for end in ("", "B")}

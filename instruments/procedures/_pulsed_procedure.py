@@ -1,10 +1,16 @@
 """What procedures that pulse a whole array have in common: the working point, the watchdog, and how it is made safe."""
 
-from typing import Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..array import Array, Mode, WorkingPoint, array_of
 from ._bench_procedure import BenchProcedure
 from ._parameters import Choice, Real
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Values = TypeVar("_Values", bound="DataclassInstance")
 
 
 class PulsedProcedure(BenchProcedure):
@@ -39,10 +45,11 @@ class PulsedProcedure(BenchProcedure):
     def _set_up(self) -> Array:
         """Bring the array of the bench to the working point, with the output off."""
         self.check_parameters()
-        point = WorkingPoint(
-            self.mode, self.voltage, self.width, self.period, self.reset_voltage, self.reset_width,
-            self.read_voltage, self.settle,
-        )  # fmt: skip
+        point = self._as(WorkingPoint)
         self._array = array = array_of(self.open_bench(), point)
         array.set_working_point(point)
         return array
+
+    def _as(self, kind: type[_Values]) -> _Values:
+        """Make a value of a dataclass whose fields are named like parameters of this procedure."""
+        return kind(**{each.name: getattr(self, each.name) for each in fields(kind)})

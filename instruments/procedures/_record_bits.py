@@ -91,14 +91,14 @@ class RecordBits(PulsedProcedure):
         array, known = self._rehearse()
         array.switch_on(self.watchdog)
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
-            self._prepared = recording.prepare(array, self._settings(), known, self.should_stop, self._at)
+            self._prepared = recording.prepare(array, self._as(Settings), known, self.should_stop, self._at)
 
     def measure_all(self) -> None:
         """Read blocks from the array while the ones before are written to the store."""
         if self._prepared is None:
             return
         running = recording.begin(
-            self._prepared, self._settings(), self._open_store(), self.open_bench(), self.parameters_plain(),
+            self._prepared, self._as(Settings), self._open_store(), self.open_bench(), self.parameters_plain(),
             self.should_stop, self._on_commit,
         )  # fmt: skip
         self.account = running.account
@@ -119,12 +119,6 @@ class RecordBits(PulsedProcedure):
                 f"a claim of {self.min_entropy:g} bits of min-entropy per bit is below {_LEAST_CLAIM:g}: claim more"
             )
         return array, recording.rehearse(array, self.tuning)
-
-    def _settings(self) -> Settings:
-        return Settings(
-            self.tuning, self.calibrate, self.servo, self.bits, self.block_bits, self.ahead, self.retries,
-            self.watchdog, self.min_entropy, self.false_alarm, self.most_failing_cells, self.most_failing_blocks,
-        )  # fmt: skip
 
     def _at(self, stage: str) -> None:
         self._stage = stage

@@ -10,6 +10,7 @@ import typer
 from memtj._answer import answer
 from memtj._errors import CommandError
 from memtj._options import (
+    POINT_UNITS,
     AsJson,
     BenchPath,
     ExitWithParent,
@@ -22,6 +23,7 @@ from memtj._options import (
     Voltage,
     Width,
     bits_option,
+    given,
 )
 from memtj._processes import end_with_parent
 from memtj._progress import ProgressDisplay, Task
@@ -109,20 +111,13 @@ def record(
         raise CommandError(
             "a recording without an end fills the disk: give --ahead with --bits 0, or a number of bits."
         )
-    point = {
-        "voltage": voltage,
-        "width": width,
-        "period": period,
-        "reset_voltage": reset_voltage,
-        "reset_width": reset_width,
-        "read_voltage": read_voltage,
-        "settle": settle,
-    }
-    settings = point | {"block_bits": block_bits, "min_entropy": min_entropy}
-    chosen: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    chosen = given(
+        voltage=voltage, width=width, period=period, reset_voltage=reset_voltage, reset_width=reset_width,
+        read_voltage=read_voltage, settle=settle, block_bits=block_bits, min_entropy=min_entropy,
+    )  # fmt: skip
     known = None if tuning is None else Tuning.load(tuning)
     if known is not None:
-        chosen = {name: getattr(known.conditions, name) for name in point} | chosen
+        chosen = {name: getattr(known.conditions, name) for name in POINT_UNITS} | chosen
     procedure = RecordBits(
         tuning=known,
         mode=mode or (known.conditions.mode if known is not None else "reset"),
@@ -232,16 +227,7 @@ def _outcome(summary: "RecordingSummary", procedure: "RecordBits", bench: "Bench
     snapshot = bench.snapshot()["instruments"]["board"]
     plain["identity"], plain["resource"] = snapshot["identity"], snapshot["resource"]
     plain["settings"] = {
-        f"{name.replace('_', ' ')}": f"{value:g} {unit}"
-        for name, unit in (
-            ("voltage", "V"),
-            ("width", "s"),
-            ("period", "s"),
-            ("reset_voltage", "V"),
-            ("reset_width", "s"),
-            ("read_voltage", "V"),
-            ("settle", "s"),
-        )
-        for value in [float(getattr(procedure, name))]
+        name.replace("_", " "): f"{float(getattr(procedure, name)):g} {unit}"
+        for name, unit in POINT_UNITS.items()
     }
     return plain

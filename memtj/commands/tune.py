@@ -18,6 +18,7 @@ from memtj._options import (
     Settle,
     Voltage,
     Width,
+    given,
 )
 from memtj._progress import ProgressDisplay
 
@@ -53,17 +54,16 @@ def tune(
     from instruments import Bench, refuse_unwritable, run_procedure
     from instruments.procedures import Tune
 
-    given = {
-        "voltage": voltage, "width": width, "period": period, "reset_voltage": reset_voltage,
-        "reset_width": reset_width, "read_voltage": read_voltage, "settle": settle,
-    }  # fmt: skip
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    point = given(
+        voltage=voltage, width=width, period=period, reset_voltage=reset_voltage, reset_width=reset_width,
+        read_voltage=read_voltage, settle=settle,
+    )  # fmt: skip
     rows = csv or out.with_suffix(".csv")
     if rows.absolute() == out.absolute():
         raise CommandError(
             f"--out and the rows of the cells would both be {out}: name another file by --csv."
         )
-    procedure = Tune(target=target, tolerance=tolerance, mode=mode, out=str(out), **chosen)
+    procedure = Tune(target=target, tolerance=tolerance, mode=mode, out=str(out), **point)
     bench = Bench.from_toml(bench_file)
     for file in (out, rows):
         refuse_unwritable(file)
