@@ -186,7 +186,7 @@ entropy.conditioning.PublicMask.bits_in: bits_out n
 entropy.conditioning.PublicMask.read: bits_out n
 entropy.conditioning.PublicMask.output_min_entropy: h_in p
 entropy.conditioning.PublicMask.mask: bits n, first n
-entropy.Recording.append: count n
+entropy.Recording.append: count n, ones n
 entropy.BlockFacts.__init__: board_time r, failed_resets n, field r, health n, host_time r,
     positions n, pulses n, read_voltage r, sequence n, temperature r, voltage r, width r
 entropy.RecordingPlan.__init__: durable r+, expected_bits n, resistances n, rotate_bytes n1

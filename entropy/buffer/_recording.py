@@ -83,7 +83,7 @@ class Recording:
         """The uuid of the buffer that is being written."""
         return self._buffer
 
-    @takes(count=Count())
+    @takes(count=Count(), ones=Count())
     def append(
         self,
         bits: np.ndarray,
@@ -91,14 +91,16 @@ class Recording:
         facts: BlockFacts,
         *,
         valid: np.ndarray | None = None,
+        ones: int | None = None,
         actions: np.ndarray | None = None,
     ) -> BlockCommit:
         """Commit one block.
 
         `bits`: packed uint8, `count` usable bits, first bit most significant, padded with zeros; `valid`:
-        packed mask of the same order over all positions, None where all are usable. `actions`: ACTION_DTYPE, what was
-        changed of the trims since the block before, so that this one is the first made with it; `block` and `row_crc`
-        are filled in here.
+        packed mask of the same order over all positions, None where all are usable. `ones`: how many of the bits are 1,
+        where the health tests have counted them; counted here otherwise. `actions`: ACTION_DTYPE, what was changed
+        of the trims since the block before, so that this one is the first made with it; `block` and `row_crc` are
+        filled in here.
 
         Raises ValueError where these contradict each other, StoreError where the disk takes no more (what was
         committed before stays intact), or another program has cut short, replaced or written into the buffer.
@@ -107,7 +109,9 @@ class Recording:
         bits, valid = _checked(bits, count, valid, facts.positions, cells)
         row = facts.row()
         row["bits"] = count
-        row["ones"] = count_ones(bits)
+        row["ones"] = ones = count_ones(bits) if ones is None else ones
+        if ones > count:
+            raise ValueError(f"{count} bits cannot hold {ones} ones")
         changed = np.empty(0, ACTION_DTYPE) if actions is None else actions
         if len(changed) and self._changed is None:
             raise ValueError("a recording that has actions is made with actions=True")

@@ -139,8 +139,9 @@ class BlockWriter(threading.Thread):
             stalled=block.stalled,
         )
         recording.append(
-            outcome.bits, outcome.count, facts, valid=delivered.judged.valid, actions=delivered.actions
-        )
+            outcome.bits, outcome.count, facts, valid=delivered.judged.valid, ones=outcome.ones,
+            actions=delivered.actions,
+        )  # fmt: skip
 
     def _raise(self) -> None:
         if self._error is not None:
