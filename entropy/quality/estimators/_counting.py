@@ -6,6 +6,7 @@ import numba
 import numpy as np
 from scipy.optimize import root_scalar
 
+from .._blocks import block_values, log2_distances
 from .._pair_sums import PairSums
 from ._bounds import Z_99, min_entropy
 
@@ -84,11 +85,9 @@ def compression(bits: np.ndarray, dictionary: int = _DICTIONARY) -> float:
 
     `dictionary`: how many blocks are only learned from. There must be two more.
     """
-    blocks = len(bits) // _COMPRESSED_BITS
-    tested = blocks - dictionary
-    weights = 1 << np.arange(_COMPRESSED_BITS)[::-1]
-    values = bits[: blocks * _COMPRESSED_BITS].reshape(-1, _COMPRESSED_BITS) @ weights
-    total, squares = _distances(values, dictionary)
+    values = block_values(bits, _COMPRESSED_BITS)
+    blocks, tested = len(values), len(values) - dictionary
+    total, squares = log2_distances(values, dictionary, 1 << _COMPRESSED_BITS)
     mean = total / tested
     deviation = 0.5907 * math.sqrt(max(squares / (tested - 1) - mean**2, 0.0))
     bound = mean - Z_99 * deviation / math.sqrt(tested)
@@ -106,19 +105,6 @@ def compression(bits: np.ndarray, dictionary: int = _DICTIONARY) -> float:
         return 0.0
     found = root_scalar(excess, bracket=(least, 1.0), method="brentq", xtol=1e-13, rtol=1e-13)
     return min(min_entropy(float(found.root)) / _COMPRESSED_BITS, 1.0)
-
-
-@numba.njit(cache=True, nogil=True)
-def _distances(values, dictionary):
-    seen = np.zeros(64, np.int64)
-    total = squares = 0.0
-    for at in range(len(values)):
-        if at >= dictionary:
-            distance = np.log2(at + 1 - seen[values[at]])
-            total += distance
-            squares += distance * distance
-        seen[values[at]] = at + 1
-    return total, squares
 
 
 @numba.njit(cache=True, nogil=True)

@@ -51,7 +51,7 @@ def independence(bits: np.ndarray) -> ChiSquare:
     values = bits[: blocks * size].reshape(blocks, size) @ (1 << np.arange(size)[::-1])
     seen = np.bincount(values, minlength=1 << size)
     ones = np.bitwise_count(np.arange(1 << size)).astype(np.float64)
-    expected = blocks * p**ones * (1 - p) ** (size - ones)
+    expected = len(values) * p**ones * (1 - p) ** (size - ones)
     return _chi_square(seen, expected, (1 << size) - 2)
 
 

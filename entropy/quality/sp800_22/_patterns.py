@@ -2,12 +2,12 @@
 
 import math
 
-import numba
 import numpy as np
 from scipy.special import erfc, gammaincc
 
 from entropy.arguments import Count, takes
 
+from .._blocks import block_values, log2_distances
 from ._sequence import PValues, need, windows
 
 # 2.9.4: expected value and variance for block lengths from 6 on (Handbook of Applied Cryptography, table 5.3)
@@ -23,25 +23,13 @@ def universal(bits: np.ndarray) -> PValues:
     need(bits, 387_840, "universal")
     length = max(size for size in _UNIVERSAL if len(bits) >= 1010 * 2**size * size)
     start = 10 * 2**length
-    blocks = len(bits) // length
-    values = bits[: blocks * length].reshape(blocks, length) @ (1 << np.arange(length)[::-1])
-    tested = blocks - start
-    statistic = _universal_sum(values, start, 1 << length) / tested
+    values = block_values(bits, length)
+    tested = len(values) - start
+    statistic = log2_distances(values, start, 1 << length)[0] / tested
     mean, variance = _UNIVERSAL[length]
     c = 0.7 - 0.8 / length + (4 + 32 / length) * tested ** (-3 / length) / 15
     sigma = c * math.sqrt(variance / tested)
     return {"universal": float(erfc(abs(statistic - mean) / (math.sqrt(2) * sigma)))}
-
-
-@numba.njit(cache=True, nogil=True)
-def _universal_sum(values, start, kinds):
-    seen = np.zeros(kinds, np.int64)
-    total = 0.0
-    for at in range(len(values)):
-        if at >= start:
-            total += np.log2(at + 1 - seen[values[at]])
-        seen[values[at]] = at + 1
-    return total
 
 
 def _pattern_counts(bits: np.ndarray, length: int) -> np.ndarray:
