@@ -19,6 +19,7 @@ from PIL import Image
 from scipy.sparse.linalg import eigs, expm_multiply
 
 import mock_hw
+from entropy.quality.statistics import wilson_interval
 from mock_hw._array import forgetting
 from mock_hw.physics import (
     DeviceParameters,
@@ -164,10 +165,8 @@ def trajectories_at_critical_voltage() -> tuple[Floats, Floats, int]:
 
 def _interval(seen: Floats, count: int) -> Floats:
     """Distances from `seen` down and up to Wilson's 95 % interval, (2, n)."""
-    z = 1.96
-    middle = (seen + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * np.sqrt(seen * (1 - seen) / count + z * z / (4 * count**2))
-    return np.maximum(np.stack([seen - (middle - reach), middle + reach - seen]), 0)
+    low, high = np.transpose([wilson_interval(round(share * count), count) for share in seen])
+    return np.maximum(np.stack([seen - low, high - seen]), 0)
 
 
 def loops() -> Figure:
