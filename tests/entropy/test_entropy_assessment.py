@@ -181,6 +181,18 @@ def test_a_matrix_of_restarts_decides_the_assessment(store, made):
     assert found.assessed == 0
 
 
+def markov_plainly(bits):
+    """SP 800-90B 6.3.3 as it is written: the likeliest of six sequences of 128 bits, by its table of pairs."""
+    table = np.bincount(2 * bits[:-1] + bits[1:], minlength=4).reshape(2, 2)
+    steps, first = np.log2(table / table.sum(1, keepdims=True)), np.log2(np.bincount(bits) / len(bits))
+    paths = []
+    for a, b in ((0, 1), (1, 0)):
+        paths.append(first[a] + 127 * steps[a, a])
+        paths.append(first[a] + 64 * steps[a, b] + 63 * steps[b, a])
+        paths.append(first[a] + steps[a, b] + 126 * steps[b, b])
+    return min(-max(paths) / 128, 1.0)
+
+
 @pytest.mark.parametrize("ones", [0.1, 0.5])
 def test_markov_of_counts_is_the_estimator(ones):
     bits = (np.random.default_rng(1).random(5000) < ones).astype(np.uint8)
@@ -188,6 +200,7 @@ def test_markov_of_counts_is_the_estimator(ones):
     pairs = PairSums(*(np.array([value]) for value in (len(x), x.sum(), y.sum(), (x * y).sum())))
     found = markov_of_counts(np.array([bits.sum()]), np.array([len(bits)]), pairs)
     assert found[0] == pytest.approx(markov(bits), abs=1e-12)
+    assert found[0] == pytest.approx(markov_plainly(bits), abs=1e-12)
 
 
 def test_markov_of_cells_that_never_change_or_gave_nothing():
