@@ -111,6 +111,7 @@ def test_a_block_without_a_usable_bit_is_kept_as_a_fact(store, made):
         ({"positions": 255, "count": 255, "bits": np.full(32, 1, np.uint8)}, "padding"),
         ({"positions": 250, "count": 250}, "whole pulses"),
         ({"positions": 512}, "usable"),
+        ({"ones": 257}, "256 bits cannot hold 257 ones"),
         ({"positions": 512, "valid": np.zeros(10, np.uint8)}, "mask of 512"),
         ({"positions": 512, "valid": np.full(64, 255, np.uint8)}, "marks 512"),
     ],

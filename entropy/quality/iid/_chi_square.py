@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaincc
 
+from .._blocks import block_values
 from ..estimators import longest_repeat
 
 _LEAST = 1e-3  # p-value
@@ -47,8 +48,7 @@ def independence(bits: np.ndarray) -> ChiSquare:
     size = next((m for m in range(_LONGEST_PATTERN, 1, -1) if rarer**m * (length // m) >= 5), 0)
     if not size:
         return ChiSquare(0.0, 0, 1.0)  # too few of the rarer value to say anything
-    blocks = length // size
-    values = bits[: blocks * size].reshape(blocks, size) @ (1 << np.arange(size)[::-1])
+    values = block_values(bits, size)
     seen = np.bincount(values, minlength=1 << size)
     ones = np.bitwise_count(np.arange(1 << size)).astype(np.float64)
     expected = len(values) * p**ones * (1 - p) ** (size - ones)
