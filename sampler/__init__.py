@@ -12,7 +12,9 @@ from sampler._numpy_generator import SourceGenerator, numpy_generator
 from sampler._whole_files import write_whole
 from sampler.drawing._animation import ANIMATIONS, save_animation, traced_steps
 from sampler.drawing._bill import Bill, bill
+from sampler.drawing._frames import Frames
 from sampler.drawing._microbatch import fitting_microbatch
+from sampler.drawing._part import Part, Picture, Samples, Step, check_labels, parts_of, to_pixels
 from sampler.drawing._pictures import (
     contact_sheet,
     load_pixels,
@@ -25,16 +27,10 @@ from sampler.drawing._pictures import (
     save_sheet,
 )
 from sampler.drawing._replay import PixelDifference, Replayed, replay
-from sampler.drawing._sample import (
-    Picture,
-    SampleProgress,
-    Samples,
-    check_labels,
-    pixels_digest,
-    sample,
-    to_pixels,
-)
+from sampler.drawing._run_folder import RunFolder
+from sampler.drawing._sample import draw_parts, pixels_digest, sample
 from sampler.drawing._settings import SampleSettings
+from sampler.drawing._supply import LeasedBits, NamedLeases, made_bits
 from sampler.hook import HardwareNoise, hardware_noise, picture_generator
 from sampler.processes import SCHEDULERS, build_scheduler, scheduler_option, training_scheduler
 from sampler.sources import (
@@ -47,12 +43,15 @@ from sampler.sources import (
     RepeatedSource,
     SoftwareSource,
     Source,
+    SourceSpec,
+    StoreSource,
+    Stream,
+    Streams,
     StuckSource,
 )
 from sampler.training import (
     TRAINING_NAMES,
     DataSet,
-    StoreSource,
     TrainingBill,
     TrainProgress,
     TrainSettings,
@@ -79,23 +78,31 @@ __all__ = [
     "DataSet",
     "DataSetWarning",
     "Digits",
+    "Frames",
     "HardwareNoise",
     "LeaseSource",
+    "LeasedBits",
+    "NamedLeases",
     "NoiseMap",
     "OperatingSystemSource",
+    "Part",
     "Picture",
     "PictureKind",
     "PixelDifference",
     "RepeatedSource",
     "Replayed",
-    "SampleProgress",
+    "RunFolder",
     "SampleSettings",
     "SamplerError",
     "Samples",
     "SoftwareSource",
     "Source",
     "SourceGenerator",
+    "SourceSpec",
+    "Step",
     "StoreSource",
+    "Stream",
+    "Streams",
     "StuckSource",
     "TrainProgress",
     "TrainSettings",
@@ -106,6 +113,7 @@ __all__ = [
     "build_scheduler",
     "check_labels",
     "contact_sheet",
+    "draw_parts",
     "fitting_microbatch",
     "hardware_noise",
     "integers",
@@ -114,12 +122,14 @@ __all__ = [
     "load_digits",
     "load_pixels",
     "load_provenance",
+    "made_bits",
     "noise_sampler",
     "normal_bits",
     "normal_levels",
     "normal_levels_sha256",
     "normals",
     "numpy_generator",
+    "parts_of",
     "permutation",
     "picture_generator",
     "picture_name",

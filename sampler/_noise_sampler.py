@@ -10,20 +10,20 @@ import torch
 from entropy.arguments import ANY, takes
 from sampler import _noise_map
 from sampler._errors import SamplerError
-from sampler.sources import Source
+from sampler.sources import Stream, streams_of
 
 _TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @takes(bits_per_normal=ANY)
 def noise_sampler(
-    source: Source, like: torch.Tensor, pictures: bool = False, bits_per_normal: int = 32
+    source: Stream, like: torch.Tensor, pictures: bool = False, bits_per_normal: int = 32
 ) -> Callable[[Any, Any], torch.Tensor]:
     """Make a callable of (sigma, sigma_next) that gives standard normal noise of the source, fresh at each call.
 
     The noise has the shape, dtype (real floating) and device of `like`, and is what `torch.randn_like` gives inside
     `hardware_noise`. With `pictures`, the leading axis of `like` is the pictures, and each draws from a stream of
-    its own (`source.pictures`). `bits_per_normal` is a width of the noise map. The two noise levels are not used:
+    its own (`source.streams`). `bits_per_normal` is a width of the noise map. The two noise levels are not used:
     the noise of two steps is independent, as with k-diffusion's default.
 
     Raises SamplerError for another dtype or width; the callable does where the source has too few bits.
@@ -34,7 +34,7 @@ def noise_sampler(
     if pictures and like.ndim == 0:
         raise SamplerError("pictures=True takes the first axis of the tensor for the pictures: it has none")
     shape, dtype, device = like.shape, like.dtype, like.device
-    streams = source.pictures(shape[0]) if pictures else [source]
+    streams = streams_of(source, shape[0]) if pictures else [source]
     each = shape[1:] if pictures else shape
 
     def draw(_sigma: Any, _sigma_next: Any) -> torch.Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 
 from sampler._errors import SamplerError
-from sampler.sources import Source
+from sampler.sources import Stream
 
 _LEAST_AHEAD = 32  # words
 _SHARE_AHEAD = 8  # what is read ahead is at most one part in so many of what was used
@@ -26,7 +26,7 @@ class SourceGenerator(np.random.Generator):
     (`out=`, `shuffle`) had written by then is to be thrown away.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Stream) -> None:
         self._bits = _SourceBits(source)
         super().__init__(self._bits)
         self._bits.seal()
@@ -52,7 +52,7 @@ class SourceGenerator(np.random.Generator):
 class _SourceBits(np.random.BitGenerator):
     """Fills numpy's table of functions (`bitgen_t`) with ours, and their buffer from a source."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Stream) -> None:
         super().__init__(_NoSeed())  # pyright: ignore[reportArgumentType]
         kernel = _compiled()
         self._source, self._kernel = source, kernel
@@ -201,7 +201,7 @@ class _Table(ctypes.Structure):
 _live: weakref.WeakValueDictionary[int, _SourceBits] = weakref.WeakValueDictionary()
 
 
-def numpy_generator(source: Source) -> SourceGenerator:
+def numpy_generator(source: Stream) -> SourceGenerator:
     """Give a `numpy.random.Generator` whose random bits are those of `source`, each used at most once.
 
     The distributions are numpy's own (docs/noise-in-programs.md): `random()` is the top 53 of 64 bits, of

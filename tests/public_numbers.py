@@ -29,8 +29,9 @@ entropy.quality.sp800_22: Battery Criterion SequenceResult
 entropy.quality.statistics: CellStatistics
 entropy.quality.watch: Estimate LargestLag LargestPair WatchReport
 sampler: NoiseMap PictureKind
-sampler.drawing: Bill Picture PixelDifference Replayed SampleProgress Samples
+sampler.drawing: Bill Part Picture PixelDifference Replayed RunFolder Samples Step
 sampler.processes: NormalLaw
+sampler.sources: NumberedStreams
 sampler.comparison: ArmResult Difference Equivalence Evaluation Interval KernelDistance Memorising Moments Quality
     RawClaim Reference RunResult StudyProgress
 sampler.training: NameBill TrainProgress TrainingBill
@@ -50,8 +51,10 @@ UNCHECKED = {
     "entropy.arguments.Real.__init__": {"above", "least", "most"},
     "sampler.SourceGenerator.spawn": {"n_children"},  # refuses all
     "sampler.hook.PaddingStream.read": {"bits"},
-    "sampler.hook.PaddingStream.pictures": {"bits_each", "count"},
-    "sampler.training.NamedSources.pictures": {"bits_each", "count"},
+    "sampler.drawing.Frames.animate": {"columns", "scale"},  # `contact_sheet` takes them
+    "sampler.drawing.RunFolder.open": {"labels"},  # `check_labels` took them
+    "sampler.drawing.RunFolder.picture": {"number"},  # `picture_name` takes it
+    "sampler.drawing.parts_of": {"pictures"},  # numbered by `enumerate`
     "drivers.array_board.ArrayBoard.ask": {"query_delay"},  # pymeasure's own
     "drivers.array_board.ArrayBoard.values": {"maxsplit"},
     "entropy.quality.cell_counts.outcomes_of": {"cells", "pulse"},  # of words that a kernel has read
@@ -276,42 +279,44 @@ sampler.Architecture.__init__: attention_head z, channels z, dropout r, image_si
 sampler.sources.BiasedSource.__init__: p r, seed z, stream n
 sampler.sources.BiasedSource.read: bits n
 sampler.sources.BiasedSource.skip: bits z
-sampler.sources.BiasedSource.pictures: bits_each n, count n
+sampler.sources.BiasedSource.streams: bits_each n, count n
 sampler.sources.ConditionedSource.read: bits n
-sampler.sources.ConditionedSource.pictures: bits_each n, count n
+sampler.sources.ConditionedSource.streams: bits_each n, count n
 sampler.sources.ConstantSource.__init__: seed z, stream n, value z
 sampler.sources.ConstantSource.read: bits n
 sampler.sources.ConstantSource.skip: bits z
-sampler.sources.ConstantSource.pictures: bits_each n, count n
+sampler.sources.ConstantSource.streams: bits_each n, count n
 sampler.sources.CorrelatedSource.__init__: rho r, seed z, stream n
 sampler.sources.CorrelatedSource.read: bits n
 sampler.sources.CorrelatedSource.skip: bits z
-sampler.sources.CorrelatedSource.pictures: bits_each n, count n
+sampler.sources.CorrelatedSource.streams: bits_each n, count n
 sampler.hook.HardwareNoise.__init__: bits_per_normal z
 sampler.hook.HardwareNoise.picture_generator: picture z
 sampler.sources.LeaseSource.read: bits n
 sampler.sources.LeaseSource.read_parts: bits n
-sampler.sources.LeaseSource.pictures: bits_each n, count n
+sampler.sources.LeaseSource.streams: bits_each n, count n
 sampler.sources.OperatingSystemSource.read: bits n
-sampler.sources.OperatingSystemSource.pictures: bits_each n, count n
+sampler.sources.OperatingSystemSource.streams: bits_each n, count n
 sampler.sources.RepeatedSource.__init__: seed z, start n, stream n, stretch z
 sampler.sources.RepeatedSource.read: bits n
-sampler.sources.RepeatedSource.pictures: bits_each n, count n
+sampler.sources.RepeatedSource.streams: bits_each n, count n
 sampler.sources.RepeatedSource.skip: bits z
 sampler.drawing.SampleSettings.__init__: bits_per_normal z, eta r, microbatch z, steps z
 sampler.sources.SoftwareSource.__init__: seed z, stream n
 sampler.sources.SoftwareSource.read: bits n
 sampler.sources.SoftwareSource.skip: bits z
-sampler.sources.SoftwareSource.pictures: bits_each n, count n
-sampler.training.StoreSource.__init__: min_entropy p, wait r0
-sampler.training.StoreSource.promised: recorded n1
-sampler.training.StoreSource.stretch: recorded n1
-sampler.training.StoreSource.read: bits n
-sampler.training.StoreSource.pictures: bits_each n, count n
+sampler.sources.SoftwareSource.streams: bits_each n, count n
+sampler.sources.StoreSource.__init__: min_entropy p, wait r0
+sampler.sources.StoreSource.lease: recorded n1
+sampler.sources.StoreSource.promised: recorded n1
+sampler.sources.StoreSource.stretch: recorded n1
+sampler.sources.StoreSource.read: bits n
+sampler.sources.SourceSpec.__init__: cells z, fraction r, p r, rho r, seed z, start n, stream n, stretch z
+sampler.sources.SourceSpec.with_seed: seed z
 sampler.sources.StuckSource.__init__: cells z, fraction r, seed z, stream n
 sampler.sources.StuckSource.read: bits n
 sampler.sources.StuckSource.skip: bits z
-sampler.sources.StuckSource.pictures: bits_each n, count n
+sampler.sources.StuckSource.streams: bits_each n, count n
 sampler.training.TrainSettings.__init__: batch z, checkpoint_every z, ema r, peak_rate r, seed z, steps z
 sampler.training.architecture_of_widths: channels z, dropout r, image_size z, labels z, layers z, widths z[]
 sampler.drawing.bill: pictures n
@@ -332,20 +337,17 @@ sampler.normals: count n, threads z, width z
 sampler.permutation: count n
 sampler.hook.picture_generator: picture z
 sampler.drawing.picture_name: label n, number n
-sampler.drawing.sample: first n, labels z[], numbers n[]
+sampler.drawing.draw_parts: kept n
+sampler.drawing.sample: first n, labels z[]
 sampler.drawing.save_sheet: columns z, scale z
 sampler.drawing.traced_steps: frames z, steps z
 sampler.training.training_bill: done n, images n1
 sampler.training.training_stream: seed z
 sampler.uniforms: mantissa z
-sampler.comparison.LeaseParts.part: bits_each n, count n, first n, number n
 sampler.comparison.Plan.training_of: number n
-sampler.comparison.SourceParts.part: bits_each n, count n, first n, number n
-sampler.comparison.SourcePlan.make: seed z
 sampler.comparison.arm_frechet: key n, level p+
 sampler.comparison.compare_runs: alpha p+, key n, margin r, permutations n1
 sampler.comparison.difference: alpha p+, key n, permutations n1
-sampler.comparison.draw_run: labels z[]
 sampler.comparison.equivalence: key n, margin r, resamples n1
 sampler.comparison.equivalence_power: degrees i+, error r0, margin r+
 sampler.comparison.evaluate: key n, replicates z
@@ -357,7 +359,9 @@ sampler.comparison.train_classifier.train_classifier: epochs n1, seed n
 sampler.hook.streams_noise: bits_per_normal z
 sampler.sources.PortionSource.__init__: total n
 sampler.sources.PortionSource.read: bits n
-sampler.sources.PortionSource.pictures: bits_each n, count n
+sampler.sources.NumberedStreams.stream: i n
+sampler.sources.streams_of: bits_each n, count n
+sampler.sources.whole_bytes: bits n
 sampler.training.NamedSources.read: bits n
 instruments.BoardRole.set_write_pulse: period r, voltage r, width r
 instruments.BoardRole.set_reset_pulse: voltage r, width r

@@ -16,11 +16,15 @@ from memtj._progress import ProgressDisplay
 from memtj._quantities import si
 
 if TYPE_CHECKING:
-    from sampler import Source, TrainProgress, TrainSettings
+    from collections.abc import Callable
+
+    from sampler import SourceSpec, StoreSource, Stream, TrainProgress, TrainSettings
 
 
-def _specs(entropy: str, entropy_for: list[str], names: tuple[str, ...]) -> dict[str, str]:
+def _specs(entropy: str, entropy_for: list[str], names: tuple[str, ...]) -> "dict[str, SourceSpec]":
     """Read which source each name has: `--entropy SPEC` for all, `--entropy-for NAME=SPEC` for one."""
+    from sampler import SourceSpec
+
     specs = dict.fromkeys(names, entropy)
     for item in entropy_for:
         name, equals, spec = item.partition("=")
@@ -32,68 +36,37 @@ def _specs(entropy: str, entropy_for: list[str], names: tuple[str, ...]) -> dict
                 f"--entropy-for {item!r}: this training draws {', '.join(names)}, but no {name}{dropout}."
             )
         specs[name] = spec
-    return specs
+    return {name: SourceSpec.parse(spec) for name, spec in specs.items()}
 
 
-def _software_seed(spec: str) -> int | None:
-    """Give the seed of a source `software:SEED`; None for any other."""
-    kind, colon, seed = spec.partition(":")
-    if kind != "software" or not colon:
-        return None
-    if not seed.isdecimal() or int(seed) >= 1 << 64:
-        raise CommandError(f"{spec!r} has no seed: give a whole number below 2^64, such as software:7.")
-    return int(seed)
-
-
-def _seed(entropy: str, seed: int | None, specs: dict[str, str]) -> int | None:
+def _seed(entropy: str, seed: int | None, specs: "dict[str, SourceSpec]") -> int | None:
     """The seed of the software streams that name none of their own."""
-    own = _software_seed(entropy)
+    from sampler import SourceSpec
+
+    own = SourceSpec.parse(entropy).seed
     if seed is not None and own is not None and seed != own:
         raise CommandError(f"--seed {seed} contradicts --entropy {entropy}: leave one of them out.")
-    if seed is not None and not any(spec.startswith("software") for spec in specs.values()):
+    if seed is not None and not any(spec.seeded for spec in specs.values()):
         raise CommandError("--seed goes with software noise only: no other source is seeded.")
     return seed if own is None else own
 
 
 def _sources(
-    stack: contextlib.ExitStack,
-    specs: dict[str, str],
-    base: str,
-    conditioning: str | None,
-    wait: float | None,
-    min_entropy: float | None,
-    out: Path,
-) -> "dict[str, Source]":
-    """Make the sources that are not the settings' own software streams, one a store or operating system."""
-    from entropy import Store, check_conditioning
-    from sampler import OperatingSystemSource, StoreSource, training_stream
+    specs: "dict[str, SourceSpec]", seed: int | None, open_store: "Callable[[str], StoreSource]"
+) -> "dict[str, Stream]":
+    """Make the sources that are not the software streams of `seed`, one a store or operating system."""
+    from sampler import training_stream
 
-    shared: dict[str, Source] = {}
-    sources: dict[str, Source] = {}
+    shared: dict[SourceSpec, Stream] = {}
+    sources: dict[str, Stream] = {}
     for name, spec in specs.items():
-        seed = _software_seed(spec)
-        if spec == "software" or (spec == base and seed is not None):
+        if spec.seeded:
+            if spec.seed not in (None, seed):
+                sources[name] = training_stream(name, spec.seed)
             continue
-        if seed is not None:
-            sources[name] = training_stream(name, seed)
-            continue
-        if spec not in shared and spec == "os":
-            shared[spec] = OperatingSystemSource()
-        elif spec not in shared:
-            store = stack.enter_context(Store(Path(spec), create=False))
-            through = conditioning_of(store, conditioning)
-            check_conditioning(store, through)
-            shared[spec] = StoreSource(
-                store,
-                through,
-                purpose=f"train {out}",
-                wait=wait,
-                min_entropy=min_entropy,
-            )
+        if spec not in shared:
+            shared[spec] = spec.make() if spec.store is None else open_store(spec.store)
         sources[name] = shared[spec]
-    stores = [source for source in shared.values() if isinstance(source, StoreSource)]
-    if not stores and (wait, min_entropy, conditioning) != (None, None, None):
-        raise CommandError("--wait, --min-entropy and --conditioning go with a store: name one as --entropy.")
     return sources
 
 
@@ -199,7 +172,8 @@ def train(
     """Train a class-conditional network and write a checkpoint folder. The bill comes first."""
     import torch
 
-    from sampler import TrainSettings, architecture_of_widths, load_checkpoint
+    from entropy import Store, check_conditioning
+    from sampler import StoreSource, TrainSettings, architecture_of_widths, load_checkpoint
     from sampler import train as run_training
     from sampler.training import names_of
 
@@ -229,7 +203,19 @@ def train(
         architecture=architecture,
     )
     with contextlib.ExitStack() as stack:
-        sources = _sources(stack, specs, entropy, conditioning, wait, min_entropy, out)
+
+        def open_store(folder: str) -> StoreSource:
+            store = stack.enter_context(Store(Path(folder), create=False))
+            through = conditioning_of(store, conditioning)
+            check_conditioning(store, through)
+            return StoreSource(store, through, purpose=f"train {out}", wait=wait, min_entropy=min_entropy)
+
+        sources = _sources(specs, settings.seed, open_store)
+        stores = any(isinstance(source, StoreSource) for source in sources.values())
+        if not stores and (wait, min_entropy, conditioning) != (None, None, None):
+            raise CommandError(
+                "--wait, --min-entropy and --conditioning go with a store: name one as --entropy."
+            )
         if not as_json:
             _tell_bill(settings, sources, len(data), resume)
         display = stack.enter_context(ProgressDisplay())
@@ -255,7 +241,7 @@ def train(
         print(f"checkpoint in {out}: the training was complete already")
 
 
-def _tell_bill(settings: "TrainSettings", sources: "dict[str, Source]", images: int, resume: bool) -> None:
+def _tell_bill(settings: "TrainSettings", sources: "dict[str, Stream]", images: int, resume: bool) -> None:
     from sampler import training_bill
     from sampler.training import steps_done
 

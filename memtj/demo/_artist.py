@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,9 @@ from memtj._progress import ProgressDisplay
 from memtj.demo._settings import DemoSettings
 
 if TYPE_CHECKING:
-    import torch
-
     from entropy import Conditioning, Lease, Store
-    from memtj._drawing import Drawn
     from memtj.demo._measured import Measured
-    from sampler import Picture
+    from sampler import Part, Picture, Samples, SourceSpec, Step
 
 COLUMNS = 10
 _RECORDER_END = 120.0  # s after the last picture
@@ -53,18 +50,18 @@ class Artist:
 
     def draw(
         self, store: "Store", recorder: Child, meanwhile: Callable[[], "Measured"]
-    ) -> tuple["Drawn", dict[str, Any], "Measured"]:
+    ) -> tuple["Samples", dict[str, Any], "Measured"]:
         """Draw all pictures with bits that the recorder is recording; gives its outcome too, and that of `meanwhile`.
 
         This is called once all bits are recorded. As many microbatches are drawn beside each other as `settings` says.
         """
         import torch
 
-        from memtj._drawing import Drawn
+        from sampler import Samples, SourceSpec
         from sampler.hook import threads_noise
 
         recording = self._display.task("recording", self.bill.recorded, "bit")
-        size, threads = self.sampling.microbatch, torch.get_num_threads()
+        threads = torch.get_num_threads()
         with (
             threads_noise(),
             ThreadPoolExecutor(
@@ -72,8 +69,8 @@ class Artist:
             ) as pool,
         ):
             parts = [
-                pool.submit(self._draw_part, store, at, min(at + size, len(self._labels)))
-                for at in range(0, len(self._labels), size)
+                pool.submit(self._draw_part, store, part)
+                for part in self._parts(SourceSpec("store", store=str(store.path)), self.conditioning)
             ]
             try:
                 outcome = _outcome(recorder, parts, lambda: recording.advance_to(store.accounts().recorded))
@@ -84,7 +81,7 @@ class Artist:
                 raise
             finally:
                 torch.set_num_threads(threads)
-        whole = Drawn(
+        whole = Samples(
             [picture for part in drawn for picture in part.pictures],
             time.monotonic() - self._began,
             sum(part.cpu_seconds for part in drawn),
@@ -92,22 +89,24 @@ class Artist:
         )
         return whole, outcome, found
 
-    def _draw_part(self, store: "Store", first: int, end: int) -> "Drawn":
+    def _parts(self, source: "SourceSpec", conditioning: "Conditioning | None" = None) -> "list[Part]":
+        from sampler import parts_of
+
+        return parts_of(self.checkpoint, self.sampling, enumerate(self._labels), source, conditioning)
+
+    def _draw_part(self, store: "Store", part: "Part") -> "Samples":
         """Draw a microbatch, with a lease of its own."""
-        from memtj._drawing import Drawing
+        from sampler import LeasedBits, draw_parts
 
         def progress(done: float) -> None:
             if self._ended.is_set():
                 raise _Ended
             with self._lock:
-                self._done[first] = done - (len(self._labels) - (end - first))
+                self._done[part.numbers[0]] = done
                 self._sampling_task.advance_to(sum(self._done.values()))
 
-        drawing = Drawing(
-            self.checkpoint, self._labels, self.sampling, progress, self._preview, self._finished,
-            numbers=range(first, end),
-        )  # fmt: skip
-        return drawing.from_leases(store, lambda bits: self._lease(store, bits), self.conditioning)
+        bits = LeasedBits(store, lambda bits: self._lease(store, bits))
+        return draw_parts([part], bits, progress=progress, watch=self._preview, finished=self._finished)
 
     def _lease(self, store: "Store", bits: int) -> "Lease":
         from entropy import NotEnoughBits
@@ -126,15 +125,14 @@ class Artist:
 
     def draw_baseline(self) -> bytes:
         """Draw the same labels with seeded software noise; returns the sheet as PNG."""
-        from memtj._drawing import Drawing
-        from sampler import SoftwareSource, save_sheet
+        from sampler import SourceSpec, draw_parts, made_bits, save_sheet
 
         task = self._display.task("software noise", len(self._labels), "pictures")
-        drawing = Drawing(self.checkpoint, self._labels, self.sampling, task.advance_to)
-        pictures = drawing.from_source(SoftwareSource(0)).pictures
+        parts = self._parts(SourceSpec("software"))
+        pictures = draw_parts(parts, made_bits, progress=task.advance_to).pictures
         return save_sheet(pictures, self._out / "baseline.png", columns=COLUMNS).read_bytes()
 
-    def _finished(self, pictures: "list[Picture]") -> None:
+    def _finished(self, pictures: "Sequence[Picture]") -> None:
         from sampler import save_pictures
 
         save_pictures(pictures, self._out / "pictures")
@@ -142,12 +140,12 @@ class Artist:
             self._shown.update({picture.index: picture for picture in pictures})
             self._save_sheet()
 
-    def _preview(self, first: int, step: int, guesses: "torch.Tensor") -> None:
+    def _preview(self, step: "Step") -> None:
         from sampler import Picture
 
         with self._lock:
-            for index, guess in enumerate(guesses, first):
-                self._shown[index] = Picture(index, self._labels[index], guess * 2 - 1, {})
+            for index, guess in zip(step.numbers, step.guess, strict=True):
+                self._shown[index] = Picture(index, self._labels[index], guess, {})
             if time.monotonic() - self._previewed > _PREVIEW_EVERY:
                 self._previewed = time.monotonic()
                 self._save_sheet()
@@ -161,7 +159,7 @@ class Artist:
         whole.replace(self._out / "images.png")
 
 
-def _outcome(recorder: Child, parts: "list[Future[Drawn]]", look: Callable[[], None]) -> dict[str, Any]:
+def _outcome(recorder: Child, parts: "list[Future[Samples]]", look: Callable[[], None]) -> dict[str, Any]:
     """Wait for what the recorder says in the end, looking meanwhile; raises what ended it, or a part, before."""
     while not all(part.done() for part in parts):
         look()

@@ -10,7 +10,7 @@ from memtj.demo._settings import DemoSettings
 
 if TYPE_CHECKING:
     from entropy import Store
-    from memtj._drawing import Drawn
+    from sampler import Samples
 
 # What the demo's summary takes over from the outcome of `memtj record`.
 _FROM_RECORDER = (
@@ -30,7 +30,7 @@ def summarise(
     store: "Store",
     outcome: dict[str, Any],
     artist: Artist,
-    drawn: "Drawn",
+    drawn: "Samples",
     measured: Measured,
 ) -> dict[str, Any]:
     """Collect the numbers of the run from the store, the recorder's outcome, the pictures and what was measured."""

@@ -16,7 +16,6 @@ from sampler.comparison._plan import (
     ArmPlan,
     ModelPlan,
     Plan,
-    SourcePlan,
     TrainPlan,
     load_plan,
     read_plan,
@@ -31,7 +30,6 @@ from sampler.comparison._reference import (
     real_digits,
 )
 from sampler.comparison._result import ArmResult, Group, RunResult
-from sampler.comparison._run import LeaseParts, RunPictures, SourceParts, draw_run
 from sampler.comparison._run_bootstrap import arm_frechet
 from sampler.comparison._splits import DigitParts, digit_parts
 from sampler.comparison._study import Study, StudyProgress
@@ -52,7 +50,6 @@ __all__ = [
     "Group",
     "Interval",
     "KernelDistance",
-    "LeaseParts",
     "Manifold",
     "Memorising",
     "ModelPlan",
@@ -62,10 +59,7 @@ __all__ = [
     "RawClaim",
     "Reference",
     "Run",
-    "RunPictures",
     "RunResult",
-    "SourceParts",
-    "SourcePlan",
     "Study",
     "StudyProgress",
     "TrainPlan",
@@ -79,7 +73,6 @@ __all__ = [
     "digit_features",
     "digit_parts",
     "digit_reference",
-    "draw_run",
     "equivalence",
     "equivalence_power",
     "evaluate",

@@ -5,29 +5,29 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
-from entropy.arguments import ANY, Count, takes
+from entropy.arguments import Count, takes
 from sampler._errors import SamplerError
 from sampler._noise_map import NORMAL_WIDTHS
 from sampler.comparison._evaluate import LEAST_PICTURES
 from sampler.comparison._result import Group
 from sampler.drawing._settings import SampleSettings
-from sampler.sources import (
-    BiasedSource,
-    ConstantSource,
-    CorrelatedSource,
-    OperatingSystemSource,
-    RepeatedSource,
-    SoftwareSource,
-    Source,
-    StuckSource,
-    check_works_on,
-)
+from sampler.sources import SourceSpec, check_works_on
 from sampler.training import TRAINING_NAMES
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SOFTWARE_ARM = "software"
 SHIPPED_PLANS = ("controls", "array")
 
-_FIELDS = {"biased": "p", "correlated": "rho", "stuck": "fraction", "repeated": "stretch"}
+_UNPLANNED: dict[str, Any] = {"seed": None, "stream": 0, "start": 0}
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._=+%,()-]{0,62}[A-Za-z0-9)]$")]
 
 
@@ -44,83 +44,22 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class SourcePlan(_Part):
-    """Where the raw bits of an arm come from.
+def _planned(value: Any, validate: ValidatorFunctionWrapHandler) -> SourceSpec:
+    try:
+        source: SourceSpec = validate(value)
+    except SamplerError as error:
+        raise ValueError(str(error)) from error
+    if source != replace(source, **_UNPLANNED):
+        raise ValueError(f"a plan's seeds follow from its key: a source takes no {', '.join(_UNPLANNED)}")
+    return source
 
-    `kind`: software, os, store (`store` names which), or a negative control: biased (`p`), correlated (`rho`), stuck
-    (`fraction` of `cells`), constant (`value`), repeated (`stretch` bits).
-    """
 
-    kind: Literal["software", "os", "store", "biased", "correlated", "stuck", "constant", "repeated"]
-    store: str | None = None
-    p: float | None = Field(None, ge=0, le=1)
-    rho: float | None = Field(None, ge=-1, le=1)
-    fraction: float | None = Field(None, ge=0, le=1)
-    stretch: int | None = Field(None, ge=64, multiple_of=64)
-    cells: int = Field(1024, ge=8, multiple_of=8)
-    value: Literal[0, 1] = 0
-
-    @model_validator(mode="after")
-    def _complete(self) -> SourcePlan:
-        wanted = {**_FIELDS, "store": "store"}.get(self.kind)
-        if wanted is not None and getattr(self, wanted) is None:
-            raise ValueError(f"a source of kind {self.kind} needs {wanted}")
-        for name in {*_FIELDS.values(), "store"} - {wanted}:
-            if getattr(self, name) is not None:
-                raise ValueError(f"a source of kind {self.kind} takes no {name}")
-        return self
-
-    @property
-    def seeded(self) -> bool:
-        """Whether software makes its bits, from a seed."""
-        return self.kind not in ("os", "store")
-
-    @property
-    def turns(self) -> int | None:
-        """How many cells take turns in its bits, where that is known."""
-        return self.cells if self.seeded else None
-
-    @property
-    def described(self) -> str:
-        """The source in a few words."""
-        match self.kind:
-            case "software":
-                return "software"
-            case "os":
-                return "operating system"
-            case "store":
-                return f"store {self.store}"
-            case "biased":
-                return f"software, P(1) = {self.p:g}"
-            case "correlated":
-                return f"software, lag-1 correlation {self.rho:g}"
-            case "stuck":
-                return f"software, {self.fraction:.0%} of {self.cells:,} cells stuck"
-            case "constant":
-                return f"every bit is {self.value}"
-            case "repeated":
-                return f"software, {self.stretch:,} bits again and again"
-
-    @takes(seed=ANY)
-    def make(self, seed: int) -> Source:
-        """Make the source, raw; raises SamplerError for a store, whose bits are leased."""
-        match self.kind:
-            case "software":
-                return SoftwareSource(seed)
-            case "os":
-                return OperatingSystemSource()
-            case "biased":
-                return BiasedSource(self.p or 0.0, seed)
-            case "correlated":
-                return CorrelatedSource(self.rho or 0.0, seed)
-            case "stuck":
-                return StuckSource(self.fraction or 0.0, seed, cells=self.cells)
-            case "constant":
-                return ConstantSource(self.value, seed)
-            case "repeated":
-                return RepeatedSource(self.stretch or 64, seed)
-            case "store":
-                raise SamplerError(f"the bits of store {self.store!r} are leased, not made")
+PlannedSource = Annotated[
+    SourceSpec,
+    WrapValidator(_planned),
+    PlainSerializer(lambda source: {k: v for k, v in asdict(source).items() if k not in _UNPLANNED}),
+]
+"""A source as a plan names it: without the seeds, which follow from the plan's key."""
 
 
 class TrainPlan(_Part):
@@ -132,7 +71,7 @@ class TrainPlan(_Part):
     steps: int = Field(2000, ge=1)
     batch: int = Field(64, ge=1)
     widths: tuple[int, ...] = (16, 24, 32)
-    noise: dict[Literal["all", *TRAINING_NAMES], SourcePlan] = {}  # pyright: ignore[reportInvalidTypeForm]
+    noise: dict[Literal["all", *TRAINING_NAMES], PlannedSource] = {}  # pyright: ignore[reportInvalidTypeForm]
     conditioning: str = "xor2"
 
     @property
@@ -169,7 +108,7 @@ class ArmPlan(_Part):
     group: Group
     parameter: float | None = None
     model: str = "shipped"
-    source: SourcePlan
+    source: PlannedSource
     conditioning: str = "none"
     bits_per_normal: int = 32
     runs: int | None = Field(None, ge=1)

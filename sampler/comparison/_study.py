@@ -32,10 +32,12 @@ from sampler.comparison._plan import ArmPlan, Plan
 from sampler.comparison._raw_claim import RAW_BITS, raw_claim
 from sampler.comparison._reference import Reference, real_digits
 from sampler.comparison._result import ArmResult, RunResult
-from sampler.comparison._run import LeaseParts, Parts, RunPictures, SourceParts, draw_run, kept_pictures
 from sampler.comparison._trainings import given_network, model_folder, train_model
-from sampler.drawing._bill import bill
-from sampler.sources import Packed, entropy_errors
+from sampler.drawing._part import Part, parts_of
+from sampler.drawing._part_files import PartFiles, RunPictures
+from sampler.drawing._sample import Supply
+from sampler.drawing._supply import NamedLeases, made_bits
+from sampler.sources import Packed, SourceSpec, entropy_errors
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -109,7 +111,7 @@ class Study:
     def bills(self, only: Sequence[str] | None = None) -> dict[str, int]:
         """Say how many recorded bits of each store the runs that are not there yet will take, at most."""
         runs = [
-            (arm, number, kept_pictures(self._work(arm, number), self.plan.microbatch))
+            (arm, number, self.plan.microbatch * PartFiles.there(self._work(arm, number)))
             for arm, number in self._places_of(only)
             if not self._is_there(arm, number)
         ]
@@ -159,23 +161,21 @@ class Study:
     def _draw_and_judge(self, arm: ArmPlan, number: int) -> None:
         checkpoint = self._checkpoint(arm, number)
         labels = self._labels(arm, checkpoint)
-        parts = self._parts(arm, number)
+        settings, source = self.plan.settings_of(arm), self._source(arm, number)
+        parts = parts_of(checkpoint, settings, enumerate(labels), source, arm.conditioner)
         tell = functools.partial(self._tell, f"{arm.name}, run {number + 1}", len(labels), "pictures")
-        pictures = draw_run(
-            self._work(arm, number), checkpoint, labels, self.plan.settings_of(arm), parts, tell
-        )
+        pictures = PartFiles(self._work(arm, number), parts).draw(self._supply(arm, number), tell)
         features = self._measured(arm, number, pictures)
         found = evaluate(
             features, pictures.labels, self._reference(), self._key(arm.name, number), images=pictures.images
         )
-        claim = raw_claim(*self._raw_bits(arm, number, pictures, checkpoint))
-        cost = bill(checkpoint, self.plan.settings_of(arm), 1, arm.conditioner)
+        claim = raw_claim(*self._raw_bits(arm, pictures, parts))
         result = RunResult(
             self._told(arm, number),
             found,
             claim.to_json(),
             _sheet(pictures.images, pictures.labels),
-            cost.recorded_each,
+            parts[0].bill.recorded_each,
         )
         _write_json(self._result_path(arm, number), result.to_json())
 
@@ -246,16 +246,14 @@ class Study:
                 lambda done, of: self._tell(f"training {name}", of, "steps", done),
             )
 
-    def _parts(self, arm: ArmPlan, number: int) -> Parts:
-        conditioning = arm.conditioner
-        if arm.source.store is not None:
-            purpose = f"{self.plan.name} {self.plan.key} {arm.name} run {number}"
-            return LeaseParts(self._stores[arm.source.store], conditioning, purpose)
-        seed = self._seed(arm, number)
-        return SourceParts(lambda: arm.source.make(seed), conditioning)
+    def _supply(self, arm: ArmPlan, number: int) -> Supply:
+        if arm.source.store is None:
+            return made_bits
+        purpose = f"{self.plan.name} {self.plan.key} {arm.name} run {number}"
+        return NamedLeases(self._stores[arm.source.store], purpose)
 
     def _raw_bits(
-        self, arm: ArmPlan, number: int, pictures: RunPictures, checkpoint: Checkpoint
+        self, arm: ArmPlan, pictures: RunPictures, parts: Sequence[Part]
     ) -> tuple[Packed, int | None]:
         """The first raw bits of the run, and how many cells take turns in them where that is known."""
         if arm.source.store is not None:
@@ -263,14 +261,9 @@ class Study:
             with entropy_errors():
                 recorded = self._stores[arm.source.store].recorded(ranges)
                 return recorded.read(min(RAW_BITS, recorded.bits)), None
-        each = bill(checkpoint, self.plan.settings_of(arm), 1, arm.conditioner).recorded_each
-        streams = arm.source.make(self._seed(arm, number)).pictures(len(pictures.labels), each)
-        read, size = [], 0
-        for stream in streams:
-            if size >= RAW_BITS:
-                break
-            read.append(stream.read(each))
-            size += each
+        each = parts[0].bill.recorded_each
+        streams = parts[0].source.make().streams(len(pictures.labels), each)
+        read = [streams.stream(i).read(each) for i in range(min(len(pictures.labels), -(-RAW_BITS // each)))]
         return np.concatenate(read)[: RAW_BITS // 8], arm.source.turns
 
     def _labels(self, arm: ArmPlan, checkpoint: Checkpoint) -> list[int | None]:
@@ -284,10 +277,11 @@ class Study:
     def _told(self, arm: ArmPlan, number: int) -> str:
         if arm.source.store is not None:
             return f"lease {number + 1} of store {arm.source.store}"
-        return f"seed {self._seed(arm, number)}" if arm.source.seeded else f"run {number + 1}"
+        seed = self._source(arm, number).seed
+        return f"run {number + 1}" if seed is None else f"seed {seed}"
 
-    def _seed(self, arm: ArmPlan, number: int) -> int:
-        return self.plan.seed("sampling", arm.name, number)
+    def _source(self, arm: ArmPlan, number: int) -> SourceSpec:
+        return arm.source.with_seed(self.plan.seed("sampling", arm.name, number))
 
     def _key(self, *words: object) -> int:
         return bootstrap_key(self.plan.key, *words)

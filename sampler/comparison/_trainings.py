@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sampler._checkpoint import Checkpoint, load_checkpoint
-from sampler.comparison._plan import ModelPlan, SourcePlan, TrainPlan
-from sampler.sources import Source, entropy_errors
-from sampler.training import StoreSource, TrainProgress, TrainSettings, architecture_of_widths, train
+from sampler.comparison._plan import ModelPlan, TrainPlan
+from sampler.sources import SourceSpec, StoreSource, Stream, entropy_errors
+from sampler.training import TrainProgress, TrainSettings, architecture_of_widths, train
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -55,16 +55,16 @@ def training_settings(folder: Path, plan: TrainPlan, seed: int) -> TrainSettings
 
 def sources_of(
     plan: TrainPlan, seed: int, stores: Mapping[str, Store], purpose: str
-) -> Mapping[str, Source] | Source:
+) -> Mapping[str, Stream] | Stream:
     """Give the sources of a training, for all of its names or by name."""
     from entropy import conditioning_from_name
 
     with entropy_errors():
         conditioning = conditioning_from_name(plan.conditioning)
 
-    def make(source: SourcePlan) -> Source:
+    def make(source: SourceSpec) -> Stream:
         if source.store is None:
-            return source.make(seed)
+            return source.with_seed(seed).make()
         return StoreSource(stores[source.store], conditioning, purpose=purpose)
 
     if "all" in plan.noise:

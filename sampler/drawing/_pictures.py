@@ -14,7 +14,7 @@ import numpy.typing as npt
 from entropy.arguments import ANY, Count, takes
 from sampler._errors import SamplerError
 from sampler._whole_files import write_whole
-from sampler.drawing._sample import Picture, to_pixels
+from sampler.drawing._part import Picture, to_pixels
 
 _CHUNK = "memtj"
 SHEET_CHUNK = "memtj-sheet"

@@ -14,10 +14,11 @@ from sampler._checkpoint import Checkpoint, load_checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import NOISE_MAP
 from sampler._normal_levels import normal_levels_sha256
+from sampler.drawing._part import Part, Picture
 from sampler.drawing._pictures import pixels
-from sampler.drawing._sample import Picture, pixels_digest, sample
+from sampler.drawing._sample import draw_part, pixels_digest
 from sampler.drawing._settings import SampleSettings
-from sampler.sources import Packed, PortionSource, Source, entropy_errors, software_source
+from sampler.sources import PortionSource, Stream, entropy_errors, source_again
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -80,8 +81,8 @@ def replay(
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(told["sampling"]["threads"])
-        source = _source_again(told, store)
-        again = sample(checkpoint, [told["label"]], source, settings, first=told["picture"]).pictures[0]
+        part = Part(checkpoint, settings, (told["picture"],), (told["label"],))
+        (again,), _ = draw_part(part, [_stream_again(told, store)])
     finally:
         torch.set_num_threads(threads)
     equal = again.provenance["picture_sha256"] == told["picture_sha256"]
@@ -135,11 +136,11 @@ def _check(told: Mapping[str, Any], checkpoint: Checkpoint) -> None:
         )
 
 
-def _source_again(told: Mapping[str, Any], store: Store | None) -> Source:
+def _stream_again(told: Mapping[str, Any], store: Store | None) -> Stream:
     bits = told["bits"]
-    software = software_source(bits)
+    software = source_again(bits)
     if software is not None:
-        return _OnePicture(software)
+        return software
     if bits.get("source") != "lease":
         raise SamplerError(
             f"the bits of picture {told['picture']} ({bits.get('source')}) cannot be had again"
@@ -168,25 +169,7 @@ def _source_again(told: Mapping[str, Any], store: Store | None) -> Source:
             f"the picture's {recorded.bits:,} recorded bits are not the {conditioning.bits_in(bits_each):,} of "
             "its bill"
         )
-    return _OnePicture(PortionSource(recorded, conditioning, bits_each, bits.get("simulated")))
-
-
-class _OnePicture:
-    """A stream that is the whole source of a run of one picture."""
-
-    def __init__(self, stream: Source) -> None:
-        self._stream, self.name = stream, stream.name
-
-    def read(self, bits: int) -> Packed:
-        return self._stream.read(bits)
-
-    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
-        if count != 1:
-            raise SamplerError("one recorded stream replays one picture")
-        return [self._stream]
-
-    def provenance(self) -> dict[str, Any]:
-        return self._stream.provenance()
+    return PortionSource(recorded, conditioning, bits_each, bits.get("simulated"))
 
 
 def _first_difference(told: Mapping[str, Any], now: Mapping[str, Any]) -> tuple[int | None, int | None]:

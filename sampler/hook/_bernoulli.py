@@ -8,7 +8,7 @@ import torch
 from sampler import _noise_map
 from sampler.hook._dtypes import put
 from sampler.hook._state import active
-from sampler.sources import Source
+from sampler.sources import Stream
 
 
 def bernoulli_(
@@ -17,7 +17,7 @@ def bernoulli_(
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
 
-    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, _picture: int | None) -> None:
         u = _noise_map.uniforms(stream.read(32 * view.numel()), 24)
         put(view, u.astype(np.float64) < p)
 
@@ -34,7 +34,7 @@ def bernoulli_of_tensor_(
     # A copy: `tensor` may be p itself.
     threshold = p.detach().to("cpu", torch.float64, copy=True).expand(tensor.shape)
 
-    def fill(view: torch.Tensor, stream: Source, picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, picture: int | None) -> None:
         u = torch.from_numpy(_noise_map.uniforms(stream.read(32 * view.numel()), 24)).view(view.shape)
         view.copy_(u.double() < (threshold if picture is None else threshold[picture]))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -14,7 +14,7 @@ from sampler.hook._brownian import brownian_trees_refused
 from sampler.hook._entry_points import entry_points_refused
 from sampler.hook._registration import kernels_replaced
 from sampler.hook._state import HardwareNoise, active, by_thread, hook_of_thread, set_active
-from sampler.sources import Source
+from sampler.sources import Stream, streams_of
 
 _lock = threading.Lock()
 
@@ -22,7 +22,7 @@ _lock = threading.Lock()
 @contextlib.contextmanager
 @takes(pictures=Count(), bits_per_normal=ANY)
 def hardware_noise(
-    source: Source, pictures: int | None = None, *, bits_per_normal: int = 32
+    source: Stream, pictures: int | None = None, *, bits_per_normal: int = 32
 ) -> Iterator[HardwareNoise]:
     """Make torch draw all random numbers from `source`, in this thread, until the context ends.
 
@@ -41,7 +41,7 @@ def hardware_noise(
     """
     with _kernels(
         lambda: HardwareNoise(
-            source, None if pictures is None else source.pictures(pictures), bits_per_normal
+            source, None if pictures is None else streams_of(source, pictures), bits_per_normal
         )
     ):
         yield active("hardware_noise")
@@ -49,7 +49,7 @@ def hardware_noise(
 
 @contextlib.contextmanager
 @takes(bits_per_normal=ANY)
-def streams_noise(streams: list[Source], bits_per_normal: int = 32) -> Iterator[HardwareNoise]:
+def streams_noise(streams: Sequence[Stream], bits_per_normal: int = 32) -> Iterator[HardwareNoise]:
     """The same hook over streams that exist already, one a picture; inside `threads_noise` of this thread alone."""
     if by_thread():
         with hook_of_thread(HardwareNoise(None, streams, bits_per_normal)) as hook:

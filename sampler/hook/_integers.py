@@ -9,7 +9,7 @@ from sampler import _noise_map
 from sampler._errors import SamplerError
 from sampler.hook._dtypes import MANTISSA, put
 from sampler.hook._state import active
-from sampler.sources import Source
+from sampler.sources import Stream
 
 
 def random_(tensor: torch.Tensor, *, generator: torch.Generator | None = None) -> torch.Tensor:
@@ -28,7 +28,7 @@ def random_from(
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={end}")
     _check_bounds(tensor.dtype, low, end - 1)
 
-    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, _picture: int | None) -> None:
         drawn = _noise_map.integers(stream.read, view.numel(), end - low)
         # Modulo 2⁶⁴, adding a negative start is adding its two's complement.
         put(view, (drawn + np.uint64(low % 2**64)).view(np.int64))
@@ -70,7 +70,7 @@ def randperm_out(n: int, *, generator: torch.Generator | None = None, out: torch
         _check_bounds(out.dtype, 0, n - 1)
     out.resize_(n)
 
-    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, _picture: int | None) -> None:
         put(view, _noise_map.permutation(stream.read, n))
 
     return active("randperm").draw("randperm", out, generator, fill, divisible=False)

@@ -8,7 +8,7 @@ from sampler import _laws
 from sampler._errors import SamplerError
 from sampler.hook._dtypes import check_real, put
 from sampler.hook._state import active
-from sampler.sources import Source
+from sampler.sources import Stream
 
 
 def exponential_(
@@ -18,7 +18,7 @@ def exponential_(
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
 
-    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, _picture: int | None) -> None:
         packed = stream.read((_laws.WIDE_BITS if wide else 32) * view.numel())
         put(view, _laws.exponentials(packed, wide=wide) / lambd)
         # 0 does not belong to the law, and a race (Gumbel's trick, multinomial) divides by these numbers.
@@ -38,7 +38,7 @@ def cauchy_(
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
 
-    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, _picture: int | None) -> None:
         put(view, _laws.cauchys(stream.read(2 * 32 * view.numel())) * sigma + median)
 
     return active("cauchy_").draw("cauchy_", tensor, generator, fill)
@@ -51,7 +51,7 @@ def log_normal_(
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
 
-    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, _picture: int | None) -> None:
         put(view, _laws.log_normals(stream.read(32 * view.numel()), mean, std))
 
     return active("log_normal_").draw("log_normal_", tensor, generator, fill)
@@ -66,7 +66,7 @@ def geometric_(tensor: torch.Tensor, p: float, *, generator: torch.Generator | N
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
     limits = torch.finfo(tensor.dtype) if tensor.is_floating_point() else torch.iinfo(tensor.dtype)
 
-    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, _picture: int | None) -> None:
         trials = _laws.geometrics(stream.read(_laws.WIDE_BITS * view.numel()), p)
         # The largest below 2⁶³ that a float64 holds, for int64.
         put(view, trials.clip(max=min(float(limits.max), 2.0**63 - 1024)))

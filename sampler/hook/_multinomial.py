@@ -9,7 +9,7 @@ import torch
 from sampler import _laws
 from sampler.hook._dtypes import put
 from sampler.hook._state import active
-from sampler.sources import Source
+from sampler.sources import Stream
 
 
 def multinomial(
@@ -36,7 +36,7 @@ def multinomial_out(
     _check_weights(rows, num_samples, replacement)
     out.resize_((*weights.shape[:-1], num_samples))
 
-    def fill(view: torch.Tensor, stream: Source, picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, picture: int | None) -> None:
         mine = rows.reshape(-1, rows.shape[-1]) if picture is None else rows[picture, None]
         put(view, _draw(stream, mine.numpy(), num_samples, replacement))
 
@@ -45,7 +45,7 @@ def multinomial_out(
 
 
 def _draw(
-    stream: Source, weights: npt.NDArray[np.float64], count: int, replacement: bool
+    stream: Stream, weights: npt.NDArray[np.float64], count: int, replacement: bool
 ) -> npt.NDArray[np.int64]:
     if replacement or count == 1:
         return _laws.choices(stream.read(_laws.WIDE_BITS * count * len(weights)), weights)

@@ -11,7 +11,7 @@ import torch
 from sampler import _noise_map
 from sampler.hook._dtypes import check_real, memory_of, put
 from sampler.hook._state import PaddingStream, active
-from sampler.sources import LeaseSource, Source
+from sampler.sources import LeaseSource, Stream
 
 _LARGE = 1 << 16  # normals of a draw that is mapped while it is read
 
@@ -23,7 +23,7 @@ def normal_(
     if not std >= 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
 
-    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, _picture: int | None) -> None:
         _fill_standard_normal(view, stream)
         if std != 1:
             view.mul_(std)
@@ -33,7 +33,7 @@ def normal_(
     return active("normal_").draw("normal_", tensor, generator, fill)
 
 
-def _fill_standard_normal(view: torch.Tensor, stream: Source) -> None:
+def _fill_standard_normal(view: torch.Tensor, stream: Stream) -> None:
     if isinstance(stream, PaddingStream):
         view.zero_()
         return
@@ -44,7 +44,7 @@ def _fill_standard_normal(view: torch.Tensor, stream: Source) -> None:
         put(view, z)
 
 
-def _draw_normals(out: npt.NDArray[np.float32], stream: Source, width: int) -> None:
+def _draw_normals(out: npt.NDArray[np.float32], stream: Stream, width: int) -> None:
     bits, threads = _noise_map.normal_bits(out.size, width), torch.get_num_threads()
     if width == 32 and out.size >= _LARGE and isinstance(stream, LeaseSource):
         _noise_map.normals_of_parts(stream.read_parts(bits), out, threads=threads)

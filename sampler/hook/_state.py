@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,10 +16,10 @@ from entropy.arguments import ANY, takes
 from sampler._errors import SamplerError
 from sampler._noise_map import check_normal_width
 from sampler.hook._devices import fill_through_processor
-from sampler.sources import Source
+from sampler.sources import Stream
 
 # Fills a tensor of the processor from a stream: the whole draw (None), or the part that is picture b's.
-Fill = Callable[[torch.Tensor, Source, int | None], None]
+Fill = Callable[[torch.Tensor, Stream, int | None], None]
 
 
 class PaddingStream:
@@ -31,10 +31,6 @@ class PaddingStream:
         """Refuse: padding has no bits."""
         raise SamplerError("a padding picture has no bits: only normal noise can be drawn for it")
 
-    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
-        """Refuse: padding is one picture."""
-        raise SamplerError("a padding picture has no bits to divide")
-
     def provenance(self) -> dict[str, Any]:
         """Say that it is padding."""
         return {"source": self.name}
@@ -45,7 +41,7 @@ class HardwareNoise:
 
     @takes(bits_per_normal=ANY)
     def __init__(
-        self, source: Source | None, streams: list[Source] | None, bits_per_normal: int = 32
+        self, source: Stream | None, streams: Sequence[Stream] | None, bits_per_normal: int = 32
     ) -> None:
         self.bits_per_normal = check_normal_width(bits_per_normal)
         self._source, self._streams = source, streams
@@ -60,7 +56,7 @@ class HardwareNoise:
         return None if self._streams is None else len(self._streams)
 
     @property
-    def streams(self) -> list[Source]:
+    def streams(self) -> list[Stream]:
         """The pictures' streams, or the one source."""
         if self._streams is not None:
             return list(self._streams)
@@ -119,7 +115,7 @@ class HardwareNoise:
         for b, stream in enumerate(self._streams or []):
             fill(tensor[b], stream, b)
 
-    def _one_stream(self, generator: torch.Generator | None) -> Source | None:
+    def _one_stream(self, generator: torch.Generator | None) -> Stream | None:
         if self._streams is None:
             return self._source
         # torch hands a kernel another Python object for the same generator: its address is what stays.

@@ -7,7 +7,7 @@ import torch
 from sampler import _noise_map
 from sampler.hook._dtypes import check_real, put
 from sampler.hook._state import active
-from sampler.sources import Source
+from sampler.sources import Stream
 
 
 def uniform_(
@@ -20,7 +20,7 @@ def uniform_(
     if max(-low, high, high - low) > largest:
         raise RuntimeError(f"uniform_ expects a range within {tensor.dtype}, but found {low} to {high}")
 
-    def fill(view: torch.Tensor, stream: Source, _picture: int | None) -> None:
+    def fill(view: torch.Tensor, stream: Stream, _picture: int | None) -> None:
         packed = stream.read(_noise_map.uniform_bits(mantissa) * view.numel())
         put(view, _noise_map.uniforms(packed, mantissa))
         if (low, high) != (0, 1):

@@ -1,6 +1,6 @@
 """Sources of bits: leases, software, the operating system, negative controls, and conditionings before them."""
 
-from sampler.sources._conditioned import ConditionedSource, software_source
+from sampler.sources._conditioned import ConditionedSource
 from sampler.sources._conditioning import check_works_on, entropy_errors
 from sampler.sources._controls import (
     BiasedSource,
@@ -11,7 +11,9 @@ from sampler.sources._controls import (
 )
 from sampler.sources._lease import LeaseSource, PortionSource
 from sampler.sources._software import OperatingSystemSource, SoftwareSource
-from sampler.sources._source import Packed, Source
+from sampler.sources._source import NumberedStreams, Packed, Source, Stream, Streams, streams_of, whole_bytes
+from sampler.sources._spec import SourceSpec, source_again
+from sampler.sources._store import StoreSource, joined, leased
 
 __all__ = [
     "BiasedSource",
@@ -19,14 +21,23 @@ __all__ = [
     "ConstantSource",
     "CorrelatedSource",
     "LeaseSource",
+    "NumberedStreams",
     "OperatingSystemSource",
     "Packed",
     "PortionSource",
     "RepeatedSource",
     "SoftwareSource",
     "Source",
+    "SourceSpec",
+    "StoreSource",
+    "Stream",
+    "Streams",
     "StuckSource",
     "check_works_on",
     "entropy_errors",
-    "software_source",
+    "joined",
+    "leased",
+    "source_again",
+    "streams_of",
+    "whole_bytes",
 ]

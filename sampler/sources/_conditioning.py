@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from sampler._errors import SamplerError
-from sampler.sources._source import Packed
 
 if TYPE_CHECKING:
-    from entropy import Conditioning, Lease, Portion
+    from entropy import Conditioning
 
 
 @contextlib.contextmanager
@@ -24,12 +23,6 @@ def entropy_errors() -> Iterator[None]:
         raise SamplerError(str(error)) from error
 
 
-def default_conditioning() -> Conditioning:
-    from entropy import Xor
-
-    return Xor(2)
-
-
 def whole(bits: int, conditioning: Conditioning) -> int:
     """Round bits up to what a conditioning makes without waste."""
     return -(-bits // conditioning.unit) * conditioning.unit
@@ -41,18 +34,4 @@ def check_works_on(conditioning: Conditioning, bits: str) -> None:
         raise SamplerError(
             f"{conditioning.name} pairs the outcomes of each cell of a recording: it works on a store's bits, not on "
             f"{bits}; use another conditioning"
-        )
-
-
-def read_conditioned(conditioning: Conditioning, lease: Lease | Portion, bits: int) -> Packed:
-    check_enough(conditioning, lease, bits)
-    with entropy_errors():
-        return conditioning.read(lease, bits)
-
-
-def check_enough(conditioning: Conditioning, lease: Lease | Portion, bits: int) -> None:
-    needed = conditioning.bits_in(bits)
-    if conditioning.fixed_rate and needed > lease.remaining:
-        raise SamplerError(
-            f"the noise wants {needed:,} more recorded bits and the lease holds {lease.remaining:,}"
         )

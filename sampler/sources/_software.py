@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from entropy.arguments import ANY, Count, count, takes
+from entropy.arguments import ANY, Count, takes
 from sampler._errors import SamplerError
-from sampler.sources._source import Packed, Source
+from sampler.sources._source import NumberedStreams, Packed, ReadAhead, whole_bytes
+
+_PASSED_AT_ONCE = 1 << 23  # bits
 
 
 class OperatingSystemSource:
@@ -22,14 +24,14 @@ class OperatingSystemSource:
 
     def read(self, bits: int) -> Packed:
         """Read `bits` of os.urandom, packed."""
-        bits = count(bits, "bits")
+        bits = whole_bytes(bits)
         self._bits += bits
         return np.frombuffer(os.urandom(bits // 8), np.uint8)
 
     @takes(count=Count(), bits_each=Count())
-    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
+    def streams(self, count: int, bits_each: int | None = None) -> NumberedStreams:
         """Give `count` sources of their own."""
-        return [OperatingSystemSource() for _ in range(count)]
+        return NumberedStreams(count, lambda i: OperatingSystemSource())
 
     def provenance(self) -> dict[str, Any]:
         """Count the bits."""
@@ -39,30 +41,28 @@ class OperatingSystemSource:
 class SoftwareSource:
     """Pseudo-random bits of Philox 4×64 (Salmon et al. 2011), key (seed, stream): the baseline.
 
-    Stream 0 is the source itself; pictures get streams 1, 2, … in order.
+    Stream 0 is the source itself; pictures get streams 1, 2, … in order. Negative controls make other bits of these:
+    they have `parameters`, which their constructor and their provenance name.
     """
 
     name = "software"
+    parameters: tuple[str, ...] = ()
+    _seekable = True  # whether the bits at a place can be had without those before
 
     @takes(seed=ANY, stream=Count(most=(1 << 64) - 1))
     def __init__(self, seed: int, stream: int = 0) -> None:
         if not 0 <= seed < 1 << 64:
             raise SamplerError(f"a software seed is a whole number from 0 to 2^64 - 1, not {seed}")
         self.seed, self.stream = seed, stream
-        self._place(0)
         self.bits, self._given = 0, 0
+        self._place(0)
 
     def read(self, bits: int) -> Packed:
         """Read the stream's next `bits`, packed; how a stretch is cut into reads makes no difference."""
-        bits = count(bits, "bits")
-        size = bits // 8
+        bits = whole_bytes(bits)
+        packed = self._next(bits)
         self.bits += bits
-        short = size - len(self._rest)
-        if short > 0:
-            words = np.atleast_1d(self._philox.random_raw(-(-short // 8)))
-            self._rest = np.concatenate([self._rest, words.astype(">u8").view(np.uint8)])
-        taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
+        return packed
 
     @takes(bits=ANY)
     def skip(self, bits: int) -> None:
@@ -72,28 +72,46 @@ class SoftwareSource:
         """
         if bits < 0 or bits % 8:
             raise SamplerError(f"a software stream goes on by whole bytes, not by {bits:,} bits")
-        self._place(self.bits + bits)
-        self.bits += bits
+        if self._seekable:
+            self._place(self.bits + bits)
+            self.bits += bits
+            return
+        for at in range(0, bits, _PASSED_AT_ONCE):
+            self.read(min(_PASSED_AT_ONCE, bits - at))
+
+    @takes(count=Count(), bits_each=Count())
+    def streams(self, count: int, bits_each: int | None = None) -> NumberedStreams:
+        """Give the next `count` streams of the seed."""
+        first = self.stream + self._given + 1
+        self._given += count
+        return NumberedStreams(count, lambda i: self._with_stream(first + i, bits_each))
+
+    def provenance(self) -> dict[str, Any]:
+        """Name seed, stream, bits and parameters: enough to make them again."""
+        told = {"source": self.name, "seed": self.seed, "stream": self.stream, "bits": self.bits}
+        return told | self._parameters()
+
+    def _next(self, bits: int) -> Packed:
+        """Make the next `bits`, which follow from the `self.bits` before."""
+        return self._fair(bits)
+
+    def _fair(self, bits: int) -> Packed:
+        """Philox's next bits."""
+        return self._ahead.read(bits)
 
     def _place(self, bit: int) -> None:
         # Philox makes four words of 64 bits for each value of its counter.
         block, rest = divmod(bit // 8, 32)
         key = np.array([self.seed, self.stream], dtype=np.uint64)
         self._philox = np.random.Philox(counter=block, key=key)
-        self._rest = np.empty(0, np.uint8)
-        if rest:
-            self._rest = self._philox.random_raw(4).astype(">u8").view(np.uint8)[rest:]
+        self._ahead = ReadAhead(self._words)
+        self._ahead.read(8 * rest)
 
-    @takes(count=Count(), bits_each=Count())
-    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
-        """Give the next `count` streams of the seed."""
-        first = self.stream + self._given + 1
-        self._given += count
-        return [self._with_stream(first + b) for b in range(count)]
+    def _words(self, bits: int, short: int) -> Packed:
+        return np.atleast_1d(self._philox.random_raw(-(-short // 64))).astype(">u8").view(np.uint8)
 
-    def provenance(self) -> dict[str, Any]:
-        """Name seed, stream and bits: enough to make them again."""
-        return {"source": self.name, "seed": self.seed, "stream": self.stream, "bits": self.bits}
+    def _with_stream(self, stream: int, bits_each: int | None) -> Self:
+        return type(self)(**self._parameters(), seed=self.seed, stream=stream)
 
-    def _with_stream(self, stream: int) -> SoftwareSource:
-        return SoftwareSource(self.seed, stream)
+    def _parameters(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.parameters}

@@ -4,7 +4,6 @@ from sampler.training._bill import NameBill, TrainingBill, training_bill
 from sampler.training._data import DataSet, load_data
 from sampler.training._names import TRAINING_NAMES, NamedSources, names_of, training_stream
 from sampler.training._settings import TrainSettings, architecture_of_widths, check_settings
-from sampler.training._store_source import StoreSource
 from sampler.training._train import TrainProgress, steps_done, train
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "DataSet",
     "NameBill",
     "NamedSources",
-    "StoreSource",
     "TrainProgress",
     "TrainSettings",
     "TrainingBill",

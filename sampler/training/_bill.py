@@ -12,10 +12,9 @@ from entropy.arguments import Count, takes
 from sampler._model import Architecture, build_model
 from sampler.hook import hardware_noise
 from sampler.processes import TIMESTEPS
-from sampler.sources import SoftwareSource, Source
+from sampler.sources import SoftwareSource, StoreSource, Stream
 from sampler.training._names import NamedSources, named_sources, names_of
 from sampler.training._settings import TrainSettings, check_settings
-from sampler.training._store_source import StoreSource
 
 _WORD = 32  # bits of one number
 
@@ -76,7 +75,7 @@ class TrainingBill:
 @takes(images=Count(1), done=Count())
 def training_bill(
     settings: TrainSettings,
-    sources: Mapping[str, Source] | Source | None = None,
+    sources: Mapping[str, Stream] | Stream | None = None,
     *,
     images: int = 10_000,
     done: int = 0,
@@ -138,7 +137,7 @@ def recorded_bits(named: NamedSources, wanted: Mapping[str, int]) -> dict[StoreS
     return {store: _recorded(store, bits) for store, bits in needed.items() if bits}
 
 
-def _recorded(source: Source, bits: int) -> int:
+def _recorded(source: Stream, bits: int) -> int:
     return source.conditioning.bits_in(bits) if isinstance(source, StoreSource) and bits else 0
 
 

@@ -6,11 +6,19 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from entropy.arguments import ANY, Count, count, takes
+from entropy.arguments import ANY, takes
 from sampler._errors import SamplerError
 from sampler._model import Architecture
-from sampler.sources import LeaseSource, OperatingSystemSource, Packed, SoftwareSource, Source
-from sampler.training._store_source import StoreSource, joined
+from sampler.sources import (
+    LeaseSource,
+    OperatingSystemSource,
+    Packed,
+    SoftwareSource,
+    StoreSource,
+    Stream,
+    joined,
+    whole_bytes,
+)
 
 TRAINING_NAMES = ("weights", "shuffle", "timesteps", "diffusion", "dropout")
 """Initial weights; which pictures form a batch; their timesteps; the noise of q(x_t | x_0); dropout's masks."""
@@ -30,8 +38,8 @@ def training_stream(name: str, seed: int) -> SoftwareSource:
 
 
 def named_sources(
-    sources: Mapping[str, Source] | Source | None, names: Sequence[str], seed: int
-) -> dict[str, Source]:
+    sources: Mapping[str, Stream] | Stream | None, names: Sequence[str], seed: int
+) -> dict[str, Stream]:
     """Give each name its source: its own in the mapping, or the one for all, or else the seed's software stream.
 
     Raises SamplerError for names that a training, or this training, does not draw.
@@ -57,7 +65,7 @@ class NamedSources:
 
     name = "by name"
 
-    def __init__(self, sources: Mapping[str, Source]) -> None:
+    def __init__(self, sources: Mapping[str, Stream]) -> None:
         self.sources = dict(sources)
         self.distinct = list({id(source): source for source in self.sources.values()}.values())
         self.bits = dict.fromkeys(sources, 0)
@@ -70,7 +78,7 @@ class NamedSources:
         """The sources that are leased a stretch at a time."""
         return [source for source in self.distinct if isinstance(source, StoreSource)]
 
-    def served_by(self, source: Source) -> list[str]:
+    def served_by(self, source: Stream) -> list[str]:
         """The names that draw from `source`."""
         return [name for name, own in self.sources.items() if own is source]
 
@@ -85,7 +93,7 @@ class NamedSources:
 
     def read(self, bits: int) -> Packed:
         """Read `bits` bits, packed, from the source of what is being drawn; counts them under its name."""
-        bits = count(bits, "bits")
+        bits = whole_bytes(bits)
         name = self._drawing
         if name not in self.sources:
             raise SamplerError(
@@ -101,11 +109,6 @@ class NamedSources:
             packed = source.read(bits)
         self.bits[name] += bits
         return packed
-
-    @takes(count=Count(), bits_each=Count())
-    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
-        """Refuse: a training is not divided among pictures."""
-        raise SamplerError("the sources of a training are not divided among pictures")
 
     def provenance(self) -> dict[str, Any]:
         """List the sources, and for each name which of them it read, bits of noise, recorded bits for them."""

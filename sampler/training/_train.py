@@ -6,15 +6,17 @@ import contextlib
 import json
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sampler._checkpoint import CARD, save_checkpoint
 from sampler._errors import SamplerError
 from sampler._locked import locked
 from sampler.hook import hardware_noise
-from sampler.sources import Source
+from sampler.sources import StoreSource, Stream, entropy_errors
 from sampler.training._bill import TrainingBill, recorded_bits, stretch_bits, stretches, training_bill
 from sampler.training._card import training_card
 from sampler.training._curves import (
@@ -60,7 +62,7 @@ Progress = Callable[[TrainProgress], None]
 
 def train(
     settings: TrainSettings,
-    sources: Mapping[str, Source] | Source | None = None,
+    sources: Mapping[str, Stream] | Stream | None = None,
     progress: Progress | None = None,
     *,
     data: DataSet | None = None,
@@ -85,39 +87,33 @@ def train(
     if tensorboard:
         check_tensorboard()
     pictures = _fitting(data, settings)
-    with contextlib.ExitStack() as alone:
-        if settings.out.is_dir():
-            alone.enter_context(_alone_in(settings.out))
-        _train(settings, sources, progress, pictures, resume, tensorboard, alone)
-    return settings.out
-
-
-def _train(
-    settings: TrainSettings,
-    sources: Mapping[str, Source] | Source | None,
-    progress: Progress | None,
-    pictures: DataSet,
-    resume: bool,
-    tensorboard: bool,
-    alone: contextlib.ExitStack,
-) -> None:
-    begun = settings.out.is_dir()
-    state = load_state(settings.out)
-    if state is not None and not resume:
-        raise SamplerError(f"{settings.out} holds an unfinished training: resume it, or name another folder")
-    if state is not None:
-        check_state(state, settings, pictures)
-    elif resume and steps_done(settings) == settings.steps:
-        return
-    seed = _seed(settings, state)
-    named = NamedSources(named_sources(sources, names_of(settings.architecture), seed))
-
-    def begin() -> None:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(entropy_errors())
+        begun = settings.out.is_dir()
+        if begun:
+            stack.enter_context(_alone_in(settings.out))
+        state = load_state(settings.out)
+        if state is not None and not resume:
+            raise SamplerError(
+                f"{settings.out} holds an unfinished training: resume it, or name another folder"
+            )
+        if state is not None:
+            check_state(state, settings, pictures)
+        elif resume and steps_done(settings) == settings.steps:
+            return settings.out
+        seed = _seed(settings, state)
+        named = NamedSources(named_sources(sources, names_of(settings.architecture), seed))
+        training = _Training(settings, pictures, named, seed, state, progress)
+        for store, bits in training.promises().items():
+            stack.enter_context(store.promised(bits))
+        stack.enter_context(hardware_noise(named))
         settings.out.mkdir(parents=True, exist_ok=True)
         if not begun:
-            alone.enter_context(_alone_in(settings.out))
-
-    _Training(settings, pictures, named, seed, state, progress).run(tensorboard, begin)
+            stack.enter_context(_alone_in(settings.out))
+        training.run(
+            stack.enter_context(open_curves(settings.out, list(named.bits), training.done, tensorboard))
+        )
+    return settings.out
 
 
 @contextlib.contextmanager
@@ -131,73 +127,65 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
 
 
+@dataclass
 class _Training:
     """A training from its first stretch, or from a saved state, to its end."""
 
-    def __init__(
-        self,
-        settings: TrainSettings,
-        data: DataSet,
-        named: NamedSources,
-        seed: int,
-        state: State | None,
-        progress: Progress | None,
-    ) -> None:
-        self.settings, self.data, self.named, self.seed, self.state = settings, data, named, seed, state
-        self.progress = progress
-        self.done = state.done if state is not None else 0
-        self.bill = self._bill(0)
-        self.before = state.seconds if state is not None else 0.0
-        self.started = time.monotonic()
+    settings: TrainSettings
+    data: DataSet
+    named: NamedSources
+    seed: int
+    state: State | None
+    progress: Progress | None
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def done(self) -> int:
+        """How many steps had been made when it was gone on with."""
+        return 0 if self.state is None else self.state.done
 
     @property
     def seconds(self) -> float:
         """How long the training has taken, interrupted time aside."""
-        return self.before + time.monotonic() - self.started
+        before = 0.0 if self.state is None else self.state.seconds
+        return before + time.monotonic() - self.started
 
-    def run(self, tensorboard: bool, begin: Callable[[], None]) -> None:
-        """Train to the end; `begin` makes the folder, once all bits are promised."""
-        ahead = stretches(self.settings, None if self.state is None else self.done)
-        with contextlib.ExitStack() as stack:
-            for store, bits in self._promises(ahead).items():
-                stack.enter_context(store.promised(bits))
-            stack.enter_context(hardware_noise(self.named))
-            begin()
-            curves = stack.enter_context(
-                open_curves(self.settings.out, list(self.named.bits), self.done, tensorboard)
-            )
-            run = (
-                None if self.state is None else restored_run(self.state, self.settings, self.data, self.named)
-            )
-            for first, last in ahead:
-                with self._leased(first, last):
-                    if run is None:
-                        run = Run(self.settings, self.data, self.named, None)
-                    for _ in range(first, last):
-                        run.step()
-                        self._tell(run, curves)
-                    self._save(run)
-            if run is not None:
-                self._finish(run)
+    @cached_property
+    def ahead(self) -> list[tuple[int, int]]:
+        """The stretches that are still to be made."""
+        return stretches(self.settings, self.done)
 
-    def _bill(self, done: int) -> TrainingBill:
-        return training_bill(self.settings, self.named.sources, images=len(self.data), done=done)
+    @cached_property
+    def bill(self) -> TrainingBill:
+        """What the whole training reads."""
+        return training_bill(self.settings, self.named.sources, images=len(self.data))
 
-    def _promises(self, ahead: list[tuple[int, int]]) -> dict:
-        whole = dict.fromkeys(self.named.stores, 0)
-        for first, last in ahead:
-            wanted = stretch_bits(self.settings, len(self.data), first, last)
-            for store, bits in recorded_bits(self.named, wanted).items():
-                whole[store] += bits
-        return {store: bits for store, bits in whole.items() if bits}
+    def promises(self) -> dict[StoreSource, int]:
+        """The recorded bits that each store must promise."""
+        whole: Counter[StoreSource] = Counter()
+        for stretch in self.ahead:
+            whole.update(self._recorded(*stretch))
+        return whole
 
-    @contextlib.contextmanager
-    def _leased(self, first: int, last: int) -> Iterator[None]:
-        wanted = stretch_bits(self.settings, len(self.data), first, last)
-        with contextlib.ExitStack() as stack:
-            for store, bits in recorded_bits(self.named, wanted).items():
-                stack.enter_context(store.stretch(bits))
-            yield
+    def run(self, curves: Curves) -> None:
+        """Train to the end."""
+        run = None if self.state is None else restored_run(self.state, self.settings, self.data, self.named)
+        for first, last in self.ahead:
+            with contextlib.ExitStack() as leases:
+                for store, bits in self._recorded(first, last).items():
+                    leases.enter_context(store.stretch(bits))
+                if run is None:
+                    run = Run(self.settings, self.data, self.named, None)
+                for _ in range(first, last):
+                    run.step()
+                    self._tell(run, curves)
+                self._save(run)
+        if run is not None:
+            self._finish(run)
+
+    def _recorded(self, first: int, last: int) -> dict[StoreSource, int]:
+        """The recorded bits that each store must lease for a stretch."""
+        return recorded_bits(self.named, stretch_bits(self.settings, len(self.data), first, last))
 
     def _tell(self, run: Run, curves: Curves) -> None:
         curves.write(run, self.seconds)

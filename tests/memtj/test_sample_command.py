@@ -21,9 +21,9 @@ from PIL.PngImagePlugin import PngInfo
 from entropy import Accounts, Store
 from entropy.quality.health import HealthFlag
 from entropy.testing import random_blocks, record_blocks
-from memtj._sampling_run import SamplingRun
 from sampler import (
     Architecture,
+    RunFolder,
     build_model,
     load_pixels,
     load_provenance,
@@ -155,9 +155,9 @@ def interrupted_run(
     memtj_here: Callable, monkeypatch: pytest.MonkeyPatch, arguments: tuple[object, ...], after_saving: bool
 ) -> None:
     """Interrupt a run at its second microbatch, before its pictures are on the disk or after."""
-    save, calls = SamplingRun.save, []
+    save, calls = RunFolder.save, []
 
-    def interrupt(run: SamplingRun, drawn: Any) -> None:
+    def interrupt(run: RunFolder, drawn: Any) -> None:
         calls.append(drawn)
         if len(calls) == 2 and not after_saving:
             raise KeyboardInterrupt
@@ -166,7 +166,7 @@ def interrupted_run(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(SamplingRun, "save", interrupt)
+        patch.setattr(RunFolder, "save", interrupt)
         assert memtj_here(*arguments).returncode == 130
     assert len(calls) == 2
 
@@ -339,7 +339,6 @@ def test_wrong_wishes_are_one_sentence(memtj_here: Callable, store: Path, tiny: 
         "32, 16, 12, 8, 4, 2 or 1 bits, not 3": ("--bits-per-normal", 3),
         "it knows beta_end": ("--scheduler-option", "beta=1"),
         "Brownian tree": ("--scheduler", "DPMSolverSDEScheduler"),
-        "use gif or apng": ("--animate", "mp4"),
         "neither a number": ("--microbatch", "many"),
         "draws labels 0 to 9": ("--labels", "12,3"),
         "is not a list of labels": ("--labels", "three"),
@@ -347,6 +346,9 @@ def test_wrong_wishes_are_one_sentence(memtj_here: Callable, store: Path, tiny: 
     }
     for part, options in cases.items():
         assert part in sentence(memtj_here(*common, *options)), part
+    chosen = memtj_here(*common, "--animate", "mp4")
+    assert chosen.returncode == 2
+    assert re.search("'mp4' is not one of.*'gif'.*'apng'", chosen.stderr, re.S)
     assert not out.exists()
     with Store(store) as opened:
         assert opened.accounts().free == BLOCK

@@ -17,7 +17,6 @@ from sampler import (
     LeaseSource,
     OperatingSystemSource,
     Picture,
-    SampleProgress,
     SamplerError,
     SampleSettings,
     SoftwareSource,
@@ -181,7 +180,7 @@ def test_files_without_provenance_are_one_sentence(tmp_path: Path) -> None:
 
 
 def test_progress_preview_and_finished_are_told(tiny: Checkpoint) -> None:
-    told: list[SampleProgress] = []
+    told: list[float] = []
     previews: list[tuple[int, int, torch.Size]] = []
     finished: list[Picture] = []
     sample(
@@ -190,13 +189,10 @@ def test_progress_preview_and_finished_are_told(tiny: Checkpoint) -> None:
         SoftwareSource(1),
         FEW,
         progress=told.append,
-        preview=lambda first, step, images: previews.append((first, step, images.shape)),
+        watch=lambda step: previews.append((step.numbers[0], step.step, step.guess.shape)),
         finished=finished.extend,
     )
-    assert [(p.step, p.pictures_done) for p in told] == [
-        *((s, 4 if s == 6 else 0) for s in range(1, 7)),
-        *((s, 5 if s == 6 else 4) for s in range(1, 7)),
-    ]
+    assert told == pytest.approx([*(4 * s / 6 for s in range(1, 7)), *(4 + s / 6 for s in range(1, 7))])
     assert previews[0] == (0, 1, torch.Size([4, 1, 8, 8]))
     assert previews[-1] == (4, 6, torch.Size([1, 1, 8, 8]))
     assert [p.index for p in finished] == [0, 1, 2, 3, 4]

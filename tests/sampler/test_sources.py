@@ -23,7 +23,7 @@ from sampler import (
     Source,
     StuckSource,
 )
-from sampler.sources import software_source
+from sampler.sources import source_again, streams_of
 
 MILLION = 1 << 20
 FALSE_ALARM = 1e-6
@@ -50,7 +50,7 @@ def test_how_a_stream_is_cut_into_reads_makes_no_difference(make: Callable[[], S
     whole = make().read(8000)
     again = make()
     assert np.array_equal(whole, np.concatenate([again.read(n) for n in (32, 1024, 0, 64, 6880)]))
-    remade = software_source(again.provenance())
+    remade = source_again(again.provenance())
     assert remade is not None
     assert np.array_equal(whole, remade.read(8000))
     assert again.provenance()["bits"] in (
@@ -61,7 +61,7 @@ def test_how_a_stream_is_cut_into_reads_makes_no_difference(make: Callable[[], S
 
 @pytest.mark.parametrize("source", [SoftwareSource(5), OperatingSystemSource(), BiasedSource(0.5, 5)])
 def test_pictures_have_streams_of_their_own(source: Source) -> None:
-    streams = [*source.pictures(3), *source.pictures(2), source]
+    streams = [*streams_of(source, 3), *streams_of(source, 2), source]
     first = {s.read(256).tobytes() for s in streams}
     assert len(first) == 6
 
@@ -111,7 +111,7 @@ def test_pictures_of_a_lease_share_no_bit_and_read_no_more_than_asked(
 ) -> None:
     store = recorded(300_000)
     with store.lease(300_000, purpose="test") as lease:
-        streams = LeaseSource(lease, Xor(2)).pictures(3, 32 * 1000)
+        streams = streams_of(LeaseSource(lease, Xor(2)), 3, 32 * 1000)
         got = [np.concatenate([s.read(32 * 400), s.read(32 * 600)]) for s in streams]
         ranges = [tuple(r) for s in streams for r in s.provenance()["ranges"]]
         with pytest.raises(SamplerError, match="wants"):
@@ -130,7 +130,7 @@ def test_without_a_bill_pictures_share_the_lease_evenly_and_read_nothing_ahead(
 ) -> None:
     store = recorded(300_000)
     with store.lease(3 * 64_000, purpose="test") as lease:
-        streams = LeaseSource(lease, NoConditioning()).pictures(3)
+        streams = streams_of(LeaseSource(lease, NoConditioning()), 3)
         for stream in streams:
             stream.read(640)
         with pytest.raises(SamplerError, match="wants"):
@@ -145,7 +145,7 @@ def test_too_small_a_lease_is_one_sentence(recorded: Callable[[int], Store]) -> 
         with pytest.raises(
             SamplerError, match=r"2 pictures need 1,280 recorded bits and the lease holds 640"
         ):
-            source.pictures(2, 320)
+            source.streams(2, 320)
         with pytest.raises(SamplerError, match="wants 704 more recorded bits and the lease holds 640"):
             source.read(352)
 
@@ -173,7 +173,7 @@ def test_a_picture_that_is_read_in_parts_needs_no_more_than_its_bill(
     bits = 32 * 300_000
     store = recorded(conditioning.bits_in(bits))
     with store.lease(conditioning.bits_in(bits), purpose="test") as lease:
-        (stream,) = LeaseSource(lease, conditioning).pictures(1, bits)
+        (stream,) = streams_of(LeaseSource(lease, conditioning), 1, bits)
         parts = [stream.read(32 * 1000) for _ in range(300)]
         assert sum(r[2] for r in stream.provenance()["ranges"]) == lease.bits
         raw = store.read(lease.ranges)
@@ -182,7 +182,7 @@ def test_a_picture_that_is_read_in_parts_needs_no_more_than_its_bill(
 
 def test_a_dead_array_behind_a_mask_looks_fair_and_its_raw_bits_do_not() -> None:
     masked = ConditionedSource(ConstantSource(), PublicMask())
-    first, second = (stream.read(MILLION) for stream in masked.pictures(2))
+    first, second = (stream.read(MILLION) for stream in streams_of(masked, 2))
     assert stats.binomtest(ones(first), MILLION).pvalue > FALSE_ALARM
     assert stats.binomtest(ones(first ^ second), MILLION).pvalue > FALSE_ALARM, (
         "each stream has a mask of its own"
@@ -197,10 +197,10 @@ def test_the_xor_of_two_biased_bits_has_the_bias_that_the_piling_up_lemma_says()
 
 def test_pictures_of_a_repeated_stretch_read_on_where_the_last_one_ended() -> None:
     whole = RepeatedSource(640, 3).read(4 * 320)
-    parts = RepeatedSource(640, 3).pictures(3, 320)
+    parts = streams_of(RepeatedSource(640, 3), 3, 320)
     assert np.array_equal(np.concatenate([part.read(320) for part in parts]), whole[: 3 * 40])
     with pytest.raises(SamplerError, match="bits that each will read"):
-        RepeatedSource(640).pictures(2)
+        RepeatedSource(640).streams(2)
 
 
 def test_a_conditioning_that_goes_by_cells_is_refused_without_a_store() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -11,15 +12,17 @@ import pytest
 
 from entropy import NoConditioning, Store, Xor
 from sampler import (
-    BiasedSource,
     Checkpoint,
-    RepeatedSource,
+    NamedLeases,
     SamplerError,
     SampleSettings,
-    SoftwareSource,
+    SourceSpec,
     bill,
+    draw_parts,
+    made_bits,
+    parts_of,
 )
-from sampler.comparison import LeaseParts, SourceParts, draw_run
+from sampler.drawing._part_files import PartFiles
 
 SETTINGS = SampleSettings("ddpm", 2, microbatch=3)
 LABELS = [i % 10 for i in range(8)]
@@ -38,17 +41,22 @@ def interrupt_after(pictures: float) -> Callable[[float], None]:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: SoftwareSource(7), lambda: BiasedSource(0.4, 7), lambda: RepeatedSource(6400, 7)]
+    "source",
+    [
+        SourceSpec("software", seed=7),
+        SourceSpec("biased", p=0.4, seed=7),
+        SourceSpec("repeated", stretch=6400, seed=7),
+    ],
 )
 @pytest.mark.parametrize("conditioning", [NoConditioning(), Xor(2)])
 def test_an_interrupted_run_of_software_ends_with_the_same_pictures(
-    tiny: Checkpoint, tmp_path: Path, make: Callable[[], SoftwareSource], conditioning: Xor
+    tiny: Checkpoint, tmp_path: Path, source: SourceSpec, conditioning: Xor
 ) -> None:
-    parts = SourceParts(make, conditioning)
-    whole = draw_run(tmp_path / "a", tiny, LABELS, SETTINGS, parts)
+    parts = parts_of(tiny, SETTINGS, enumerate(LABELS), source, conditioning)
+    whole = PartFiles(tmp_path / "a", parts).draw(made_bits)
     with pytest.raises(Interrupted):
-        draw_run(tmp_path / "b", tiny, LABELS, SETTINGS, parts, interrupt_after(4))
-    again = draw_run(tmp_path / "b", tiny, LABELS, SETTINGS, parts)
+        PartFiles(tmp_path / "b", parts).draw(made_bits, interrupt_after(4))
+    again = PartFiles(tmp_path / "b", parts).draw(made_bits)
     np.testing.assert_array_equal(whole.images, again.images)
     assert whole.bits == again.bits
     assert whole.labels.tolist() == LABELS
@@ -59,12 +67,13 @@ def test_an_interrupted_run_of_leases_ends_with_the_same_pictures_and_no_bit_ser
 ) -> None:
     each = bill(tiny, SETTINGS, 1, Xor(2)).recorded_each
     store = recorded(len(LABELS) * each)
-    parts = LeaseParts(store, Xor(2), "test run 0")
+    files = PartFiles(tmp_path / "a", parts_of(tiny, SETTINGS, enumerate(LABELS), conditioning=Xor(2)))
+    supply = NamedLeases(store, "test run 0")
     with pytest.raises(Interrupted):
-        draw_run(tmp_path / "a", tiny, LABELS, SETTINGS, parts, interrupt_after(4))
+        files.draw(supply, interrupt_after(4))
     accounts = store.accounts()
     assert (accounts.consumed, accounts.burned) == (3 * each, 3 * each)
-    run = draw_run(tmp_path / "a", tiny, LABELS, SETTINGS, parts)
+    run = files.draw(supply)
     accounts = store.accounts()
     assert (accounts.consumed, accounts.burned) == (5 * each, 3 * each), (
         "what was burned stays so, and is its pictures'"
@@ -78,10 +87,20 @@ def test_an_interrupted_run_of_leases_ends_with_the_same_pictures_and_no_bit_ser
 
 
 def test_another_labels_part_and_a_damaged_one_are_refused(tiny: Checkpoint, tmp_path: Path) -> None:
-    parts = SourceParts(lambda: SoftwareSource(7), NoConditioning())
-    draw_run(tmp_path, tiny, LABELS, SETTINGS, parts)
+    files, others = (
+        PartFiles(tmp_path, parts_of(tiny, SETTINGS, enumerate(labels))) for labels in (LABELS, LABELS[::-1])
+    )
+    files.draw(made_bits)
     with pytest.raises(SamplerError, match="other labels"):
-        draw_run(tmp_path, tiny, LABELS[::-1], SETTINGS, parts)
+        others.draw(made_bits)
     (tmp_path / "part-00001.npz").write_bytes(b"PK")
     with pytest.raises(SamplerError, match="damaged: remove it"):
-        draw_run(tmp_path, tiny, LABELS, SETTINGS, parts)
+        files.draw(made_bits)
+
+
+def test_a_part_that_was_sent_elsewhere_has_the_same_pictures(tiny: Checkpoint) -> None:
+    (part, *_) = parts_of(
+        tiny, SETTINGS, enumerate(LABELS), SourceSpec("stuck", fraction=0.1, seed=7), Xor(2)
+    )
+    here, there = (draw_parts([one], made_bits).pictures for one in (part, pickle.loads(pickle.dumps(part))))
+    assert [picture.provenance for picture in here] == [picture.provenance for picture in there]

@@ -6,16 +6,17 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from entropy.arguments import Count, Real, count, takes, text
+from entropy.arguments import Count, Real, takes, text
 from sampler._errors import SamplerError
-from sampler.sources import LeaseSource, Packed, Source, entropy_errors
+from sampler.sources._lease import LeaseSource
+from sampler.sources._source import Packed, whole_bytes
 
 if TYPE_CHECKING:
     from entropy import Conditioning, Lease, Store
 
 
 class StoreSource:
-    """The bits of a store through a conditioning (the store's own, or the XOR of two, by default).
+    """The bits of a store through a conditioning (the store's own, or the XOR of two, by default): one stream.
 
     A run asks for a promise of all that it will read, and leases a stretch of it at a time, so that an interruption
     burns one stretch and no more. `wait`: seconds to wait for bits that are still being recorded; `min_entropy`: as
@@ -34,25 +35,30 @@ class StoreSource:
     ) -> None:
         from entropy import Xor
 
-        self._store, self._purpose, self._wait, self._min_entropy = store, purpose, wait, min_entropy
+        self.store, self.min_entropy = store, min_entropy
+        self._purpose, self._wait = purpose, wait
         self.conditioning: Conditioning = conditioning or store.conditioning or Xor(2)
         self.name = f"store {store.path}, {self.conditioning.name}"
         self._take: Callable[[int], Lease] = self._unpromised
         self._lease: Lease | None = None
         self._source: LeaseSource | None = None
-        self._left: list[dict[str, Any]] = []
-        self._recorded_before = 0
+        self._told: dict[str, Any] = {
+            "source": "lease",
+            "conditioning": self.conditioning.name,
+            "ranges": [],
+            "bits": 0,
+        }
 
     @property
     def recorded(self) -> int:
         """How many recorded bits were read so far."""
         under_way = 0 if self._lease is None else self._lease.bits - self._lease.remaining
-        return self._recorded_before + under_way
+        return self._told["bits"] + under_way
 
     @contextlib.contextmanager
     @takes(recorded=Count(1))
     def promised(self, recorded: int) -> Iterator[None]:
-        """Have `recorded` bits promised until the context ends; raises SamplerError where they cannot be.
+        """Have `recorded` bits promised until the context ends; raises NotEnoughBits where they cannot be.
 
         Where not even running recordings will bring so many, `wait` may still bring a recording that is yet to start.
         """
@@ -60,21 +66,25 @@ class StoreSource:
 
         live = self._wait is not None
         with contextlib.ExitStack() as stack:
-            with entropy_errors():
-                try:
-                    promise = stack.enter_context(
-                        self._store.reserve(
-                            recorded, purpose=self._purpose, live=live, min_entropy=self._min_entropy
-                        )
+            try:
+                promise = stack.enter_context(
+                    self.store.reserve(
+                        recorded, purpose=self._purpose, live=live, min_entropy=self.min_entropy
                     )
-                    self._take = lambda bits: promise.lease(bits, wait=self._wait)
-                except NotEnoughBits:
-                    if not live:
-                        raise
+                )
+                self._take = lambda bits: promise.lease(bits, wait=self._wait)
+            except NotEnoughBits:
+                if not live:
+                    raise
             try:
                 yield
             finally:
                 self._take = self._unpromised
+
+    @takes(recorded=Count(1))
+    def lease(self, recorded: int) -> Lease:
+        """Lease `recorded` bits, of those that were promised where some were."""
+        return self._take(recorded)
 
     @contextlib.contextmanager
     @takes(recorded=Count(1))
@@ -83,45 +93,34 @@ class StoreSource:
 
         Left normally, what was read is consumed and the rest is free again; left by an exception, all of it is burned.
         """
-        with entropy_errors():
-            lease = self._take(recorded)
-        with lease:
-            simulated = self._store.simulated(lease.ranges)
-            self._lease, self._source = lease, LeaseSource(lease, self.conditioning, simulated=simulated)
-            try:
+        self._lease = self.lease(recorded)
+        try:
+            with leased(self.store, self._lease, self.conditioning) as self._source:
                 yield
-                self._left.append(self._source.provenance())
-                self._recorded_before = self.recorded
-            finally:
-                self._lease = self._source = None
+                self._told = self.provenance()
+        finally:
+            self._lease = self._source = None
 
     def read(self, bits: int) -> Packed:
         """Read `bits` conditioned bits, packed; raises SamplerError outside of a stretch, or at its end."""
-        bits = count(bits, "bits")
+        bits = whole_bytes(bits)
         if self._source is None:
             raise SamplerError("the bits of a store are read within a stretch of it, and none is leased")
         return self._source.read(bits)
 
-    @takes(count=Count(), bits_each=Count())
-    def pictures(self, count: int, bits_each: int | None = None) -> list[Source]:
-        """Refuse: pictures have a lease of their own."""
-        raise SamplerError("a store is not divided among pictures: lease their bits")
-
     def provenance(self) -> dict[str, Any]:
         """Name the conditioning and the ranges (buffer uuid, first bit, bits) read in the stretches so far."""
-        under_way = [] if self._source is None else [self._source.provenance()]
-        whole: dict[str, Any] = {
-            "source": "lease",
-            "conditioning": self.conditioning.name,
-            "ranges": [],
-            "bits": 0,
-        }
-        for part in [*self._left, *under_way]:
-            whole = joined(whole, part)
-        return whole
+        return self._told if self._source is None else joined(self._told, self._source.provenance())
 
     def _unpromised(self, bits: int) -> Lease:
-        return self._store.lease(bits, purpose=self._purpose, wait=self._wait, min_entropy=self._min_entropy)
+        return self.store.lease(bits, purpose=self._purpose, wait=self._wait, min_entropy=self.min_entropy)
+
+
+@contextlib.contextmanager
+def leased(store: Store, lease: Lease, conditioning: Conditioning) -> Iterator[LeaseSource]:
+    """Hold a lease of `store`, and give its bits."""
+    with lease:
+        yield LeaseSource(lease, conditioning, simulated=store.simulated(lease.ranges))
 
 
 def joined(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
