@@ -59,6 +59,20 @@ def test_how_a_stream_is_cut_into_reads_makes_no_difference(make: Callable[[], S
     )  # of noise, or of the two that each bit of it is made of
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        SoftwareSource(5),
+        StuckSource(0.1),
+        OperatingSystemSource(),
+        ConditionedSource(SoftwareSource(5), Xor(2)),
+    ],
+)
+def test_a_stream_is_read_by_whole_bytes(source: Source) -> None:
+    with pytest.raises(SamplerError, match="by whole bytes, not by 12 bits"):
+        source.read(12)
+
+
 @pytest.mark.parametrize("source", [SoftwareSource(5), OperatingSystemSource(), BiasedSource(0.5, 5)])
 def test_pictures_have_streams_of_their_own(source: Source) -> None:
     streams = [*streams_of(source, 3), *streams_of(source, 2), source]
