@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint, checkpoint_sequential
 from sampler import SamplerError, SoftwareSource, hardware_noise
 from sampler.hook import streams_noise, threads_noise
 from sampler.hook._entry_points import REFUSED, entry_point
+from sampler.sources import streams_of
 
 
 def torch_draws_by_itself() -> bool:
@@ -88,7 +89,7 @@ def test_threads_with_a_hook_each_draw_from_their_own_streams() -> None:
     both = threading.Barrier(2)
 
     def draw(seed: int) -> None:
-        with streams_noise(SoftwareSource(seed).pictures(3)) as hook:
+        with streams_noise(streams_of(SoftwareSource(seed), 3)) as hook:
             both.wait(10)
             for _ in range(50):
                 drawn[seed] = torch.randn(3, 100)
@@ -106,7 +107,7 @@ def test_threads_with_a_hook_each_draw_from_their_own_streams() -> None:
         with pytest.raises(SamplerError, match="one at a time"), hardware_noise(SoftwareSource(2)):
             pass
     for seed, found in drawn.items():
-        with streams_noise(SoftwareSource(seed).pictures(3)):
+        with streams_noise(streams_of(SoftwareSource(seed), 3)):
             assert torch.equal([torch.randn(3, 100) for _ in range(50)][-1], found)
     assert torch_draws_by_itself()
 
