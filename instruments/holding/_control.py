@@ -1,5 +1,6 @@
 """The servo of a recording: what it learns from each block, what it has the board do, and what the file says of it."""
 
+import threading
 from collections import deque
 from dataclasses import dataclass
 
@@ -45,6 +46,8 @@ class _Applied:
 class WorkingPointControl:
     """Keeps the cells of a recording at the target of their tuning: `take` each block, then `act`.
 
+    One thread may take blocks while another acts; before `begin` and `restore` all must have been taken.
+
     In the mode "reset" the fraction of ones is held, which is P_sw from P. In "toggle" an array that can trim each
     direction has both P_sw held; another one the fraction of changes. `servo` "common" moves all cells together,
     "cells" each one as well.
@@ -82,6 +85,7 @@ class WorkingPointControl:
         self._generation = 0
         self._due = True  # whether some trim may differ from what is needed
         self.actions = 0
+        self._lock = threading.Lock()  # one thread takes blocks while another acts
 
     @property
     def shift(self) -> float:
@@ -122,6 +126,16 @@ class WorkingPointControl:
 
         `outcomes`: what its cells did, as the health tests have counted it.
         """
+        with self._lock:
+            return self._take(block, outcomes)
+
+    def act(self) -> None:
+        """Have the board set the trims that are needed now, where they have changed."""
+        with self._lock:
+            if self._due:
+                self._act()
+
+    def _take(self, block: Block, outcomes: CellOutcomes) -> np.ndarray | None:
         rows = []
         while self._waiting and self._waiting[0].generation <= block.generation:
             applied = self._waiting.popleft()
@@ -133,10 +147,7 @@ class WorkingPointControl:
             self._due |= servo.update(counts, volts)
         return np.concatenate(rows) if rows else None
 
-    def act(self) -> None:
-        """Have the board set the trims that are needed now, where they have changed."""
-        if not self._due:
-            return
+    def _act(self) -> None:
         wanted = np.stack([self._wanted(number) for number in (0, len(self._servos) - 1)])
         moved = np.clip(wanted - self._set, -self._step, self._step)
         self._due = bool((np.abs(wanted - self._set - moved) > _SAME).any())

@@ -79,9 +79,9 @@ class Counts(Sums):
 class RecordingAccount:
     """Counts what comes from a prepared array and what goes into the store; `wanted`: usable bits, 0 = without end.
 
-    `commit` is called by one thread, that of the store; what is `fetched` (usable bits), `delivered` (blocks),
-    the number of `acquisitions` and of `reconnections`, and the `stage` are set by the one that fetches. `counts` is
-    replaced as a whole, so that any thread may look at it.
+    `commit` is called by one thread, that of the store, and `judge` by the one of the tests; `fetch`, and what sets the
+    number of `acquisitions` and of `reconnections` and the `stage`, by the one that fetches. `counts` is replaced as a
+    whole, so that any thread may look at it.
     """
 
     def __init__(
@@ -89,9 +89,11 @@ class RecordingAccount:
     ) -> None:
         self.began = self.last = time.monotonic()  # s: start, and the last block in the store
         self.counts = Counts()
-        self.fetched = self.delivered = self.acquisitions = self.reconnections = 0
+        self.delivered = self.acquisitions = self.reconnections = 0  # `delivered`: blocks, by the array
         self.stage, self.waiting = "recording", False
         self.wanted = wanted
+        # Each is counted by one thread: positions that were fetched, and judged, and usable bits among the latter.
+        self._positions_fetched = self._positions_judged = self._usable = 0
         self._prepared, self._control = prepared, control
         self._servo = servo if control is not None else "off"
         rows, columns = prepared.array.shape
@@ -103,8 +105,23 @@ class RecordingAccount:
         self._block_before: tuple[tuple[int, int], float, int] | None = None
 
     @property
+    def unjudged(self) -> int:
+        """Positions that were fetched and are not judged yet."""
+        return self._positions_fetched - self._positions_judged
+
+    @property
+    def fetched(self) -> int:
+        """Usable bits that were fetched, at most: of a block that is not judged yet every position counts."""
+        # In this order: what is judged meanwhile counts twice, never not at all.
+        unjudged = self.unjudged
+        return unjudged + self._usable
+
+    @property
     def missing(self) -> int:
-        """Bits that are still wanted, those that are withheld not counted; 1 for ever where there is no end."""
+        """Bits that are still wanted, those that are withheld not counted; 1 for ever where there is no end.
+
+        As long as blocks are not judged yet, the least that may be missing.
+        """
         withheld = self._prepared.health.withheld_bits
         return max(self.wanted - self.fetched + withheld, 0) if self.wanted else 1
 
@@ -118,6 +135,16 @@ class RecordingAccount:
     def percent(self) -> float:
         """How much of what is wanted is in the store."""
         return min(100.0, 100 * self.counts.bits / self.wanted) if self.wanted else 0.0
+
+    def fetch(self, positions: int) -> None:
+        """Count a block that the array has delivered."""
+        self._positions_fetched += positions
+        self.delivered += 1
+
+    def judge(self, positions: int, usable: int) -> None:
+        """Count a block that was judged, and its usable bits."""
+        self._usable += usable
+        self._positions_judged += positions
 
     def commit(self, delivered: Delivered) -> dict[str, float]:
         """Count a block that is in the store, and watch it where that is due; gives its row, by COLUMNS."""

@@ -14,6 +14,7 @@ from ..tuning import Cells
 from ._account import RecordingAccount
 from ._block_writer import BlockWriter
 from ._consumers import Consumers
+from ._judging import Judging
 from ._preparation import Prepared
 from ._reconnection import Reconnection
 from ._running import Running
@@ -56,7 +57,8 @@ def begin(
         lambda delivered: on_commit(account, account.commit(delivered)),
     )
     return Running(
-        prepared, control, account, writer, Consumers(store, settings.ahead), Reconnection(settings.retries),
+        prepared, control, account, Judging(prepared, control, account, writer), writer,
+        Consumers(store, settings.ahead), Reconnection(settings.retries),
         settings.block_bits, settings.watchdog, stop,
     )  # fmt: skip
 

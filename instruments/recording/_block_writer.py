@@ -1,6 +1,5 @@
-"""The thread that writes blocks to the store while the next ones are being read."""
+"""The thread that writes blocks to the store while the next ones are fetched and judged."""
 
-import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from entropy import BlockFacts, Recording, RecordingPlan, Store
 
 from ..array import Block, WorkingPoint
 from ._health import JudgedBlock
+from ._stage import Stage
 
-_AHEAD = 4  # blocks in memory between array and store
-_PATIENCE = 0.2  # s between looks at whether the other side still lives
+_MOST = 4  # blocks in its hands
+_PATIENCE = 0.2  # s between looks at whether the array still lives
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +36,8 @@ class Delivered:
         return self.judged.block
 
 
-class BlockWriter(threading.Thread):
-    """Commits blocks in the order in which they were put; what fails here is raised at the next `put`.
+class BlockWriter(Stage[Delivered]):
+    """Commits blocks.
 
     `plan`: of the recording; `point`: what every row says; `readings`: a sample of raw readings, ohm;
     `on_commit` is called in this thread for each committed block.
@@ -51,15 +51,13 @@ class BlockWriter(threading.Thread):
         readings: np.ndarray,
         on_commit: Callable[[Delivered], None],
     ) -> None:
-        super().__init__(name="block writer", daemon=True)
+        super().__init__("block writer", _MOST)
         self.uuid = ""
         self._store = store
         self._plan = plan
         self._point = point
         self._readings = readings
         self._on_commit = on_commit
-        self._queue: queue.Queue[Delivered | None] = queue.Queue(_AHEAD)
-        self._error: BaseException | None = None
         self._opened = threading.Event()
 
     def open(self, while_waiting: Callable[[], None]) -> None:
@@ -70,56 +68,23 @@ class BlockWriter(threading.Thread):
         self.start()
         while not self._opened.wait(_PATIENCE):
             while_waiting()
-        self._raise()
-
-    def put(self, delivered: Delivered, while_waiting: Callable[[], None]) -> None:
-        """Hand a block over; while there is no room, `while_waiting` is called about five times a second.
-
-        What that raises is raised once the block has its place: it is good, whatever became of the array.
-        """
-        trouble: Exception | None = None
-        while True:
-            self._raise()
-            try:
-                self._queue.put(delivered, timeout=_PATIENCE)
-                break
-            except queue.Full:
-                pass
-            try:
-                if trouble is None:
-                    while_waiting()
-            except Exception as error:
-                trouble = error
-        if trouble is not None:
-            raise trouble
-
-    def finish(self) -> None:
-        """Wait until everything that was put is in the store, and close the recording; raises what failed."""
-        while self.is_alive():
-            try:
-                self._queue.put(None, timeout=_PATIENCE)
-                break
-            except queue.Full:
-                continue
-        if self.ident is not None:
-            self.join()
-        self._raise()
+        self.check()
 
     def run(self) -> None:
-        """Write until None comes."""
-        try:
-            with self._store.record(self._plan) as recording:
-                self.uuid = recording.uuid
-                if len(self._readings):
-                    recording.append_resistances(self._readings)
-                self._opened.set()
-                while (delivered := self._queue.get()) is not None:
-                    self._commit(recording, delivered)
-                    self._on_commit(delivered)
-        except BaseException as error:
-            self._error = error
-        finally:
+        """Work, and end the wait for the recording however that goes."""
+        super().run()
+        self._opened.set()
+
+    def work(self) -> None:
+        """Make the recording, and write what comes."""
+        with self._store.record(self._plan) as recording:
+            self.uuid = recording.uuid
+            if len(self._readings):
+                recording.append_resistances(self._readings)
             self._opened.set()
+            for delivered in self._given():
+                self._commit(recording, delivered)
+                self._on_commit(delivered)
 
     def _commit(self, recording: Recording, delivered: Delivered) -> None:
         block, outcome = delivered.block, delivered.judged.outcome
@@ -142,7 +107,3 @@ class BlockWriter(threading.Thread):
             outcome.bits, outcome.count, facts, valid=delivered.judged.valid, ones=outcome.ones,
             actions=delivered.actions,
         )  # fmt: skip
-
-    def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error

@@ -1,4 +1,4 @@
-"""A recording that runs: blocks are fetched and judged while those before are written to the store."""
+"""A recording that runs: blocks are fetched while those before are judged, and written to the store."""
 
 import contextlib
 import logging
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from ..array import Acquisition, Block, BoardError, Stop
 from ..holding import WorkingPointControl
 from ._account import RecordingAccount
-from ._block_writer import BlockWriter, Delivered
+from ._block_writer import BlockWriter
 from ._consumers import Consumers
+from ._judging import Fetched, Judging
 from ._preparation import Prepared, refuse_changed_cells
 from ._reconnection import Reconnection
 
@@ -20,11 +21,15 @@ _LOOK = 0.05  # s between looks at whether consumers have caught up
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """What a recording that runs consists of; `block_bits`: of a block, at most."""
+    """What a recording that runs consists of; `block_bits`: of a block, at most.
+
+    The thread of `record` is the only one that talks to the array.
+    """
 
     prepared: Prepared
     control: WorkingPointControl | None
     account: RecordingAccount
+    judging: Judging
     writer: BlockWriter
     consumers: Consumers
     reconnection: Reconnection
@@ -41,8 +46,10 @@ class Running:
         with contextlib.ExitStack() as ending:
             ending.callback(self.consumers.close)
             ending.callback(self.writer.finish)
+            ending.callback(self.judging.finish)
             ending.callback(array.switch_off)
             self.writer.open(array.keep_alive)
+            self.judging.start()
             while self._goes_on():
                 try:
                     self._acquire()
@@ -52,7 +59,15 @@ class Running:
                     self._reconnect(error)
 
     def _goes_on(self) -> bool:
-        return bool(self.account.missing) and not self.stop()
+        """Say whether bits are still wanted; raises what failed in another thread."""
+        self.judging.check()
+        self.writer.check()
+        return not self.stop() and self._some_are_missing()
+
+    def _some_are_missing(self) -> bool:
+        if not self.account.missing:
+            self.judging.drain(self.prepared.array.keep_alive)
+        return bool(self.account.missing)
 
     def _acquire(self) -> None:
         """Run one acquisition of as many pulses as are still wanted, and hand over what it delivers."""
@@ -78,8 +93,10 @@ class Running:
         # After the last block too: that it was fetched does not say that the array is idle again. What is raised
         # above switches off at once (`record`), which ends the acquisition as well.
         _abort(acquisition)
-        if control is not None and acquisition.ended and self.account.missing:
-            control.act()
+        if acquisition.ended and not self.stop():
+            self.judging.drain(array.keep_alive)
+            if control is not None and self.account.missing:
+                control.act()
 
     def _consumers_are_behind(self) -> bool:
         account = self.account
@@ -87,23 +104,12 @@ class Running:
         return account.waiting
 
     def _hand_over(self, block: Block, temperature: float) -> None:
-        """Test a block and give it to the writer; raises where too much fails, once the block has its place."""
-        health, account = self.prepared.health, self.account
-        judged = health.judge(block)
-        for cell, why in judged.failed.items():
-            self.prepared.cells.reason[cell] = why
-        delivered = Delivered(
-            judged,
-            host_time=time.time(),
-            temperature=temperature,
-            acquisition=account.acquisitions - 1,
-            actions=None if self.control is None else self.control.take(block, judged.outcome.outcomes),
-        )
-        account.fetched += judged.outcome.count
-        account.delivered += 1
+        """Give a block to those who judge and write it."""
+        account = self.account
+        fetched = Fetched(block, time.time(), temperature, account.acquisitions - 1)
+        account.fetch(block.positions)
         self.reconnection.begin_anew()
-        self.writer.put(delivered, self.prepared.array.keep_alive)
-        health.stop_if_too_much_fails()
+        self.judging.put(fetched, self.prepared.array.keep_alive)
 
     # A lost connection
 
@@ -119,6 +125,7 @@ class Running:
         account, array = self.account, self.prepared.array
         account.stage = "reconnecting"
         array.switch_off()
+        self.judging.drain(lambda: None)
 
         def attempt() -> None:
             array.reconnect()

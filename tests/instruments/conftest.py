@@ -166,3 +166,13 @@ def _block(answers) -> bytes:
     head += answers.read(1)
     digits = answers.read(int(head[-1:]))
     return head + digits + answers.read(int(digits) + 1)
+
+
+@pytest.fixture
+def no_thread_is_left(wait_until: Callable) -> Callable[[], None]:
+    """Wait until the threads of a recording have ended."""
+
+    def ended() -> bool:
+        return not any(each.name.startswith(("block ", "Worker")) for each in threading.enumerate())
+
+    return lambda: wait_until(ended, 3, "a thread is left")

@@ -3,7 +3,6 @@
 import csv
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,16 +26,6 @@ def record(bench_file: Path, folder: Path, name: str = "rows", **parameters: Any
     parameters = {"bits": 2_000_000, "block_bits": 2**18, **parameters}
     with Bench.from_toml(bench_file) as bench, Store(folder / "store") as store:
         return run(RecordBits(bench=bench, store=store, **parameters), folder / f"{name}.csv")
-
-
-@pytest.fixture
-def no_thread_is_left(wait_until: Callable) -> Callable[[], None]:
-    """Wait until the threads of a recording have ended."""
-
-    def ended() -> bool:
-        return not any(each.name.startswith(("block writer", "Worker")) for each in threading.enumerate())
-
-    return lambda: wait_until(ended, 3, "a thread is left")
 
 
 @pytest.mark.parametrize("mode", ["toggle", pytest.param("reset", marks=pytest.mark.slow)])

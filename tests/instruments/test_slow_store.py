@@ -14,7 +14,8 @@ from instruments.procedures import RecordBits, RecordingProgress
 
 BLOCK = 32 * 40 * 200
 BLOCKS = 30
-WAITING = 1 + 4 + 1  # blocks in memory: one is being written, four wait, one is to be handed over
+# Blocks in memory: one is being written, three wait, one is judged, one is to be handed over.
+WAITING = 1 + 3 + 1 + 1
 
 
 @pytest.fixture
