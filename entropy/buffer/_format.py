@@ -16,6 +16,7 @@ from .._errors import StoreError
 
 FORMAT = "memtj-buffer"
 FORMAT_VERSION = 2
+DRAWS_VERSION = 3  # of a buffer of draws: who does not know that they are used must not hand them out
 # HDF5 1.10 is the oldest that can follow a growing file, and what it writes every later one reads. "latest" is of
 # the library at hand: since HDF5 2.0 it writes compound types that no older one reads.
 LIBVER = ("v110", "v110")
@@ -38,7 +39,7 @@ BLOCK_DTYPE = np.dtype(
         ("field", "<f8"),  # T
         ("temperature", "<f8"),  # K
         ("failed_resets", "<u8"),
-        ("health", "<u4"),  # flags as known at commit; not 0: withheld
+        ("health", "<u4"),  # flags as known at commit; not 0: withheld, or a draw (`DRAWN`)
         ("stalled", "<u4"),  # 1 where the board had paused before this block
         ("crc", "<u4"),  # CRC-32 of the block's bytes in /bits
         ("valid_crc", "<u4"),  # CRC-32 of its bytes in /valid, 0 where it has none

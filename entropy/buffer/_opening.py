@@ -13,13 +13,22 @@ import h5py.h5o
 import numpy as np
 
 from .._errors import StoreError
-from ._format import ACTION_DTYPE, BIT_ORDER, BLOCK_DTYPE, CELL_DTYPE, FORMAT, TUNING_DTYPE
+from ._format import (
+    ACTION_DTYPE,
+    BIT_ORDER,
+    BLOCK_DTYPE,
+    CELL_DTYPE,
+    DRAWS_VERSION,
+    FORMAT,
+    FORMAT_VERSION,
+    TUNING_DTYPE,
+)
 from ._metadata import refuse_odd_metadata
 from ._view import FileView
 
 _T = TypeVar("_T")
 
-_READ_VERSIONS = (1, 2)
+_READ_VERSIONS = (1, FORMAT_VERSION, DRAWS_VERSION)
 # Datasets and attributes that a file of version 1 has by chance only.
 _SINCE_2 = frozenset({"tuning", "actions"})
 # The rows come first: a live file has the bits of every row, and may have more of them a moment later.
@@ -166,7 +175,7 @@ def _refuse_foreign(
     if version not in _READ_VERSIONS:
         raise StoreError(
             f"{path} has buffer format {version} and this program reads "
-            f"{' and '.join(map(str, _READ_VERSIONS))}: use the memtj that wrote it"
+            f"{', '.join(map(str, _READ_VERSIONS))}: use the memtj that wrote it"
         )
     unknown = _SINCE_2 if version == 1 else frozenset[str]()
     kinds = [name for name in _KINDS if name not in _OPTIONAL or (name in names and name not in unknown)]

@@ -17,10 +17,10 @@ import numpy as np
 
 from .._errors import StoreError
 from ..arguments import Count, takes
-from ..ledger import Ledger, now
+from ..ledger import DRAWN, Ledger, now
 from ._actions import Changes, refuse_odd_actions
 from ._block_facts import BlockFacts
-from ._format import ACTION_DTYPE, BIT_ORDER, FORMAT, FORMAT_VERSION, snapshot
+from ._format import ACTION_DTYPE, BIT_ORDER, DRAWS_VERSION, FORMAT, FORMAT_VERSION, snapshot
 from ._packed import count_ones, padding_used
 from ._recording_plan import RecordingPlan
 from ._writer import BufferWriter
@@ -72,7 +72,9 @@ class Recording:
         self._mutex = threading.RLock()
         self._mark = ledger.liveness.hold("writer", self.uuid)
         try:
-            ledger.begin_recording(self.uuid, plan.expected_bits)
+            ledger.begin_recording(
+                self.uuid, 0 if plan.drawn else plan.expected_bits
+            )  # that others could have
             self._begin_segment(0)
         except BaseException:
             self._mark.release(remove=True)
@@ -109,6 +111,7 @@ class Recording:
         bits, valid = _checked(bits, count, valid, facts.positions, cells)
         row = facts.row()
         row["bits"] = count
+        row["health"] |= DRAWN if self.plan.drawn else 0
         row["ones"] = ones = count_ones(bits) if ones is None else ones
         if ones > count:
             raise ValueError(f"{count} bits cannot hold {ones} ones")
@@ -188,7 +191,7 @@ class Recording:
         name = f"{stamp}-{self.uuid[:8]}-{segment:04d}.h5"
         attributes = {
             "format": np.bytes_(FORMAT),
-            "format_version": np.uint32(FORMAT_VERSION),
+            "format_version": np.uint32(DRAWS_VERSION if self.plan.drawn else FORMAT_VERSION),
             "buffer": np.bytes_(buffer),
             "recording": np.bytes_(self.uuid),
             "segment": np.uint32(segment),

@@ -20,7 +20,9 @@ class RecordingPlan:
     will bring in all, on which reservations may build (None: that is unknown, or it has no end); `durable`: at most so
     many seconds of it can be lost by a power cut (None: it is left to the operating system when blocks reach the disk).
     `tuning`: TUNING_DTYPE, one for each cell, and under which `conditions` (JSON-able), kept in every segment;
-    `actions`: whether blocks may come with changes of the trims. The arrays are copied.
+    `actions`: whether blocks may come with changes of the trims. The arrays are copied. `drawn`: the bits are draws of
+    the run that records them, made with probabilities of their own and used as they are made: they are entered as
+    consumed, and are never free, leased or assessed.
 
     Raises ValueError where cells or tuning are not what they should be, RefusedArgument for what is no such number.
     """
@@ -37,6 +39,7 @@ class RecordingPlan:
     tuning: np.ndarray | None = None
     conditions: Mapping[str, Any] | None = None
     actions: bool = False
+    drawn: bool = False
 
     def __post_init__(self) -> None:
         """Check it, and keep copies of the arrays."""

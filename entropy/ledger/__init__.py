@@ -1,7 +1,7 @@
 """The ledger of a store: which bits of which buffer are free, leased, consumed, burned or withheld."""
 
 from ._accounts import Accounts
-from ._buffers import DELETED, BufferRecord, BufferUpdate
+from ._buffers import DELETED, DRAWN, BufferRecord, BufferUpdate
 from ._credits import Credit
 from ._leases import OpenLease, TakenBits
 from ._ledger import Ledger
@@ -17,6 +17,7 @@ __all__ = [
     "BURNED",
     "CONSUMED",
     "DELETED",
+    "DRAWN",
     "FREE",
     "LEASED",
     "STATES",

@@ -8,13 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from ._range_table import BURNED, FREE, LEASED, WITHHELD, put
+from ._range_table import BURNED, CONSUMED, FREE, LEASED, WITHHELD, put
 from ._transaction import LedgerFile, Transaction, changes, now, reads
 
 if TYPE_CHECKING:
     import numpy as np
 
 DELETED = "deleted"
+DRAWN = (
+    1 << 31
+)  # in `health`: each bit of the block was a draw of the run that recorded it, used as it was made
 
 
 @dataclass(frozen=True)
@@ -120,13 +123,13 @@ def _update(transaction: Transaction, updates: Sequence[BufferUpdate]) -> None:
 
 
 def update(ledger: LedgerFile, updates: Sequence[BufferUpdate]) -> None:
-    """Enter all rows that the ledger has not seen: as free, or withheld by their health."""
+    """Enter all rows that the ledger has not seen: free, withheld by their health, or, draws, consumed."""
     if updates:
         _update(ledger, updates)
 
 
 def add_blocks(db: sqlite3.Connection, updates: Sequence[BufferUpdate], state: str | None = None) -> None:
-    """Enter the rows that the ledger has not seen; as free, or withheld by their health, or all as `state`."""
+    """Enter the rows that the ledger has not seen as `update` does, or all but draws as `state`."""
     for item in updates:
         _add_blocks(db, item, state)
 
@@ -147,9 +150,8 @@ def _add_blocks(db: sqlite3.Connection, update: BufferUpdate, state: str | None)
         zip(itertools.repeat(update.buffer), itertools.count(seen), starts, *columns, strict=False),
     )
     at = 0
-    for unhealthy, group in itertools.groupby(columns[4], bool):
+    for painted, group in itertools.groupby(columns[4], lambda health: _state_of(health, state)):
         until = at + len(list(group))
-        painted = state or (WITHHELD if unhealthy else FREE)
         put(db, update.buffer, starts[at], starts[until] - starts[at], painted)
         at = until
     db.execute(
@@ -165,6 +167,22 @@ def _add_blocks(db: sqlite3.Connection, update: BufferUpdate, state: str | None)
             update.buffer,
         ),
     )
+
+
+def _state_of(health: int, state: str | None) -> str:
+    if health & DRAWN:
+        return CONSUMED
+    return state or (WITHHELD if health else FREE)
+
+
+@reads
+def drawn(transaction: Transaction) -> set[int]:
+    """Give the numbers of the buffers that hold draws."""
+    rows = transaction.db.execute(
+        "SELECT b.id FROM buffers AS b JOIN blocks AS k ON k.buffer = b.id AND k.idx = 0 WHERE k.health & ?",
+        (DRAWN,),
+    ).fetchall()
+    return {number for (number,) in rows}
 
 
 @reads

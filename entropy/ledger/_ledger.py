@@ -41,6 +41,7 @@ class Ledger(LedgerFile):
         block_copies,
         buffers,
         closed_properly,
+        drawn,
         end_recording,
         expected,
         register,

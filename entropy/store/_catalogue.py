@@ -26,7 +26,7 @@ class BufferInfo:
     `created`: ISO 8601, UTC; `complete`: its writer closed it properly; `live`: its writer is alive and may
     add blocks; `bits`: usable bits; `ones`: of them 1; `bytes`: in `/bits`; `place`: None in the store's folder,
     "deleted", or the path of the archived file; `min_entropy`: of a raw bit, by the lowest assessment, None where
-    there was none.
+    there was none; `drawn`: its bits are draws, used by the run that made them.
     """
 
     uuid: str
@@ -44,6 +44,7 @@ class BufferInfo:
     conditioning: str
     place: str | None
     min_entropy: float | None = None
+    drawn: bool = False
 
 
 class Catalogue:
@@ -56,10 +57,12 @@ class Catalogue:
     def buffers(self) -> list[BufferInfo]:
         """List the buffers in the order in which they were begun, live ones as they are by now."""
         ledger = self._following.catch_up()
-        assessed = ledger.assessed()
-        return [self._info(record, assessed.get(record.id)) for record in ledger.buffers()]
+        assessed, drawn = ledger.assessed(), ledger.drawn()
+        return [
+            self._info(record, assessed.get(record.id), record.id in drawn) for record in ledger.buffers()
+        ]
 
-    def _info(self, record: BufferRecord, min_entropy: float | None) -> BufferInfo:
+    def _info(self, record: BufferRecord, min_entropy: float | None, drawn: bool) -> BufferInfo:
         return BufferInfo(
             uuid=record.uuid,
             path=Path(record.place)
@@ -78,6 +81,7 @@ class Catalogue:
             conditioning=record.conditioning,
             place=record.place,
             min_entropy=min_entropy,
+            drawn=drawn,
         )
 
     def rows(self, buffer: str) -> np.ndarray:

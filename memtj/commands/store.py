@@ -54,7 +54,11 @@ def _buffer_rows(buffers: "list[entropy.BufferInfo]") -> list[tuple[str, ...]]:
             f"{buffer.blocks:,}",
             f"{buffer.bits:,}",
             f"{buffer.ones / buffer.bits:.5f}" if buffer.bits else "",
-            "not assessed" if buffer.min_entropy is None else f"{buffer.min_entropy:.4f}",
+            "draws"
+            if buffer.drawn
+            else "not assessed"
+            if buffer.min_entropy is None
+            else f"{buffer.min_entropy:.4f}",
         )
         rows.append(row)
     return rows

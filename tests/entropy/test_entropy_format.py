@@ -190,7 +190,7 @@ def test_a_salvaged_file_says_when(kept):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("format_version", np.uint32(3), "buffer format 3 and this program reads 1 and 2"),
+        ("format_version", np.uint32(4), "buffer format 4 and this program reads 1, 2, 3"),
         ("bit_order", np.bytes_("least significant bit first"), "other than raw bits in the order"),
         ("conditioning", np.bytes_("xor2"), "other than raw bits"),
         ("bench", "a text of variable length", "no text of fixed length"),

@@ -51,7 +51,9 @@ class StoreSubject:
     """
 
     def __init__(self, store: Store, recording: str | None = None) -> None:
-        infos = [info for info in store.buffers() if info.place != "deleted" and info.blocks]
+        infos = [
+            info for info in store.buffers() if info.place != "deleted" and info.blocks and not info.drawn
+        ]
         if recording is not None:
             infos = [info for info in infos if info.recording.startswith(recording)]
             if len({info.recording for info in infos}) != 1:
