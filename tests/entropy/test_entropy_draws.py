@@ -42,7 +42,7 @@ def test_a_recording_of_draws_that_runs_promises_nothing(store: Store) -> None:
 def test_draws_are_never_leased(store: Store, drawn: str, withheld: bool) -> None:
     with pytest.raises(NotEnoughBits):
         store.lease(8, purpose="no", withheld=withheld)
-    with pytest.raises(StoreError, match="0 of the .* are free"):
+    with pytest.raises(StoreError, match=r"0 of the .* are free"):
         store.lease_blocks(drawn, 0, 1, purpose="no")
     assert store.release(drawn, 0, 2 * CELLS, verdict="no") == 0
     assert store.withhold(drawn, 0, 2 * CELLS, verdict="no") == 0
