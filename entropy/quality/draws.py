@@ -70,9 +70,9 @@ class DrawHealth:
     def _stream_fails(self, error: float) -> bool:
         kept = ~self._failed  # what a bad cell did says nothing of the others
         total, variance, draws = (
-            float(each[kept].sum()) for each in (self.excess, self.variance, self.draws)
+            each[kept].sum(keepdims=True) for each in (self.excess, self.variance, self.draws)
         )
-        return abs(total) > self._most(np.float64(variance), np.float64(draws), error)
+        return bool(abs(total) > self._most(variance, draws, error))
 
     def _most(self, variance: np.ndarray, draws: np.ndarray, error: float) -> np.ndarray:
         """How far a sum may be from 0 at a variance, both signs and every variance up to it allowed for.
