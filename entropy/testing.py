@@ -19,6 +19,7 @@ from .buffer._block_facts import BlockFacts
 from .buffer._format import CELL_DTYPE
 from .buffer._recording import BlockCommit, Recording
 from .buffer._recording_plan import RecordingPlan
+from .ledger import Accounts
 from .store._store import Store
 
 _FACTS = BlockFacts(
@@ -92,6 +93,21 @@ def record_blocks(
         for bits in blocks:
             append_bits(recording, bits, **facts)
     return recording
+
+
+def sound_accounts(store: Store | str | os.PathLike[str]) -> Accounts:
+    """The accounts of a store at rest, or of the one at that path; raises AssertionError where something is wrong.
+
+    Every block must be there as it was recorded, every recorded bit accounted for, and none leased.
+    """
+    if not isinstance(store, Store):
+        with Store(store, create=False) as opened:
+            return sound_accounts(opened)
+    report, accounts = store.verify(), store.accounts()
+    assert report.ok, report.problems
+    assert accounts.balanced, accounts
+    assert (accounts.leased, accounts.recorded) == (0, report.bits)
+    return accounts
 
 
 def change_ledger(folder: str | os.PathLike[str], script: str) -> None:

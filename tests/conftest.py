@@ -105,6 +105,20 @@ def on_disk() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def content(folder: Path, but: str = ".sqlite-shm") -> dict[str, bytes]:
+    """What each file below a folder holds, and b"" for a folder.
+
+    Files of one ending are left out: those of SQLite's index of its log, which holds nothing.
+    """
+    paths = [path for path in folder.rglob("*") if path.suffix != but]
+    return {str(path.relative_to(folder)): b"" if path.is_dir() else path.read_bytes() for path in paths}
+
+
+def missing(text: str, *parts: str) -> list[str]:
+    """Which of these parts a text lacks."""
+    return [part for part in parts if part not in text]
+
+
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[..., None]:
     """Wait until a condition holds: `wait_until(condition, seconds=10, what="what did not come")`, scaled."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from entropy import Store
+from entropy.testing import sound_accounts
 from memtj._example_bench import example_bench
 from mock_hw.testing import BoardClient, board_lab
 
@@ -40,6 +42,16 @@ class Done(subprocess.CompletedProcess[str]):
         assert last.startswith("memtj: ")
         assert "unexpected" not in last
         return last
+
+    @property
+    def errors(self) -> str:
+        """Its standard error as running text, out of the frames that typer draws."""
+        return " ".join(self.stderr.replace("│", " ").split())
+
+    @property
+    def json(self) -> Any:
+        """What it printed for programs."""
+        return json.loads(self.stdout)
 
 
 def done_with(status: int | None, *of: Any) -> Done:
@@ -126,6 +138,22 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
         process.communicate()
 
 
+@pytest.fixture
+def end(patience: Callable[[float], float]) -> Callable[..., Done]:
+    """Send a started command a signal, if any, and wait for its end without a traceback: `end(process, SIGINT)`."""
+
+    def wait(
+        process: "subprocess.Popen[str]", number: int | None, timeout: float = 30, status: int | None = None
+    ) -> Done:
+        if number is not None:
+            process.send_signal(number)
+        out, errors = process.communicate(timeout=patience(timeout))
+        assert "Traceback" not in errors
+        return done_with(status, process.args, process.returncode, out, errors)
+
+    return wait
+
+
 @contextlib.contextmanager
 def small_lab(patience: Callable[[float], float]) -> Iterator[BoardClient]:
     """Serve a lab from this process, in hundredths of a second; its array is small, to be measured fast."""
@@ -157,6 +185,13 @@ def recorded(wait_until: Callable) -> Callable[[Path, int], None]:
             wait_until(lambda: opened.accounts().recorded >= bits, 30, f"fewer than {bits} bits are recorded")
 
     return wait
+
+
+def all_free(store: Path) -> int:
+    """How many bits a store at rest has, of which none was taken and all are sound."""
+    accounts = sound_accounts(store)
+    assert accounts.recorded == accounts.free
+    return accounts.recorded
 
 
 posix_only = pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")

@@ -53,8 +53,7 @@ def test_off_switches_off_what_it_knows_and_names_the_rest(
     path, meter = with_meter
     owner = ArrayBoard(served)
     owner.output_enabled = True
-    done = memtj_here("bench", "off", path, status=1)
-    said = done.stdout.splitlines()
+    said = memtj_here("bench", "off", path, status=1).stdout.splitlines()
     assert said[-2] == "ok    board: output: off, confirmed by the board"
     assert said[-1].startswith("WRONG meter: output: has no role in ")
     assert "do that by hand" in said[-1]
@@ -147,10 +146,10 @@ def test_what_cannot_be_opened_says_why(bench_of, resource: str, said: str) -> N
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     path = bench_of(resource=resource.format(port))
-    found = Bench.from_toml(path).check()
-    assert [(each.subject, each.ok) for each in found] == [("reachable", False)]
-    assert said.format(port) in found[0].detail
-    assert "\n" not in found[0].detail
+    (found,) = Bench.from_toml(path).check()
+    assert (found.subject, found.ok) == ("reachable", False)
+    assert said.format(port) in found.detail
+    assert "\n" not in found.detail
     with pytest.raises(BenchError, match=r"key 'instruments.board.resource': "):
         Bench.from_toml(path).__enter__()
     if "invalid" in resource:
@@ -179,6 +178,11 @@ def test_no_number_of_the_file_is_none(bench_of, value: str) -> None:
 
 # What the command line refuses before the board is spoken to
 
+
+def refuse_to_open(self: Bench) -> Bench:
+    raise AssertionError("the bench was opened")
+
+
 POINT = ["voltage", "width", "period", "reset-width", "reset-voltage", "read-voltage", "settle"]
 
 
@@ -187,10 +191,7 @@ POINT = ["voltage", "width", "period", "reset-width", "reset-voltage", "read-vol
 def test_no_option_is_no_number(
     memtj_here: Callable, bench_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, value: str
 ) -> None:
-    def opened(self: Bench) -> Bench:
-        raise AssertionError("the bench was opened")
-
-    monkeypatch.setattr(Bench, "__enter__", opened)
+    monkeypatch.setattr(Bench, "__enter__", refuse_to_open)
     common = {
         "record": ["record", bench_of(), "--store", tmp_path / "s", "--bits", "1e5"],
         "tune": ["tune", bench_of(), "--out", tmp_path / "t.json"],
@@ -204,18 +205,15 @@ def test_no_option_is_no_number(
             assert done.returncode == 1
             assert f"cannot use {option.replace('-', '_')} = {value}: " in done.sentence
     for option in {"record": ["bits", "block-bits", "ahead", "retries"], "tune": []}[command]:
-        assert memtj_here(*common, f"--{option}", value).returncode == 2
-        assert memtj_here(*common, f"--{option}", "1.5").returncode == 2
+        for wrong in (value, "1.5"):
+            memtj_here(*common, f"--{option}", wrong, status=2)
     assert [each.name for each in tmp_path.iterdir()] == ["bench.toml"]
 
 
 def test_files_that_cannot_be_are_refused_first(
     memtj_here: Callable, bench_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def opened(self: Bench) -> Bench:
-        raise AssertionError("the bench was opened")
-
-    monkeypatch.setattr(Bench, "__enter__", opened)
+    monkeypatch.setattr(Bench, "__enter__", refuse_to_open)
     bench, there, blocked = bench_of(), tmp_path / "there.json", tmp_path / "blocked" / "x.json"
     there.write_text("mine")
     (tmp_path / "blocked").write_text("a file, no folder")
@@ -231,13 +229,12 @@ def test_files_that_cannot_be_are_refused_first(
         ),
         (("record", bench, "--store", tmp_path / "s", "--bits", 8, "--tuning", there), "is no tuning"),
     ):
-        done = memtj_here(*arguments, status=1)
-        assert said in done.sentence
+        assert said in memtj_here(*arguments, status=1).sentence
     assert there.read_text() == "mine"
     assert not (tmp_path / "s").exists()
     nobody = bench_of(resource="ASRL/dev/ttyNOWHERE::INSTR")
     monkeypatch.undo()
-    assert memtj_here("tune", nobody, "--out", tmp_path / "deep" / "t.json").returncode == 1
+    memtj_here("tune", nobody, "--out", tmp_path / "deep" / "t.json", status=1)
     assert not (tmp_path / "deep").exists()
 
 

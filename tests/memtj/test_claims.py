@@ -8,6 +8,7 @@ import pytest
 
 from entropy import Store
 from entropy.testing import random_blocks, record_blocks
+from tests.conftest import missing
 
 BITS = 1 << 21
 
@@ -40,7 +41,6 @@ def test_pictures_with_a_claim_use_assessed_bits_and_say_what_it_is_worth(
     with Store(store) as opened:
         assert {buffer for buffer, _, _ in told["ranges"]} == {opened.buffers()[1].uuid}
         assert opened.accounts().consumed == told["bits"] > 0
-    assert memtj_here("replay", next((out / "pictures").glob("*.png")), "--store", store).returncode == 0
+    memtj_here("replay", next((out / "pictures").glob("*.png")), "--store", store, status=0)
     done = memtj_here(*common, "--out", tmp_path / "more", "--conditioning", "sha256:8192", status=1)
-    assert "1 assessed at 0.9, 1 not assessed" in done.stderr
-    assert "record more, or claim less" in done.stderr
+    assert missing(done.stderr, "1 assessed at 0.9, 1 not assessed", "record more, or claim less") == []

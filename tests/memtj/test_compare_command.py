@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from entropy import Store
-from entropy.testing import record_blocks
+from entropy.testing import record_blocks, sound_accounts
 from memtj._comparison_origin import Origin, begun_with
 from memtj._errors import CommandError
 from sampler import Architecture, SoftwareSource, build_model, save_checkpoint, training_scheduler
@@ -98,8 +98,7 @@ def results(out: Path) -> dict[str, str]:
 def test_wrong_words_are_one_sentence(
     memtj_here: Callable, tmp_path: Path, words: list[str], sentence: str
 ) -> None:
-    done = memtj_here("compare", *words, "--out", tmp_path / "out")
-    assert done.returncode == 1
+    done = memtj_here("compare", *words, "--out", tmp_path / "out", status=1)
     assert sentence in done.stderr
     assert done.stderr.strip().count("\n") <= 1, done.stderr
 
@@ -110,11 +109,9 @@ def test_both_verdicts_are_said_and_written(
     monkeypatch.setattr("sampler.comparison._raw_claim.ESTIMATED_BITS", 200_000)
     some = real_digits()[0][:500]
     monkeypatch.setattr("sampler.comparison.digit_reference", lambda by: make_reference("some", some, by))
-    done = memtj_here("compare", plan, "--out", tmp_path / "out", "--json")
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["arms"]["dead array"]["raw_bits_min_entropy"] == 0
-    assert said["arms"]["dead array"]["raw_bits"] == "not ideal"
+    said = memtj_here("compare", plan, "--out", tmp_path / "out", "--json", status=0).json
+    dead = said["arms"]["dead array"]
+    assert (dead["raw_bits_min_entropy"], dead["raw_bits"]) == (0, "not ideal")
     assert said["arms"]["software"]["raw_bits"] == "like ideal"
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Fréchet distance, digit features" in page
@@ -123,12 +120,11 @@ def test_both_verdicts_are_said_and_written(
     assert [arm["name"] for arm in report["arms"]] == ["software", "dead array"]
     assert "SOFTWARE BITS ALONE" in page
     assert report["commands"] == [f"memtj compare {plan} --out {tmp_path / 'out'}"]
-    leased = memtj_here(
-        "compare", plan.with_name("leased.toml"), "--out", tmp_path / "out", "--report-only", "--json"
-    )
-    assert leased.returncode == 0, "what is there can be told without the store"
-    assert list(json.loads(leased.stdout)["arms"]) == ["software", "dead array"]
-    again = memtj_here("compare", plan, "--out", tmp_path / "out", "--report-only")
+    # What is there can be told without the store.
+    again = ("--out", tmp_path / "out", "--report-only")
+    leased = memtj_here("compare", plan.with_name("leased.toml"), *again, "--json", status=0)
+    assert list(leased.json["arms"]) == ["software", "dead array"]
+    again = memtj_here("compare", plan, *again)
     assert "dead array" in again.stdout
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == report
 
@@ -153,8 +149,7 @@ def whole(memtj: Callable, plan: Path, tmp_path_factory: pytest.TempPathFactory)
     folder = tmp_path_factory.mktemp("whole")
     record(folder / "store", 2 * 60 * EACH)
     words = ("--out", folder / "out", "--store", f"mine={folder / 'store'}")
-    done = memtj("compare", plan.with_name("leased.toml"), *words, timeout=300)
-    assert done.returncode == 0, done.stderr
+    memtj("compare", plan.with_name("leased.toml"), *words, timeout=300, status=0)
     return results(folder / "out")
 
 
@@ -166,14 +161,8 @@ def test_killed_at_any_point_it_comes_to_the_same_numbers_and_no_bit_serves_twic
     record(tmp_path / "mine", 2 * 60 * EACH)
     waits = random.Random(time.time_ns())
     kills = 0
-    words = (
-        "compare",
-        plan.with_name("leased.toml"),
-        "--out",
-        tmp_path / "killed",
-        "--store",
-        f"mine={tmp_path / 'mine'}",
-    )
+    store = f"mine={tmp_path / 'mine'}"
+    words = ("compare", plan.with_name("leased.toml"), "--out", tmp_path / "killed", "--store", store)
     while True:
         process = start(*words)
         try:
@@ -188,30 +177,25 @@ def test_killed_at_any_point_it_comes_to_the_same_numbers_and_no_bit_serves_twic
         break
     assert kills, "it was killed at least once"
     assert results(tmp_path / "killed") == whole
-    with Store(tmp_path / "mine") as store:
-        accounts = store.accounts()
-        assert accounts.balanced
-        assert accounts.consumed + accounts.burned == 2 * 60 * EACH, "each bit has its one picture"
+    accounts = sound_accounts(tmp_path / "mine")
+    assert accounts.consumed + accounts.burned == 2 * 60 * EACH, "each bit has its one picture"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_two_at_once_share_the_runs_and_no_bit_serves_twice(
-    whole: dict[str, str], start: Callable[..., subprocess.Popen[str]], plan: Path, tmp_path: Path
+    whole: dict[str, str],
+    end: Callable,
+    start: Callable[..., subprocess.Popen[str]],
+    plan: Path,
+    tmp_path: Path,
 ) -> None:
     record(tmp_path / "mine", 2 * 60 * EACH)
-    words = (
-        "compare",
-        plan.with_name("leased.toml"),
-        "--out",
-        tmp_path / "out",
-        "--store",
-        f"mine={tmp_path / 'mine'}",
-    )
+    store = f"mine={tmp_path / 'mine'}"
+    words = ("compare", plan.with_name("leased.toml"), "--out", tmp_path / "out", "--store", store)
     both = [start(*words), start(*words)]
     for process in both:
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
+        end(process, None, timeout=300, status=0)
     # Which lease of the store which run has depends on who was first.
     shared, own = (
         {name: text for name, text in found.items() if Path(name).parts[1] != "array"}
@@ -219,7 +203,5 @@ def test_two_at_once_share_the_runs_and_no_bit_serves_twice(
     )
     assert shared == own
     assert len(own) >= 3, "two arms and their comparison"
-    with Store(tmp_path / "mine") as store:
-        accounts = store.accounts()
-        assert accounts.balanced
-        assert (accounts.consumed, accounts.burned) == (2 * 60 * EACH, 0)
+    accounts = sound_accounts(tmp_path / "mine")
+    assert (accounts.consumed, accounts.burned) == (2 * 60 * EACH, 0)

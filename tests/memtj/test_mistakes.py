@@ -10,13 +10,8 @@ import pytest
 
 from entropy import Store
 from entropy.testing import random_blocks, record_blocks
-from tests.memtj.conftest import Done, bench_of
-
-
-def sentence(done: Done) -> str:
-    """The one sentence that a failed command ends with."""
-    assert done.returncode not in (0, 2), done.stdout
-    return done.sentence
+from tests.conftest import missing
+from tests.memtj.conftest import bench_of
 
 
 @pytest.fixture(scope="module")
@@ -39,41 +34,39 @@ def other_box() -> Iterator[str]:
 def test_wrong_key_in_the_bench_file(memtj_here: Callable, tmp_path: Path) -> None:
     bench = tmp_path / "bench.toml"
     bench.write_text(bench_of("TCPIP::127.0.0.1::1::SOCKET").replace("pulse_width =", "pulse_widht ="))
-    said = sentence(memtj_here("bench", "check", bench))
-    assert "pulse_widht" in said
-    assert str(bench) in said
+    said = memtj_here("bench", "check", bench, status=1).sentence
     line = next(n for n, text in enumerate(bench.read_text().splitlines(), 1) if "pulse_widht" in text)
-    assert f"line {line}" in said
+    assert missing(said, "pulse_widht", str(bench), f"line {line}") == []
 
 
 def test_missing_bench_file(memtj_here: Callable, tmp_path: Path) -> None:
-    assert "nowhere.toml" in sentence(
-        memtj_here("record", tmp_path / "nowhere.toml", "--store", tmp_path / "s", "--bits", 8)
-    )
+    record = ("record", tmp_path / "nowhere.toml", "--store", tmp_path / "s", "--bits", 8)
+    assert "nowhere.toml" in memtj_here(*record, status=1).sentence
     assert not (tmp_path / "s").exists()
 
 
 def test_unreachable_resource(memtj_here: Callable, tmp_path: Path) -> None:
     bench = tmp_path / "bench.toml"
     bench.write_text(bench_of("TCPIP::127.0.0.1::9::SOCKET"))
-    assert "TCPIP::127.0.0.1::9::SOCKET" in sentence(
-        memtj_here("record", bench, "--store", tmp_path / "s", "--bits", 8)
-    )
-    done = memtj_here("bench", "check", bench, status=1)
-    assert "WRONG board: reachable" in done.stdout
+    record = ("record", bench, "--store", tmp_path / "s", "--bits", 8)
+    assert "TCPIP::127.0.0.1::9::SOCKET" in memtj_here(*record, status=1).sentence
+    assert "WRONG board: reachable" in memtj_here("bench", "check", bench, status=1).stdout
 
 
 def test_wrong_instrument(memtj_here: Callable, other_box: str, tmp_path: Path) -> None:
     bench = tmp_path / "bench.toml"
     bench.write_text(bench_of(other_box))
-    assert "MODEL 2400" in sentence(memtj_here("record", bench, "--store", tmp_path / "s", "--bits", 8))
-    assert memtj_here("bench", "check", bench).returncode == 1
+    assert (
+        "MODEL 2400" in memtj_here("record", bench, "--store", tmp_path / "s", "--bits", 8, status=1).sentence
+    )
+    memtj_here("bench", "check", bench, status=1)
 
 
 def test_a_pulse_above_the_limit(memtj_here: Callable, lab, bench: Path, tmp_path: Path) -> None:
-    said = sentence(memtj_here("record", bench, "--store", tmp_path / "s", "--bits", 8, "--voltage", 1.9))
-    assert "1.9" in said
-    assert "1.8" in said
+    said = memtj_here(
+        "record", bench, "--store", tmp_path / "s", "--bits", 8, "--voltage", 1.9, status=1
+    ).sentence
+    assert missing(said, "1.9", "1.8") == []
     assert not lab.output_is_on()
 
 
@@ -86,11 +79,9 @@ def small_store(tmp_path: Path) -> Path:
 
 def test_too_few_bits(memtj_here: Callable, small_store: Path, tmp_path: Path) -> None:
     done = memtj_here(
-        "sample", "--store", small_store, "--out", tmp_path / "out", "--images", 2, "--steps", 100
+        "sample", "--store", small_store, "--out", tmp_path / "out", "--images", 2, "--steps", 100, status=1
     )
-    said = sentence(done)
-    assert f"{2 * 784 * 100 * 64:,}" in said
-    assert f"{2**20:,}" in said
+    assert missing(done.sentence, f"{2 * 784 * 100 * 64:,}", f"{2**20:,}") == []
     assert "bill:" in done.stdout
     with Store(small_store) as store:
         assert store.accounts().free == 2**20
@@ -98,36 +89,29 @@ def test_too_few_bits(memtj_here: Callable, small_store: Path, tmp_path: Path) -
 
 def test_missing_and_foreign_checkpoints(memtj_here: Callable, small_store: Path, tmp_path: Path) -> None:
     common = ("sample", "--store", small_store, "--out", tmp_path / "out", "--images", 1, "--steps", 2)
-    assert str(tmp_path / "none") in sentence(memtj_here(*common, "--model", tmp_path / "none"))
+    assert str(tmp_path / "none") in memtj_here(*common, "--model", tmp_path / "none", status=1).sentence
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "model.safetensors").write_bytes(b"this is no network")
     (foreign / "card.json").write_text("{}")
-    assert str(foreign) in sentence(memtj_here(*common, "--model", foreign))
+    assert str(foreign) in memtj_here(*common, "--model", foreign, status=1).sentence
     with Store(small_store) as store:
         assert store.accounts().free == 2**20
 
 
 def test_other_mistakes(memtj_here: Callable, small_store: Path, tmp_path: Path) -> None:
     common = ("sample", "--images", 1, "--steps", 2)
+    from_store = ("--store", small_store, "--out", tmp_path / "o")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     cases = {
         "no store": [*common, "--store", tmp_path / "nothing", "--out", tmp_path / "o"],
         "not an empty folder": [*common, "--store", small_store, "--out", tmp_path / "full"],
-        "ddqm": [*common, "--store", small_store, "--out", tmp_path / "o", "--scheduler", "ddqm"],
-        "xorx": [*common, "--store", small_store, "--out", tmp_path / "o", "--conditioning", "xorx"],
+        "ddqm": [*common, *from_store, "--scheduler", "ddqm"],
+        "xorx": [*common, *from_store, "--conditioning", "xorx"],
         "leave it out": [*common, "--source", "os", "--min-entropy", 0.5, "--out", tmp_path / "o"],
-        "not assessed); run 'memtj assess'": [
-            *common,
-            "--store",
-            small_store,
-            "--min-entropy",
-            0.5,
-            "--out",
-            tmp_path / "o",
-        ],
-        "not with os": [*common, "--source", "os", "--store", small_store, "--out", tmp_path / "o"],
+        "not assessed); run 'memtj assess'": [*common, *from_store, "--min-entropy", 0.5],
+        "not with os": [*common, *from_store, "--source", "os"],
         "is not an empty": ["demo", "--out", tmp_path / "full"],
         "provenance": ["replay", tmp_path / "full" / "file"],
         "fills the disk": ["record", tmp_path / "bench.toml", "--store", tmp_path / "o", "--bits", 0],
@@ -135,14 +119,14 @@ def test_other_mistakes(memtj_here: Callable, small_store: Path, tmp_path: Path)
         "exactly one": ["store", "adopt", small_store],
     }
     for part, arguments in cases.items():
-        assert part in sentence(memtj_here(*arguments)), part
+        assert part in memtj_here(*arguments, status=1).sentence
     assert not (tmp_path / "o").exists() or not any((tmp_path / "o").iterdir())
     with Store(small_store) as store:
         assert store.accounts().free == 2**20
 
 
 def test_a_damaged_block_is_named(memtj_here: Callable, small_store: Path) -> None:
-    assert memtj_here("store", "verify", small_store).returncode == 0
+    memtj_here("store", "verify", small_store, status=0)
     buffer = next(small_store.glob("*.h5"))
     content = bytearray(buffer.read_bytes())
     at = content.find(np.random.default_rng(1).integers(0, 256, 2**17, np.uint8).tobytes())
@@ -150,5 +134,4 @@ def test_a_damaged_block_is_named(memtj_here: Callable, small_store: Path) -> No
     content[at + 1000] ^= 4
     buffer.write_bytes(content)
     done = memtj_here("store", "verify", small_store, status=1)
-    assert buffer.name in done.stdout
-    assert "block 0" in done.stdout
+    assert missing(done.stdout, buffer.name, "block 0") == []

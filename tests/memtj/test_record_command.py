@@ -1,6 +1,5 @@
 """`memtj record` on every way out: outputs end off, and the accounts add up to the bit."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,38 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from entropy import Store
+from entropy.testing import sound_accounts
+from tests.memtj.conftest import posix_only
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
-
-
-def check_accounts(store: Path) -> int:
-    with Store(store, create=False) as opened:
-        accounts = opened.accounts()
-        report = opened.verify()
-    assert accounts.balanced
-    assert accounts.leased == 0
-    assert report.ok, report.problems
-    assert report.bits == accounts.recorded
-    return accounts.recorded
+pytestmark = posix_only
 
 
 def test_success(memtj_here: Callable, lab, bench: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    done = memtj_here("record", bench, "--store", store, "--bits", "2e7", "--json", status=0)
-    outcome = json.loads(done.stdout)
+    outcome = memtj_here("record", bench, "--store", store, "--bits", "2e7", "--json", status=0).json
     assert not lab.output_is_on()
-    assert outcome["bits"] == check_accounts(store) >= 20_000_000
+    assert outcome["bits"] == sound_accounts(store).recorded >= 20_000_000
     assert outcome["simulated"] is True
     assert sum(outcome["energy_per_bit"][term] for term in ("write", "read", "reset")) == pytest.approx(
         outcome["energy_per_bit"]["total"]
     )
     # 16 rows of two steps of period and settle: 32 µs for 1,024 bits, less what failed.
     assert outcome["device_bits_per_s"] == pytest.approx(1024 / (16 * 2 * 1.006e-6), rel=0.01)
-    rows = [
-        line for line in next((store / "recordings").glob("*.csv")).read_text().splitlines() if line[0] != "#"
-    ]
-    assert len(rows) == 1 + outcome["blocks"]
+    lines = next((store / "recordings").glob("*.csv")).read_text().splitlines()
+    assert sum(line[0] != "#" for line in lines) == 1 + outcome["blocks"]
 
 
 def endless(bench: Path, store: Path) -> tuple[object, ...]:
@@ -48,14 +34,8 @@ def endless(bench: Path, store: Path) -> tuple[object, ...]:
 
 
 def test_a_second_recorder_is_refused_and_the_first_goes_on_until_ctrl_c(
-    start: Callable,
-    memtj_here: Callable,
-    recorded: Callable,
-    patience: Callable[[float], float],
-    lab,
-    bench: Path,
-    tmp_path: Path,
-) -> None:
+    start: Callable, end: Callable, memtj_here: Callable, recorded: Callable, lab, bench: Path, tmp_path: Path,
+) -> None:  # fmt: skip
     store = tmp_path / "store"
     first: subprocess.Popen[str] = start(*endless(bench, store))
     lab.wait_for_output(True)
@@ -64,12 +44,9 @@ def test_a_second_recorder_is_refused_and_the_first_goes_on_until_ctrl_c(
     assert len(second.stderr.strip().splitlines()[-1:]) == 1
     assert "Traceback" not in second.stderr
     assert lab.output_is_on()
-    first.send_signal(signal.SIGINT)
-    _, errors = first.communicate(timeout=patience(30))
-    assert first.returncode == 130, errors
-    assert "Traceback" not in errors
+    end(first, signal.SIGINT, status=130)
     assert not lab.output_is_on()
-    assert check_accounts(store) >= 8_000_000
+    assert sound_accounts(store).recorded >= 8_000_000
 
 
 def test_terminated(meanwhile: Callable, recorded: Callable, lab, bench: Path, tmp_path: Path) -> None:
@@ -83,7 +60,7 @@ def test_terminated(meanwhile: Callable, recorded: Callable, lab, bench: Path, t
     done = meanwhile(terminate, *endless(bench, store), status=143)
     assert "Traceback" not in done.stderr
     assert not lab.output_is_on()
-    assert check_accounts(store) >= 8_000_000
+    assert sound_accounts(store).recorded >= 8_000_000
 
 
 @pytest.mark.slow
@@ -97,10 +74,10 @@ def test_killed(
     recorder.kill()
     recorder.wait(10)
     lab.wait_for_output(False, 10)
-    before = check_accounts(store)
+    before = sound_accounts(store).recorded
     # The next recording goes on without any repair.
     memtj_here("record", bench, "--store", store, "--bits", "1e6", "--no-calibrate", status=0)
-    assert check_accounts(store) >= before + 1_000_000
+    assert sound_accounts(store).recorded >= before + 1_000_000
 
 
 def test_bench_off_works_against_another_owner(
@@ -113,6 +90,5 @@ def test_bench_off_works_against_another_owner(
         memtj("bench", "off", bench, status=0)
         assert not lab.output_is_on()
 
-    done = meanwhile(off, *endless(bench, store), "--no-calibrate", status=1)
-    assert done.sentence.startswith("memtj: ")
-    check_accounts(store)
+    assert meanwhile(off, *endless(bench, store), "--no-calibrate", status=1).sentence.startswith("memtj: ")
+    sound_accounts(store)
