@@ -1,0 +1,26 @@
+"""What a bit, and a picture, costs in joules and in area: by term, each with where it comes from (docs/energy.md)."""
+
+from ._assumptions import Assumed, Assumptions, Published, load_assumptions
+from ._comparison import Ratio, ratios
+from ._drawn import PicturesEnergy, energy_of_pictures
+from ._recorded import Areas, StoreEnergy, energy_of_store
+from ._terms import LEVELS, Level, Standing, Term, total
+
+__all__ = [
+    "LEVELS",
+    "Areas",
+    "Assumed",
+    "Assumptions",
+    "Level",
+    "PicturesEnergy",
+    "Published",
+    "Ratio",
+    "Standing",
+    "StoreEnergy",
+    "Term",
+    "energy_of_pictures",
+    "energy_of_store",
+    "load_assumptions",
+    "ratios",
+    "total",
+]
