@@ -6,6 +6,7 @@ from ..bench import Bench, Trims
 from ._array import Acquisition, Array, Stop, Stopped, blocks_of
 from ._block import Block, Losses, Sums
 from ._board_array import BoardArray
+from ._switching_law import SwitchingLaw
 from ._switchings import by_state, count_switchings
 from ._working_point import Mode, WorkingPoint
 
@@ -20,6 +21,7 @@ __all__ = [
     "Stop",
     "Stopped",
     "Sums",
+    "SwitchingLaw",
     "Trims",
     "WorkingPoint",
     "array_of",

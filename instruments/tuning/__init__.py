@@ -4,6 +4,7 @@ from ._apply_tuning import apply_tuning
 from ._calibration import Cells, fraction_at_neither_state, measure_probability, measure_states, tune, warm_up
 from ._pulser import ArrayPulser
 from ._search import Points, Tuned
+from ._switching_calibration import VoltagePulser, calibrate
 from ._tuning import Conditions, Tuning, now
 
 __all__ = [
@@ -13,7 +14,9 @@ __all__ = [
     "Points",
     "Tuned",
     "Tuning",
+    "VoltagePulser",
     "apply_tuning",
+    "calibrate",
     "fraction_at_neither_state",
     "measure_probability",
     "measure_states",
