@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
+from entropy.arguments import ANY, Count, Real, take_fields
 from sampler._errors import SamplerError
 
 Doubles = npt.NDArray[np.float64]
@@ -22,15 +23,14 @@ class ColumnSumNormal:
     """The map *column-sum*: k cells at P = ½ and one analog sum, its read noise as dither, of unit variance.
 
     `dither`: rms of the read noise, in units of one cell's step between P and AP. The law is a
-    mixture of normals, binomial at P = ½. Raises SamplerError without a cell, or for a dither below 0.
+    mixture of normals, binomial at P = ½.
     """
 
     cells: int
     dither: float
 
     def __post_init__(self) -> None:
-        if self.cells < 1 or not 0 <= self.dither < math.inf:
-            raise SamplerError("a column's sum takes one cell or more, and a finite dither from 0 up")
+        take_fields(self, cells=Count(1), dither=Real(0))
 
     @property
     def pulses(self) -> int:
@@ -93,6 +93,7 @@ class ExponentFloat:
     mantissa_bits: int
 
     def __post_init__(self) -> None:
+        take_fields(self, exponent_bits=ANY, mantissa_bits=ANY)
         if not (1 <= self.exponent_bits <= 5 and 1 <= self.mantissa_bits <= 23):
             raise SamplerError("such a float has 1 to 5 exponent bits and 1 to 23 mantissa bits")
 

@@ -330,6 +330,8 @@ sampler.drawing.fitting_microbatch: available n, pictures n
 sampler.hook.hardware_noise: bits_per_normal z, pictures n
 sampler.integers: count n, span n1
 sampler.training.load_data: channels z, size z
+sampler.native_draws.ColumnSumNormal.__init__: cells n1, dither r0
+sampler.native_draws.ExponentFloat.__init__: exponent_bits z=1, mantissa_bits z=1
 sampler.noise_sampler: bits_per_normal z
 sampler.normal_bits: count n, width n
 sampler.normal_levels: width z
