@@ -72,9 +72,8 @@ class Recording:
         self._mutex = threading.RLock()
         self._mark = ledger.liveness.hold("writer", self.uuid)
         try:
-            ledger.begin_recording(
-                self.uuid, 0 if plan.drawn else plan.expected_bits
-            )  # that others could have
+            # draws are none that others could have
+            ledger.begin_recording(self.uuid, 0 if plan.drawn else plan.expected_bits)
             self._begin_segment(0)
         except BaseException:
             self._mark.release(remove=True)

@@ -1,8 +1,8 @@
 """The ledger of a store: which bits of which buffer are free, leased, consumed, burned or withheld."""
 
 from ._accounts import Accounts
-from ._buffers import DELETED, DRAWN, BufferRecord, BufferUpdate
-from ._credits import Credit
+from ._buffers import DELETED, BufferRecord, BufferUpdate
+from ._credits import DRAWN, Credit
 from ._leases import OpenLease, TakenBits
 from ._ledger import Ledger
 from ._liveness import Liveness, Mark

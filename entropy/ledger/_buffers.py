@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from ._credits import DRAWN
 from ._range_table import BURNED, CONSUMED, FREE, LEASED, WITHHELD, put
 from ._transaction import LedgerFile, Transaction, changes, now, reads
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 DELETED = "deleted"
-DRAWN = (
-    1 << 31
-)  # in `health`: each bit of the block was a draw of the run that recorded it, used as it was made
 
 
 @dataclass(frozen=True)
@@ -173,16 +171,6 @@ def _state_of(health: int, state: str | None) -> str:
     if health & DRAWN:
         return CONSUMED
     return state or (WITHHELD if health else FREE)
-
-
-@reads
-def drawn(transaction: Transaction) -> set[int]:
-    """Give the numbers of the buffers that hold draws."""
-    rows = transaction.db.execute(
-        "SELECT b.id FROM buffers AS b JOIN blocks AS k ON k.buffer = b.id AND k.idx = 0 WHERE k.health & ?",
-        (DRAWN,),
-    ).fetchall()
-    return {number for (number,) in rows}
 
 
 @reads

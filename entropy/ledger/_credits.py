@@ -6,7 +6,11 @@ Every assessment is kept. The lowest of a buffer counts, so that nobody assesses
 import sqlite3
 from dataclasses import dataclass
 
+from .._errors import StoreError
 from ._transaction import Transaction, changes, now, reads
+
+# In a block's `health`: each of its bits was a draw of the run that recorded it, used as it was made.
+DRAWN = 1 << 31
 
 _LOWEST = (
     "SELECT buffer, MIN(min_entropy) AS lowest FROM assessments GROUP BY buffer "
@@ -28,7 +32,9 @@ class Credit:
 
 @changes()
 def assess(transaction: Transaction, buffer: int, min_entropy: float, bits: int, basis: str) -> None:
-    """Append an assessment of a buffer's raw bits."""
+    """Append an assessment of a buffer's raw bits; raises StoreError where they are draws."""
+    if buffer in _drawn(transaction.db):
+        raise StoreError("the buffer holds draws, which are used up and biased on purpose: assess others")
     transaction.db.execute(
         "INSERT INTO assessments (time, buffer, min_entropy, bits, basis) VALUES (?, ?, ?, ?, ?)",
         (now(), buffer, float(min_entropy), bits, basis),
@@ -43,6 +49,20 @@ def credits(transaction: Transaction) -> list[Credit]:
         "JOIN buffers AS b ON b.id = a.buffer ORDER BY a.id"
     ).fetchall()
     return [Credit(*row) for row in rows]
+
+
+@reads
+def drawn(transaction: Transaction) -> set[int]:
+    """Give the numbers of the buffers that hold draws, which are never assessed."""
+    return _drawn(transaction.db)
+
+
+def _drawn(db: sqlite3.Connection) -> set[int]:
+    rows = db.execute(
+        "SELECT b.id FROM buffers AS b JOIN blocks AS k ON k.buffer = b.id AND k.idx = 0 WHERE k.health & ?",
+        (DRAWN,),
+    ).fetchall()
+    return {number for (number,) in rows}
 
 
 @reads

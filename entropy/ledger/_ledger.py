@@ -41,7 +41,6 @@ class Ledger(LedgerFile):
         block_copies,
         buffers,
         closed_properly,
-        drawn,
         end_recording,
         expected,
         register,
@@ -49,7 +48,7 @@ class Ledger(LedgerFile):
         stretch,
         update,
     )
-    from ._credits import assess, assessed, credits
+    from ._credits import assess, assessed, credits, drawn
     from ._leases import burned, lease, lease_exactly, open_leases, reap, refuse_spent, settle
     from ._requests import might_serve, requests, reserve, set_waiting, wait_in_line, withdraw
 

@@ -204,12 +204,7 @@ class Store(Catalogue):
 
         `bits`: over how many; `basis`: by what, in a sentence. It speaks for the whole buffer, until a lower one.
         """
-        number = self._files.record(buffer).id
-        if number in self._ledger.drawn():
-            raise StoreError(
-                f"buffer {buffer} holds draws, which are used up and biased on purpose: assess others"
-            )
-        self._ledger.assess(number, min_entropy, bits, basis)
+        self._ledger.assess(self._files.record(buffer).id, min_entropy, bits, basis)
 
     def credits(self) -> list[Credit]:
         """List all assessments in the order of their making; the lowest of a buffer is what counts."""
