@@ -1,6 +1,5 @@
 """The thread that writes blocks to the store while the next ones are fetched and judged."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +12,6 @@ from ._health import JudgedBlock
 from ._stage import Stage
 
 _MOST = 4  # blocks in its hands
-_PATIENCE = 0.2  # s between looks at whether the array still lives
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +56,6 @@ class BlockWriter(Stage[Delivered]):
         self._point = point
         self._readings = readings
         self._on_commit = on_commit
-        self._opened = threading.Event()
 
     def open(self, while_waiting: Callable[[], None]) -> None:
         """Start the thread and wait until the recording exists; raises what kept it from that.
@@ -66,22 +63,17 @@ class BlockWriter(Stage[Delivered]):
         Meanwhile `while_waiting` is called about five times a second.
         """
         self.start()
-        while not self._opened.wait(_PATIENCE):
+        while not self._wait(lambda: bool(self.uuid)):
             while_waiting()
-        self.check()
-
-    def run(self) -> None:
-        """Work, and end the wait for the recording however that goes."""
-        super().run()
-        self._opened.set()
 
     def work(self) -> None:
         """Make the recording, and write what comes."""
         with self._store.record(self._plan) as recording:
-            self.uuid = recording.uuid
             if len(self._readings):
                 recording.append_resistances(self._readings)
-            self._opened.set()
+            with self._change:
+                self.uuid = recording.uuid
+                self._change.notify_all()
             for delivered in self._given():
                 self._commit(recording, delivered)
                 self._on_commit(delivered)
