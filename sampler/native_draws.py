@@ -67,9 +67,8 @@ class ColumnSumNormal:
             x = np.linspace(-edge, edge, max(4001, 64 * (self.cells + 17) + 1))
             return float(np.abs(self.distribution(x, p) - ndtr(x)).max())
         jumps = (np.arange(self.cells + 1) - self.cells / 2) / self.scale
-        middles = (
-            jumps + 0.5 / self.scale
-        )  # between two jumps the law is constant, where rounding cannot move it
+        # Between two jumps the law is constant, where rounding cannot move it.
+        middles = jumps + 0.5 / self.scale
         after = self.distribution(middles, p)
         before = np.concatenate([[0.0], after[:-1]])
         return float(max(np.abs(after - ndtr(jumps)).max(), np.abs(before - ndtr(jumps)).max()))

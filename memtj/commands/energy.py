@@ -1,13 +1,13 @@
 """`memtj energy`: joules per bit and per picture, by term, beside what others have published."""
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memtj._answer import answer, columns
 from memtj._errors import CommandError
 from memtj._options import AsJson
 from memtj._quantities import si
@@ -40,10 +40,12 @@ def energy(
         with _opened(subject) as opened:
             found = energy_of_store(opened, assumed)
         compared = ratios(found.terms, assumed)
-        if as_json:
-            print(json.dumps(_store_json(subject, found, compared, assumed), allow_nan=False))
-        else:
-            _say_store(found, compared)
+        answer(
+            as_json,
+            _store_json(subject, found, compared, assumed),
+            _store_lines(found, compared),
+            allow_nan=False,
+        )
         return
     if not subject.is_dir():
         raise CommandError(f"{subject} is no folder: name a store, or a folder of memtj sample.")
@@ -52,10 +54,7 @@ def energy(
     else:
         with _opened(store) as opened:
             pictures = energy_of_pictures(subject, opened, assumed)
-    if as_json:
-        print(json.dumps(_pictures_json(subject, pictures, assumed), allow_nan=False))
-    else:
-        _say_pictures(pictures)
+    answer(as_json, _pictures_json(subject, pictures, assumed), _picture_lines(pictures), allow_nan=False)
 
 
 def _opened(path: Path) -> Any:
@@ -100,29 +99,31 @@ def _pictures_json(path: Path, found: "PicturesEnergy", assumed: "Assumptions") 
     }
 
 
-def _say_store(found: "StoreEnergy", compared: "list[Ratio]") -> None:
+def _store_lines(found: "StoreEnergy", compared: "list[Ratio]") -> Iterator[str]:
     origin = "a simulated array" if found.simulated else "an array"
-    print(f"{found.bits:,} usable bits of {origin}, joules per bit:")
-    _say_terms(found.terms)
-    _table(
-        ("area of one cell", "", "bits/(s µm²)", "J µm²/bit, all terms"),
-        [
-            (
-                name.replace("_", " "),
-                f"{area * 1e12:.4g} µm²",
-                _number(found.bits_per_area[name]),
-                _number(found.energy_area[name]),
-            )
-            for name, area in asdict(found.areas).items()
-        ],
+    yield f"{found.bits:,} usable bits of {origin}, joules per bit:"
+    yield _term_table(found.terms)
+    areas = [("area of one cell", "", "bits/(s µm²)", "J µm²/bit, all terms")]
+    areas += [
+        (
+            name.replace("_", " "),
+            f"{area * 1e12:.4g} µm²",
+            _number(found.bits_per_area[name]),
+            _number(found.energy_area[name]),
+        )
+        for name, area in asdict(found.areas).items()
+    ]
+    yield "\n" + columns(areas)
+    head = (
+        "published",
+        "",
+        "J/bit",
+        "times ours",
+        "at our node, assumed",
+        "without its largest term of ours",
     )
-    _table(
-        ("published", "", "J/bit", "times ours", "at our node, assumed", "without its largest term of ours"),
-        [_compared(each) for each in compared],
-    )
-    print(
-        "* as reported, not verified here. Ratios are at the level of the published one: circuit or system."
-    )
+    yield "\n" + columns([head, *map(_compared, compared)])
+    yield "* as reported, not verified here. Ratios are at the level of the published one: circuit or system."
 
 
 def _compared(each: "Ratio") -> tuple[str, ...]:
@@ -138,17 +139,18 @@ def _compared(each: "Ratio") -> tuple[str, ...]:
     )
 
 
-def _say_pictures(found: "PicturesEnergy") -> None:
+def _picture_lines(found: "PicturesEnergy") -> Iterator[str]:
     origin = {None: "", True: " of a simulated array", False: " of an array"}[found.simulated]
-    print(
+    yield (
         f"{found.pictures:,} pictures of {found.steps:g} steps, {found.recorded_bits:,.0f} recorded bits{origin} each, "
         "joules per picture:"
     )
-    _say_terms(found.terms)
+    yield _term_table(found.terms)
 
 
-def _say_terms(terms: "Sequence[Term]") -> None:
-    rows = [
+def _term_table(terms: "Sequence[Term]") -> str:
+    rows = [("term", "level", "joules", "", "from")]
+    rows += [
         (
             term.name,
             term.level,
@@ -162,19 +164,8 @@ def _say_terms(terms: "Sequence[Term]") -> None:
         (f"all of {level}", "", "" if joules is None else si(joules, "J"), "", "and of the levels before it")
         for level, joules in _totals(terms).items()
     ]
-    _table(("term", "level", "joules", "", "from"), rows)
+    return columns(rows)
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*head, box=None, header_style="bold", pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, soft_wrap=True).print(table)
-    print()

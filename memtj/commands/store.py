@@ -1,6 +1,6 @@
 """`memtj store`: what a store holds, whether it is sound, and its care."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import entropy
-from memtj._answer import answer, plain
+from memtj._answer import answer, columns, plain
 from memtj._errors import CommandError
 from memtj._options import NOTHING_CHANGED, AsJson, StorePath, Yes, bytes_option, duration_option
 from memtj._outputs import refuse_unwritable
@@ -30,9 +30,9 @@ def ls(path: StorePath, as_json: AsJson = False) -> None:
     holders = {"leases": plain(leases), "requests": plain(requests)}
 
     def lines() -> Iterator[str]:
-        yield _columns(_buffer_rows(buffers), right=())
+        yield columns(_buffer_rows(buffers), right=())
         totals = [("account", "bits"), *((name, f"{bits:,}") for name, bits in asdict(accounts).items())]
-        yield "\n" + _columns(totals, right=(1,))
+        yield "\n" + columns(totals, right=(1,))
         for shelf in sorted({str(buffer.path.parent) for buffer in buffers if _state(buffer) == "archived"}):
             yield f"archived buffers are in {shelf}"
         for lease in leases:
@@ -62,18 +62,6 @@ def _buffer_rows(buffers: "list[entropy.BufferInfo]") -> list[tuple[str, ...]]:
         )
         rows.append(row)
     return rows
-
-
-def _columns(rows: Sequence[Sequence[str]], *, right: Collection[int]) -> str:
-    """Put cells below each other, two blanks apart; `right`: the columns of numbers."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if at in right else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
 
 
 def _state(buffer: "entropy.BufferInfo") -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from entropy import FROM_AP, FROM_P, BufferInfo, Store
+from entropy import BufferInfo, Store
+from instruments.holding import trims_at
 from memtj._errors import CommandError
 
 from ._assumptions import Assumed, Assumptions
@@ -82,11 +83,13 @@ def energy_of_store(
 
     Raises CommandError where there are no bits, or no file of them.
     """
-    wanted = [
-        info for info in store.buffers() if info.bits and (buffers is None or info.uuid in set(buffers))
+    named = None if buffers is None else set(buffers)
+    there = [
+        info
+        for info in store.buffers()
+        if info.bits and info.path.exists() and (named is None or info.uuid in named)
     ]
-    there = [info for info in wanted if info.path.exists()]
-    if not there or (buffers is not None and len(there) < len(set(buffers))):
+    if not there or (named is not None and len(there) < len(named)):
         raise CommandError(
             f"{store.path} does not have the recorded bits: name a store with the buffers that are meant."
         )
@@ -211,19 +214,14 @@ def at_bias(
 def _trims(store: Store, buffer: str, cells: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Volts and seconds that each cell's pulse has more than its block's, from P and from AP, as recorded at last."""
     none, tuned, actions = np.zeros(len(cells)), store.tuning(buffer), store.actions(buffer)
-    trims = {}
-    for state, flag in (("p", FROM_P), ("ap", FROM_AP)):
-        volts, widths = (
-            (cells["trim"].copy(), none.copy())
-            if tuned is None
-            else (tuned[0][f"voltage_{state}"].copy(), tuned[0][f"width_{state}"].copy())
-        )
-        for action in actions[actions["state"] & flag != 0]:
-            at = slice(None) if action["cell"] < 0 else int(action["cell"])
-            volts[at] += action["voltage"]
-            widths[at] += action["width"]
-        trims[state] = np.nan_to_num(volts), np.nan_to_num(widths)
-    return trims
+    last = int(actions["block"].max(initial=0))
+
+    def at_last(what: str, untuned: np.ndarray) -> np.ndarray:
+        start = untuned if tuned is None else np.stack([tuned[0][f"{what}_p"], tuned[0][f"{what}_ap"]])
+        return np.nan_to_num(trims_at(start, actions, last, what))
+
+    volts, widths = at_last("voltage", cells["trim"]), at_last("width", none)
+    return {state: (volts[row], widths[row]) for row, state in enumerate(("p", "ap"))}
 
 
 def _terms(sums: _Sums, bits: int, a: Assumptions, held: bool) -> tuple[Term, ...]:
