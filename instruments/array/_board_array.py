@@ -125,6 +125,7 @@ class BoardArray:
         try:
             board.check_errors()
             if not board.output_enabled:
+                board.check_errors()  # what switched it off may have come between the two questions
                 raise BoardError(
                     f"the output of {board.name} at {board.resource} was switched off by somebody else"
                 )
