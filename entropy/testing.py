@@ -106,7 +106,9 @@ def sound_accounts(store: Store | str | os.PathLike[str]) -> Accounts:
     report, accounts = store.verify(), store.accounts()
     assert report.ok, report.problems
     assert accounts.balanced, accounts
-    assert (accounts.leased, accounts.recorded) == (0, report.bits)
+    assert (accounts.leased, accounts.recorded) == (0, report.bits), (
+        f"{accounts}, and {report.bits} bits are there"
+    )
     return accounts
 
 

@@ -9,13 +9,14 @@ import os
 import random
 import shutil
 import sys
-import traceback
 import uuid
 import warnings
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from children import in_a_child
 
 from entropy import ACTION_DTYPE, CELL_DTYPE, TUNING_DTYPE, Store, StoreError
 from entropy.buffer._opening import open_buffer
@@ -40,15 +41,7 @@ class Truth:
 def make(folder: Path) -> Truth:
     """Make the store in a child process that dies without closing anything."""
     shutil.rmtree(folder, ignore_errors=True)
-    child = os.fork()
-    if not child:
-        try:
-            _record(folder)
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-    assert os.waitpid(child, 0)[1] == 0, "the store could not be recorded"
+    assert in_a_child(lambda: _record(folder)) == 0, "the store could not be recorded"
     for path in folder.glob("*.h5"):  # without the room that its writer had reserved
         with open_buffer(path) as file:
             size = max(
@@ -183,8 +176,7 @@ def _sentence(folder: Path, use) -> str:
 
 
 def _read_buffer(path: Path, truth: Truth, forged: bool) -> str:
-    reader = BufferReader(path)
-    try:
+    with closing(BufferReader(path)) as reader:
         known = truth.blocks.get(reader.text("buffer"))
         for index in range(len(reader.rows)):
             _sentence(path.parent, lambda index=index: _read_block(reader, index, known, forged))
@@ -193,8 +185,6 @@ def _read_buffer(path: Path, truth: Truth, forged: bool) -> str:
             _sentence(path.parent, lambda: f"{reader.tuning()} {reader.actions()}")
         reader.refresh()
         return f"{len(reader.rows)} rows"
-    finally:
-        reader.close()
 
 
 def _read_block(reader: BufferReader, index: int, known: list[bytes] | None, forged: bool) -> str:
@@ -259,10 +249,7 @@ def _verify(store: Store, folder: Path, truth: Truth) -> str:
 
 def _found_right(path: Path, truth: Truth) -> None:
     uuid = next((uuid for uuid, name in truth.names.items() if name == path.name), "")
-    reader = BufferReader(path, uuid)
     known = truth.blocks[uuid]
-    try:
+    with closing(BufferReader(path, uuid)) as reader:
         if [reader.load(index).data.tobytes() for index in range(len(reader.rows))] != known:
             raise Wrong(f"verify found nothing wrong with {path.name}, and its bits are others")
-    finally:
-        reader.close()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from checking import StoreCheck
+from children import in_a_child
 from known_bits import append_known, known_block, record_known
 from taking import Said, lines_of, use
 
@@ -71,8 +72,7 @@ def _live(folder: Path, said: Path, until: int, story: str) -> None:
 
 def _check(folder: Path, said: Path, story: str) -> None:
     """See that the next one needs no repair and loses nothing."""
-    with Store(folder):
-        pass
+    Store(folder).close()
     check = StoreCheck(folder, LARGEST_BLOCK, LARGEST_BLOCK)
     lines = [line for line in lines_of(said) if "point" not in line]
     check.after(lines, killed=1)
@@ -84,17 +84,10 @@ def _check(folder: Path, said: Path, story: str) -> None:
 
 
 def _in_a_child(work: Callable[..., None], folder: Path, said: Path, *more: object) -> int:
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work(folder, said, *more)
-            code = 0
-        except BaseException as error:
-            Said(said)(error=f"{type(error).__name__}: {error}")
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    def tell(error: BaseException) -> None:
+        Said(said)(error=f"{type(error).__name__}: {error}")
+
+    return in_a_child(lambda: work(folder, said, *more), tell)
 
 
 def _fails(folder: Path, point: int, story: str) -> tuple[bool, str]:

@@ -21,10 +21,11 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import mutations
 from checking import StoreCheck
+from children import end_with
 from known_bits import Found, append_known, known_block, record_known
 from taking import Said, lines_of, use
 
@@ -132,16 +133,12 @@ def _inherit(child: Child, store: Store, lease: Lease) -> None:
         time.sleep(0.002)
 
 
-def _run(role: Callable[[Child], None], child: Child) -> None:
-    code = 1
-    try:
+def _run(role: Callable[[Child], None], child: Child) -> NoReturn:
+    def work() -> None:
         role(child)
         child.stage("ended")
-        code = 0
-    except BaseException:
-        child.say(error=traceback.format_exc())
-    finally:
-        os._exit(code)
+
+    end_with(work, lambda error: child.say(error="".join(traceback.format_exception(error))))
 
 
 ROLES = {"record": record, "take": take, "family": family, "look": look}

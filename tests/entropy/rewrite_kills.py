@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from children import in_a_child
 from known_bits import append_known, known_block, record_known
 
 import entropy
@@ -49,17 +50,11 @@ def live(folder: Path, until: int) -> None:
     sys.settrace(trace)
     steps = rewrite(folder)
     sys.settrace(None)
-    os._exit(0 if [step.outcome for step in steps] == ["rewritten"] else 1)
+    assert [step.outcome for step in steps] == ["rewritten"]
 
 
 def killed_at(folder: Path, point: int) -> bool:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            live(folder, point)
-        finally:
-            os._exit(2)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = in_a_child(lambda: live(folder, point))
     if code not in (0, -signal.SIGKILL):
         raise SystemExit(f"rewriting ended with {code} at point {point}")
     return code != 0

@@ -1,11 +1,11 @@
 """Tunings and changes of the trims: kept with the blocks, through rotation, crashes, salvage and moves."""
 
-import os
-
 import numpy as np
 import pytest
 
 from entropy import ACTION_DTYPE, FROM_AP, FROM_BOTH, FROM_P, TUNING_DTYPE, Store, move_blocks, salvage
+
+from .children import in_a_child
 
 
 def change(*rows: tuple[int, int, float, float]) -> np.ndarray:
@@ -96,14 +96,14 @@ def test_many_actions_of_a_block_span_chunks(store, made):
 
 
 def test_what_a_killed_writer_leaves_is_salvaged_and_moved(tmp_path, made, tuning):
-    child = os.fork()
-    if not child:
-        store = Store(tmp_path / "a")
-        record = made.recording(store, tuning=tuning, conditions={"target": 0.5}, actions=True)
+    def record_and_die():
+        record = made.recording(
+            Store(tmp_path / "a"), tuning=tuning, conditions={"target": 0.5}, actions=True
+        )
         for block in range(4):
             made.append(record, ones(made, 2), actions=change((block, FROM_P, 1e-3 * block, 0)))
-        os._exit(0)
-    os.waitpid(child, 0)
+
+    assert in_a_child(record_and_die) == 0
     with Store(tmp_path / "a") as store:
         buffer = store.buffers()[0].uuid
         before, table = store.actions(buffer), store.tuning(buffer)

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from entropy import BLOCK_DTYPE, NotEnoughBits, Store, StoreError
-from entropy.ledger import BitLedger, BufferUpdate, Ledger, Mark
+from entropy.ledger import BitLedger, BufferUpdate, Ledger
 from entropy.store._protocol import BitStore
+
+from .conftest import states
 
 BLOCKS = (400, 300, 300)  # bits; the last one is unhealthy
 
@@ -91,16 +93,6 @@ def rows_of_a() -> BufferUpdate:
     return BufferUpdate(1, rows, ended=True, complete=True)
 
 
-def states(ledger: BitLedger) -> tuple[int, ...]:
-    accounts = ledger.accounts()
-    assert accounts.balanced
-    return accounts.free, accounts.leased, accounts.consumed, accounts.burned, accounts.withheld
-
-
-def die(mark: Mark) -> None:
-    mark.release()  # without a word to the ledger
-
-
 def test_rows_are_entered_once_whoever_brings_them(ledgers):
     for ledger in ledgers:
         ledger.update([rows_of_a()])
@@ -147,8 +139,8 @@ def test_what_the_dead_had_leased_is_burned_and_what_they_were_promised_is_other
     assert states(two) == (550, 150, 0, 0, 300)
     with pytest.raises(NotEnoughBits):
         two.lease(1, "other")
-    die(lease.mark)
-    die(promise.mark)
+    for owner in (lease, promise):
+        owner.mark.release()  # without a word to the ledger
     two.reap()
     assert states(two) == (550, 50, 0, 100, 300)
     assert two.requests() == []
@@ -210,9 +202,7 @@ def test_a_lease_is_read_in_order_once_and_again_for_replay(lender):
     np.testing.assert_array_equal(read, bits[: len(read)])
     again = store.recorded(ranges)
     np.testing.assert_array_equal(np.unpackbits(again.read(again.bits)), read)
-    accounts = store.accounts()
-    assert (accounts.consumed, accounts.free, accounts.leased) == (648, 376, 0)
-    assert accounts.balanced
+    assert states(store) == (376, 0, 648, 0, 0)
 
 
 def test_a_lease_that_fails_is_burned_and_its_bits_are_found_again(lender):

@@ -22,17 +22,16 @@ from entropy.buffer._reader import BufferReader
 from entropy.buffer._view import checksum
 from entropy.store._verify import BadBlock, verify
 from entropy.testing import change_ledger
+from tests.conftest import missing
+
+from .conftest import damage, interrupt, spend, states
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")
 @pytest.mark.parametrize("how", ["reserved", "plain"])
-def test_on_a_full_disk_committed_blocks_stay_and_the_error_says_what_to_do(tmp_path, start, how, patience):
+def test_on_a_full_disk_committed_blocks_stay_and_the_error_says_what_to_do(tmp_path, run, how):
     arguments = ["plain"] if how == "plain" else []
-    process = start("full_disk.py", tmp_path / "s", 5 << 20, *arguments)
-    out, err = process.communicate(timeout=patience(60))
-    assert process.returncode == 0, (process.returncode, err)
-    assert "infinite loop" not in err
-    *committed, sentence, last = out.splitlines()
+    *committed, sentence, last = run("full_disk.py", tmp_path / "s", 5 << 20, *arguments).splitlines()
     blocks = len(committed)
     assert blocks >= 10
     assert committed == [str(index) for index in range(blocks)]
@@ -51,24 +50,12 @@ def test_on_a_full_disk_committed_blocks_stay_and_the_error_says_what_to_do(tmp_
 
 @pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE is POSIX")
 def test_no_room_for_even_an_empty_buffer_is_a_sentence(tmp_path, start, patience):
-    with Store(tmp_path / "s"):
-        pass
+    Store(tmp_path / "s").close()
     process = start("full_disk.py", tmp_path / "s", 200_000)
     _, err = process.communicate(timeout=patience(60))
     assert process.returncode == 1
     assert "cannot be made: File too large; free some space" in err
     assert not list((tmp_path / "s").glob("*.h5"))
-
-
-def damage(path, what: str, at: int = 0, chunk: int = 0) -> None:
-    """Flip a bit of a dataset where it lies in the file."""
-    with h5py.File(path, "r") as file:
-        offset = file[what].id.get_chunk_info(chunk).byte_offset
-    with open(path, "r+b") as file:
-        file.seek(offset + at)
-        byte = file.read(1)[0]
-        file.seek(offset + at)
-        file.write(bytes([byte ^ 1]))
 
 
 def test_a_damaged_byte_of_bits_is_found_by_reading_and_by_verify(store, made):
@@ -87,10 +74,8 @@ def test_a_damaged_byte_of_bits_is_found_by_reading_and_by_verify(store, made):
     report = store.verify()
     assert not report.ok
     (problem,) = report.problems
-    assert str(info.path) in problem
-    assert "block 1" in problem
-    assert report.blocks == 2
-    assert report.bits == 2048
+    assert missing(problem, str(info.path), "block 1") == []
+    assert (report.blocks, report.bits) == (2, 2048)
     assert report.bad_blocks == [BadBlock(info.uuid, info.path.name, 1, problem)]
 
 
@@ -112,8 +97,7 @@ def test_a_damaged_block_row_is_found_and_its_block_is_not_read(store, made):
     with Store(store.path) as again:
         assert any("row of block 1 is damaged" in problem for problem in again.verify().problems)
         assert len(again.rows(info.uuid)) == 1
-        assert again.accounts().recorded == 3 * 1024, "the ledger kept its copy of the rows"
-        assert again.accounts().balanced
+        assert sum(states(again)) == 3 * 1024, "the ledger kept its copy of the rows"
 
 
 def test_a_missing_buffer_is_named_and_the_accounts_still_hold(store, made):
@@ -122,12 +106,10 @@ def test_a_missing_buffer_is_named_and_the_accounts_still_hold(store, made):
     store.close()
     info.path.unlink()
     with Store(store.path) as again:
-        assert again.accounts().free == 1024
-        assert again.accounts().balanced
+        assert states(again) == (1024, 0, 0, 0, 0)
         report = again.verify()
         (problem,) = report.problems
-        assert f"{info.path} is missing" in problem
-        assert "(free: bits 0 to 1,023)" in problem
+        assert missing(problem, f"{info.path} is missing", "(free: bits 0 to 1,023)") == []
         assert [bad.block for bad in report.bad_blocks] == [0]
         with pytest.raises(StoreError, match="are missing"), again.lease(8, purpose="test") as lease:
             lease.read(8)
@@ -142,10 +124,13 @@ def test_a_ledger_that_disagrees_is_found(store, made):
         f"UPDATE blocks SET ones = ones + 1 WHERE idx = 1; DELETE FROM ranges; INSERT INTO ranges VALUES {spans}",
     )
     problems = "\n".join(verify_store(store.path).problems)
-    assert "no ledger or is damaged" in problems
-    assert "row of block 1 differs" in problems
-    assert "no or two owners at bit 90" in problems
-    assert "do not add up" in problems
+    faults = (
+        "no ledger or is damaged",
+        "row of block 1 differs",
+        "no or two owners at bit 90",
+        "do not add up",
+    )
+    assert missing(problems, *faults) == []
 
 
 def test_gaps_in_the_boards_sequence_and_strays_are_information(store, made):
@@ -155,8 +140,7 @@ def test_gaps_in_the_boards_sequence_and_strays_are_information(store, made):
     (store.path / "stray.h5").write_bytes(b"")
     report = store.verify()
     assert report.ok
-    assert any("steps by 4 before block 2" in note for note in report.notes)
-    assert any("stray.h5: not in the ledger" in note for note in report.notes)
+    assert missing("\n".join(report.notes), "steps by 4 before block 2", "stray.h5: not in the ledger") == []
 
 
 def test_another_acquisition_is_no_gap(store, made):
@@ -164,8 +148,7 @@ def test_another_acquisition_is_no_gap(store, made):
         for sequence in (3, 4, 0, 1, 2, 0, 0, 1, 5):
             made.append(record, np.ones(made.count, np.uint8), sequence=sequence)
     notes = "\n".join(store.verify().notes)
-    assert "begins again at 0 3 times (block 2, 5, 6)" in notes
-    assert "steps by 4 before block 8" in notes
+    assert missing(notes, "begins again at 0 3 times (block 2, 5, 6)", "steps by 4 before block 8") == []
     assert notes.count("steps by") == 1
 
 
@@ -174,12 +157,11 @@ def test_a_missing_buffer_says_which_ranges_are_gone_and_abbreviates_many(store,
     (info,) = store.buffers()
     for first in range(0, 800, 100):
         store.withhold(info.uuid, first, 10, verdict="test")
-    with store.lease(5000, purpose="test") as lease:
-        lease.read(5000)
+    spend(store, 5000)
     info.path.unlink()
     (problem,) = store.verify().problems
-    assert "; consumed: bits 712 to 5,711; withheld: bits 0 to 9, 100 to 109, " in problem
-    assert "and 3 more ranges of 30 bits)" in problem
+    gone = "; consumed: bits 712 to 5,711; withheld: bits 0 to 9, 100 to 109, "
+    assert missing(problem, gone, "and 3 more ranges of 30 bits)") == []
 
 
 def test_every_bad_block_of_every_buffer_is_named(store, made):
@@ -205,8 +187,7 @@ def test_what_is_left_of_a_file_that_was_cut_short_is_still_read(store, made):
     report = store.verify()
     assert [bad.block for bad in report.bad_blocks] == [26, 27, 28, 29]
     assert "row of block 26 is damaged (it ends beyond /bits or the file; 4 rows" in report.problems[0]
-    with store.lease(20 * 1024 * made.count, purpose="what is there") as lease:
-        assert len(lease.read(20 * 1024 * made.count))
+    assert spend(store, 20 * 1024 * made.count)
 
 
 def test_sums_of_the_ledger_that_do_not_hold_are_found(store, made):
@@ -215,8 +196,7 @@ def test_sums_of_the_ledger_that_do_not_hold_are_found(store, made):
     change_ledger(store.path, "UPDATE buffers SET ones = ones + 1, bytes = 7")
     with Store(store.path) as again:
         problems = "\n".join(again.verify().problems)
-    assert "ones and it is said to have" in problems
-    assert "have 256 bytes and it is said to have 7" in problems
+    assert missing(problems, "ones and it is said to have", "have 256 bytes and it is said to have 7") == []
 
 
 def test_a_buffer_under_anothers_name_is_found(store, made):
@@ -272,10 +252,6 @@ def test_a_live_buffer_is_verified_as_far_as_it_was_when_verify_began(store, sta
 def test_ctrl_c_ends_verify_at_once(store, made, patience):
     made.fill(store, [4096] * 40, rotate_bytes=2**24)
     before = threading.active_count()
-
-    def interrupt(done, total):
-        raise KeyboardInterrupt
-
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         store.verify(interrupt)
@@ -466,17 +442,16 @@ def test_a_pipe_in_place_of_a_buffer_does_not_wait(buffer):
         open_buffer(buffer)
 
 
-def test_a_foreign_hdf5_file_is_refused(tmp_path):
-    with h5py.File(tmp_path / "foreign.h5", "w", libver="latest") as file:
-        file["x"] = np.arange(3)
-    with pytest.raises(StoreError, match="no memtj buffer"):
-        open_buffer(tmp_path / "foreign.h5")
-
-
-def test_what_is_no_hdf5_file_is_refused(tmp_path):
-    (tmp_path / "text.h5").write_text("not HDF5")
-    with pytest.raises(StoreError, match="cannot be opened as a buffer"):
-        open_buffer(tmp_path / "text.h5")
+@pytest.mark.parametrize(
+    ("content", "why"), [("foreign", "no memtj buffer"), ("not HDF5", "cannot be opened as a buffer")]
+)
+def test_what_is_no_buffer_is_refused(tmp_path, content, why):
+    (tmp_path / "file.h5").write_text(content)
+    if content == "foreign":
+        with h5py.File(tmp_path / "file.h5", "w", libver="latest") as file:
+            file["x"] = np.arange(3)
+    with pytest.raises(StoreError, match=why):
+        open_buffer(tmp_path / "file.h5")
 
 
 def test_a_ledger_that_is_none_is_refused(tmp_path):

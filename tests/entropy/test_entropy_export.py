@@ -8,6 +8,8 @@ import pytest
 
 from entropy import NotEnoughBits, Store, StoreError, export_bits, move_blocks
 
+from .conftest import interrupt, states
+
 
 def as_bits(path, form: str, count: int) -> np.ndarray:
     if form == "npy":
@@ -21,8 +23,7 @@ def test_a_number_of_bits_goes_to_a_file_and_is_burned_here(store, made, tmp_pat
     bits = made.fill(store, [4, 4])
     said = export_bits(store, tmp_path / "out", bits=1001, form=form)
     np.testing.assert_array_equal(as_bits(tmp_path / "out", form, 1001), bits[:1001])
-    accounts = store.accounts()
-    assert (accounts.burned, accounts.free) == (1001, 2048 - 1001)
+    assert states(store) == (2048 - 1001, 0, 0, 1001, 0)
     assert json.loads((tmp_path / "out.json").read_text()) == said
     assert said["sha256"] == hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest()
     assert (said["bits"], said["form"], said["simulated"]) == (1001, form, True)
@@ -68,10 +69,6 @@ def test_what_cannot_be_written_takes_no_bits(store, made, tmp_path, monkeypatch
 
 def test_an_interrupted_export_burns_its_bits_and_leaves_no_file(store, made, tmp_path):
     made.fill(store, [4])
-
-    def interrupt(done, total):
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         export_bits(store, tmp_path / "out", bits=1000, progress=interrupt)
     assert store.accounts().burned == 1000
@@ -117,12 +114,12 @@ def test_a_move_that_is_interrupted_leaves_no_bit_free_at_both(store, made, tmp_
     made.fill(store, [1] * 6)
     (info,) = store.buffers()
 
-    def interrupt(done, total):
+    def interrupt_half_way(done, total):
         if done == 3 * made.count:
             raise KeyboardInterrupt
 
     with Store(tmp_path / "other") as other:
         with pytest.raises(KeyboardInterrupt):
-            move_blocks(store, info.uuid, (0, 5), other, progress=interrupt)
+            move_blocks(store, info.uuid, (0, 5), other, progress=interrupt_half_way)
         assert other.accounts().free == 3 * made.count
-    assert (store.accounts().free, store.accounts().burned) == (0, 6 * made.count)
+    assert states(store) == (0, 0, 0, 6 * made.count, 0)

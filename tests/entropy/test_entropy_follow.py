@@ -7,10 +7,7 @@ import pytest
 
 from entropy import StoreError
 
-
-def expected(pulses: int, index: int) -> np.ndarray:
-    """The bits that recorder.py gives its block `index`."""
-    return np.random.default_rng(index).integers(0, 256, pulses * 256 // 8, dtype=np.uint8)
+from .conftest import recorded_block
 
 
 def test_a_recording_is_followed_from_its_first_block_to_its_end_across_buffers(store, start, patience):
@@ -21,7 +18,7 @@ def test_a_recording_is_followed_from_its_first_block_to_its_end_across_buffers(
     assert len(followed) == 20
     for index, block in enumerate(followed):
         assert int(block.row["sequence"]) == index
-        np.testing.assert_array_equal(block.bits, expected(8, index))
+        np.testing.assert_array_equal(block.bits, recorded_block(8, index))
         assert block.valid is None
     assert len({block.buffer for block in followed}) == 4
     assert store.accounts().free == store.accounts().recorded == 20 * 8 * 256

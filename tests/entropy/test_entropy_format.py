@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import h5py
@@ -82,15 +83,13 @@ def test_our_reader_reads_the_kept_file_of_version_2_bit_for_bit(second):
     expected = json.loads((DATA / "version-2.json").read_text())
     assert expected["blocks"] == EXPECTED["blocks"]
     reads_as_kept(second, expected)
-    reader = BufferReader(second)
-    tuning = reader.tuning()
-    assert tuning is not None
-    for name, values in expected["tuning"].items():
-        np.testing.assert_array_equal(tuning[name], np.array(values, tuning.dtype[name]))
-    assert json.loads(reader.text("tuning")) == expected["conditions"]
-    changed = [list(row)[:-1] for row in reader.actions().tolist()]
-    assert changed == expected["actions"]
-    reader.close()
+    with closing(BufferReader(second)) as reader:
+        tuning = reader.tuning()
+        assert tuning is not None
+        for name, values in expected["tuning"].items():
+            np.testing.assert_array_equal(tuning[name], np.array(values, tuning.dtype[name]))
+        assert json.loads(reader.text("tuning")) == expected["conditions"]
+        assert [list(row)[:-1] for row in reader.actions().tolist()] == expected["actions"]
 
 
 def reads_as_kept(path: Path, expected_of_all: dict) -> None:
@@ -111,9 +110,8 @@ def reads_as_kept(path: Path, expected_of_all: dict) -> None:
     ohms[ohms > 4 * 160e3] = np.inf
     np.testing.assert_allclose(reader.resistances(), ohms, atol=EXPECTED["resistances_within"])
     assert reader.complete
-    assert json.loads(reader.text("bench")) == EXPECTED["bench"]
-    assert json.loads(reader.text("procedure")) == EXPECTED["procedure"]
-    assert json.loads(reader.text("device")) == EXPECTED["device"]
+    for name in ("bench", "procedure", "device"):
+        assert json.loads(reader.text(name)) == EXPECTED[name]
     assert reader.text("created") == expected_of_all["created"]
     reader.close()
 
@@ -124,10 +122,9 @@ def test_datasets_of_version_2_mean_nothing_in_a_file_of_version_1(kept):
         file.create_dataset("actions", data="of somebody else")
         file.attrs["tuning"] = "of any length"
     reads_as_kept(kept, EXPECTED)
-    reader = BufferReader(kept)
-    assert reader.tuning() is None
-    assert len(reader.actions()) == 0
-    reader.close()
+    with closing(BufferReader(kept)) as reader:
+        assert reader.tuning() is None
+        assert len(reader.actions()) == 0
 
 
 @pytest.mark.parametrize("wrong", ["crc", "cell", "state", "order", "short"])
@@ -147,10 +144,9 @@ def test_a_damaged_action_is_found(second, wrong):
         file["actions"][:] = rows
         if wrong == "short":
             file["actions"].resize((50,))
-    reader = BufferReader(second)
-    with pytest.raises(StoreError, match=f"row {4 if wrong == 'short' else 2} of /actions is damaged"):
+    damaged = f"row {4 if wrong == 'short' else 2} of /actions is damaged"
+    with closing(BufferReader(second)) as reader, pytest.raises(StoreError, match=damaged):
         reader.actions()
-    reader.close()
 
 
 def test_a_file_of_today_has_what_the_kept_file_has(store, made, second):
@@ -182,9 +178,8 @@ def test_what_later_versions_may_add_changes_nothing(kept, add):
 def test_a_salvaged_file_says_when(kept):
     with h5py.File(kept, "r+", libver="latest") as file:
         file.attrs["salvaged"] = np.bytes_("2026-03-01T12:00:00+00:00")
-    reader = BufferReader(kept)
-    assert reader.text("salvaged") == "2026-03-01T12:00:00+00:00"
-    reader.close()
+    with closing(BufferReader(kept)) as reader:
+        assert reader.text("salvaged") == "2026-03-01T12:00:00+00:00"
 
 
 @pytest.mark.parametrize(

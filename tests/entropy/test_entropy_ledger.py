@@ -1,8 +1,6 @@
 """The ledger as a file: an earlier version, and what no ledger holds."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,8 @@ import pytest
 
 from entropy import DamagedLedger, Store, StoreError, adopt, verify
 from entropy.testing import change_ledger
+
+from .conftest import states
 
 VERSION_1 = Path(__file__).parent / "data" / "ledger-version-1.sql"
 
@@ -24,16 +24,14 @@ def test_a_ledger_of_version_1_is_brought_up_to_date_with_its_accounts(tmp_path,
     change_ledger(tmp_path, VERSION_1.read_text(encoding="utf-8"))
     adopt(tmp_path, moved=True)
     with Store(tmp_path) as store:
-        accounts = store.accounts()
-        assert (accounts.recorded, accounts.free, accounts.consumed) == (3328, 2664, 500)
-        assert (accounts.burned, accounts.withheld) == (100, 64)
+        assert states(store) == (2664, 0, 500, 100, 64)
         assert [info.place for info in store.buffers()] == [None, None]
         made.fill(store, [4])
         with store.reserve(100, purpose="test") as job, job.lease(100) as lease:
             lease.read(100)
-        assert store.accounts().balanced
+        assert sum(states(store)) == 3328 + 1024
     with Store(tmp_path) as store:
-        assert store.accounts().consumed == 600
+        assert states(store)[2] == 600
 
 
 @pytest.mark.parametrize(
@@ -123,22 +121,15 @@ def test_a_block_that_the_ledger_knows_otherwise_is_refused_and_withheld(
         with pytest.raises(StoreError, match=f"block {index} is another one than the ledger has entered"):
             read_all(again)
         assert read <= index * made.count, "not a bit of the block came out"
-        accounts = again.accounts()
-        assert (accounts.burned, accounts.withheld) == (index * made.count + half, half)
+        assert states(again)[3:] == (index * made.count + half, half)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 @pytest.mark.parametrize("left_open", [True, False])
-def test_a_store_is_opened_in_a_forked_child_only_if_none_was_open_at_the_fork(tmp_path, left_open, patience):
+def test_a_store_is_opened_in_a_forked_child_only_if_none_was_open_at_the_fork(tmp_path, left_open, run):
     """SQLite would take the parent's locks for the child's, and both could take the same bits."""
-    said = subprocess.run(
-        [sys.executable, Path(__file__).with_name("forked_opener.py"), tmp_path / "s", str(int(left_open))],
-        capture_output=True,
-        text=True,
-        timeout=patience(60),
-    )
-    assert said.returncode == 0, said.stderr
+    said = run("forked_opener.py", tmp_path / "s", int(left_open))
     if left_open:
-        assert "forked while a store was open" in said.stdout
+        assert "forked while a store was open" in said
     else:
-        assert said.stdout == "opened\n"
+        assert said == "opened\n"

@@ -9,13 +9,9 @@ import pytest
 import entropy.store._prune
 from entropy import NotEnoughBits, PrunePolicy, Store, StoreError, salvage
 
+from .conftest import interrupt, spend, states
+
 EVERYTHING = PrunePolicy(burn_unspent=True)
-
-
-def spend(store: Store, bits: int):
-    with store.lease(bits, purpose="test") as lease:
-        lease.read(bits)
-        return lease.read_ranges
 
 
 @pytest.fixture
@@ -38,9 +34,7 @@ def test_only_what_is_spent_goes_and_first_it_is_only_said(half_spent):
     assert not first.path.exists()
     assert first.place == "deleted"
     assert all(info.path.is_file() for info in rest)
-    accounts = store.accounts()
-    assert (accounts.recorded, accounts.consumed, accounts.free) == (3072, 1500, 1572)
-    assert accounts.balanced
+    assert states(store) == (1572, 0, 1500, 0, 0)
     assert store.verify().ok
     assert [step.buffer for step in store.prune(PrunePolicy())] == [info.uuid for info in rest]
 
@@ -72,8 +66,7 @@ def test_unspent_bits_are_burned_only_when_told(half_spent):
     store, _, _ = half_spent
     store.withhold(store.buffers()[2].uuid, 0, 100, verdict="test")
     assert all(step.done for step in store.prune(EVERYTHING, dry_run=False))
-    accounts = store.accounts()
-    assert (accounts.consumed, accounts.burned, accounts.free, accounts.withheld) == (1500, 1572, 0, 0)
+    assert states(store) == (0, 0, 1500, 1572, 0)
     assert not list(store.path.glob("*.h5"))
     with pytest.raises(NotEnoughBits):
         store.lease(1, purpose="test")
@@ -96,8 +89,7 @@ def test_spent_segments_of_a_running_recording_go(store, made):
         assert [step.done for step in store.prune(PrunePolicy(), dry_run=False)] == [True, True, False]
         made.append(record, made.cells()["column"] % 2)
         spend(store, made.count)
-    assert store.accounts().balanced
-    assert store.accounts().free == made.count
+    assert states(store)[0] == made.count
 
 
 def test_age_and_size_limit_what_goes(half_spent):
@@ -116,20 +108,17 @@ def test_an_interruption_is_finished_by_the_next_call(half_spent, tmp_path, monk
     store, bits, ranges = half_spent
     archive = tmp_path / "shelf" if archived else None
 
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
     if where == "before the ledger":
-        monkeypatch.setattr("entropy.ledger._ledger.Ledger.retire", interrupted)
+        monkeypatch.setattr("entropy.ledger._ledger.Ledger.retire", interrupt)
     else:
-        monkeypatch.setattr(Path, "unlink", interrupted)
+        monkeypatch.setattr(Path, "unlink", interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.prune(PrunePolicy(), archive=archive, dry_run=False)
     monkeypatch.undo()
     first = store.buffers()[0]
     assert (store.path / first.path.name).is_file()
     assert (first.place is None) == (where == "before the ledger")
-    assert store.accounts().balanced
+    assert sum(states(store)) == 3072
     assert store.verify().ok
     steps = store.prune(PrunePolicy(), archive=archive, dry_run=False)
     assert steps[0].done

@@ -15,6 +15,8 @@ import pytest
 from entropy import ACTION_DTYPE, FROM_BOTH, TUNING_DTYPE, PrunePolicy, Store, StoreError, rewrite, salvage
 from entropy.buffer._opening import open_buffer, readable_everywhere, unknown_names
 
+from .conftest import damage
+
 DATA = Path(__file__).parent / "data"
 PULSES = 40
 
@@ -175,14 +177,6 @@ def test_archived_buffers_are_written_anew_where_they_lie_and_deleted_ones_passe
     assert outcomes(old) == ["current"]
 
 
-def damage(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    with h5py.File(path, "r") as file:
-        at = file["bits"].id.get_chunk_info(0).byte_offset
-    data[at + 100] ^= 1
-    path.write_bytes(data)
-
-
 def cut(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
@@ -194,7 +188,10 @@ def add(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
-    [(damage, "verify"), (cut, ""), (add, "it holds /later, which would be lost"), (os.remove, "is missing: bring it")],
+    [
+        (lambda path: damage(path, "bits", at=100), "verify"),
+        (cut, ""), (add, "it holds /later, which would be lost"), (os.remove, "is missing: bring it"),
+    ],
 )  # fmt: skip
 def test_what_cannot_be_written_anew_is_named_and_stays(old, spoil, said):
     one, two = paths(old)
@@ -262,10 +259,9 @@ def test_nothing_is_open_where_a_file_takes_anothers_place(old, monkeypatch):
 
 def test_one_program_at_a_time(old, monkeypatch):
     def meanwhile(*_: object) -> None:
-        with pytest.raises(StoreError, match="salvaged, rewritten or pruned by another program"):
-            rewrite(old.path)
-        with pytest.raises(StoreError, match="salvaged, rewritten or pruned by another program"):
-            old.prune(PrunePolicy(), dry_run=False)
+        for other in (lambda: rewrite(old.path), lambda: old.prune(PrunePolicy(), dry_run=False)):
+            with pytest.raises(StoreError, match="salvaged, rewritten or pruned by another program"):
+                other()
 
     rewrite(old.path, progress=meanwhile)
 
@@ -274,11 +270,8 @@ def test_one_program_at_a_time(old, monkeypatch):
 @pytest.mark.parametrize(
     "stride", [pytest.param(17, id="some"), pytest.param(1, id="all", marks=pytest.mark.slow)]
 )
-def test_killed_at_any_line_it_leaves_one_of_the_two_whole(start, tmp_path, patience, stride):
-    process = start("rewrite_kills.py", tmp_path, stride)
-    out, errors = process.communicate(timeout=patience(600 / stride))
-    assert process.returncode == 0, out + errors
-    found = json.loads(out)
+def test_killed_at_any_line_it_leaves_one_of_the_two_whole(run, tmp_path, stride):
+    found = json.loads(run("rewrite_kills.py", tmp_path, stride, timeout=600 / stride))
     assert found["points"] >= 200 / stride
     assert found["found"]["old"]
     assert found["found"]["new"] or stride > 1

@@ -9,6 +9,8 @@ import pytest
 from entropy import Store, StoreError, salvage
 from entropy.testing import change_ledger
 
+from .conftest import damage, spend, states
+
 
 @pytest.fixture
 def crashed(store, start):
@@ -93,8 +95,7 @@ def test_buffers_without_a_ledger_are_burned_unless_one_vouches_for_them(store, 
     assert report.ledger == "made"
     assert list(report.entered.values()) == [2048]
     with Store(store.path) as again:
-        accounts = again.accounts()
-        assert (accounts.free, accounts.burned) == ((2048, 0) if unused else (0, 2048))
+        assert states(again) == ((2048, 0, 0, 0, 0) if unused else (0, 0, 0, 2048, 0))
         assert again.verify().ok
         (info,) = again.buffers()
         np.testing.assert_array_equal(
@@ -106,15 +107,14 @@ def test_buffers_without_a_ledger_are_burned_unless_one_vouches_for_them(store, 
 
 def test_a_damaged_ledger_is_set_aside_and_made_anew(store, made):
     made.fill(store, [4])
-    with store.lease(100, purpose="test") as lease:
-        lease.read(100)
+    spend(store, 100)
     store.close()
     (store.path / "ledger.sqlite").write_bytes(b"x" * 5000)
     report = salvage(store.path)
     assert report.ledger == "replaced"
     assert (store.path / report.set_aside / "ledger.sqlite").read_bytes() == b"x" * 5000
     with Store(store.path) as again:
-        assert (again.accounts().free, again.accounts().burned) == (0, 1024)
+        assert states(again) == (0, 0, 0, 1024, 0)
 
 
 def test_a_ledger_whose_ranges_overlap_hands_nothing_out_and_is_replaced(store, made):
@@ -143,7 +143,7 @@ def test_a_stray_buffer_is_entered_as_burned_and_a_copy_is_left_alone(store, mad
     (problem,) = report.problems
     assert "copy.h5 is a copy of" in problem
     with Store(store.path) as again:
-        assert (again.accounts().free, again.accounts().burned) == (1024, 512)
+        assert states(again) == (1024, 0, 0, 512, 0)
 
 
 def test_a_ledger_in_use_is_not_replaced(store, made, start):
@@ -174,22 +174,11 @@ def test_an_empty_folder_is_no_store(tmp_path):
 def test_a_damaged_block_spoils_one_lease_and_is_withheld_then(store, made):
     made.fill(store, [4, 4, 4])
     (info,) = store.buffers()
-    with h5py.File(info.path, "r") as file:
-        at = file["bits"].id.get_chunk_info(0).byte_offset
     store.close()
-    with open(info.path, "r+b") as raw:
-        raw.seek(at + 4 * made.count // 8 + 3)
-        raw.write(b"\x00\xff\x00\xff")
-
-    def read(again):
-        with again.lease(1200, purpose="test") as lease:
-            lease.read(1200)
-
+    damage(info.path, "bits", at=4 * made.count // 8 + 3)
     with Store(store.path) as again:
         with pytest.raises(StoreError, match="CRC of block 1"):
-            read(again)
-        accounts = again.accounts()
-        assert (accounts.burned, accounts.withheld, accounts.free) == (1200, 2048 - 1200, 1024)
-        with again.lease(1024, purpose="test") as lease:
-            lease.read(1024)
+            spend(again, 1200)
+        assert states(again) == (1024, 0, 0, 1200, 2048 - 1200)
+        spend(again, 1024)
         assert again.release(info.uuid, 1024, 1024, verdict="restored") == 2048 - 1200

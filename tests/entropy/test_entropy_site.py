@@ -8,6 +8,8 @@ import pytest
 from entropy import Store, StoreError, adopt
 from entropy.ledger._site import machine_id, network_file_system
 
+from .conftest import spend, states
+
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
 server:/home /home nfs4 rw 0 0
@@ -43,16 +45,14 @@ def test_a_store_on_a_network_file_system_is_refused(tmp_path, monkeypatch):
 
 def test_a_moved_store_is_refused_until_it_is_adopted_and_keeps_its_free_bits(store, made, tmp_path):
     made.fill(store, [4])
-    with store.lease(100, purpose="test") as lease:
-        lease.read(100)
+    spend(store, 100)
     store.close()
     shutil.move(store.path, tmp_path / "moved")
     with pytest.raises(StoreError, match=r"adopt PATH --moved.*--copied.*entropy.adopt"):
         Store(tmp_path / "moved")
     adopt(tmp_path / "moved", moved=True)
     with Store(tmp_path / "moved") as again:
-        accounts = again.accounts()
-        assert (accounts.free, accounts.consumed, accounts.burned) == (924, 100, 0)
+        assert states(again) == (924, 0, 100, 0, 0)
         assert again.uuid == store.uuid
 
 
@@ -65,10 +65,7 @@ def test_a_copied_store_burns_its_free_bits_even_those_it_had_not_seen(store, ma
         lease.read(100)
     adopt(tmp_path / "copy", moved=False)
     with Store(tmp_path / "copy") as copy:
-        accounts = copy.accounts()
-        assert accounts.recorded == 1024 + made.count
-        assert (accounts.free, accounts.withheld, accounts.leased) == (0, 0, 0)
-        assert accounts.burned == accounts.recorded
+        assert states(copy) == (0, 0, 0, 1024 + made.count, 0)
         assert copy.uuid != store.uuid
         assert copy.verify().ok
         made.fill(copy, [2])

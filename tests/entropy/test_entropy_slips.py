@@ -13,6 +13,10 @@ from entropy import DamagedLedger, Store, StoreError, adopt, salvage, verify
 from entropy.ledger._rescue import proven
 from entropy.ledger._site import machine_id, real_path
 from entropy.testing import change_ledger
+from tests.conftest import content
+
+from .children import in_a_child
+from .conftest import interrupt, states
 
 DATA = Path(__file__).parent / "data"
 
@@ -27,10 +31,6 @@ def unpack(name: str, folder: Path) -> Path:
         db.commit()
         db.execute("PRAGMA journal_mode=WAL")
     return folder
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,10 @@ def test_earlier_ledgers_get_the_columns_of_today(tmp_path, version):
     with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
         sums = dict(db.execute("SELECT state, SUM(bits) FROM ranges GROUP BY state").fetchall())
     with Store(folder) as store:
-        accounts = store.accounts()
-        assert accounts.balanced
-        assert sums == {state: bits for state in sums for bits in [getattr(accounts, state)]}
+        names = ("free", "leased", "consumed", "burned", "withheld")
+        assert sums == {
+            state: bits for state, bits in zip(names, states(store), strict=True) if state in sums
+        }
     with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as db:
         with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
             db.execute("UPDATE ranges SET bits = x'00'")
@@ -109,26 +110,17 @@ def test_bringing_a_ledger_up_to_date_is_killed_at_any_statement(tmp_path):
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().execute(*arguments)
 
+    def bring_up_to_date():
+        Mortal.left = at
+        sqlite3.connect = lambda *given, **more: connect(*given, factory=Mortal, **more)
+        Store(folder)._ledger._db.execute("SELECT 1")
+
     connect, killed, at = sqlite3.connect, True, 3
     while killed:
         folder = unpack("ledger-version-3.sql", tmp_path / str(at))
-        child = os.fork()
-        if child == 0:
-            try:
-                Mortal.left = at
-                sqlite3.connect = lambda *given, **more: connect(*given, factory=Mortal, **more)
-                Store(folder)._ledger._db.execute("SELECT 1")
-            finally:
-                os._exit(0)
-        killed = os.waitpid(child, 0)[1] == signal.SIGKILL
+        killed = in_a_child(bring_up_to_date) == -signal.SIGKILL
         with Store(folder) as store:
-            accounts = store.accounts()
-            assert (accounts.free, accounts.consumed, accounts.burned, accounts.withheld) == (
-                3328,
-                572,
-                100,
-                96,
-            )
+            assert states(store) == (3328, 0, 572, 100, 96)
         at += 7
     assert at > 50
 
@@ -136,7 +128,7 @@ def test_bringing_a_ledger_up_to_date_is_killed_at_any_statement(tmp_path):
 def test_an_old_ledger_that_holds_blobs_is_damaged_and_not_changed(tmp_path):
     folder = unpack("ledger-slip.sql", tmp_path / "store")
     (folder / "locks").mkdir()
-    before = content(folder)
+    before = content(folder, but="")
     for open_it in (
         lambda: Store(folder),
         lambda: Store(folder, read_only=True),
@@ -146,9 +138,9 @@ def test_an_old_ledger_that_holds_blobs_is_damaged_and_not_changed(tmp_path):
         with pytest.raises(DamagedLedger, match="salvage"):
             open_it()
     assert not verify(folder).ok
-    after = content(folder)
+    after = content(folder, but="")
     assert {name: after[name] for name in before} == before
-    assert set(after) - set(before) <= {str(folder / "locks" / "open.lock")}
+    assert set(after) - set(before) <= {"locks/open.lock"}
 
 
 def test_a_ledger_that_a_number_of_numpy_destroyed_is_mended(tmp_path):
@@ -159,11 +151,7 @@ def test_a_ledger_that_a_number_of_numpy_destroyed_is_mended(tmp_path):
     assert report.kept == {"consumed": 512, "burned": 1000, "free": 2584}
     assert report.burned == 0, "so that the command does it without --yes"
     with Store(folder) as store:
-        accounts = store.accounts()
-        assert (accounts.recorded, accounts.consumed, accounts.burned, accounts.free) == (
-            4096, 512, 1000, 2584,
-        )  # fmt: skip
-        assert accounts.balanced
+        assert states(store) == (2584, 0, 512, 1000, 0)
         assert [item.bits for item in store.burned("slip")] == [1000]
         assert store.buffers()[0].blocks == 4
     assert salvage(folder).ledger == "kept"
@@ -172,21 +160,20 @@ def test_a_ledger_that_a_number_of_numpy_destroyed_is_mended(tmp_path):
 @pytest.mark.parametrize(
     ("statements", "kept", "said"),
     [
-        (["UPDATE ranges SET bits = 1.5 WHERE first = 512"], (3328, 572, 100, 96), "where 99 bits"),
-        (["DELETE FROM ranges WHERE state = 'withheld'"], (3328, 572, 196, 0), "where 96 bits"),
-        (["UPDATE ranges SET bits = bits + 8 WHERE first = 0"], (3328, 572, 100, 96), ""),
-        (["UPDATE ranges SET state = 'fre' WHERE state = 'free'"], (0, 572, 3428, 96), "where 3,328 bits"),
-        (["DROP TABLE leases"], (3328, 572, 100, 96), "table leases is gone"),
+        (["UPDATE ranges SET bits = 1.5 WHERE first = 512"], (3328, 0, 572, 100, 96), "where 99 bits"),
+        (["DELETE FROM ranges WHERE state = 'withheld'"], (3328, 0, 572, 196, 0), "where 96 bits"),
+        (["UPDATE ranges SET bits = bits + 8 WHERE first = 0"], (3328, 0, 572, 100, 96), ""),
+        (["UPDATE ranges SET state = 'fre' WHERE state = 'free'"], (0, 0, 572, 3428, 96), "where 3,328 bits"),
+        (["DROP TABLE leases"], (3328, 0, 572, 100, 96), "table leases is gone"),
         (["UPDATE ranges SET bits = 999 WHERE first = 0", "UPDATE meta SET value = 'x' WHERE key = 'path'"],
-         (0, 572, 3524, 0), "another place"),
+         (0, 0, 572, 3524, 0), "another place"),
         (["CREATE TRIGGER t AFTER UPDATE ON leases BEGIN UPDATE ranges SET state = 'free'; END"],
-         None, "nothing in it was believed"),
+         (0, 0, 0, 0, 0), "nothing in it was believed"),
     ],
 )  # fmt: skip
 def test_salvage_keeps_what_rows_prove_and_says_what_they_do_not(tmp_path, statements, kept, said):
     folder = unpack("ledger-version-3.sql", tmp_path / "store")
-    with Store(folder):  # of today's version
-        pass
+    Store(folder).close()  # of today's version
     change_ledger(folder, "; ".join(statements))
     with pytest.raises(DamagedLedger):
         Store(folder)
@@ -194,25 +181,22 @@ def test_salvage_keeps_what_rows_prove_and_says_what_they_do_not(tmp_path, state
     assert report.ledger == "replaced"
     assert said in "\n".join(report.lost)
     with Store(folder) as store:
-        accounts = store.accounts()
-        assert accounts.balanced
-        states = (accounts.free, accounts.consumed, accounts.burned, accounts.withheld)
-        assert states == (kept or (0, 0, 0, 0))
+        assert states(store) == kept
 
 
 def test_what_claims_prove():
     """One claim proves its bits; two prove what both say, of spent bits alone; none proves nothing."""
 
-    def states(claims):
+    def parts(claims):
         return [(first, end, state) for first, end, state, _ in proven(claims, 100)]
 
-    assert states([]) == [(0, 100, "")]
-    assert states([(0, 60, "free", None), (60, 100, "burned", 1)]) == [(0, 60, "free"), (60, 100, "burned")]
-    assert states([(0, 60, "free", None), (50, 100, "free", None)]) == [
+    assert parts([]) == [(0, 100, "")]
+    assert parts([(0, 60, "free", None), (60, 100, "burned", 1)]) == [(0, 60, "free"), (60, 100, "burned")]
+    assert parts([(0, 60, "free", None), (50, 100, "free", None)]) == [
         (0, 50, "free"), (50, 60, ""), (60, 100, "free"),
     ]  # fmt: skip
-    assert states([(0, 100, "consumed", 1), (50, 60, "consumed", 1)]) == [(0, 100, "consumed")]
-    assert states([(0, 100, "consumed", 1), (50, 60, "burned", 1)]) == [
+    assert parts([(0, 100, "consumed", 1), (50, 60, "consumed", 1)]) == [(0, 100, "consumed")]
+    assert parts([(0, 100, "consumed", 1), (50, 60, "burned", 1)]) == [
         (0, 50, "consumed"), (50, 60, ""), (60, 100, "consumed"),
     ]  # fmt: skip
     assert list(proven([], 0)) == []
@@ -224,8 +208,7 @@ def test_a_copy_of_a_damaged_store_frees_no_bit(tmp_path):
     report = salvage(moved)
     assert any("may be a copy" in sentence for sentence in report.lost)
     with Store(moved) as store:
-        accounts = store.accounts()
-        assert (accounts.free, accounts.consumed, accounts.burned) == (0, 512, 3584)
+        assert states(store) == (0, 0, 512, 3584, 0)
         assert report.burned == 2584
         assert store.uuid != "8f635853-91b3-4f4d-9934-60800299365a"
 
@@ -233,13 +216,9 @@ def test_a_copy_of_a_damaged_store_frees_no_bit(tmp_path):
 def test_salvage_that_is_interrupted_leaves_the_old_ledger_or_the_new_one(tmp_path, monkeypatch):
     folder = unpack("ledger-slip.sql", tmp_path / "store")
     old = (folder / "ledger.sqlite").read_bytes()
-
-    def killed(*_):
-        raise KeyboardInterrupt
-
     for name in ("os.replace", "shutil.copy2", "entropy.ledger._ledger.Ledger.take_over"):
         with monkeypatch.context() as patched:
-            patched.setattr(name, killed)
+            patched.setattr(name, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 salvage(folder)
         assert (folder / "ledger.sqlite").read_bytes() == old
