@@ -45,6 +45,8 @@ class Fault(Strict):
     parameters: ClassVar[tuple[str, ...]] = ()
     counts: ClassVar[str] = ""
     ended_by: ClassVar[tuple[float, ...]] = ()
+    kind: str
+    """The command in small letters, by which the lab file names it."""
 
     def __init_subclass__(cls, **said: Any) -> None:
         """`command` as the page writes it, and the `parameters` that it gives, in order.
@@ -54,6 +56,8 @@ class Fault(Strict):
         """
         for name, value in said.items():
             setattr(cls, name, tuple(value.split()) if name == "parameters" else value)
+        if "command" in said:
+            cls.__annotations__["kind"] = Literal[cls.command.lower()]
 
     @classmethod
     def converters(cls) -> tuple[Converter, ...]:
@@ -140,8 +144,8 @@ class OfCells(Fault, parameters="row column"):
 
     @property
     def damage(self) -> Damage:
-        """What is wrong with the cell."""
-        raise NotImplementedError
+        """What is wrong with the cell: the state that it is stuck in, or what the fault is called."""
+        return getattr(self, "state" if "state" in self.parameters else "kind")
 
     def replaces(self, other: Fault) -> bool:
         return isinstance(other, OfCells) and self.place == other.place
@@ -154,32 +158,15 @@ class OfCells(Fault, parameters="row column"):
 class Short(OfCells, command="SHORt"):
     """A shorted cell."""
 
-    kind: Literal["short"]
-
-    @property
-    def damage(self) -> Damage:
-        return self.kind
-
 
 class Open(OfCells, command="OPEN"):
     """An open cell."""
-
-    kind: Literal["open"]
-
-    @property
-    def damage(self) -> Damage:
-        return self.kind
 
 
 class Stuck(OfCells, command="STUCk", parameters="row column state"):
     """A cell that reads one state for ever."""
 
-    kind: Literal["stuck"]
     state: Literal["P", "AP"]
-
-    @property
-    def damage(self) -> Damage:
-        return self.state
 
 
 class Timed(Fault):
@@ -198,7 +185,6 @@ class Timed(Fault):
 class Drift(Timed, command="DRIFt", parameters="volts_per_hour", ended_by=(0.0,)):
     """The pulses' voltage runs away."""
 
-    kind: Literal["drift"]
     volts_per_hour: float = Field(ge=-1e12, le=1e12, allow_inf_nan=False)
 
     def begin(self, at: Afflicted) -> None:
@@ -215,33 +201,26 @@ class OfBlocks(Timed, parameters="after_blocks"):
 class Drop(OfBlocks, command="DROP"):
     """The connection that fetches is cut in the middle of a block."""
 
-    kind: Literal["drop"]
-
 
 class Corrupt(OfBlocks, command="CORRupt", parameters="after_blocks count", counts="count"):
     """Blocks arrive damaged; `FETCh:AGAin?` sends them anew."""
 
-    kind: Literal["corrupt"]
     count: int = Field(default=1, ge=1, le=MOST)
 
 
 class Duplicate(OfBlocks, command="DUPLicate"):
     """`FETCh?` answers the block before, and takes none out of the FIFO."""
 
-    kind: Literal["duplicate"]
-
 
 class Skip(OfBlocks, command="SKIP", parameters="after_blocks count", counts="count"):
     """Blocks are lost out of the FIFO before they are fetched."""
 
-    kind: Literal["skip"]
     count: int = Field(default=1, ge=1, le=MOST)
 
 
 class Refuse(Timed, command="REFuse", parameters="seconds", ended_by=(0.0,)):
     """Every new connection is closed at once for a while; those that are open stay."""
 
-    kind: Literal["refuse"]
     seconds: float = Field(gt=0, le=600)
 
     def begin(self, at: Afflicted) -> None:
@@ -254,7 +233,6 @@ class Refuse(Timed, command="REFuse", parameters="seconds", ended_by=(0.0,)):
 class Fifo(Timed, command="FIFO", parameters="blocks"):
     """The FIFO holds fewer blocks."""
 
-    kind: Literal["fifo"]
     blocks: int = Field(ge=2, le=MOST)
 
     def begin(self, at: Afflicted) -> None:
@@ -267,14 +245,12 @@ class Fifo(Timed, command="FIFO", parameters="blocks"):
 class Rate(Timed, command="RATE", parameters="bytes_per_second"):
     """Every answer travels no faster than this: a wire as slow as a slow host makes it."""
 
-    kind: Literal["rate"]
     bytes_per_second: float = Field(ge=100, le=1e12)
 
 
 class Error(Timed, command="ERRor", parameters="number"):
     """An entry in the error queues; in the lab file without `after_blocks`, in that of every connection that opens."""
 
-    kind: Literal["error"]
     number: int
 
     @model_validator(mode="after")
@@ -296,7 +272,6 @@ class Error(Timed, command="ERRor", parameters="number"):
 class Temperature(Timed, command="TEMPerature", parameters="kelvin"):
     """Another temperature at the array, over-temperature above 358.15 K."""
 
-    kind: Literal["temperature"]
     kelvin: float = Field(gt=0, le=1000)
 
     def begin(self, at: Afflicted) -> None:
@@ -308,8 +283,6 @@ class Temperature(Timed, command="TEMPerature", parameters="kelvin"):
 
 class Interlock(Timed, command="INTerlock", ended_by=(True,)):
     """The interlock is open."""
-
-    kind: Literal["interlock"]
 
     @classmethod
     def converters(cls) -> tuple[Converter, ...]:
@@ -329,21 +302,18 @@ class Interlock(Timed, command="INTerlock", ended_by=(True,)):
 class Delay(Timed, command="DELay", parameters="seconds", ended_by=(0.0,)):
     """Every answer is sent so much later; meanwhile its connection is not listened to."""
 
-    kind: Literal["delay"]
     seconds: float = Field(gt=0, le=60)
 
 
 class Mute(Timed, command="MUTE", parameters="answers", counts="answers", ended_by=(0,)):
     """The board hangs: it neither acts nor answers until so many lines that ask something have come."""
 
-    kind: Literal["mute"]
     answers: int = Field(ge=1, le=MOST)
 
 
 class Identity(Fault, command="IDENtity", parameters="model"):
     """The board says that it is another model."""
 
-    kind: Literal["identity"]
     model: str = Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")
 
     def begin(self, at: Afflicted) -> None:
