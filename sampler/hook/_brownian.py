@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any
 
-from sampler._errors import SamplerError
+from sampler.hook._entry_points import refused
 
 # Where trees are made, and by which classes; others (CosineDPMSolverMultistepScheduler) import these.
 _TREES = {
@@ -18,6 +18,12 @@ _TREES = {
     "k_diffusion.sampling": ("BrownianTreeNoiseSampler", "BatchedBrownianTree"),
     "torchsde._brownian.brownian_interval": ("BrownianInterval",),
 }
+_TREE = (
+    "is a Brownian tree, which must see the same noise twice: its noise cannot come from bits that are used once; "
+    "choose another scheduler or sampler than those with a tree (DPMSolverSDEScheduler, "
+    "CosineDPMSolverMultistepScheduler), for example DPMSolverMultistepScheduler with "
+    'algorithm_type="sde-dpmsolver++"'
+)
 
 
 @contextlib.contextmanager
@@ -70,24 +76,5 @@ class _Watch(MetaPathFinder):
 def _refuse_trees(module: ModuleType, stack: contextlib.ExitStack) -> None:
     for name in _TREES[module.__name__]:
         kind = getattr(module, name, None)
-        if kind is not None:
-            for method in ("__init__", "__call__"):
-                _replace(kind, method, _refusal(name), stack)
-
-
-def _replace(kind: type, name: str, method: Any, stack: contextlib.ExitStack) -> None:
-    if name in vars(kind):
-        stack.callback(setattr, kind, name, vars(kind)[name])
-        setattr(kind, name, method)
-
-
-def _refusal(name: str) -> Callable[..., NoReturn]:
-    def refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
-        raise SamplerError(
-            f"{name} is a Brownian tree, which must see the same noise twice: its noise cannot come from bits that "
-            "are used once; choose another scheduler or sampler than those with a tree (DPMSolverSDEScheduler, "
-            "CosineDPMSolverMultistepScheduler), for example DPMSolverMultistepScheduler with "
-            'algorithm_type="sde-dpmsolver++"'
-        )
-
-    return refuse
+        for method in vars(kind).keys() & {"__init__", "__call__"} if kind is not None else ():
+            stack.enter_context(refused(kind, method, f"{name} {_TREE}"))

@@ -14,7 +14,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from sampler._errors import SamplerError
 
@@ -66,7 +66,7 @@ def entry_points_refused() -> Iterator[None]:
         for module, owner, attribute, reason in REFUSED:
             target = entry_point(module, owner)
             if target is not None and attribute in vars(target):
-                stack.enter_context(_replaced(target, attribute, _refusal(target, attribute, reason)))
+                stack.enter_context(refused(target, attribute, reason))
         stack.enter_context(_distributed_shuffling_refused())
         stack.enter_context(_workers_watched())
         yield
@@ -86,7 +86,8 @@ def _import_first() -> None:
 
 
 @contextlib.contextmanager
-def _replaced(target: Any, attribute: str, value: Any) -> Iterator[None]:
+def replaced(target: Any, attribute: str, value: Any) -> Iterator[None]:
+    """Put a value in an attribute's place until the context ends."""
     original = vars(target)[attribute]  # as it is kept: a static method stays one
     setattr(target, attribute, value)
     try:
@@ -95,11 +96,14 @@ def _replaced(target: Any, attribute: str, value: Any) -> Iterator[None]:
         setattr(target, attribute, original)
 
 
-def _refusal(target: Any, attribute: str, reason: str) -> Any:
-    def refuse(*_args: Any, **_kwargs: Any) -> Any:
+def refused(target: Any, attribute: str, reason: str) -> contextlib.AbstractContextManager[None]:
+    """Have a function or method raise SamplerError with that reason until the context ends."""
+
+    def refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
         raise SamplerError(reason)
 
-    return staticmethod(refuse) if isinstance(vars(target)[attribute], staticmethod) else refuse
+    static = isinstance(vars(target)[attribute], staticmethod)
+    return replaced(target, attribute, staticmethod(refuse) if static else refuse)
 
 
 @contextlib.contextmanager
@@ -113,7 +117,7 @@ def _distributed_shuffling_refused() -> Iterator[None]:
             raise SamplerError(_DISTRIBUTED)
         return plain(self)
 
-    with _replaced(DistributedSampler, "__iter__", order):
+    with replaced(DistributedSampler, "__iter__", order):
         yield
 
 
@@ -148,7 +152,7 @@ def _workers_watched() -> Iterator[None]:
             )
         return plain_next(self)
 
-    with _replaced(DataLoader, "_get_iterator", start), _replaced(Workers, "_next_data", next_data):
+    with replaced(DataLoader, "_get_iterator", start), replaced(Workers, "_next_data", next_data):
         yield
 
 

@@ -51,11 +51,8 @@ def _registered(_modules: int, _libraries: int) -> int:
 
 @cache
 def _random_among(_registered: int) -> tuple[RandomOperation, ...]:
-    found = []
-    for name in sorted(torch._C._dispatch_get_all_op_names()):
-        if _is_random(name):
-            found.append(RandomOperation(name, _keys(name)))
-    return tuple(found)
+    names = sorted(filter(_is_random, torch._C._dispatch_get_all_op_names()))
+    return tuple(RandomOperation(name, _keys(name)) for name in names)
 
 
 def _is_random(name: str) -> bool:

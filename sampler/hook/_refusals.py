@@ -43,32 +43,20 @@ def drops(overload: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: dict[s
 
 
 def undropped(operation: RandomOperation, key: str) -> Kernel:
-    """A kernel, registered with its keyset, that runs torch's own without dropout and refuses with it."""
+    """A kernel, registered with its keyset, that runs torch's own without dropout and refuses with it.
+
+    The choice of attention is not refused: with dropout plain operations are chosen, which draw it through an operation
+    that is served; the fused ones have a generator of their own.
+    """
     overload, refuse = operation.overload, refusal(operation.name, key)
     original = torch.library.get_kernel(operation.name, key)
 
     def run(keyset: Any, *args: Any, **kwargs: Any) -> Any:
         if drops(overload, args, kwargs):
-            return refuse()
+            return _MATH_ATTENTION if operation.name == "aten::_fused_sdp_choice" else refuse()
         return original.call_boxed(keyset, *args, **kwargs)
 
     return run
-
-
-def attention_choice(operation: RandomOperation, key: str) -> Kernel:
-    """A kernel, registered with its keyset, that chooses attention by plain operations where it has dropout.
-
-    Those draw their dropout through an operation that is served; the fused ones by a generator of their own.
-    """
-    overload = operation.overload
-    original = torch.library.get_kernel(operation.name, key)
-
-    def choose(keyset: Any, *args: Any, **kwargs: Any) -> Any:
-        if drops(overload, args, kwargs):
-            return _MATH_ATTENTION
-        return original.call_boxed(keyset, *args, **kwargs)
-
-    return choose
 
 
 def _dropout_argument(overload: torch._ops.OpOverload) -> str | None:

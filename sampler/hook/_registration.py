@@ -14,7 +14,7 @@ import torch
 from sampler.hook import _bernoulli, _integers, _inversion, _multinomial, _normal, _rrelu, _uniform
 from sampler.hook._devices import SERVED_BACKENDS, belongs_to_absent, present_backends
 from sampler.hook._operations import WITHOUT_KERNELS, RandomOperation, random_operations
-from sampler.hook._refusals import Kernel, attention_choice, has_dropout, refusal, undropped
+from sampler.hook._refusals import Kernel, has_dropout, refusal, undropped
 
 SERVED: dict[str, Kernel] = {
     **_normal.KERNELS,
@@ -104,8 +104,7 @@ def replacement(operation: RandomOperation, key: str) -> tuple[Kernel, bool]:
     if dense and key != "CPU" and operation.name in _bernoulli.DROPOUT_KERNELS:
         return _plain(_bernoulli.DROPOUT_KERNELS[operation.name]), False
     if key != "CPU" and has_dropout(operation) and hasattr(torch.library, "get_kernel"):
-        choice = operation.name == "aten::_fused_sdp_choice"
-        return (attention_choice if choice else undropped)(operation, key), True
+        return undropped(operation, key), True
     return refusal(operation.name, key), False
 
 

@@ -15,7 +15,7 @@ from sampler import SamplerError, SoftwareSource, hardware_noise
 from sampler.hook import _bernoulli
 from sampler.hook._devices import belongs_to_absent, fill_elsewhere, present_backends
 from sampler.hook._operations import RandomOperation, random_operations
-from sampler.hook._refusals import attention_choice, drops, has_dropout, undropped
+from sampler.hook._refusals import drops, has_dropout, undropped
 from sampler.hook._registration import kernels_to_replace, replacement
 
 OPERATIONS = {operation.name: operation for operation in random_operations()}
@@ -137,7 +137,7 @@ def test_attention_with_dropout_is_sent_to_the_plain_operations() -> None:
     q = torch.randn(1, 2, 8, 8, generator=torch.Generator().manual_seed(1))
     overload = OPERATIONS[CHOICE].overload
     plain = overload(q, q, q)
-    with registered(OPERATIONS[CHOICE], attention_choice):
+    with registered(OPERATIONS[CHOICE], undropped):
         assert overload(q, q, q) == plain != 0
         assert overload(q, q, q, dropout_p=0.5) == 0
         source = SoftwareSource(3)
