@@ -1,22 +1,28 @@
 """A simulated lab in this process, bench files for it, and a wire that tampers with what passes over it."""
 
 import contextlib
+import csv
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import instruments
 from entropy import Store
+from entropy.testing import sound_accounts
+from instruments import Bench, BenchError, run
+from instruments.procedures import RecordBits
 from mock_hw import Lab
 from mock_hw.testing import BoardClient, address_of, board_lab
 
 EXAMPLE = Path(instruments.__file__).with_name("example_bench.toml")
 ROWS, COLUMNS = 32, 40
+BLOCK = ROWS * COLUMNS * 200
 
 
 @pytest.fixture
@@ -39,21 +45,26 @@ def wire(lab: Lab, patience: Callable[[float], float]) -> Iterator[BoardClient]:
 
 @pytest.fixture
 def write_bench(tmp_path: Path, patience: Callable[[float], float]) -> Callable[..., Path]:
-    """Write the example bench file with another resource and other lines: `write_bench(resource, old=new)`.
+    """Write the example bench file with another resource and other lines: `write_bench(resource, (old, new))`.
 
-    The lab is in this process, so where the machine is slow the board is, too: its time-out is scaled.
+    The lab is in this process, so where the machine is slow the board is, too: its time-out, in seconds, is scaled.
     """
 
-    def write(resource: str, *changes: tuple[str, str], name: str = "bench.toml") -> Path:
+    def write(
+        resource: str,
+        *changes: tuple[str, str],
+        rows: int = ROWS,
+        columns: int = COLUMNS,
+        timeout: float = 2.0,
+    ) -> Path:
         text = EXAMPLE.read_text("utf-8")
-        size = [("rows = 64", f"rows = {ROWS}"), ("columns = 64", f"columns = {COLUMNS}")]
+        size = [("rows = 64", f"rows = {rows}"), ("columns = 64", f"columns = {columns}")]
         for old, new in [("TCPIP::127.0.0.1::5025::SOCKET", resource), *size, *changes]:
             assert old in text, old
             text = text.replace(old, new)
-        if "options" not in text:
-            scaled = f"options = {{ timeout = {round(1000 * patience(2))} }}"
-            text = text.replace('driver = "ArrayBoard"\n', f'driver = "ArrayBoard"\n{scaled}\n')
-        path = tmp_path / name
+        scaled = f"options = {{ timeout = {1000 * patience(timeout):.0f} }}"
+        text = text.replace('driver = "ArrayBoard"\n', f'driver = "ArrayBoard"\n{scaled}\n')
+        path = tmp_path / "bench.toml"
         path.write_text(text, "utf-8")
         return path
 
@@ -65,26 +76,75 @@ def bench_file(resource: str, write_bench: Callable[..., Path]) -> Path:
     return write_bench(resource)
 
 
+class Enough(KeyboardInterrupt):
+    """The test has seen enough of a recording without an end."""
+
+
+Look = Callable[[RecordBits], object]
+"""What looks at a recording now and then."""
+
+
+def nothing(_: RecordBits) -> None:
+    """See nothing in a recording."""
+
+
 @pytest.fixture
-def recorded(tmp_path: Path) -> Callable[[], np.ndarray]:
+def record(request: pytest.FixtureRequest, bench_file: Path, tmp_path: Path) -> Callable[..., RecordBits]:
+    """Record into `store` and `rows.csv` until all is there, or `look` has seen enough; gives the procedure.
+
+    `look` gets the procedure about ten times a second. A toggle without an end of an array that is not trimmed, unless
+    `parameters` or those of the test's module, `RECORDING`, say otherwise.
+    """
+    common = {"mode": "toggle", "bits": 0, "block_bits": BLOCK, "calibrate": False}
+    common |= getattr(request.module, "RECORDING", {})
+
+    def until(
+        look: Look = nothing, path: Path = bench_file, folder: Path = tmp_path, **parameters: Any
+    ) -> RecordBits:
+        with Bench.from_toml(path) as bench, Store(folder / "store") as store:
+            procedure = RecordBits(bench=bench, store=store, **common | parameters)
+            with contextlib.suppress(Enough):
+                run(procedure, folder / "rows.csv", lambda progress: look(procedure))
+        return procedure
+
+    return until
+
+
+@pytest.fixture
+def recorded(lab: Lab, tmp_path: Path) -> Callable[[], np.ndarray]:
     """Give the block rows of the only buffer of `store`, every block checked and every account added up.
 
-    None of its bits has been used: those of healthy blocks are free, the others withheld.
+    None of its bits has been used: those of healthy blocks are free, the others withheld. And the output is off.
     """
 
     def rows_of() -> np.ndarray:
+        assert not lab.boxes["board"].output
         with Store(tmp_path / "store") as store:
-            (buffer,) = store.buffers()
-            report, accounts = store.verify(), store.accounts()
+            accounts, (buffer,) = sound_accounts(store), store.buffers()
             rows = store.rows(buffer.uuid)
-        assert report.ok, report.problems
-        assert accounts.balanced
-        assert accounts.recorded == rows["bits"].sum() == report.bits
+        assert accounts.recorded == rows["bits"].sum()
         assert accounts.free == rows["bits"][rows["health"] == 0].sum()
         assert accounts.withheld == rows["bits"][rows["health"] != 0].sum()
         return rows
 
     return rows_of
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    """The rows of a recording's table of results."""
+    lines = (folder / "rows.csv").read_text().splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+
+
+def wrong(path: Path) -> dict[str, str]:
+    """What the check of a bench finds wrong: subjects, and what it says of each."""
+    return {each.subject: each.detail for each in Bench.from_toml(path).check() if not each.ok}
+
+
+def is_refused(path: Path, said: str) -> None:
+    """A bench is not opened, with a sentence."""
+    with pytest.raises(BenchError, match=said):
+        Bench.from_toml(path).__enter__()
 
 
 Hook = Callable[[int, bytes], list[bytes]]

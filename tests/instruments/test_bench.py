@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from instruments import Bench, BenchError, SignalPath, Terminated
 from instruments.bench import SafeStep
 from mock_hw import Lab
 from mock_hw.testing import canned_board
+
+from .conftest import is_refused, wrong
 
 
 def test_gain_of_the_path():
@@ -69,12 +72,13 @@ def test_the_bench_refuses(bench_file: Path, wire, pulse: tuple[float, float, fl
         with pytest.raises(BenchError, match=rf"limits\.{key} = .* in .*bench\.toml"):
             bench.board.set_write_pulse(*pulse)
         assert wire.ask("PULS:VOLT?;WIDT?;PER?") == before
-        with pytest.raises(BenchError, match=r"limits\.read_voltage"):
-            bench.board.set_read(0.21, 1e-6)
-        with pytest.raises(BenchError, match=r"limits\.pulse_voltage"):
-            bench.board.set_reset_pulse(1.9, 0.6e-9)
-        with pytest.raises(BenchError, match=r"limits\.pulse_voltage"):
-            bench.board.set_trims([[0.5] * 40] * 32, 1.34)
+        for act, key in (
+            (lambda: bench.board.set_read(0.21, 1e-6), "read_voltage"),
+            (lambda: bench.board.set_reset_pulse(1.9, 0.6e-9), "pulse_voltage"),
+            (lambda: bench.board.set_trims([[0.5] * 40] * 32, 1.34), "pulse_voltage"),
+        ):
+            with pytest.raises(BenchError, match=rf"limits\.{key}"):
+                act()
 
 
 def test_the_driver_refuses_on_its_own(bench_file: Path, wire):
@@ -126,11 +130,9 @@ def test_check_changes_nothing(bench_file: Path, wire):
 
 
 def test_another_size_is_found(resource: str, write_bench):
-    path = write_bench(resource, ("rows = 32", "rows = 31"))
-    bad = [finding for finding in Bench.from_toml(path).check() if not finding.ok]
-    assert [finding.subject for finding in bad] == ["array"]
-    with pytest.raises(BenchError, match=r"32 × 40 cells and .* says 31 × 40: correct \[array\]"):
-        Bench.from_toml(path).__enter__()
+    path = write_bench(resource, rows=31)
+    assert list(wrong(path)) == ["array"]
+    is_refused(path, r"32 × 40 cells and .* says 31 × 40: correct \[array\]")
 
 
 def identity(answer: bytes) -> contextlib.AbstractContextManager[str]:
@@ -141,29 +143,20 @@ def identity(answer: bytes) -> contextlib.AbstractContextManager[str]:
 def test_the_wrong_instrument(write_bench):
     with identity(b"KEITHLEY INSTRUMENTS INC.,MODEL 2400,1,C30") as resource:
         path = write_bench(resource)
-        bad = [finding for finding in Bench.from_toml(path).check() if not finding.ok]
-        assert [finding.subject for finding in bad] == ["identity"]
-        with pytest.raises(BenchError, match=r"is no box for the driver ArrayBoard: it says .*MODEL 2400"):
-            Bench.from_toml(path).__enter__()
+        assert list(wrong(path)) == ["identity"]
+        is_refused(path, r"is no box for the driver ArrayBoard: it says .*MODEL 2400")
 
 
 def test_another_version_of_the_protocol(bench_file: Path, monkeypatch):
     monkeypatch.setattr("mock_hw.boxes.array_board._commands.PROTOCOL", "2.0")
-    with pytest.raises(BenchError, match=r"follows version 2\.0 .* this program version 1"):
-        Bench.from_toml(bench_file).__enter__()
-    assert [each.subject for each in Bench.from_toml(bench_file).check() if not each.ok] == ["protocol"]
+    is_refused(bench_file, r"follows version 2\.0 .* this program version 1")
+    assert list(wrong(bench_file)) == ["protocol"]
 
 
 def test_a_box_that_answers_rubbish(write_bench):
     with identity(b"M,ARRAY-BOARD,2,0") as resource:
-        path = write_bench(
-            resource, ('driver = "ArrayBoard"', 'driver = "ArrayBoard"\noptions = { timeout = 200 }')
-        )
-        with pytest.raises(
-            BenchError,
-            match=r"'SYST:PROT\?' in time; what comes, .*ARRAY-BOARD.*no board",
-        ):
-            Bench.from_toml(path).__enter__()
+        path = write_bench(resource, timeout=0.2)
+        is_refused(path, r"'SYST:PROT\?' in time; what comes, .*ARRAY-BOARD.*no board")
         found = {each.subject: each for each in Bench.from_toml(path).off()}
     assert not found["protocol"].ok
     assert "'ABOR;:OUTP OFF' was sent, and whether the output is off is not known: " in found["output"].detail
@@ -173,25 +166,21 @@ def test_nothing_listens(write_bench):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     path = write_bench(f"TCPIP::127.0.0.1::{port}::SOCKET")
-    bad = [finding for finding in Bench.from_toml(path).check() if not finding.ok]
-    assert [finding.subject for finding in bad] == ["reachable"]
-    with pytest.raises(BenchError, match=rf"key 'instruments.board.resource': .*127.0.0.1::{port}::SOCKET"):
-        Bench.from_toml(path).__enter__()
+    assert list(wrong(path)) == ["reachable"]
+    is_refused(path, rf"key 'instruments.board.resource': .*127.0.0.1::{port}::SOCKET")
     assert not all(finding.ok for finding in Bench.from_toml(path).off())
 
 
 @pytest.mark.parametrize("driver", ["os.system", "pymeasure.instruments.keithley.Nothing", "Nobody"])
 def test_an_unknown_driver(resource: str, write_bench, driver: str):
     path = write_bench(resource, ('driver = "ArrayBoard"', f'driver = "{driver}"'))
-    with pytest.raises(BenchError, match=r"key 'instruments.board.driver': "):
-        Bench.from_toml(path).__enter__()
+    is_refused(path, r"key 'instruments.board.driver': ")
 
 
 def test_a_board_in_use_is_refused_and_left_alone(bench_file: Path, resource: str, wire):
     owner = ArrayBoard(resource)
     owner.output_enabled = True
-    with pytest.raises(BenchError, match=r"is on, so another program uses it.*'memtj bench off'"):
-        Bench.from_toml(bench_file).__enter__()
+    is_refused(bench_file, r"is on, so another program uses it.*'memtj bench off'")
     assert wire.output_is_on()
     findings = Bench.from_toml(bench_file).off()
     assert findings[-1].ok
@@ -258,17 +247,13 @@ def test_a_board_that_is_gone_is_said_to_be(bench_file: Path, lab: Lab, caplog):
 
 
 def test_outside_of_the_main_thread(bench_file: Path, wire):
-    seen: list[object] = []
-
-    def use() -> None:
+    def use() -> bool:
         with Bench.from_toml(bench_file) as bench:
             switch_on(bench)
-            seen.append(wire.output_is_on())
+            return wire.output_is_on()
 
-    thread = threading.Thread(target=use)
-    thread.start()
-    thread.join()
-    assert seen == [True]
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(use).result()
     assert not wire.output_is_on()
 
 
@@ -299,13 +284,8 @@ def test_roles_are_made_safe_in_their_order_whatever_fails(bench_file: Path, wir
         switch_on(bench)
         roles = {step.name: Recorded(step, order, step == failing) for step in reversed(SafeStep)}
         bench.roles = {**roles, **bench.roles}
-    assert order == [
-        SafeStep.PULSES,
-        SafeStep.READ_VOLTAGE,
-        SafeStep.SELECTOR,
-        SafeStep.FIELD,
-        SafeStep.OUTPUTS,
-    ]
+    step = SafeStep
+    assert order == [step.PULSES, step.READ_VOLTAGE, step.SELECTOR, step.FIELD, step.OUTPUTS]
     assert not wire.output_is_on()
     assert [f"the {step.name!r} cannot be reached" in caplog.text for step in SafeStep] == [
         step == failing for step in SafeStep

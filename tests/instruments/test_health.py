@@ -1,6 +1,5 @@
 """Cells that go bad while RecordBits records: found, left out, withheld; and a recording that is stopped."""
 
-import csv
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,10 +11,13 @@ import pytest
 from drivers import ArrayBoard
 from entropy import Store, cell_statistics
 from entropy.quality.health import Cutoffs, HealthFlag
-from instruments import Bench, BenchError, run
+from instruments import BenchError
 from instruments.array import Block
-from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
+from instruments.procedures import RecordBits, RecordingSummary
 from instruments.recording._health import RecordingHealth
+from tests.conftest import missing
+
+from .conftest import table
 
 CELLS = 32 * 40
 PULSES = 8192  # of a block; the simulated cells follow a new fault after 65,536 pulses at most
@@ -23,37 +25,30 @@ BLOCK = CELLS * PULSES
 NAMED = "failed while recording (repetition count)"
 
 
+RECORDING = {"bits": 40 * BLOCK, "block_bits": BLOCK, "calibrate": True}
+
+
 @pytest.fixture
-def record(bench_file: Path, tmp_path: Path, wire) -> Callable[..., RecordingSummary]:
+def record(record: Callable[..., RecordBits], wire) -> Callable[..., RecordingSummary | None]:
     """Record; `faults` are sent when some blocks are there, by when the board is a few blocks ahead at most."""
 
-    def recorded(faults: Sequence[str] = (), **parameters: Any) -> RecordingSummary:
+    def faulty(faults: Sequence[str] = (), **parameters: Any) -> RecordingSummary | None:
         wire.send("SIM:FAUL:FIFO 2;RATE 30e6")
-        parameters = {"mode": "toggle", "bits": 40 * BLOCK, "block_bits": BLOCK, **parameters}
         waiting = list(faults)
 
-        def look(progress: RecordingProgress) -> None:
-            while progress.blocks >= 3 and waiting:
+        def look(procedure: RecordBits) -> None:
+            while procedure.progress.blocks >= 3 and waiting:
                 wire.send(waiting.pop(0))
 
-        with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
-            return run(RecordBits(bench=bench, store=store, **parameters), tmp_path / "rows.csv", look)
+        return record(look, **parameters).summary
 
-    return recorded
-
-
-def table(folder: Path) -> list[dict[str, str]]:
-    lines = (folder / "rows.csv").read_text().splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    return faulty
 
 
 @pytest.mark.slow
-def test_a_cell_that_sticks_is_found_and_left_out(
-    record, tmp_path: Path, wire, resource: str, caplog, recorded
-):
+def test_a_cell_that_sticks_is_found_and_left_out(record, tmp_path: Path, resource: str, caplog, recorded):
     with caplog.at_level(logging.WARNING):
         summary = record(["SIM:FAUL:STUC 3,4,AP"])
-    assert not wire.output_is_on()
     rows = recorded()
     (bad,) = np.flatnonzero(rows["health"])
     assert rows["health"][bad] == HealthFlag.CELL_REPETITION | HealthFlag.CELL_PROPORTION
@@ -74,20 +69,19 @@ def test_a_cell_that_sticks_is_found_and_left_out(
     said = table(tmp_path)
     assert [int(row["Health"]) for row in said] == rows["health"].tolist()
     assert [int(row["Failed cells"]) for row in said] == [int(n == bad) for n in range(len(rows))]
-    assert f"block {rows['sequence'][bad]} is withheld" in caplog.text
-    assert "cell 3, 4 is left out" in caplog.text
+    withheld = f"block {rows['sequence'][bad]} is withheld"
+    assert missing(caplog.text, withheld, "cell 3, 4 is left out") == []
     with Store(tmp_path / "store") as store:
         counts = cell_statistics(store).counts
     assert counts[3 * 40 + 4] == (bad + 1) * PULSES
 
 
-def test_an_array_that_goes_dead_is_stopped(record, wire, recorded):
+def test_an_array_that_goes_dead_is_stopped(record, recorded):
     units = [f"SIM:FAUL:STUC {row},{column},P" for row in range(32) for column in range(40)]
     lines = [";:".join(units[n : n + 200]) for n in range(0, CELLS, 200)]
     said = r"^the health tests have stopped the recording: [\d,]+ of 1,280 cells failed .*row 0, column 0: failed while"
     with pytest.raises(BenchError, match=said):
         record(lines, bits=0, ahead=10**10, calibrate=False)
-    assert not wire.output_is_on()
     rows = recorded()
     assert (rows["health"] != 0).sum() == 1
     assert rows["health"][-1] & HealthFlag.CELL_REPETITION

@@ -1,7 +1,6 @@
 """A connection that drops while RecordBits records: it is had back with a limit, and everything is as before."""
 
 import contextlib
-import csv
 import logging
 import socket
 import threading
@@ -14,13 +13,13 @@ import numpy as np
 import pytest
 
 from drivers import ArrayBoard, BoardError
-from entropy import Store
-from instruments import Bench, BenchError, run
-from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
+from instruments import BenchError
+from instruments.procedures import RecordBits
 from mock_hw import Lab
 
-CELLS = 32 * 40
-BLOCK = CELLS * 200
+from .conftest import Enough, table
+
+RECORDING = {"ahead": 10**10}
 SETTINGS = (
     "PULS:VOLT?;WIDT?;PER?;:RES:VOLT?;WIDT?;:SENS:VOLT?;SETT?;:SEQ:MODE?;:ACQ:FORM?;BLOC?;:SYST:WATC?;"
     ":LIM:VOLT?;WIDT?;READ?;:ARR:SEL?"
@@ -37,33 +36,12 @@ def settings_of(resource: str) -> list[Any]:
         board.close()
 
 
-class Enough(KeyboardInterrupt):
-    """The test has seen enough of a recording without an end."""
-
-
-@pytest.fixture
-def record(bench_file: Path, tmp_path: Path) -> Callable[..., RecordingSummary]:
-    """Record; `look` gets the procedure and its progress about ten times a second."""
-
-    def recorded(
-        look: Callable[[RecordBits, RecordingProgress], None], path: Path = bench_file, **parameters: Any
-    ) -> RecordingSummary:
-        chosen = {"mode": "toggle", "block_bits": BLOCK, "calibrate": False, "bits": 0, **parameters}
-        with Bench.from_toml(path) as bench, Store(tmp_path / "store") as store:
-            procedure = RecordBits(bench=bench, store=store, ahead=10**10, **chosen)
-            with contextlib.suppress(Enough):
-                run(procedure, tmp_path / "rows.csv", lambda progress: look(procedure, progress))
-        assert procedure.summary is not None
-        return procedure.summary
-
-    return recorded
-
-
-def once(act: Callable[[], None]) -> Callable[[RecordBits, RecordingProgress], None]:
+def once(act: Callable[[], None]) -> Callable[[RecordBits], None]:
     """Call `act` when three blocks are in the store; enough is some blocks after a reconnection."""
     done: list[int] = []
 
-    def look(procedure: RecordBits, progress: RecordingProgress) -> None:
+    def look(procedure: RecordBits) -> None:
+        progress = procedure.progress
         if progress.blocks >= 3 and not done:
             done.append(0)
             act()
@@ -79,18 +57,14 @@ def reconnections(procedure: RecordBits) -> int:
     return 0 if procedure.account is None else procedure.account.reconnections
 
 
-def table(folder: Path) -> list[dict[str, str]]:
-    lines = (folder / "rows.csv").read_text().splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith("#")))
-
-
 def test_it_goes_on_with_another_acquisition(record, tmp_path: Path, resource: str, wire, caplog, recorded):
     wire.send("SIM:FAUL:SHOR 3,4")
     seen: list[list[Any]] = []
     left: dict[int, int] = {}
     before = [0]  # blocks, when each connection was lost; a few of them were still on their way to the store
 
-    def look(procedure: RecordBits, progress: RecordingProgress) -> None:
+    def look(procedure: RecordBits) -> None:
+        progress = procedure.progress
         made = reconnections(procedure)
         if progress.stage == "reconnecting":
             left.setdefault(
@@ -105,11 +79,10 @@ def test_it_goes_on_with_another_acquisition(record, tmp_path: Path, resource: s
                 wire.send("SIM:FAUL:DROP 5")
 
     with caplog.at_level(logging.WARNING):
-        summary = record(look, calibrate=True, servo="off")
+        summary = record(look, calibrate=True, servo="off").summary
     assert seen[0] == seen[1]
     assert not seen[0][1][3][4]  # the mask
     assert np.ptp(seen[0][2]) > 0.01  # the trims
-    assert not wire.output_is_on()
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     rows = recorded()
     assert summary.bits == rows["bits"].sum()
@@ -139,7 +112,7 @@ def test_limits_hold_after_the_power_was_cycled(record, lab: Lab, wire, resource
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(lab.boxes["board"]), "switch_on", watched)
-        summary = record(once(lab.power_cycle))
+        summary = record(once(lab.power_cycle)).summary
     assert summary.reconnections == 1
     assert held[0] == held[-1] != before[0]
     assert len(held) == 2
@@ -160,7 +133,6 @@ def test_after_some_tries_it_ends_and_says_so(
     ):
         record(once(refuse), retries=2)
     assert time.monotonic() - began < patience(15)
-    assert not wire.output_is_on()
     assert len(recorded()) >= 4
 
 
@@ -168,7 +140,6 @@ def test_a_connection_that_drops_before_every_block_uses_the_tries_up(record, wi
     with pytest.raises(BoardError, match="1 try to connect again and go on failed") as caught:
         record(once(lambda: wire.send("SIM:FAUL:DROP 5;DROP 5")), retries=1)
     assert caught.value.lost
-    assert not wire.output_is_on()
     assert wire.ask("SIM:FAUL?") == '""'
     recorded()
 
@@ -176,7 +147,8 @@ def test_a_connection_that_drops_before_every_block_uses_the_tries_up(record, wi
 def test_ctrl_c_while_it_tries(record, wire, recorded, patience: Callable[[float], float]):
     began: list[float] = []
 
-    def look(procedure: RecordBits, progress: RecordingProgress) -> None:
+    def look(procedure: RecordBits) -> None:
+        progress = procedure.progress
         if progress.blocks >= 3 and not began:
             began.append(0.0)
             wire.send("SIM:FAUL:DROP 2;DROP 2;REF 60")
@@ -187,7 +159,6 @@ def test_ctrl_c_while_it_tries(record, wire, recorded, patience: Callable[[float
     with pytest.raises(KeyboardInterrupt):
         record(look, retries=1000)
     assert time.monotonic() - began[0] < patience(5)
-    assert not wire.output_is_on()
     recorded()
 
 
@@ -216,13 +187,12 @@ def test_only_a_lost_connection_is_tried_again(
 
     astray = error is None
     if astray:
-        summary = record(once(act))
+        summary = record(once(act)).summary
         assert summary.reconnections == 1
         assert summary.health.cells_failed == 32  # what reads one state only is found by the health tests
     else:
         with pytest.raises(error, match=said):
             record(once(act))
-    assert not wire.output_is_on()
     assert recorded()["health"].any() == astray
 
 
@@ -281,13 +251,10 @@ def cable(resource: str) -> Iterator[Cable]:
 
 @pytest.mark.slow
 def test_a_cut_cable_leaves_the_output_to_the_new_connection(
-    record, cable: Cable, write_bench, wire, recorded, patience: Callable[[float], float]
+    record, cable: Cable, write_bench, wire, recorded
 ):
     """No close arrives, so the board is still on: the new connection switches it off before anything else."""
-    driver = 'driver = "ArrayBoard"'
-    path = write_bench(
-        cable.resource, (driver, f"{driver}\noptions = {{ timeout = {1000 * patience(0.7):.0f} }}")
-    )
+    path = write_bench(cable.resource, timeout=0.7)
     on_after: list[bool] = []
 
     def cut() -> None:
@@ -295,9 +262,8 @@ def test_a_cut_cable_leaves_the_output_to_the_new_connection(
         time.sleep(0.2)
         on_after.append(wire.output_is_on())
 
-    summary = record(once(cut), path=path, watchdog=20.0)
+    summary = record(once(cut), path=path, watchdog=20.0).summary
     assert on_after == [True]
     assert summary.reconnections == 1
     assert wire.ask("SYST:WATC:TRIP?") == "0"
-    assert not wire.output_is_on()
     recorded()

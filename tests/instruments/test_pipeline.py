@@ -3,14 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from entropy import Recording, Store
-from instruments import Bench, run
+from entropy import Recording
 from instruments.array import BoardArray
 from instruments.array._board_acquisition import BoardAcquisition
 from instruments.procedures import RecordBits
@@ -24,19 +22,6 @@ STEPS = {
     "judge": (RecordingHealth, "judge"),
     "write": (Recording, "append"),
 }
-Look = Callable[[RecordBits], None]
-
-
-@pytest.fixture
-def record(bench_file: Path, tmp_path: Path) -> Callable[..., RecordBits]:
-    def recorded(look: Look = lambda procedure: None, **parameters: Any) -> RecordBits:
-        chosen = {"mode": "toggle", "bits": 0, "block_bits": BLOCK, "calibrate": False, **parameters}
-        with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
-            procedure = RecordBits(bench=bench, store=store, **chosen)
-            run(procedure, tmp_path / "rows.csv", lambda progress: look(procedure))
-        return procedure
-
-    return recorded
 
 
 @pytest.fixture
@@ -73,21 +58,8 @@ def instead(monkeypatch: pytest.MonkeyPatch, step: str, change: Callable[[int], 
     return threads
 
 
-def rows_of(folder: Path, wire: Any) -> np.ndarray:
-    assert not wire.output_is_on()
-    with Store(folder / "store") as store:
-        report = store.verify()
-        rows = store.rows(store.buffers()[0].uuid)
-        assert store.accounts().recorded == rows["bits"].sum()
-    assert report.ok, report.problems
-    np.testing.assert_array_equal(rows["sequence"], np.arange(len(rows)))
-    return rows
-
-
 @pytest.mark.parametrize("step", STEPS)
-def test_what_fails_in_one_ends_all(
-    record, tmp_path: Path, wire, monkeypatch, ends, no_thread_is_left, step: str
-):
+def test_what_fails_in_one_ends_all(record, recorded, monkeypatch, ends, no_thread_is_left, step: str):
     def fail(number: int) -> None:
         if number == 40:
             raise RuntimeError(f"the {step} failed")
@@ -98,7 +70,8 @@ def test_what_fails_in_one_ends_all(
     assert ends
     no_thread_is_left()
     assert len(threads) == 40
-    rows = rows_of(tmp_path, wire)
+    rows = recorded()
+    np.testing.assert_array_equal(rows["sequence"], np.arange(len(rows)))
     assert len(rows) == 39 if step != "fetch" else len(rows) <= 39
 
 
@@ -112,15 +85,13 @@ def test_each_is_a_thread_of_its_own(record, monkeypatch):
 
 
 @pytest.mark.parametrize(("mode", "bits"), [("toggle", 12 * BLOCK - 7), ("reset", 12 * BLOCK)])
-def test_a_slow_judge_changes_no_count(record, tmp_path: Path, wire, monkeypatch, mode: str, bits: int):
+def test_a_slow_judge_changes_no_count(record, recorded, monkeypatch, mode: str, bits: int):
     """What is missing is known once all is judged: no pulse more is asked for than the bits need."""
     instead(monkeypatch, "judge", lambda number: time.sleep(0.02))
     procedure = record(mode=mode, bits=bits)
     assert procedure.summary is not None
     used = procedure.summary.cells_used
-    with Store(tmp_path / "store") as store:
-        rows = store.rows(store.buffers()[0].uuid)
-    assert not wire.output_is_on()
+    rows = recorded()
     # Each acquisition asks for as many pulses as the bits need that the ones before have not brought.
     had, pulses = 0, 0
     for sequence, here, made in zip(rows["sequence"], rows["bits"], rows["pulses"], strict=True):
@@ -134,9 +105,7 @@ def test_a_slow_judge_changes_no_count(record, tmp_path: Path, wire, monkeypatch
     assert procedure.summary.bits == had
 
 
-def test_a_stop_in_the_middle_writes_what_was_fetched(
-    record, tmp_path: Path, wire, monkeypatch, ends, no_thread_is_left
-):
+def test_a_stop_in_the_middle_writes_what_was_fetched(record, recorded, monkeypatch, ends, no_thread_is_left):
     judged = instead(monkeypatch, "judge", lambda number: time.sleep(0.05))
 
     recordings: list[RecordBits] = []
@@ -152,7 +121,9 @@ def test_a_stop_in_the_middle_writes_what_was_fetched(
     no_thread_is_left()
     account = recordings[0].account
     assert account is not None
-    assert len(rows_of(tmp_path, wire)) == len(judged) == account.delivered > 3
+    rows = recorded()
+    np.testing.assert_array_equal(rows["sequence"], np.arange(len(rows)))
+    assert len(rows) == len(judged) == account.delivered > 3
 
 
 class Doubling(Stage[int]):
@@ -181,9 +152,8 @@ def test_a_stage_keeps_the_order_and_does_all_that_was_put():
 def test_a_stage_that_has_failed_says_so_at_once():
     stage = Doubling()
     stage.start()
-    stage.put(1, lambda: None)
-    stage.put(-1, lambda: None)
-    stage.put(2, lambda: None)
+    for number in (1, -1, 2):
+        stage.put(number, lambda: None)
     for ask in (lambda: stage.put(3, lambda: None), stage.check, stage.finish):
         with pytest.raises(ValueError, match="-1"):
             ask()

@@ -1,6 +1,5 @@
 """RecordBits over a real wire into a real store."""
 
-import csv
 import json
 import logging
 import time
@@ -16,33 +15,30 @@ from pymeasure.experiment import Procedure, Results
 from drivers import BoardError, CorruptBlock
 from entropy import Lease, Store, cell_statistics
 from instruments import Bench, BenchError, run
-from instruments.procedures import RecordBits, RecordingProgress, RecordingSummary
+from instruments.procedures import RecordBits, RecordingProgress
+
+from .conftest import Enough, table
 
 CELLS = 32 * 40
-ENDLESS: dict[str, Any] = {"mode": "toggle", "bits": 0, "block_bits": 2**18, "calibrate": False}
+UNTUNED: dict[str, Any] = {"mode": "toggle", "calibrate": False}
 
 
-def record(bench_file: Path, folder: Path, name: str = "rows", **parameters: Any) -> RecordingSummary:
-    parameters = {"bits": 2_000_000, "block_bits": 2**18, **parameters}
-    with Bench.from_toml(bench_file) as bench, Store(folder / "store") as store:
-        return run(RecordBits(bench=bench, store=store, **parameters), folder / f"{name}.csv")
+RECORDING: dict[str, Any] = {"mode": "reset", "bits": 2_000_000, "block_bits": 2**18, "calibrate": True}
 
 
 @pytest.mark.parametrize("mode", ["toggle", pytest.param("reset", marks=pytest.mark.slow)])
 def test_a_recording_holds_what_the_board_made(
-    bench_file: Path, tmp_path: Path, wire, no_thread_is_left, mode: str
+    record, recorded, tmp_path: Path, no_thread_is_left, mode: str
 ):
-    summary = record(bench_file, tmp_path, mode=mode)
-    assert not wire.output_is_on()
+    summary = record(mode=mode).summary
+    rows = recorded()
     no_thread_is_left()
     with Store(tmp_path / "store") as store:
         (buffer,) = store.buffers()
-        rows, cells = store.rows(buffer.uuid), store.cells(buffer.uuid)
-        accounts, report = store.accounts(), store.verify()
+        accounts, cells = store.accounts(), store.cells(buffer.uuid)
         procedure, bench = store.procedure(buffer.uuid), store.bench(buffer.uuid)
         readings = store.resistances(buffer.uuid)
-    assert report.ok, report.problems
-    assert accounts.recorded == accounts.free == summary.bits == buffer.bits >= 2_000_000
+    assert accounts.free == summary.bits == buffer.bits >= 2_000_000
     assert summary.recording == buffer.recording
     assert summary.simulated
     assert buffer.simulated
@@ -65,7 +61,7 @@ def test_a_recording_holds_what_the_board_made(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["toggle", "reset"])
-def test_the_trimmed_array_is_balanced(bench_file: Path, tmp_path: Path, mode: str):
+def test_the_trimmed_array_is_balanced(record, tmp_path: Path, mode: str):
     """Judged by what was recorded. Bounds are on the physics; chance adds less than 1e-9 of false alarm.
 
     20,480 outcomes a cell have a standard deviation of 0.0035, so a limit of 0.06 on each of 1,280 cells leaves
@@ -73,7 +69,7 @@ def test_the_trimmed_array_is_balanced(bench_file: Path, tmp_path: Path, mode: s
     """
     # Without a reset both directions count, and a stray field tilts them apart: least so on the plateau of one half.
     point = {"voltage": 1.45} if mode == "toggle" else {}
-    summary = record(bench_file, tmp_path, mode=mode, bits=CELLS * 20_480, block_bits=2**22, **point)
+    summary = record(mode=mode, bits=CELLS * 20_480, block_bits=2**22, **point).summary
     with Store(tmp_path / "store") as store:
         per_cell = cell_statistics(store)
         cells = store.cells(store.buffers()[0].uuid)
@@ -87,19 +83,18 @@ def test_the_trimmed_array_is_balanced(bench_file: Path, tmp_path: Path, mode: s
     assert summary.p_sw_mean == pytest.approx(psw.mean())
 
 
-def test_an_untrimmed_array_is_not(bench_file: Path, tmp_path: Path):
+def test_an_untrimmed_array_is_not(record, tmp_path: Path):
     """The other side of the test above: without trims cells differ, so that bound says something."""
-    record(bench_file, tmp_path, mode="reset", calibrate=False, bits=CELLS * 4096, block_bits=2**22)
+    record(calibrate=False, bits=CELLS * 4096, block_bits=2**22)
     with Store(tmp_path / "store") as store:
         per_cell = cell_statistics(store)
         assert (store.cells(store.buffers()[0].uuid)["trim"] == 0).all()
     assert np.abs(per_cell.ones / per_cell.counts - 0.5).max() > 0.1
 
 
-def test_one_row_for_each_block(bench_file: Path, tmp_path: Path):
-    summary = record(bench_file, tmp_path, mode="reset", calibrate=False)
-    path = tmp_path / "rows.csv"
-    rows = list(csv.DictReader(line for line in path.read_text().splitlines() if not line.startswith("#")))
+def test_one_row_for_each_block(record, tmp_path: Path):
+    summary = record(calibrate=False).summary
+    rows = table(tmp_path)
     assert len(rows) == summary.blocks
     assert [int(row["Block"]) for row in rows] == list(range(summary.blocks))
     assert sum(int(row["Bits"]) for row in rows) == summary.bits
@@ -107,23 +102,22 @@ def test_one_row_for_each_block(bench_file: Path, tmp_path: Path):
     ones = sum(float(row["Ones fraction"]) * int(row["Bits"]) for row in rows)
     assert ones == pytest.approx(summary.ones_fraction * summary.bits, abs=1)
     # pymeasure itself can read it back, with the parameters.
-    results = Results.load(str(path))
+    results = Results.load(str(tmp_path / "rows.csv"))
     assert isinstance(results.procedure, RecordBits)
     assert results.procedure.width == pytest.approx(0.3e-9)
     assert len(results.data) == summary.blocks
 
 
-def test_results_are_never_written_over(bench_file: Path, tmp_path: Path):
+def test_results_are_never_written_over(record, tmp_path: Path):
     (tmp_path / "rows.csv").write_text("mine")
     with pytest.raises(BenchError, match=r"rows\.csv exists already"):
-        record(bench_file, tmp_path)
+        record()
     assert (tmp_path / "rows.csv").read_text() == "mine"
 
 
-def test_bits_are_counted_to_the_one_wanted(bench_file: Path, tmp_path: Path):
-    summary = record(bench_file, tmp_path, mode="toggle", bits=1, calibrate=False)
-    assert summary.bits == CELLS
-    again = record(bench_file, tmp_path, "more", mode="toggle", bits=3 * CELLS, block_bits=1, calibrate=False)
+def test_bits_are_counted_to_the_one_wanted(record, tmp_path: Path):
+    assert record(**UNTUNED, bits=1).summary.bits == CELLS
+    again = record(**UNTUNED, folder=tmp_path / "more", bits=3 * CELLS, block_bits=1).summary
     assert (again.bits, again.blocks) == (3 * CELLS, 3)
 
 
@@ -152,10 +146,10 @@ def test_progress_is_told_in_the_calling_thread(bench_file: Path, tmp_path: Path
     ],
 )
 def test_a_working_point_out_of_the_limits_never_pulses(
-    bench_file: Path, tmp_path: Path, wire, parameters: dict[str, Any], said: str
+    record, tmp_path: Path, wire, parameters: dict[str, Any], said: str
 ):
     with pytest.raises(BenchError, match=said):
-        record(bench_file, tmp_path, **parameters)
+        record(**parameters)
     assert not wire.output_is_on()
     with Store(tmp_path / "store") as store:
         assert not store.buffers()
@@ -173,16 +167,15 @@ def test_without_bench_or_store(bench_file: Path, tmp_path: Path):
         run(RecordBits(bench=bench), tmp_path / "b.csv")
 
 
-def test_no_pulse_no_states(bench_file: Path, tmp_path: Path, wire):
+def test_no_pulse_no_states(record, wire):
     """At a voltage far below the working point pulses switch nothing; the reset pulse still shows both states."""
-    with pytest.raises(
-        BenchError, match=r"no cell of the array can be used \(.*\d+ cells: cannot be tuned from P"
-    ):
-        record(bench_file, tmp_path, voltage=0.05)
+    said = r"no cell of the array can be used \(.*\d+ cells: cannot be tuned from P"
+    with pytest.raises(BenchError, match=said):
+        record(voltage=0.05)
     assert not wire.output_is_on()
 
 
-def test_a_damaged_block_is_fetched_again(tampered, write_bench, tmp_path: Path, caplog):
+def test_a_damaged_block_is_fetched_again(record, recorded, tampered, write_bench, caplog):
     damaged: list[int] = []
 
     def damage(number: int, block: bytes) -> list[bytes]:
@@ -196,20 +189,17 @@ def test_a_damaged_block_is_fetched_again(tampered, write_bench, tmp_path: Path,
 
     path = write_bench(tampered(damage))
     with caplog.at_level(logging.WARNING):
-        summary = record(path, tmp_path, mode="toggle", block_bits=2**18, calibrate=False)
-    assert len(damaged) == 2
-    assert summary.fetched_again == 2
+        summary = record(path=path, **UNTUNED).summary
+    assert len(damaged) == summary.fetched_again == 2
     assert caplog.text.count("asking for it again") == 2
-    with Store(tmp_path / "store") as store:
-        rows = store.rows(store.buffers()[0].uuid)
-        assert store.verify().ok
+    rows = recorded()
     np.testing.assert_array_equal(rows["sequence"], np.arange(len(rows)))
 
 
-def test_a_wire_that_stays_bad_ends_it(bench_file: Path, tmp_path: Path, wire):
+def test_a_wire_that_stays_bad_ends_it(record, wire):
     wire.send("SIM:FAUL:CORR 0,1000000")  # every block, and every repetition of one
     with pytest.raises(CorruptBlock, match="CRC-32"):
-        record(bench_file, tmp_path, calibrate=False)
+        record(calibrate=False)
     assert not wire.output_is_on()
 
 
@@ -218,18 +208,17 @@ def recorded_ones(block: bytes) -> bool:
     return 30_000 < len(block) < 40_000
 
 
-def test_a_repeated_block_is_recorded_once(tampered, write_bench, tmp_path: Path):
+def test_a_repeated_block_is_recorded_once(record, recorded, tampered, write_bench):
     def repeat(number: int, block: bytes) -> list[bytes]:
         return [block, block] if recorded_ones(block) and number % 2 else [block]
 
-    summary = record(write_bench(tampered(repeat)), tmp_path, mode="toggle", calibrate=False)
-    with Store(tmp_path / "store") as store:
-        rows = store.rows(store.buffers()[0].uuid)
+    summary = record(path=write_bench(tampered(repeat)), **UNTUNED).summary
+    rows = recorded()
     np.testing.assert_array_equal(rows["sequence"], np.arange(len(rows)))
     assert summary.bits == -(-2_000_000 // CELLS) * CELLS
 
 
-def test_a_cut_wire_switches_off_and_keeps_what_was_written(tampered, write_bench, tmp_path: Path, wire):
+def test_a_cut_wire_switches_off_and_keeps_what_was_written(record, recorded, tampered, write_bench, wire):
     seen: list[int] = []
 
     def cut(number: int, block: bytes) -> list[bytes]:
@@ -238,122 +227,98 @@ def test_a_cut_wire_switches_off_and_keeps_what_was_written(tampered, write_benc
         return [b""] if len(seen) == 3 else [block]
 
     with pytest.raises(BoardError) as caught:
-        record(write_bench(tampered(cut)), tmp_path, mode="toggle", calibrate=False, retries=0)
+        record(path=write_bench(tampered(cut)), **UNTUNED, retries=0)
     assert caught.value.lost
     wire.wait_for_output(False, 2)
-    with Store(tmp_path / "store") as store:
-        assert len(store.rows(store.buffers()[0].uuid)) == 2
-        assert store.accounts().balanced
+    assert len(recorded()) == 2
 
 
-def test_ahead_keeps_the_board_waiting_for_consumers(bench_file: Path, tmp_path: Path, wire):
+def test_ahead_keeps_the_board_waiting_for_consumers(record, tmp_path: Path, wire):
     """The board stalls while enough bits are free, its watchdog is fed meanwhile, and leases set it going."""
     block, most = CELLS * 64, CELLS * 64 * 4
     waited: list[int] = []
-    with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
-        procedure = RecordBits(
-            bench=bench,
-            store=store,
-            mode="toggle",
-            bits=0,
-            block_bits=block,
-            ahead=most,
-            watchdog=1.0,
-            calibrate=False,
-        )
+    with Store(tmp_path / "store") as store:
 
-        def look(progress: RecordingProgress) -> None:
+        def look(procedure: RecordBits) -> None:
             accounts = store.accounts()
             assert accounts.free <= most + block
-            if progress.waiting and accounts.free >= most:
+            if procedure.progress.waiting and accounts.free >= most:
                 waited.append(accounts.recorded)
             if len(waited) == 15:  # 1.5 s, longer than the watchdog
                 with store.lease(most // 2, purpose="test") as lease:
                     lease.read(most // 2)
             if accounts.recorded > most + most // 2 - block and len(waited) > 20:
-                raise KeyboardInterrupt
+                raise Enough
 
-        with pytest.raises(KeyboardInterrupt):
-            run(procedure, tmp_path / "rows.csv", look)
-        assert procedure.summary is not None
-        assert procedure.summary.bits >= most + most // 2
-        assert procedure.failure is None
+        procedure = record(look, **UNTUNED, bits=0, block_bits=block, ahead=most, watchdog=1.0)
+    assert procedure.summary is not None
+    assert procedure.summary.bits >= most + most // 2
+    assert procedure.failure is None
     assert wire.ask("SYST:WATC:TRIP?") == "0"
     assert not wire.output_is_on()
 
 
-def test_who_waits_for_more_than_ahead_gets_it(bench_file: Path, tmp_path: Path):
+def test_who_waits_for_more_than_ahead_gets_it(record, tmp_path: Path):
     block, most = CELLS * 64, CELLS * 64 * 4
-    with (
-        Bench.from_toml(bench_file) as bench,
-        Store(tmp_path / "store") as store,
-        Store(tmp_path / "store") as other,
-        ThreadPoolExecutor(1) as consumer,
-    ):
-        procedure = RecordBits(
-            bench=bench, store=store, mode="toggle", bits=0, block_bits=block, ahead=most, calibrate=False
-        )
-        leases: list[Future[Lease]] = []
+    leases: list[Future[Lease]] = []
+    with Store(tmp_path / "store") as store, ThreadPoolExecutor(1) as consumer:
 
-        def look(progress: RecordingProgress) -> None:
-            if progress.waiting and not leases:
-                leases.append(consumer.submit(other.lease, 3 * most, purpose="large", wait=30))
+        def look(procedure: RecordBits) -> None:
+            if procedure.progress.waiting and not leases:
+                leases.append(consumer.submit(store.lease, 3 * most, purpose="large", wait=30))
             if leases and leases[0].done():
-                raise KeyboardInterrupt
+                raise Enough
 
-        with pytest.raises(KeyboardInterrupt):
-            run(procedure, tmp_path / "rows.csv", look)
+        record(look, **UNTUNED, bits=0, block_bits=block, ahead=most)
         assert leases[0].result().bits == 3 * most
         assert store.accounts().free <= most + block
 
 
 def test_ctrl_c_sums_up_what_there_is(
-    bench_file: Path, tmp_path: Path, wire, no_thread_is_left, patience: Callable[[float], float]
+    record, recorded, no_thread_is_left, patience: Callable[[float], float]
 ):
-    with Store(tmp_path / "store") as store:
-        with pytest.raises(KeyboardInterrupt), Bench.from_toml(bench_file) as bench:  # noqa: PT012
-            procedure = RecordBits(bench=bench, store=store, **ENDLESS)
+    seen: list[tuple[float, RecordBits]] = []
 
-            def look(progress: RecordingProgress) -> None:
-                if progress.blocks > 3:
-                    raise KeyboardInterrupt
+    def look(procedure: RecordBits) -> None:
+        if procedure.progress.blocks > 3:
+            seen.append((time.monotonic(), procedure))
+            raise KeyboardInterrupt
 
-            began = time.monotonic()
-            run(procedure, tmp_path / "rows.csv", look)
-        assert time.monotonic() - began < patience(20)
-        assert procedure.summary is not None
-        assert procedure.summary.bits == store.accounts().recorded
+    with pytest.raises(KeyboardInterrupt):
+        record(look, **UNTUNED, bits=0)
+    ((stopped, procedure),) = seen
+    assert time.monotonic() - stopped < patience(20)
+    assert procedure.summary is not None
+    assert procedure.summary.bits == recorded()["bits"].sum()
     assert procedure.status == Procedure.ABORTED
     no_thread_is_left()
-    assert not wire.output_is_on()
 
 
-def test_a_store_that_fails_ends_it(bench_file: Path, tmp_path: Path, wire, no_thread_is_left):
-    with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
-        procedure = RecordBits(bench=bench, store=store, **ENDLESS)
+def test_a_store_that_fails_ends_it(record, wire, no_thread_is_left):
+    seen: list[RecordBits] = []
 
-        def look(progress: RecordingProgress) -> None:
-            if progress.blocks > 2:
-                for recording in list(store._recordings):
-                    recording.close()
+    def look(procedure: RecordBits) -> None:
+        if procedure.progress.blocks > 2 and not seen:
+            seen.append(procedure)
+            assert isinstance(procedure.store, Store)
+            for recording in list(procedure.store._recordings):
+                recording.close()
 
-        with pytest.raises(Exception, match=r"is closed: start a new one|no more can be written"):
-            run(procedure, tmp_path / "rows.csv", look)
-    assert procedure.status == Procedure.FAILED
+    with pytest.raises(Exception, match=r"is closed: start a new one|no more can be written"):
+        record(look, **UNTUNED, bits=0)
+    assert seen[0].status == Procedure.FAILED
     assert not wire.output_is_on()
     no_thread_is_left()
 
 
-def test_the_watchdog_or_somebody_else_ends_it(bench_file: Path, tmp_path: Path, wire):
+def test_the_watchdog_or_somebody_else_ends_it(record, recorded, wire):
     sent: list[bool] = []
-    with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
-        procedure = RecordBits(bench=bench, store=store, **ENDLESS)
 
-        def look(progress: RecordingProgress) -> None:
-            if progress.blocks > 2 and not sent:
-                wire.send("OUTP OFF")
-                sent.append(True)
+    def look(procedure: RecordBits) -> None:
+        if procedure.progress.blocks > 2 and not sent:
+            wire.send("OUTP OFF")
+            sent.append(True)
 
-        with pytest.raises(BoardError, match="switched off by somebody else"):
-            run(procedure, tmp_path / "rows.csv", look)
-        assert store.accounts().balanced
+    with pytest.raises(BoardError, match="switched off by somebody else"):
+        record(look, **UNTUNED, bits=0)
+    recorded()

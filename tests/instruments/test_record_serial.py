@@ -2,12 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from entropy import Store
+from entropy.testing import sound_accounts
 from instruments import Bench, run
 from instruments.procedures import RecordBits
 from mock_hw.faults import Drop
@@ -16,15 +16,12 @@ from mock_hw.testing import board_lab
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 
 
-def test_a_recording_over_a_serial_line(write_bench, tmp_path: Path, patience: Callable[[float], float]):
+def test_a_recording_over_a_serial_line(write_bench, tmp_path: Path):
     with board_lab(rows=32, columns=40, wire="serial", seed=5) as lab:
         resource = lab.resources["board"]
         assert resource.startswith("ASRL")
         assert os.path.exists(resource.removeprefix("ASRL").split("::")[0])
-        driver = 'driver = "ArrayBoard"'
-        path = write_bench(
-            resource, (driver, f"{driver}\noptions = {{ timeout = {1000 * patience(0.7):.0f} }}")
-        )
+        path = write_bench(resource, timeout=0.7)
         with Bench.from_toml(path) as bench, Store(tmp_path / "store") as store:
             lab.faults["board"].set(Drop(kind="drop", after_blocks=6))  # and the line has no close
             summary = run(
@@ -33,8 +30,7 @@ def test_a_recording_over_a_serial_line(write_bench, tmp_path: Path, patience: C
                 ),
                 tmp_path / "rows.csv",
             )
-            assert store.accounts().free == summary.bits >= 2**20
-            assert store.verify().ok
+            assert sound_accounts(store).free == summary.bits >= 2**20
         with Bench.from_toml(path) as bench:
             assert not bench.board.board.output_enabled
     assert (summary.fetched_again, summary.reconnections, summary.lost_blocks) == (1, 0, 0)

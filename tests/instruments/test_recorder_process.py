@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from entropy import Store
+from entropy.testing import sound_accounts
 from instruments import Bench, Terminated, run
 from instruments.procedures import RecordingProgress
+from tests.conftest import missing
 from tests.instruments.recorder import recording
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals between processes are POSIX's")
@@ -25,14 +27,7 @@ def recorder(bench_file: Path, tmp_path: Path, wire) -> Iterator[Callable[..., s
 
     def start(*more: str) -> subprocess.Popen:
         process = subprocess.Popen(
-            [
-                sys.executable,
-                str(SCRIPT),
-                str(bench_file),
-                str(tmp_path / "store"),
-                str(tmp_path / "rows.csv"),
-                *more,
-            ],
+            [sys.executable, SCRIPT, bench_file, tmp_path / "store", tmp_path / "rows.csv", *more],
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -56,14 +51,6 @@ def wait_for_blocks(wire, tmp_path: Path, wait_until: Callable) -> Callable[[], 
     return wait
 
 
-def accounts_add_up(store: Path) -> None:
-    with Store(store) as opened:
-        assert opened.accounts().balanced
-        assert opened.accounts().recorded > 1_000_000
-        report = opened.verify()
-        assert report.ok, report.problems
-
-
 def test_sigterm_ends_it_cleanly(bench_file: Path, wire, tmp_path: Path):
     def terminate(progress: RecordingProgress) -> None:
         if progress.bits > 1_000_000:
@@ -74,7 +61,7 @@ def test_sigterm_ends_it_cleanly(bench_file: Path, wire, tmp_path: Path):
         run(recording(bench, store), tmp_path / "rows.csv", terminate)
     assert not wire.output_is_on()
     assert wire.ask("SYST:WATC:TRIP?") == "0"
-    accounts_add_up(tmp_path / "store")
+    assert sound_accounts(tmp_path / "store").recorded > 1_000_000
 
 
 def test_ctrl_c_ends_it_cleanly_and_more_of_them_do_not_hurry_it_past_the_switch(
@@ -91,7 +78,7 @@ def test_ctrl_c_ends_it_cleanly_and_more_of_them_do_not_hurry_it_past_the_switch
     assert "KeyboardInterrupt" in said
     assert not wire.output_is_on()
     assert wire.ask("SYST:WATC:TRIP?") == "0"
-    accounts_add_up(tmp_path / "store")
+    assert sound_accounts(tmp_path / "store").recorded > 1_000_000
 
 
 @pytest.mark.slow
@@ -102,7 +89,7 @@ def test_killed(recorder, wait_for_blocks, wire, tmp_path: Path):
     process.wait(10)
     wire.wait_for_output(False, 5)
     assert wire.ask("SYST:WATC:TRIP?") == "0"  # its connection was closed
-    accounts_add_up(tmp_path / "store")
+    assert sound_accounts(tmp_path / "store").recorded > 1_000_000
 
 
 @pytest.mark.slow
@@ -121,7 +108,6 @@ def test_frozen_so_that_only_the_watchdog_is_left(
         process.send_signal(signal.SIGCONT)
     _, said = process.communicate(timeout=patience(30))
     assert process.returncode != 0
-    assert "Watchdog expired" in said
-    assert "this computer is busy" in said
+    assert missing(said, "Watchdog expired", "this computer is busy") == []
     assert not wire.output_is_on()
-    accounts_add_up(tmp_path / "store")
+    assert sound_accounts(tmp_path / "store").recorded > 1_000_000

@@ -1,14 +1,10 @@
 """A board that says what is no number while it is recorded: nothing of it comes into the rows."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from drivers import BoardError
-from entropy import Store
-from instruments import Bench, run
-from instruments.procedures import RecordBits, RecordingProgress
+from instruments.procedures import RecordBits
 from mock_hw import Lab
 
 
@@ -32,21 +28,14 @@ class Said(float):
 @pytest.mark.parametrize(
     "word", ["nan", *(pytest.param(word, marks=pytest.mark.slow) for word in ("-INF", "ERR"))]
 )
-def test_a_temperature_that_is_none_ends_the_recording(
-    lab: Lab, bench_file: Path, tmp_path: Path, recorded, wire, word: str
-):
-    def look(progress: RecordingProgress) -> None:
-        if progress.blocks >= 2:
+def test_a_temperature_that_is_none_ends_the_recording(lab: Lab, record, recorded, word: str):
+    def look(procedure: RecordBits) -> None:
+        if procedure.progress.blocks >= 2:
             lab.boxes["board"].temperature = Said(word)
 
-    settings = {"mode": "toggle", "block_bits": 32 * 40 * 200, "calibrate": False, "bits": 0}
-    with Bench.from_toml(bench_file) as bench, Store(tmp_path / "store") as store:
-        procedure = RecordBits(bench=bench, store=store, ahead=10**10, **settings)
-        with pytest.raises(
-            BoardError, match=rf"answered '{word}' to 'SYST:TEMP\?', which is not a finite number"
-        ):
-            run(procedure, tmp_path / "rows.csv", look)
-    assert not wire.output_is_on()
+    said = rf"answered '{word}' to 'SYST:TEMP\?', which is not a finite number"
+    with pytest.raises(BoardError, match=said):
+        record(look, ahead=10**10)
     rows = recorded()
     assert len(rows) >= 2
     assert np.isfinite(rows["temperature"]).all()

@@ -80,19 +80,8 @@ def test_an_array_is_tuned_and_its_broken_cells_are_found(bench_file: Path, tmp_
     assert np.isnan(tuning.p[1]).all()  # pulses from AP follow a reset only where it failed
     kept = Tuning.load(tmp_path / "tuning.json")
     assert kept.conditions == tuning.conditions
-    for name in (
-        "voltage",
-        "width",
-        "p",
-        "low",
-        "high",
-        "per_volt",
-        "per_second",
-        "r_p",
-        "r_ap",
-        "threshold",
-        "pulses",
-    ):
+    trims = ("voltage", "width", "p", "low", "high", "per_volt", "per_second")
+    for name in (*trims, "r_p", "r_ap", "threshold", "pulses"):
         np.testing.assert_array_equal(getattr(kept, name), getattr(tuning, name))
     assert (kept.reason == tuning.reason).all()
     points = np.array(kept.curves[0][100])
@@ -125,12 +114,7 @@ def test_a_steep_spin_torque_cell_that_one_pulse_switches_one_way_only(
 ):
     """Set B: either pulse switches in one direction alone; 0.05 mV move P by 0.0028."""
     with board_lab(rows=16, columns=64, device="B", seed=6) as lab:
-        changes = [
-            ("rows = 32", "rows = 16"),
-            ("columns = 40", "columns = 64"),
-            ("pulse_width = 2e-9", "pulse_width = 1e-6"),
-        ]
-        path = write_bench(lab.resources["board"], *changes)
+        path = write_bench(lab.resources["board"], WIDE, rows=16, columns=64)
         tuning = tuned(path, tmp_path, **SET_B)
         assert tuning.used.all()
         within, covered = judge(lab, path, tuning, 0)
@@ -256,12 +240,7 @@ def test_acceptance(
     random = np.random.default_rng(17)
     where = [divmod(int(cell), 64) for cell in random.choice(4096, 12, replace=False)]
     with board_lab(device=device, seed=int(1000 * target)) as lab:
-        changes = [
-            ("rows = 32", "rows = 64"),
-            ("columns = 40", "columns = 64"),
-            ("pulse_width = 2e-9", "pulse_width = 1e-6"),
-        ]
-        path = write_bench(lab.resources["board"], *changes)
+        path = write_bench(lab.resources["board"], WIDE, rows=64, columns=64)
         kinds = [("SHOR {},{}", "shorted"), ("OPEN {},{}", "open"), ("STUC {},{},P", "stuck in P"),
                  ("STUC {},{},AP", "stuck in AP")]  # fmt: skip
         board = ArrayBoard(lab.resources["board"])
