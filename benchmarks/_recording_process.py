@@ -20,7 +20,7 @@ from entropy import Store
 from instruments.procedures import RecordBits
 
 _BITS = 1 << 23  # of one block
-_LOOK = 0.004  # s between looks at how many blocks are in the store
+_LOOK = 0.004  # s between looks at how many blocks are in the store: rows, which cost less than asking for progress
 _SEEN = "Host time (s)"
 
 
@@ -44,11 +44,16 @@ def _record(folder: Path, mode: str, blocks: int, lab: int) -> dict[str, float]:
         procedure = RecordBits(bench=bench, store=store, mode=mode, bits=blocks * _BITS)
 
         def look() -> None:
-            while not over.wait(_LOOK):
-                progress = procedure.progress
-                if progress.stage == "recording" and not began:
-                    began.append((time.process_time(), _lab_seconds(lab)))
-                times.extend([time.time()] * (progress.blocks - len(times)))
+            while procedure.progress.stage != "recording":
+                if over.wait(_LOOK):
+                    return
+            began.append((time.process_time(), _lab_seconds(lab)))
+            with (folder / "rows.csv").open("rb") as rows:
+                ahead = 1  # the line of the columns' names
+                while not over.wait(_LOOK):
+                    lines = [line for line in rows.read().splitlines() if not line.startswith(b"#")]
+                    times.extend([time.time()] * (len(lines) - ahead))
+                    ahead -= min(ahead, len(lines))
 
         watching = threading.Thread(target=look)
         watching.start()
