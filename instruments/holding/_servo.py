@@ -102,12 +102,11 @@ class _Bank:
 def _go_on(states, needed, slope, good, total, gain):  # pragma: no cover (compiled)
     """Move the states of all filters towards what was measured; gives how much each was surprised, (filters,)."""
     surprise = np.zeros(len(states))
-    for k in range(len(states)):
-        for i in range(len(needed)):
-            if good[i]:
-                off = needed[i] - states[k, i]
-                surprise[k] += min((off * slope[i]) ** 2 / total[k], _FAR)
-                states[k, i] += gain[k] * off
+    for i in range(len(needed)):  # the filters within, whose sums then do not wait for each other
+        for k in range(len(states) if good[i] else 0):
+            off = needed[i] - states[k, i]
+            surprise[k] += min((off * slope[i]) ** 2 / total[k], _FAR)
+            states[k, i] += gain[k] * off
     return surprise
 
 
@@ -200,24 +199,43 @@ class Servo:
         return changed
 
     def _measure(self, counts: Counts, applied: np.ndarray) -> None:
-        seen = self._used & (counts.trials > 0)
-        if not seen.any():
+        expected = self._slopes * (applied - self._own.estimate)
+        hits, outcomes = (np.asarray(each, np.float64) for each in (counts.hits, counts.trials))
+        off, good, seen = _compare(hits, outcomes, self._used, self._target, self._off_target)
+        if not seen:
             return
-        off = np.where(seen, counts.hits / np.maximum(counts.trials, 1) - self._target, 0.0)
-        # A few outcomes stray so far by chance, and say nothing of the cell.
-        surely = np.abs(off) > np.maximum(_OFF_TARGET, 3 / np.sqrt(np.maximum(counts.trials, 1)))
-        if surely[seen].mean() > 0.5:
-            surely[:] = False  # what most cells do is not a fault of theirs
-        self._off_target = np.where(seen, np.where(surely, self._off_target + 1, 0), self._off_target)
-        good = seen & ~surely
-        trials, slopes, cells = float(counts.trials[good].mean()), self._slopes, int(good.sum())
-        self._unlooked += trials
-        expected = slopes * (applied - self._own.estimate)
-        mean_slope = slopes[good].mean()
-        common = np.array([(expected - off)[good].mean() / mean_slope])
-        self._common.update(common, np.array([mean_slope]), trials * cells, np.ones(1, bool))
+        every = good.all()  # then nothing is left out, and nothing copied
+        trials, slopes, rest = (
+            each if every else each[good] for each in (counts.trials, self._slopes, expected - off)
+        )
+        often, mean_slope = float(trials.mean()), slopes.mean()
+        self._unlooked += often
+        common = np.array([rest.mean() / mean_slope])
+        self._common.update(common, np.array([mean_slope]), often * len(trials), np.ones(1, bool))
         if not self._common_only:
-            self._own.update(applied - common - off / slopes, slopes, trials, good)
+            self._own.update(applied - common - off / self._slopes, self._slopes, often, good)
+
+
+@numba.njit(nogil=True, cache=True)
+def _compare(hits, trials, used, target, off_target):  # pragma: no cover (compiled)
+    """Say of float64 counts how far each cell is off its target, which of them are good, and whether any has outcomes.
+
+    `off_target`: updates in a row that a cell is surely off target; counted on.
+    """
+    off, good = np.zeros(len(hits)), np.zeros(len(hits), np.bool_)
+    seen = beyond = 0
+    for i in range(len(hits)):
+        if used[i] and trials[i] > 0:
+            off[i] = hits[i] / trials[i] - target
+            # A few outcomes stray so far by chance, and say nothing of the cell.
+            good[i] = abs(off[i]) <= max(_OFF_TARGET, 3 / np.sqrt(max(trials[i], 1.0)))
+            seen += 1
+            beyond += not good[i]
+    for i in range(len(hits)):
+        if used[i] and trials[i] > 0:
+            good[i] |= 2 * beyond > seen  # what most cells do is not a fault of theirs
+            off_target[i] = 0 if good[i] else off_target[i] + 1
+    return off, good, seen > 0
 
 
 def _enough(uncertainty: float) -> float:
