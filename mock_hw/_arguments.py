@@ -108,23 +108,17 @@ def takes(**checks: Check) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
     """Decorate a function so that each argument named is checked first; None passes where its annotation allows it."""
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
-        parameters = inspect.signature(function).parameters
-        order = list(parameters)
-        known = [
-            (name, order.index(name), check, "None" in str(parameters[name].annotation))
-            for name, check in checks.items()
-        ]
+        signature = inspect.signature(function)
+        optional = {name for name in checks if "None" in str(signature.parameters[name].annotation)}
 
         @functools.wraps(function)
         def checked(*arguments: _P.args, **named: _P.kwargs) -> _R:
-            given: Any = list(arguments)
-            for name, place, check, optional in known:
-                if name in named:
-                    if not (optional and named[name] is None):
-                        named[name] = check(named[name], name)
-                elif place < len(given) and not (optional and given[place] is None):
-                    given[place] = check(given[place], name)
-            return function(*given, **named)
+            call = signature.bind(*arguments, **named)
+            for name in checks.keys() & call.arguments.keys():
+                value = call.arguments[name]
+                if not (value is None and name in optional):
+                    call.arguments[name] = checks[name](value, name)
+            return function(*call.args, **call.kwargs)
 
         return checked
 

@@ -22,7 +22,7 @@ from mock_hw._arguments import Count, takes
 from mock_hw._array import Run, Selection, Sequence, SimulatedArray, stream_words
 from mock_hw._errors import LabError
 from mock_hw._lab_file import BoxSettings, LabSettings, PaceName, read_lab_file
-from mock_hw._state_file import BoxState, StateFile, StateKeeper
+from mock_hw._state_file import BoxState, LabState, StateFile, StateKeeper
 from mock_hw._wires import SerialWire, TcpWire
 from mock_hw.boxes.array_board import PACES, ArrayBoard, Limits
 from mock_hw.faults import FaultyBoard
@@ -74,13 +74,8 @@ class Lab:
 
     def _make_arrays(self, seed: int | None) -> None:
         saved = None if self._state_file is None else self._state_file.read()
-        if saved is not None and seed not in (None, saved.seed):
-            raise LabError(
-                f"the state in {self._state_path} was made with seed {saved.seed}, not {seed}: leave the seed "
-                "out, or name another state file"
-            )
         if saved is not None:
-            self._check(saved.boxes)
+            self._check(saved, seed)
         self.seed = saved.seed if saved is not None else secrets.randbits(63) if seed is None else seed
         for number, (name, box) in enumerate(self.settings.boxes.items()):
             seeds = np.random.SeedSequence([self.seed, number]).generate_state(3, np.uint64)
@@ -90,8 +85,14 @@ class Lab:
         if saved is not None:
             self._restore(saved.boxes)
 
-    def _check(self, states: Mapping[str, BoxState]) -> None:
-        """Refuse a state of other boxes or devices, before devices are made for it."""
+    def _check(self, saved: LabState, seed: int | None) -> None:
+        """Refuse a state of another seed, of other boxes or devices, before devices are made for it."""
+        states = saved.boxes
+        if seed not in (None, saved.seed):
+            raise LabError(
+                f"the state in {self._state_path} was made with seed {saved.seed}, not {seed}: leave the seed "
+                "out, or name another state file"
+            )
         if list(states) != list(self.devices):
             raise LabError(
                 f"the state in {self._state_path} is of the boxes {', '.join(states)}, and this lab has "
@@ -180,14 +181,11 @@ class Lab:
 
     def _look(self) -> dict[str, BoxState | None]:
         """The state of every box, None for one whose pulses are running."""
-        states: dict[str, BoxState | None] = {}
-        for name, board in self.boxes.items():
-            rested = board.rested()
-            states[name] = None
-            if rested is not None:
-                arrays, idle = rested
-                states[name] = BoxState(arrays, _device_name(self.devices[name]), time.time(), idle)
-        return states
+        rested = {name: board.rested() for name, board in self.boxes.items()}
+        return {
+            name: found and BoxState(found[0], _device_name(self.devices[name]), time.time(), found[1])
+            for name, found in rested.items()
+        }
 
     def _array_left_alone(self) -> None:
         if self._keeper is not None:

@@ -18,6 +18,7 @@ import numpy as np
 from .._errors import StoreError
 from ..arguments import Count, takes
 from ..ledger import DRAWN, Ledger, now
+from ..versions import installed_version
 from ._actions import Changes, refuse_odd_actions
 from ._block_facts import BlockFacts
 from ._format import ACTION_DTYPE, BIT_ORDER, DRAWS_VERSION, FORMAT, FORMAT_VERSION, snapshot
@@ -264,14 +265,8 @@ def _snapshots(plan: RecordingPlan) -> dict[str, np.bytes_]:
 
 
 def _software() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        ours = version("memtj")
-    except PackageNotFoundError:
-        ours = "unknown"
     return {
-        "memtj": ours,
+        "memtj": installed_version("memtj") or "unknown",
         "python": platform.python_version(),
         "numpy": np.__version__,
         "h5py": h5py.__version__,

@@ -3,11 +3,12 @@
 import logging
 import os
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
 from pymeasure.instruments import Instrument
+
+from entropy.versions import installed_version
 
 from .._errors import BenchError
 from . import _inspection
@@ -85,7 +86,8 @@ class Bench:
             },
             "roles": {name: role.snapshot() for name, role in self.roles.items()},
             "software": {
-                name: _version(name) for name in ("memtj", "pymeasure", "pyvisa", "pyvisa-py", "pyserial")
+                name: installed_version(name)
+                for name in ("memtj", "pymeasure", "pyvisa", "pyvisa-py", "pyserial")
             },
         }
 
@@ -172,10 +174,3 @@ class Bench:
                 instrument,
                 error,
             )
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""

@@ -6,7 +6,6 @@ import hashlib
 import os
 import tempfile
 from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from entropy import TUNING_DTYPE
 from entropy.arguments import count, real
+from entropy.versions import installed_version
 
 from .._errors import BenchError
 from .._new_file import refuse_existing
-from ..array import Mode
+from ..array import WorkingPoint
 
 STATES = ("p", "ap")
 _PER_STATE = ("voltage", "width", "p", "low", "high", "per_volt", "per_second")
@@ -26,19 +26,11 @@ _PER_CELL = ("r_p", "r_ap", "threshold")
 
 
 @dataclass(frozen=True)
-class Conditions:
-    """What a tuning holds for: volts at the device, seconds, kelvin; raises ValueError for a number that is none."""
+class Conditions(WorkingPoint):
+    """What a tuning holds for: a working point, and more; kelvin; raises ValueError for a number that is none."""
 
-    mode: Mode
     target: float
     tolerance: float
-    voltage: float
-    width: float
-    period: float
-    reset_voltage: float
-    reset_width: float
-    read_voltage: float
-    settle: float
     temperature: float
     rows: int
     columns: int
@@ -122,7 +114,7 @@ class Tuning:
             format="memtj-tuning",
             version=1,
             created=self.created,
-            software=_software(),
+            software={"memtj": installed_version("memtj") or "unknown"},
             conditions=self.conditions,
             cells={name: _plain(getattr(self, name)) for name in _PER_CELL},
             pulses=[int(each) for each in self.pulses],
@@ -229,13 +221,6 @@ class _File(_Strict):
 
 def _plain(values: np.ndarray) -> list[Any]:
     return [float(each) if np.isfinite(each) else None for each in values]
-
-
-def _software() -> dict[str, str]:
-    try:
-        return {"memtj": version("memtj")}
-    except PackageNotFoundError:
-        return {"memtj": "unknown"}
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """An array's cells: one kind of macrospin, each cell with its own deviations, in the array's `Device` interface."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -55,7 +56,8 @@ class MacrospinDevice:
         self._damage = np.zeros(cells, np.float32)
         self._broken = np.zeros(cells, bool)
         self.drift = Drift(parameters, cells, seed)
-        self._escapes: dict[tuple[float, float, bool, float], EscapeRates] = {}
+        kept = lru_cache(_MOST_ESCAPES) if cells <= _KEPT_CELLS else lambda rates: rates
+        self._escapes: Callable[[float, float, bool, float], EscapeRates] = kept(self._escape_rates)
 
     @classmethod
     @takes(cells=Count(1), seed=Count())
@@ -107,14 +109,7 @@ class MacrospinDevice:
 
         Without power there is no applied field.
         """
-        settings = (1.0 if powered else 0.0, field, antiparallel, voltage)
-        rates = self._escapes.get(settings)
-        if rates is None:
-            rates = self._escape_rates(*settings)
-            if len(self._escapes) >= _MOST_ESCAPES:
-                self._escapes.clear()
-            if self.cells <= _KEPT_CELLS:
-                self._escapes[settings] = rates
+        rates = self._escapes(1.0 if powered else 0.0, field, antiparallel, voltage)
         return rates(temperature + self.drift.temperature)
 
     def _escape_rates(self, on: float, field: float, antiparallel: bool, voltage: float) -> EscapeRates:

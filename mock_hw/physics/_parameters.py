@@ -311,15 +311,10 @@ class DeviceParameters(Strict):
     @property
     def digest(self) -> str:
         """SHA-256 of everything that P_sw depends on."""
-        physics = self.model_dump(include={"junction", "free_layer", "field", "pulse", "table"})
-        for key in (
-            "tmr",
-            "tmr_half_voltage",
-            "resistance_curvature",
-            "resistance_per_kelvin",
-            "tmr_per_kelvin",
-        ):
-            del physics["junction"][key]
+        junction = {"diameter", "barrier_thickness", "resistance_area"}
+        physics = self.model_dump(
+            include={"junction": junction, "free_layer": True, "field": True, "pulse": True, "table": True}
+        )
         physics["anisotropy_range"] = self.anisotropy_range
         return hashlib.sha256(json.dumps(physics, sort_keys=True).encode()).hexdigest()
 

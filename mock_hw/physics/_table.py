@@ -24,6 +24,7 @@ import numba
 import numpy as np
 import platformdirs
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from mock_hw._arguments import Count, takes
 from mock_hw.physics._fokker_planck import FokkerPlanck
@@ -193,10 +194,10 @@ def build_table(parameters: DeviceParameters, progress: Progress | None = None) 
     logits = np.empty((2, 3, 2, 5, len(voltage), len(width)), np.float32)
     for (i, j, k), plane in zip(nodes, planes, strict=False):
         for state in (0, 1):
-            logits[state, i, j, k] = _logit(plane[state])
+            logits[state, i, j, k] = logit(np.clip(plane[state], FLOOR, 1 - FLOOR))
             if mirrored:
                 logits[1 - state, i, j, 4 - k] = logits[state, i, j, k]
-    if p.free_layer.vcma and _expit(logits[:, 1, 0, 2, 0].max()) > _SILENT:
+    if p.free_layer.vcma and expit(logits[:, 1, 0, 2, 0].max()) > _SILENT:
         raise DeviceError(
             f"table.voltage begins at {voltage[0]:g} V, where cells of set {p.name!r} switch already: begin lower"
         )
@@ -289,15 +290,6 @@ def _errors(
 
 def _steps(low: float, high: float, step: float) -> Floats:
     return low + step * np.arange(round((high - low) / step) + 1)
-
-
-def _logit(p: Floats) -> Floats:
-    p = np.clip(p, FLOOR, 1 - FLOOR)
-    return np.log(p / (1 - p))
-
-
-def _expit(x: float) -> float:
-    return float(1 / (1 + np.exp(-x)))
 
 
 def _check(name: str, unit: str, values: Floats, axis: Floats) -> None:
