@@ -25,7 +25,7 @@ class OwnFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path = path
         self._descriptor = descriptor
-        begin = self._begin(_MOST)
+        begin = self._read(0, _MOST)
         self._made, self._written = _lasting(begin), _written(begin)
         self._last = (0, b"")
 
@@ -35,7 +35,7 @@ class OwnFile:
 
     def fault(self) -> str:
         """Say what another program did to the file; '' where it did nothing. Between two writes, not within one."""
-        mine, begin = os.fstat(self._descriptor), self._begin(_PAGE * len(self._written))
+        mine, begin = os.fstat(self._descriptor), self._read(0, _PAGE * len(self._written))
         try:
             there = os.path.samestat(mine, os.stat(self._path))
         except OSError:
@@ -51,9 +51,6 @@ class OwnFile:
         if _written(begin) != self._written or self._read(offset, len(last)) != last:
             return "another program has cut it short"
         return ""
-
-    def _begin(self, size: int) -> bytes:
-        return self._read(0, size)
 
     def _read(self, offset: int, size: int) -> bytes:
         os.lseek(self._descriptor, offset, os.SEEK_SET)  # Windows has no pread

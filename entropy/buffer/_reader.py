@@ -18,7 +18,7 @@ from ._chunks import Column
 from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, OVER_SCALE, TUNING_DTYPE, crc32
 from ._opening import HDF5_ERRORS, Attributes, look_again, open_view, reason
 from ._packed import padding_used
-from ._rows import Room, packed_bytes, sound_actions, sound_rows
+from ._rows import Room, bytes_of, sound_actions, sound_rows
 from ._view import FileView
 
 _KEPT_BYTES = 32 << 20
@@ -187,7 +187,7 @@ class BufferReader:
         room = Room(min(self._bits.length, most), min(self._valid.length, most), self.cells_per_pulse)
         parts, self.fault = [self.rows], ""
         seen = len(self.rows)
-        ends = _bytes_of(self.rows)
+        ends = bytes_of(self.rows)
         while seen < there and not self.fault:
             count = min(_ROWS_AT_ONCE, there - seen)
             size = BLOCK_DTYPE.itemsize
@@ -195,7 +195,7 @@ class BufferReader:
             good, self.fault = sound_rows(new, room, *ends)
             parts.append(new[:good])
             seen += good
-            ends += _bytes_of(new[:good])
+            ends += bytes_of(new[:good])
         if not self.fault and there < self._blocks.length // BLOCK_DTYPE.itemsize:
             self.fault = "it is not in the file"
         self.rows = np.concatenate(parts)
@@ -317,9 +317,3 @@ class BufferReader:
                 raise StoreError(
                     f"{self.path}: {what} cannot be read ({reason(error)}); restore the file from a copy"
                 ) from error
-
-
-def _bytes_of(rows: np.ndarray) -> np.ndarray:
-    """Count the bytes in `/bits` and in `/valid` of the blocks of some rows; int64, (2,)."""
-    masks = packed_bytes(rows["positions"])[rows["valid_offset"] >= 0]
-    return np.array([packed_bytes(rows["bits"]).sum(), masks.sum()])

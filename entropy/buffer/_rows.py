@@ -21,6 +21,12 @@ def packed_bytes(bits: np.ndarray) -> np.ndarray:
     return (bits.astype(np.int64) + 7) // 8
 
 
+def bytes_of(rows: np.ndarray) -> np.ndarray:
+    """Count the bytes in `/bits` and in `/valid` of the blocks of some rows; int64, (2,)."""
+    masks = packed_bytes(rows["positions"])[rows["valid_offset"] >= 0]
+    return np.array([packed_bytes(rows["bits"]).sum(), masks.sum()])
+
+
 def sound_rows(rows: np.ndarray, room: Room, first_byte: int, first_valid: int) -> tuple[int, str]:
     """Count the rows from the first on that a writer can have made, and say what is wrong with the next one.
 

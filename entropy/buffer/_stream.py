@@ -39,7 +39,12 @@ class BitStream:
     @takes(bits=Count())
     def read_pieces(self, bits: int) -> list[Piece]:
         """Read the next `bits` bits as one block that begins where the last one ended."""
-        row = np.zeros(1, BLOCK_DTYPE)[0]
-        row["bits"] = row["positions"] = bits
         first = self._at
-        return [(LoadedBlock(self.name, 0, first, row, self.read(bits), None, _ENDLESS), 0, bits)]
+        return [unplaced_piece(self.name, first, self.read(bits), bits)]
+
+
+def unplaced_piece(name: str, first: int, data: np.ndarray, bits: int) -> Piece:
+    """Make a piece of bits that no buffer holds, from the bit `first` of `name` on, each of a cell of its own."""
+    row = np.zeros(1, BLOCK_DTYPE)[0]
+    row["bits"] = row["positions"] = bits
+    return LoadedBlock(name, 0, first, row, data, None, _ENDLESS), 0, bits

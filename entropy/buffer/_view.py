@@ -162,21 +162,13 @@ def _turn(x: int, k: int) -> int:
 
 
 def _mix(a: int, b: int, c: int) -> tuple[int, int, int]:
-    for turns in ((4, 6, 8), (16, 19, 4)):
-        a = (a - c & _WORD) ^ _turn(c, turns[0])
-        c = c + b & _WORD
-        b = (b - a & _WORD) ^ _turn(a, turns[1])
-        a = a + c & _WORD
-        c = (c - b & _WORD) ^ _turn(b, turns[2])
-        b = b + a & _WORD
+    for turn in (4, 6, 8, 16, 19, 4):
+        a = (a - c & _WORD) ^ _turn(c, turn)
+        a, b, c = b, c + b & _WORD, a
     return a, b, c
 
 
 def _final(a: int, b: int, c: int) -> int:
-    c = (c ^ b) - _turn(b, 14) & _WORD
-    a = (a ^ c) - _turn(c, 11) & _WORD
-    b = (b ^ a) - _turn(a, 25) & _WORD
-    c = (c ^ b) - _turn(b, 16) & _WORD
-    a = (a ^ c) - _turn(c, 4) & _WORD
-    b = (b ^ a) - _turn(a, 14) & _WORD
-    return (c ^ b) - _turn(b, 24) & _WORD
+    for turn in (14, 11, 25, 16, 4, 14, 24):
+        a, b, c = b, (c ^ b) - _turn(b, turn) & _WORD, a
+    return b

@@ -36,12 +36,7 @@ class PublicMask(InUnits):
             raise StoreError(
                 f"the mask key {key!r} is not 1 to 64 letters, digits, dots and dashes: use another"
             )
-        self.key = key
-
-    @property
-    def name(self) -> str:
-        """The name that the provenance of a picture carries: mask:KEY."""
-        return f"mask:{self.key}"
+        self.key, self.name = key, f"mask:{key}"
 
     def __repr__(self) -> str:
         return f"PublicMask({self.key!r})"

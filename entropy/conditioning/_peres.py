@@ -41,12 +41,7 @@ class Peres:
     def __init__(self, depth: int = 5) -> None:
         if not 1 <= depth <= 8:
             raise ValueError("the depth is from 1 (von Neumann) to 8")
-        self.depth = depth
-
-    @property
-    def name(self) -> str:
-        """The name that the provenance of a picture carries: peres:5 …"""
-        return f"peres:{self.depth}"
+        self.depth, self.name = depth, f"peres:{depth}"
 
     def __repr__(self) -> str:
         return f"Peres({self.depth})"
@@ -123,7 +118,8 @@ def extract(pieces: Sequence[Piece], depth: int) -> tuple[np.ndarray, int]:
 
     nodes = 2**depth - 1
     total = sum(bits for _, _, bits in pieces)
-    room = [total // 2 ** (_level(node) + 4) + 16 for node in range(nodes)]  # bytes
+    levels = [(node + 1).bit_length() - 1 for node in range(nodes)]
+    room = [total // 2 ** (level + 4) + 16 for level in levels]  # bytes
     starts = np.concatenate([[0], np.cumsum(room)])
     out = np.empty(starts[-1], np.uint8)
     # of each node: its next byte, and the bits that fill no byte yet: how many and which
@@ -141,10 +137,6 @@ def extract(pieces: Sequence[Piece], depth: int) -> tuple[np.ndarray, int]:
             outcomes, usable, position, positions = _in_place((block, first, bits))
             peres_feed(outcomes, usable, position, positions, block.cells, state, out, at, *_compression())
     return _gather_nodes(out, starts, at)
-
-
-def _level(node: int) -> int:
-    return (node + 1).bit_length() - 1
 
 
 def _in_place(piece: Piece) -> tuple[np.ndarray, np.ndarray, int, int]:

@@ -26,12 +26,7 @@ class Sha256(InUnits):
     def __init__(self, n_in: int = 512) -> None:
         if n_in < OUT or n_in % 8:
             raise ValueError("SHA-256 conditions a multiple of 8 raw bits, 256 or more of them")
-        self.n_in = n_in
-
-    @property
-    def name(self) -> str:
-        """The name that the provenance of a picture carries: sha256:512 …"""
-        return f"sha256:{self.n_in}"
+        self.n_in, self.name = n_in, f"sha256:{n_in}"
 
     def __repr__(self) -> str:
         return f"Sha256({self.n_in})"

@@ -37,7 +37,10 @@ class Toeplitz(InUnits):
         if seed is not None and len(seed) < 32:
             raise ValueError("a Toeplitz seed has 32 bytes at least")
         self.n_in, self.n_out, self.seed = n_in, n_out, seed
-        self.unit = n_out
+        self.unit, self.name = (
+            n_out,
+            f"toeplitz:{n_out}/{n_in}" + (f":{seed.hex()}" if seed is not None else ""),
+        )
 
     @classmethod
     @takes(h=Real(0, 1), n_in=Count())
@@ -47,12 +50,6 @@ class Toeplitz(InUnits):
         Raises ValueError where that is less than a byte.
         """
         return cls(_extractable(n_in, h) // 8 * 8, n_in, seed)
-
-    @property
-    def name(self) -> str:
-        """The name that the provenance of a picture carries: toeplitz:1920/4096, or with the seed in hexadecimal."""
-        seed = "" if self.seed is None else f":{self.seed.hex()}"
-        return f"toeplitz:{self.n_out}/{self.n_in}{seed}"
 
     def __repr__(self) -> str:
         return f"Toeplitz({self.n_out}, {self.n_in}, seed={self.seed!r})"

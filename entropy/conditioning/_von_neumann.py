@@ -12,11 +12,7 @@ class VonNeumann(Peres):
 
     def __init__(self) -> None:
         super().__init__(1)
-
-    @property
-    def name(self) -> str:
-        """The name that the provenance of a picture carries."""
-        return "von-neumann"
+        self.name = "von-neumann"
 
     def __repr__(self) -> str:
         return "VonNeumann()"

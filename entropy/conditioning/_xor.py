@@ -28,12 +28,7 @@ class Xor(InUnits):
     def __init__(self, k: int) -> None:
         if k < 2:
             raise ValueError("XOR combines at least two words; for one there is NoConditioning")
-        self.k, self.n_in = k, WORD * k
-
-    @property
-    def name(self) -> str:
-        """The name that the provenance of a picture carries: xor2, xor3 …"""
-        return f"xor{self.k}"
+        self.k, self.n_in, self.name = k, WORD * k, f"xor{k}"
 
     def __repr__(self) -> str:
         return f"Xor({self.k})"

@@ -128,10 +128,8 @@ def settle(transaction: Transaction, lease: int, read: Sequence[Range], *, burn:
 @reads
 def open_leases(transaction: Transaction) -> list[OpenLease]:
     """List the leases that were not left, those of dead owners included until they are burned."""
-    rows = transaction.db.execute(
-        "SELECT uuid, purpose, bits, taken FROM leases WHERE outcome IS NULL ORDER BY id"
-    ).fetchall()
-    return [OpenLease(*row) for row in rows]
+    query = "SELECT uuid, purpose, bits, taken FROM leases WHERE outcome IS NULL ORDER BY id"
+    return [OpenLease(*row) for row in transaction.db.execute(query)]
 
 
 @reads

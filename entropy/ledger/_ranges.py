@@ -30,18 +30,21 @@ def choose(
             skip = to_byte(item)
             if item.bits - skip >= wanted:
                 return [Range(item.buffer, item.first + skip, wanted)]
-    return _take_aligned(free, wanted, to_byte) or _take_all(free, wanted)
+    return _take(free, wanted, to_byte, 8) or _take(free, wanted, lambda _: 0, 1)
 
 
-def _take_aligned(free: Sequence[Range], wanted: int, to_byte: Callable[[Range], int]) -> list[Range] | None:
+def _take(
+    free: Sequence[Range], wanted: int, to_byte: Callable[[Range], int], unit: int
+) -> list[Range] | None:
+    """Pick from each range, behind what `to_byte` says, all whole `unit`s of bits, until there are enough."""
     chosen: list[Range] = []
     left = wanted
     for item in free:
-        if item.bits < 8:
+        if item.bits < unit:
             continue
         skip = to_byte(item)
         usable = item.bits - skip
-        bits = left if usable >= left else usable // 8 * 8
+        bits = left if usable >= left else usable // unit * unit
         if bits <= 0:
             continue
         chosen.append(Range(item.buffer, item.first + skip, bits))
@@ -49,18 +52,6 @@ def _take_aligned(free: Sequence[Range], wanted: int, to_byte: Callable[[Range],
         if left == 0:
             return chosen
     return None
-
-
-def _take_all(free: Sequence[Range], wanted: int) -> list[Range]:
-    chosen: list[Range] = []
-    left = wanted
-    for item in free:
-        bits = min(left, item.bits)
-        chosen.append(Range(item.buffer, item.first, bits))
-        left -= bits
-        if left == 0:
-            break
-    return chosen
 
 
 @takes(first=Count(), bits=Count())

@@ -1,5 +1,6 @@
 """The tables of a ledger, and how one of an earlier version is brought up to date."""
 
+import contextlib
 import functools
 import sqlite3
 import uuid
@@ -206,16 +207,13 @@ def definitions(db: sqlite3.Connection) -> set[tuple[str, str, str]]:
 @functools.cache
 def expected_definitions(version: str = str(LEDGER_VERSION)) -> frozenset[tuple[str, str, str]]:
     """Give what `definitions` finds in a ledger of a version."""
-    db = sqlite3.connect(":memory:")
-    try:
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
         if version == str(LEDGER_VERSION):
             make_tables(db)
         else:
             for statements in (_VERSION_1, _VERSION_2, _VERSION_3)[: int(version)]:
                 _run(db, statements)
         return frozenset(definitions(db))
-    finally:
-        db.close()
 
 
 def _create(db: sqlite3.Connection, name: str, columns: str) -> None:

@@ -26,7 +26,8 @@ def ledger_snapshot(path: Path) -> sqlite3.Connection:
         try:
             _read(path, into)
         except sqlite3.OperationalError:
-            _read_copy(path, into)
+            with scratch_folder() as folder:
+                _read(copy_ledger(path, folder), into)
     except BaseException:
         into.close()
         raise
@@ -36,18 +37,9 @@ def ledger_snapshot(path: Path) -> sqlite3.Connection:
 def _read(path: Path, into: sqlite3.Connection) -> None:
     # Whoever closes a ledger last writes its log into it; who only reads makes an empty log, and leaves it lying.
     mode = "ro" if _state(path)[2] else "rw"
-    source = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=60, isolation_level=None
-    )
-    try:
+    name = f"{path.absolute().as_uri()}?mode={mode}"
+    with contextlib.closing(sqlite3.connect(name, uri=True, timeout=60, isolation_level=None)) as source:
         source.backup(into)
-    finally:
-        source.close()
-
-
-def _read_copy(path: Path, into: sqlite3.Connection) -> None:
-    with scratch_folder() as folder:
-        _read(copy_ledger(path, folder), into)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,8 @@ def adopt(path: str | os.PathLike[str], *, moved: bool, dry_run: bool = False) -
     changed, and the bits are those that it would burn. Raises StoreError where the store lies where it belongs.
     """
     folder = Path(path).absolute()
-    ledger = look_at_ledger(folder) if dry_run else open_ledger(folder, create=False)
-    try:
+    opened = look_at_ledger(folder) if dry_run else open_ledger(folder, create=False)
+    with contextlib.closing(opened) as ledger:
         if stamp_in(ledger) == stamp_of(folder):
             raise StoreError(f"{folder} lies where it belongs, so there is nothing to adopt: use it as it is")
         if moved:
@@ -41,15 +42,10 @@ def adopt(path: str | os.PathLike[str], *, moved: bool, dry_run: bool = False) -
         burned = ledger.accounts().burned
         ledger.become_a_copy(updates, stamp_of(folder))
         return ledger.accounts().burned - burned
-    finally:
-        ledger.close()
 
 
 def _all_rows(path: Path, buffer: str) -> np.ndarray:
     from ..buffer._reader import BufferReader
 
-    reader = BufferReader(path, buffer)
-    try:
+    with contextlib.closing(BufferReader(path, buffer)) as reader:
         return reader.rows
-    finally:
-        reader.close()

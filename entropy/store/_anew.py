@@ -7,13 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._errors import StoreError
 from ..buffer._format import create_buffer
 from ..buffer._opening import open_buffer
 from ..buffer._reader import BufferReader
 from ..buffer._room import METADATA_ROOM, allocate, end_of_file, why
+from ..buffer._rows import bytes_of
 from ..ledger import FileLock
 from ._prune import sync_folder
 
@@ -61,12 +60,8 @@ def write_anew(path: Path, new: Path, changed: Mapping[str, Any]) -> None:
 
     Raises StoreError where it cannot be read, OSError where the new one cannot be written.
     """
-    reader = BufferReader(path)
-    try:
-        with open_buffer(path) as source:
-            _copy(source, reader, new, changed)
-    finally:
-        reader.close()
+    with contextlib.closing(BufferReader(path)) as reader, open_buffer(path) as source:
+        _copy(source, reader, new, changed)
 
 
 def _copy(source: Any, reader: BufferReader, new: Path, changed: Mapping[str, Any]) -> None:
@@ -87,8 +82,8 @@ def _copy(source: Any, reader: BufferReader, new: Path, changed: Mapping[str, An
 
 def _copy_rows(source: Any, reader: BufferReader, file: Any, sample: Any) -> None:
     rows, changed = reader.rows, reader.actions()
-    _copy_column(source["bits"], file["bits"], _end_of_bits(rows))
-    _copy_column(source["valid"], file["valid"], _end_of_masks(rows))
+    for name, end in zip(("bits", "valid"), bytes_of(rows).tolist(), strict=True):
+        _copy_column(source[name], file[name], end)
     if sample is not None:
         _copy_column(sample, file["resistances"], sample.shape[0])
     if reader.has_actions:
@@ -96,17 +91,6 @@ def _copy_rows(source: Any, reader: BufferReader, file: Any, sample: Any) -> Non
         file["actions"][:] = changed
     file["blocks"].resize((len(rows),))
     file["blocks"][:] = rows
-
-
-def _end_of_bits(rows: np.ndarray) -> int:
-    return int((rows["first_byte"] + (rows["bits"] + 7) // 8)[-1]) if len(rows) else 0
-
-
-def _end_of_masks(rows: np.ndarray) -> int:
-    masked = rows[rows["valid_offset"] >= 0]
-    if not len(masked):
-        return 0
-    return int((masked["valid_offset"] + ((masked["positions"] + 7) // 8).astype(np.int64))[-1])
 
 
 def _copy_column(source: Any, target: Any, end: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
@@ -77,11 +78,8 @@ class Following:
         self._files.forget(buffer)
         from ..buffer._reader import BufferReader
 
-        reader = BufferReader(self._files.folder / record.file, buffer)
-        try:
+        with contextlib.closing(BufferReader(self._files.folder / record.file, buffer)) as reader:
             self._ledger.update([BufferUpdate(record.id, reader.rows, True, reader.complete)])
-        finally:
-            reader.close()
 
     def is_live(self, record: BufferRecord) -> bool:
         """Whether the writer of a buffer is alive and may add blocks."""

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,14 +112,10 @@ def _carry_out(step: RewriteStep) -> RewriteStep:
 
 def _refuse_differences(path: Path, new: Path, buffer: str) -> None:
     """Raise StoreError where the new file holds anything else than the old one, or a damaged block, as that would."""
-    one, two = BufferReader(path, buffer), BufferReader(new, buffer)
-    try:
+    with closing(BufferReader(path, buffer)) as one, closing(BufferReader(new, buffer)) as two:
         same = one.rows.tobytes() == two.rows.tobytes() and one.actions().tobytes() == two.actions().tobytes()
         with Scanner(default_threads()) as scanner:
             fault = next(scanner.scan(two, len(two.rows), lambda _: None), None)
-    finally:
-        one.close()
-        two.close()
     if fault is not None or one.unsound_rows():
         raise StoreError(
             f"{path} is damaged, so it stays as it is: 'memtj store verify' says where; restore it"

@@ -69,13 +69,9 @@ def salvage(
     if dry_run:
         return _tried(folder, report)
     (folder / "locks").mkdir(exist_ok=True)
-    with alone(folder):
-        ledger = _open_or_make(folder, report)
-        try:
-            _enter_strays(folder, ledger, report)
-            _close_interrupted(folder, ledger, report, progress)
-        finally:
-            ledger.close()
+    with alone(folder), contextlib.closing(_open_or_make(folder, report)) as ledger:
+        _enter_strays(folder, ledger, report)
+        _close_interrupted(folder, ledger, report, progress)
     return report
 
 

@@ -9,14 +9,11 @@ import numpy as np
 
 from entropy._errors import NotEnoughBits, StoreError
 from entropy.arguments import Count, takes
-from entropy.buffer._format import BLOCK_DTYPE
 from entropy.buffer._pieces import Piece, gather, in_place
-from entropy.buffer._reader import LoadedBlock
+from entropy.buffer._stream import unplaced_piece
 from entropy.store._store import Store
 
 from ._bit_files import FORMS, load_bits
-
-_PIECE = 1 << 20  # bytes of one piece of a file
 
 
 class Subject(Protocol):
@@ -181,15 +178,7 @@ class FileSubject:
     @takes(first=Count(), count=Count())
     def pieces(self, first: int, count: int) -> list[Piece]:
         """Give them as pieces of blocks whose bits are all of different cells: of a file's cells nothing is known."""
-        found: list[Piece] = []
-        while count:
-            here = min(count, 8 * _PIECE)
-            row = np.zeros(1, BLOCK_DTYPE)
-            row["bits"] = row["positions"] = here
-            data = np.packbits(self.read(first, here))
-            found.append((LoadedBlock(self.name, 0, first, row[0], data, None, 1 << 62), 0, here))
-            first, count = first + here, count - here
-        return found
+        return [unplaced_piece(self.name, first, np.packbits(self.read(first, count)), count)]
 
     @takes(first=Count())
     def seconds(self, first: int) -> None:

@@ -108,12 +108,9 @@ def _lag(bits, lags):
         value = bits[at]
         past = backwards[length - at : length - at + min(lags, at)]
         right = past[winner] == value
-        if right:
-            correct += 1
-            run += 1
-            longest = max(longest, run)
-        else:
-            run = 0
+        run = run + 1 if right else 0
+        correct += right
+        longest = max(longest, run)
         best = scores[winner]
         rivals = 0
         for back in range(len(past)):
@@ -197,10 +194,7 @@ def _lz(bits, orders, most):
             if max(zeros, ones) > best:
                 best = max(zeros, ones)
                 guess = 0 if zeros > ones else 1
-        if guess == bits[at]:
-            correct += 1
-            run += 1
-            longest = max(longest, run)
-        else:
-            run = 0
+        run = run + 1 if guess == bits[at] else 0
+        correct += guess == bits[at]
+        longest = max(longest, run)
     return correct, length - orders - 1, longest
