@@ -1,11 +1,11 @@
 """Making room: buffers whose bits are spent are deleted or archived, by policy, never unasked."""
 
 import datetime
+import filecmp
 import os
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from isal import isal_zlib
 
 from .._errors import StoreError
 from ..arguments import Count, Real, take_fields
@@ -113,15 +113,14 @@ def _copy(source: Path, archive: Path) -> Path:
     try:
         archive.mkdir(parents=True, exist_ok=True)
         if target.exists():
-            if _crc(target) != _crc(source):
+            if not filecmp.cmp(target, source, shallow=False):
                 raise StoreError(f"{target} exists already and is another file: choose another archive")
             return target
         with open(source, "rb") as reading, open(partial, "wb") as writing:
-            while piece := reading.read(_PIECE):
-                writing.write(piece)
+            shutil.copyfileobj(reading, writing, _PIECE)
             writing.flush()
             os.fsync(writing.fileno())
-        if _crc(partial) != _crc(source):
+        if not filecmp.cmp(partial, source, shallow=False):
             raise StoreError(f"{partial} reads back otherwise than it was written: do not trust this disk")
         os.replace(partial, target)
         sync_folder(target.parent)
@@ -131,14 +130,6 @@ def _copy(source: Path, archive: Path) -> Path:
             f"{source.name} cannot be archived in {archive}: {error.strerror}; nothing was removed"
         ) from None
     return target
-
-
-def _crc(path: Path) -> int:
-    crc = 0
-    with open(path, "rb") as file:
-        while piece := file.read(_PIECE):
-            crc = isal_zlib.crc32(piece, crc)
-    return crc
 
 
 def sync_folder(folder: Path) -> None:

@@ -84,12 +84,10 @@ class Scanner:
 
 def _end(reader: BufferReader, block: int) -> int:
     """Give the byte of /bits at which the blocks before `block` end."""
-    return _span(reader.rows[block - 1])[1] if block else 0
-
-
-def _span(row: np.void) -> tuple[int, int]:
-    first = int(row["first_byte"])
-    return first, first + (int(row["bits"]) + 7) // 8
+    if not block:
+        return 0
+    row = reader.rows[block - 1]
+    return int(row["first_byte"]) + (int(row["bits"]) + 7) // 8
 
 
 def _runs(starts: np.ndarray, end: int, size: int) -> Iterator[tuple[int, int]]:
@@ -117,11 +115,11 @@ def _check(reader: BufferReader, low: int, high: int, stop: threading.Event) -> 
             found += _check_together(reader, low + first, part, memory[: end - begin])
         else:
             for index in range(first, last):
-                found += _check_alone(reader, low + index, rows[index], memory, stop)
+                found += _check_stretch(reader, "bits", low + index, rows[index], memory, stop)
     for index in np.flatnonzero(rows["valid_offset"] >= 0):
         if stop.is_set():
             break
-        found += _check_mask(reader, low + int(index), rows[index], memory, stop)
+        found += _check_stretch(reader, "valid", low + int(index), rows[index], memory, stop)
     return sorted(found, key=lambda fault: fault.block)
 
 
@@ -144,88 +142,55 @@ def _check_together(reader: BufferReader, number: int, rows: np.ndarray, data: n
     )
     for index, (start, bits, crc, expected, counted) in enumerate(fields, number):
         end = start + (bits + 7) // 8
-        if isal_zlib.crc32(view[start:end]) != crc:
-            found.append(_crc_fault(reader, index, "bits"))
-        elif counted != expected:
-            found.append(_ones_fault(reader, index, counted, expected))
-        elif bits % 8 and padding_used(data[start:end], bits):
-            found.append(Fault(index, f"{reader.path}: the padding of block {index} is not zero"))
+        right = isal_zlib.crc32(view[start:end]) == crc
+        if not right or counted != expected or (bits % 8 and padding_used(data[start:end], bits)):
+            found.append(_fault(reader, "bits", index, right, counted, expected))
     return found
 
 
-def _check_alone(
-    reader: BufferReader, index: int, row: np.void, memory: np.ndarray, stop: threading.Event
+# of the stretch of a block in a dataset: where it begins, its bits, their CRC and how many are 1
+_FIELDS = {
+    "bits": ("first_byte", "bits", "crc", "ones"),
+    "valid": ("valid_offset", "positions", "valid_crc", "bits"),
+}
+
+
+def _check_stretch(
+    reader: BufferReader, name: str, index: int, row: np.void, memory: np.ndarray, stop: threading.Event
 ) -> list[Fault]:
-    """Check a block that is larger than a piece, or could not be read together with others."""
-    begin, end = _span(row)
-    found = _sums(reader, "bits", index, begin, end, memory, stop)
-    if isinstance(found, Fault):
-        return [found]
-    crc, ones, last = found
-    if stop.is_set():
-        return []
-    if crc != int(row["crc"]):
-        return [_crc_fault(reader, index, "bits")]
-    if ones != int(row["ones"]):
-        return [_ones_fault(reader, index, ones, int(row["ones"]))]
-    if padding_used(last, int(row["bits"])):
-        return [Fault(index, f"{reader.path}: the padding of block {index} is not zero")]
-    return []
-
-
-def _check_mask(
-    reader: BufferReader, index: int, row: np.void, memory: np.ndarray, stop: threading.Event
-) -> list[Fault]:
-    begin = int(row["valid_offset"])
-    end = begin + (int(row["positions"]) + 7) // 8
-    found = _sums(reader, "valid", index, begin, end, memory, stop)
-    if isinstance(found, Fault):
-        return [found]
-    crc, usable, last = found
-    if stop.is_set():
-        return []
-    if crc != int(row["valid_crc"]):
-        return [_crc_fault(reader, index, "valid")]
-    if usable != int(row["bits"]):
-        sentence = f"block {index} has {int(row['bits']):,} bits of {usable:,} usable positions"
-        return [Fault(index, f"{reader.path}: {sentence}")]
-    if padding_used(last, int(row["positions"])):
-        return [Fault(index, f"{reader.path}: the padding of the mask of block {index} is not zero")]
-    return []
-
-
-def _sums(
-    reader: BufferReader,
-    name: str,
-    index: int,
-    begin: int,
-    end: int,
-    memory: np.ndarray,
-    stop: threading.Event,
-) -> tuple[int, int, np.ndarray] | Fault:
-    """Give (CRC, ones, last byte) of a stretch of a dataset, however long."""
-    crc, ones = 0, 0
+    """Check the stretch of one block in a dataset, however long: piece by piece."""
+    begin, bits, expected_crc, expected = (int(row[field]) for field in _FIELDS[name])
+    crc, ones, end = 0, 0, begin + (bits + 7) // 8
     piece: Any = memory[:0]
     for at in range(begin, end, _PIECE):
         if stop.is_set():
-            break
+            return []
         piece = memory[: min(_PIECE, end - at)]
         try:
             reader.read_into(name, at, piece.data)
         except StoreError as error:
-            return Fault(index, f"{error}, so block {index} is lost; restore the file from a copy")
+            return [Fault(index, f"{error}, so block {index} is lost; restore the file from a copy")]
         crc = isal_zlib.crc32(piece, crc)
         ones += count_ones(piece)
-    return crc, ones, piece[-1:].copy()
+    if crc != expected_crc or ones != expected or padding_used(piece, bits):
+        return [_fault(reader, name, index, crc == expected_crc, ones, expected)]
+    return []
 
 
-def _crc_fault(reader: BufferReader, index: int, name: str) -> Fault:
-    return Fault(
-        index,
-        f"{reader.path}: the CRC of block {index} in /{name} is wrong, so the file was damaged after it was "
-        "recorded; restore it from a copy",
-    )
-
-
-def _ones_fault(reader: BufferReader, index: int, counted: int, expected: int) -> Fault:
-    return Fault(index, f"{reader.path}: block {index} has {counted:,} ones where its row says {expected:,}")
+def _fault(
+    reader: BufferReader, name: str, index: int, crc_is_right: bool, ones: int, expected: int
+) -> Fault:
+    """Say what is wrong with a stretch: its CRC, or how many ones it has, or else its padding."""
+    if not crc_is_right:
+        sentence = (
+            f"the CRC of block {index} in /{name} is wrong, so the file was damaged after it was recorded; restore it "
+            "from a copy"
+        )
+    elif ones == expected:
+        of = "the mask of " if name == "valid" else ""
+        sentence = f"the padding of {of}block {index} is not zero"
+    elif name == "valid":
+        sentence = f"block {index} has {expected:,} bits of {ones:,} usable positions"
+    else:
+        sentence = f"block {index} has {ones:,} ones where its row says {expected:,}"
+    return Fault(index, f"{reader.path}: {sentence}")

@@ -1,5 +1,6 @@
 """Checking a store against itself: every byte of bits, every row, every range of the ledger."""
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -165,11 +166,8 @@ def _lost(ledger: Ledger, record: BufferRecord) -> str:
             ranges.setdefault(str(state), []).append((first, bits))
     if not ranges:
         return "no bits"
-    return "; ".join(f"{state}: {_named(ranges[state])}" for state in sorted(ranges, key=_order))
-
-
-def _order(state: str) -> int:
-    return STATES.index(state) if state in STATES else len(STATES)
+    known = [state for state in STATES if state in ranges]
+    return "; ".join(f"{state}: {_named(ranges[state])}" for state in dict.fromkeys([*known, *ranges]))
 
 
 def _named(ranges: Sequence[tuple[int, int]]) -> str:
@@ -197,10 +195,9 @@ def _verify_buffer(
         copies = _copies(ledger, record, report)
         _check_ledger(ledger, record, copies, report)
         report.problems.append(f"{error} ({_lost(ledger, record)})")
-        for index in range(len(copies)):
-            report.bad_blocks.append(BadBlock(record.uuid, record.file, index, str(error)))
+        report.bad_blocks += [BadBlock(record.uuid, record.file, at, str(error)) for at in range(len(copies))]
         return
-    try:
+    with contextlib.closing(reader):
         blocks = len(reader.rows) if record.ended else min(len(reader.rows), record.blocks)
         faults = scanner.scan(reader, blocks, progress)  # which reads while the ledger is looked at
         copies = _copies(ledger, record, report)
@@ -220,8 +217,6 @@ def _verify_buffer(
         if shared is not None:
             report.problems.append(f"{path}: byte {shared:,} of /bits is stored where another one is")
         _note_sequence(path, reader.rows["sequence"][:blocks], report)
-    finally:
-        reader.close()
 
 
 def _add_bad(report: VerifyReport, record: BufferRecord, block: int, fault: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import entropy.store._prune
+import entropy
 from entropy import NotEnoughBits, PrunePolicy, Store, StoreError, salvage
 
 from .conftest import interrupt, spend, states
@@ -130,8 +130,7 @@ def test_an_interruption_is_finished_by_the_next_call(half_spent, tmp_path, monk
 
 def test_a_copy_that_reads_back_otherwise_removes_nothing(half_spent, tmp_path, monkeypatch):
     store, _, _ = half_spent
-    answers = iter(range(100))
-    monkeypatch.setattr(entropy.store._prune, "_crc", lambda path: next(answers))
+    monkeypatch.setattr("filecmp.cmp", lambda *paths, shallow: False)
     with pytest.raises(StoreError, match="do not trust this disk"):
         store.prune(PrunePolicy(), archive=tmp_path / "shelf", dry_run=False)
     assert store.buffers()[0].path.is_file()
