@@ -114,10 +114,10 @@ def takes(**checks: Check) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
         @functools.wraps(function)
         def checked(*arguments: _P.args, **named: _P.kwargs) -> _R:
             call = signature.bind(*arguments, **named)
-            for name in checks.keys() & call.arguments.keys():
-                value = call.arguments[name]
-                if not (value is None and name in optional):
-                    call.arguments[name] = checks[name](value, name)
+            for name, check in checks.items():
+                value = call.arguments.get(name)
+                if name in call.arguments and not (value is None and name in optional):
+                    call.arguments[name] = check(value, name)
             return function(*call.args, **call.kwargs)
 
         return checked

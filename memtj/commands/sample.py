@@ -1,7 +1,6 @@
 """`memtj sample`: pictures from recorded bits, the bill first; what was interrupted is gone on with."""
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from memtj import __version__
+from memtj._answer import answer
 from memtj._conditioning import CONDITIONING_HELP, conditioning_of
 from memtj._errors import CommandError
 from memtj._options import Wait
@@ -144,8 +144,7 @@ def sample(
             )  # fmt: skip
             check_conditioning(opened, stored.conditioning)
         run = _Sampling(checkpoint, settings, wanted, spec, stored, out, animate, grid, as_json).run()
-    if as_json:
-        print(json.dumps(run))
+    answer(as_json, run, ())
 
 
 def _check_source(source: str, store: Path | None, min_entropy: float | None) -> None:

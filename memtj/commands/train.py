@@ -1,12 +1,12 @@
 """`memtj train`: train a network, each of its random numbers from a source of one's choice."""
 
 import contextlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memtj._answer import answer
 from memtj._conditioning import CONDITIONING_HELP, conditioning_of
 from memtj._data import load_told
 from memtj._errors import CommandError
@@ -231,14 +231,10 @@ def train(
         "bits": {name: own["bits"] for name, own in drawn.items()},
         "recorded": sum(own["recorded"] for own in drawn.values()),
     }
-    if as_json:
-        print(json.dumps(outcome))
-    elif told.losses:
-        print(
-            f"checkpoint in {out}: mean loss of the last {len(told.losses[-100:])} steps {outcome['loss']:.4f}"
-        )
-    else:
-        print(f"checkpoint in {out}: the training was complete already")
+    line = "the training was complete already"
+    if told.losses:
+        line = f"mean loss of the last {len(told.losses[-100:])} steps {outcome['loss']:.4f}"
+    answer(as_json, outcome, [f"checkpoint in {out}: {line}"])
 
 
 def _tell_bill(settings: "TrainSettings", sources: "dict[str, Stream]", images: int, resume: bool) -> None:
