@@ -2,7 +2,8 @@
 
 `python -m benchmarks._canned_board BITS BLOCKS` prints its port and serves until its standard input closes.
 `FETC?` answers the next of the prepared blocks of the array board's protocol, `PLAIN?` a definite-length block of
-random bytes (for pyvisa's own `query_binary_values`), `RAW?` the same without any framing.
+random bytes (for pyvisa's own `query_binary_values`), `RAW?` the same without any framing. `*ESE` and its query, which
+are the driver's marks, are answered as well.
 """
 
 import os
@@ -29,18 +30,26 @@ class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         server = self.server
         assert isinstance(server, _Server)
-        at = 0
+        at, enabled = 0, b"0"
         for line in self.rfile:
-            command = line.strip().upper()
-            if command.startswith(b"FETC"):
-                self.wfile.write(server.blocks[at])
-                at += 1
-            elif command.startswith(b"PLAIN"):
-                self.wfile.write(server.plain)
-            elif command.startswith(b"RAW"):
-                self.wfile.write(server.raw)
-            elif command.endswith(b"?"):
-                self.wfile.write(b'0,"No error"\n')
+            answers = []
+            for unit in line.strip().upper().split(b";"):
+                if unit.startswith(b"*ESE "):
+                    enabled = unit[5:]
+                elif unit == b"*ESE?":
+                    answers.append(enabled)
+                elif unit.startswith(b"FETC"):
+                    answers.append(server.blocks[at])
+                    at += 1
+                elif unit.startswith(b"PLAIN"):
+                    answers.append(server.plain)
+                elif unit.startswith(b"RAW"):
+                    answers.append(server.raw)
+                elif unit.endswith(b"?"):
+                    answers.append(b'0,"No error"')
+            if answers:
+                ended = max(map(len, answers)) >= len(server.raw)  # with the end of its block, or without one
+                self.wfile.write(b";".join(answers) + (b"" if ended else b"\n"))
 
 
 class _Server(socketserver.ThreadingTCPServer):
