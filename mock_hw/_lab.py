@@ -64,6 +64,7 @@ class Lab:
         self.faults: dict[str, FaultyBoard] = {}
         self._wires: dict[str, TcpWire | SerialWire] = {}
         self._fault_seeds: dict[str, int] = {}
+        self._field_at_first: dict[str, bool] = {}  # of boxes that go on from a state
         self._keeper: StateKeeper | None = None
         self._state_file = None if state is None else StateFile(state)
         try:
@@ -111,6 +112,7 @@ class Lab:
     def _restore(self, states: Mapping[str, BoxState]) -> None:
         """Take over the magnetisation, and what the time since has made of it."""
         now = time.time()
+        alive = 0.0 if self._state_file is None else self._state_file.alive
         for name, state in states.items():
             array = self.arrays[name]
             try:
@@ -119,8 +121,12 @@ class Lab:
                 why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
                 raise self._misfit(name, why) from error
             kelvin = self.settings.boxes[name].temperature
-            array.rest(max(0.0, state.idle), temperature=kelvin)
-            array.rest(max(0.0, now - state.taken), powered=False, temperature=kelvin)
+            # The last sign of life of a lab that was killed says until when there was power, field and hold.
+            died = min(max(state.taken, alive), now)
+            powered = max(0.0, state.idle) + max(0.0, died - state.taken)
+            array.rest(powered, powered=state.field_on, temperature=kelvin, hold=state.hold)
+            array.rest(max(0.0, now - max(died, state.taken)), powered=False, temperature=kelvin)
+            self._field_at_first[name] = state.field_on and not state.field_switched
 
     @property
     def _state_path(self) -> str:
@@ -183,7 +189,8 @@ class Lab:
         """The state of every box, None for one whose pulses are running."""
         rested = {name: board.rested() for name, board in self.boxes.items()}
         return {
-            name: found and BoxState(found[0], _device_name(self.devices[name]), time.time(), found[1])
+            name: found
+            and BoxState(found[0], _device_name(self.devices[name]), time.time(), found[1], *found[2])
             for name, found in rested.items()
         }
 
@@ -193,12 +200,16 @@ class Lab:
 
     def _serve(self, name: str, box: BoxSettings) -> None:
         volts, seconds = self.devices[name].limits()
-        limits = Limits(box.limits.voltage or volts, box.limits.width or seconds, box.limits.read)
+        limits = Limits(
+            box.limits.voltage or volts, box.limits.width or seconds, box.limits.read, box.limits.hold
+        )
         board = self.boxes[name] = ArrayBoard(
             self.arrays[name],
             serial_number=box.serial_number,
             limits=limits,
             temperature=box.temperature,
+            dac_bits=box.dac_bits,
+            field_on=self._field_at_first.get(name, box.field),
             clock=PACES[self.pace],
             on_rest=self._array_left_alone,
         )

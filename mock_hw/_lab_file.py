@@ -16,11 +16,12 @@ PaceName = Literal["fast", "real"]
 
 
 class LimitSettings(Strict):
-    """Limits of a board at power-on: volts, seconds, volts; None: as far as the model of its device goes."""
+    """Limits of a board at power-on: volts, seconds, volts, volts; None: as far as the model of its device goes."""
 
     voltage: Positive | None = None
     width: Positive | None = None
     read: Positive = 0.5
+    hold: Positive = 0.6
 
 
 class BoxSettings(Strict):
@@ -35,6 +36,8 @@ class BoxSettings(Strict):
     serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
     temperature: float = Field(default=300.0, ge=200, le=358)
     device: str = Field(default="C", min_length=1)
+    dac_bits: int = Field(default=8, ge=2, le=16)
+    field: bool = True
     limits: LimitSettings = LimitSettings()
     faults: list[FaultTable] = Field(default_factory=list[FaultTable])
 

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 FORMAT = "memtj simulated laboratory"
 VERSION = 1
+# Seconds between signs of life: set C has forgotten a hundredth of its bits after so long.
+_BEAT = 0.02
 # At most one write in so many seconds: a host may run thousands of short acquisitions.
 _PAUSE = 1.0
 
@@ -46,13 +48,17 @@ class BoxState:
     """What one box's array keeps: `arrays` as `SimulatedArray.save` gives them.
 
     `device` names the device; `taken` is the UTC time (seconds since 1970) at which the array had been left
-    alone, under power, for `idle` seconds.
+    alone, under power, for `idle` seconds, at `hold` volts and in the lab's field (`field_on`) or not, which a host has
+    switched (`field_switched`) or nobody.
     """
 
     arrays: Mapping[str, NDArray]
     device: str
     taken: float
     idle: float
+    hold: float = 0.0
+    field_on: bool = True
+    field_switched: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ class LabState:
 class StateFile:
     """A file of one laboratory's state, locked until `close` or the end of the process, however it ends.
 
-    Format: numpy's .npz without pickles. It is replaced as a whole, so a reader sees an old or a new state.
+    Format: numpy's .npz without pickles. It is replaced as a whole, so a reader sees an old or a new state. `alive` is
+    the last sign of life of the lab that had it before, in seconds since 1970; 0 where there is none.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -74,6 +81,8 @@ class StateFile:
         self._descriptor = -1
         if self.path.is_dir():
             raise LabError(f"the state file {self.path} is a folder: name a file")
+        lock = Path(f"{self.path}.lock")
+        self.alive = lock.stat().st_mtime if lock.exists() else 0.0
         try:
             self._descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
@@ -88,6 +97,11 @@ class StateFile:
             raise LabError(
                 f"the state file {self.path} is in use by another lab: end that one, or name another file"
             ) from error
+
+    def beat(self) -> None:
+        """Leave a sign of life, so that what is found after the lab was killed tells when."""
+        with contextlib.suppress(OSError):
+            os.utime(f"{self.path}.lock", (now := time.time(), now))
 
     def close(self) -> None:
         """Give the file to the next lab."""
@@ -179,7 +193,8 @@ class StateKeeper:
 
     def _main(self) -> None:
         while True:
-            self._touched.wait()
+            while not self._touched.wait(_BEAT):
+                self._file.beat()
             self._touched.clear()
             if self._ended.is_set():
                 return
@@ -187,7 +202,9 @@ class StateKeeper:
                 self.save()
             except LabError as error:
                 log.error("%s", error)
-            self._ended.wait(_PAUSE)
+            pause = time.monotonic() + _PAUSE
+            while time.monotonic() < pause and not self._ended.wait(_BEAT):
+                self._file.beat()
 
 
 def _flat(state: LabState) -> dict[str, NDArray]:
@@ -199,7 +216,7 @@ def _flat(state: LabState) -> dict[str, NDArray]:
         "boxes": list(state.boxes),
     }
     for number, box in enumerate(state.boxes.values()):
-        own = {"device": box.device, "taken": box.taken, "idle": box.idle}
+        own = {name: value for name, value in vars(box).items() if name != "arrays"}
         values |= {f"{number}.{name}": value for name, value in own.items()}
         values |= {f"{number}.array.{name}": value for name, value in box.arrays.items()}
     return {name: np.asarray(value) for name, value in values.items()}
@@ -220,6 +237,10 @@ def _parse(content: Mapping[str, NDArray]) -> LabState:
             device=str(content[f"{number}.device"]),
             taken=float(content[f"{number}.taken"]),
             idle=float(content[f"{number}.idle"]),
+            # Not in a state of a version without them.
+            hold=float(content.get(f"{number}.hold", 0.0)),
+            field_on=bool(content.get(f"{number}.field_on", True)),
+            field_switched=bool(content.get(f"{number}.field_switched", False)),
         )
     return LabState(int(str(content["seed"])), boxes)
 

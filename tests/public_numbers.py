@@ -372,6 +372,8 @@ instruments.BoardRole.set_read: settle r, voltage r
 instruments.BoardRole.set_trims: voltage r
 instruments.BoardRole.apply_trims: voltage r, width r
 instruments.BoardRole.trim_range: voltage r
+instruments.BoardRole.set_dac_range: highest r, lowest r
+instruments.BoardRole.set_hold: voltage r
 instruments.BoardRole.check_pulse: voltage r, width r
 instruments.Conditions.__init__: columns n1, period r, read_voltage r, reset_voltage r, reset_width r,
     rows n1, settle r, target r, temperature r, tolerance r, voltage r, width r
@@ -388,19 +390,21 @@ mock_hw.physics.MacrospinDevice.read_noise: settle r+, temperature r+, voltage r
 mock_hw.physics.MacrospinDevice.advance: seconds r
 mock_hw.physics.MacrospinDevice.wear: pulses n
 mock_hw.Selection.__init__: first_column n, first_row n, last_column n, last_row n
-mock_hw.Sequence.__init__: field r, period r+, read_voltage r, reset_voltage r, reset_width r0, settle r+,
+mock_hw.Sequence.__init__: field r, hold r, period r+, read_voltage r, reset_voltage r, reset_width r0, settle r+,
     temperature r+, width r0
 mock_hw.SimulatedArray.__init__: columns n1, rows n1, seed n
-mock_hw.SimulatedArray.rest: field r, seconds r, temperature r+
-mock_hw.SimulatedArray.decay: field r, seconds r, temperature r+
+mock_hw.SimulatedArray.rest: field r, hold r, seconds r, temperature r+
+mock_hw.SimulatedArray.decay: field r, hold r, seconds r, temperature r+
 mock_hw.serve: seed n
-mock_hw.boxes.array_board.ArrayBoard.__init__: temperature r+
+mock_hw.boxes.array_board.ArrayBoard.__init__: dac_bits n1=8, temperature r+
 mock_hw.boxes.array_board.ArrayBoard.set_temperature: kelvin r+
 mock_hw.boxes.array_board.ArrayBoard.limit: value r
-mock_hw.boxes.array_board.Limits.__init__: read r0, voltage r0, width r0
-mock_hw.boxes.array_board.Settings.after_reset: columns n1, rows n1
+mock_hw.boxes.array_board.ArrayBoard.set_hold: volts r
+mock_hw.boxes.array_board.Limits.__init__: hold r0, read r0, voltage r0, width r0
+mock_hw.boxes.array_board.Settings.after_reset: columns n1, dac_bits n1=8, rows n1
 mock_hw.boxes.array_board.Settings.sequence: temperature r+
-mock_hw.boxes.array_board.Settings.__init__: block n, count n, period r+, read_voltage r, reset_voltage r,
+mock_hw.boxes.array_board.Settings.__init__: block n, count n, dac_bits n1=8, dac_high r, dac_low r, hold r,
+    period r+, read_voltage r, reset_voltage r,
     reset_width r0, settle r+, voltage r, watchdog r0, width r0
 mock_hw.faults.FaultyBoard.__init__: seed n
 mock_hw.physics.DeviceParameters.macrospin: anisotropy r, in_plane r, out_of_plane r, temperature r0

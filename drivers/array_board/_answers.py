@@ -84,6 +84,19 @@ def matching(what: str, pattern: str) -> Answer:
     return Answer(what, read)
 
 
+def _dac(text: str) -> tuple[int, float, float]:
+    bits, scale, offset = text.split(",")
+    volts = _real(scale.strip()), _real(offset.strip())
+    if volts[0] == 0:
+        raise ValueError
+    return _integer(bits.strip(), 2, 16), *volts
+
+
+def _two_reals(text: str) -> tuple[float, float]:
+    low, high = text.split(",")
+    return _real(low.strip()), _real(high.strip())
+
+
 def _integer(text: str, low: int | None = None, high: int | None = None) -> int:
     if not _INTEGER.fullmatch(text):
         raise ValueError
@@ -116,6 +129,8 @@ SELECTION = integers(
 FIFO = integers(
     "blocks in the FIFO and blocks that it holds", lambda blocks, room: blocks >= 0 and room > 0, 2
 )
+DAC = Answer("2 to 16 bits, the volts per code, not 0, and those of code 0", _dac, twice=True)
+DAC_RANGE = Answer("the volts of the lowest and of the highest code", _two_reals)
 WATCHDOG = Answer("0, or seconds from 0.1 to 60", lambda text: _armed(_real(text)))
 
 

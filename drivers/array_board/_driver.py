@@ -57,6 +57,7 @@ class ArrayBoard(Conversation):
         self._ending = False  # whether the last block was fetched and nobody has seen the board idle since
         self._shape: tuple[int, int] | None = None
         self._version: tuple[int, int] | None = None
+        self._code_bits: int | None = None  # the converter's, which never change
         super().__init__(adapter, name, **kwargs)
 
     # Common commands
@@ -122,7 +123,7 @@ class ArrayBoard(Conversation):
 
     protocol_version = Instrument.measurement(
         "SYST:PROT?",
-        """Get the version of the array board's dialect (str); this driver follows 1.1.""",
+        """Get the version of the array board's dialect (str); this driver follows 1.2.""",
         cast=answers.matching("a version, as 1.1", r"\d{1,4}\.\d{1,4}"),
     )
 
@@ -207,6 +208,18 @@ class ArrayBoard(Conversation):
         dynamic=True,
     )
 
+    hold_voltage_limit = Instrument.control(
+        "LIM:HOLD?",
+        "LIM:HOLD %.12g",
+        """Control the board's own limit in volts on the hold voltage
+        (float; can only be lowered until the next power cycle). Protocol 1.2, as what belongs to draws.""",
+        validator=settings.within("hold voltage limit", "V"),
+        values=(0, 100),
+        cast=answers.real(0, twice=True),
+        check_set_errors=True,
+        dynamic=True,
+    )
+
     # Array
 
     size = Instrument.measurement(
@@ -284,10 +297,39 @@ class ArrayBoard(Conversation):
     @property
     def has_all_trims(self) -> bool:
         """Get whether the board has more than trims of the voltage, and takes them in an acquisition: protocol 1.1."""
+        return self._follows() >= (1, 1)
+
+    @property
+    def has_draws(self) -> bool:
+        """Get whether the board has a table of pulse codes, a hold voltage and a field to switch: protocol 1.2."""
+        return self._follows() >= (1, 2)
+
+    def _follows(self) -> tuple[int, int]:
         if self._version is None:
             match = re.match(r"(\d+)\.(\d+)", str(self.protocol_version).strip())
             self._version = (int(match[1]), int(match[2])) if match else (1, 0)
-        return self._version >= (1, 1)
+        return self._version
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Control the code of each cell's write pulse in the modes "write" and "flip": (rows, columns) or one for all.
+
+        Integers of as many bits as `dac` says, uint8 or uint16; 0 is no pulse. A table takes effect whole or not at
+        all.
+        """
+        dac: Any = self.dac
+        values = np.frombuffer(self._ask_block("ARR:CODE?"), "u1" if dac[0] <= 8 else "<u2")
+        rows, columns = self._array_shape()
+        self._expect("ARR:CODE?", values.nbytes, values.itemsize * rows * columns)
+        return values.reshape(rows, columns)
+
+    @codes.setter
+    def codes(self, value: Any) -> None:
+        if self._code_bits is None:
+            dac: Any = self.dac
+            self._code_bits = int(dac[0])
+        table = settings.pulse_codes(value, self._array_shape(), self._code_bits)
+        self._write_block("ARR:CODE", table.tobytes())
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -345,6 +387,24 @@ class ArrayBoard(Conversation):
         dynamic=True,
     )
 
+    dac = Instrument.measurement(
+        "PULS:DAC?",
+        """Get what pulse codes stand for: bits of a code, volts per code (either sign), and the volts that code 0
+        would have, were it a pulse (tuple of int, float, float).""",
+        cast=answers.DAC,
+    )
+
+    dac_range = Instrument.control(
+        "PULS:DAC:RANG?",
+        "PULS:DAC:RANG %.12g,%.12g",
+        """Control the volts of code 1 and of the highest code (tuple of float); every code is 0 thereafter.""",
+        validator=settings.voltage_range,
+        values=(-10, 10),
+        cast=answers.DAC_RANGE,
+        check_set_errors=True,
+        dynamic=True,
+    )
+
     reset_voltage = Instrument.control(
         "RES:VOLT?",
         "RES:VOLT %.12g",
@@ -370,11 +430,12 @@ class ArrayBoard(Conversation):
     mode = Instrument.control(
         "SEQ:MODE?",
         "SEQ:MODE %s",
-        """Control the sequence of a pulse: "reset" (reset, read, write, read) or "toggle" (write, read).""",
+        """Control the sequence of a pulse: "reset" (reset, read, write, read) or "toggle" (write, read); "write" and
+        "flip" are these two with pulses by the table of codes; "read" is a reading without a pulse.""",
         validator=settings.one_of("mode"),
-        values={"reset": "RES", "toggle": "TOGG"},
+        values={"reset": "RES", "toggle": "TOGG", "write": "WRIT", "flip": "FLIP", "read": "READ"},
         map_values=True,
-        cast=answers.word(RES="RES", TOGG="TOGG"),
+        cast=answers.word(RES="RES", TOGG="TOGG", WRIT="WRIT", FLIP="FLIP", READ="READ"),
         check_set_errors=True,
     )
 
@@ -407,6 +468,30 @@ class ArrayBoard(Conversation):
         "OUTP %d",
         """Control whether pulses and read voltage reach the array (bool); the connection that switches it on
         owns the board.""",
+        validator=settings.switch,
+        values={True: 1, False: 0},
+        map_values=True,
+        cast=answers.boolean(twice=True),
+        check_set_errors=True,
+    )
+
+    hold_voltage = Instrument.control(
+        "HOLD:VOLT?",
+        "HOLD:VOLT %.12g",
+        """Control the volts at which cells are held between pulses (float, either sign); needs the output on, with
+        which it goes off.""",
+        validator=settings.within("hold voltage", "V"),
+        values=(-10, 10),
+        cast=answers.real(twice=True),
+        check_set_errors=True,
+        dynamic=True,
+    )
+
+    field_enabled = Instrument.control(
+        "FIEL?",
+        "FIEL %d",
+        """Control the field that is applied to the array (bool). Switching it on needs the output on, with which it
+        then goes off.""",
         validator=settings.switch,
         values={True: 1, False: 0},
         map_values=True,

@@ -76,6 +76,22 @@ def rectangle(value: Sequence[Any], values: object) -> tuple[int, ...]:
     return top, bottom, left, right
 
 
+def voltage_range(value: Sequence[Any], values: Sequence[float]) -> tuple[float, float]:
+    """Take two different volts within `values`, of the lowest code and of the highest."""
+    low, high = (within("voltage of a code", "V")(each, values) for each in value)
+    if low == high:
+        raise ValueError(f"codes from {low:g} V to the same have no scale")
+    return low, high
+
+
+def pulse_codes(value: Any, shape: tuple[int, int], bits: int) -> np.ndarray:
+    """Take codes of `bits` bits of `shape`, or one for all; returns uint8 or, above 8 bits, uint16 of that shape."""
+    codes = np.asarray(value)
+    if codes.dtype.kind not in "iu" or not (codes.size and codes.min() >= 0 and codes.max() < 1 << bits):
+        raise ValueError(f"a code is a whole number from 0, which is no pulse, to {(1 << bits) - 1}")
+    return np.broadcast_to(codes.astype("u1" if bits <= 8 else "<u2"), shape)
+
+
 def used_cells(value: Any, shape: tuple[int, int]) -> np.ndarray:
     """Take a mask: booleans, or integers that are 0 or 1, of `shape` or one for all; returns bool, `shape`."""
     mask = np.asarray(value)

@@ -2,13 +2,13 @@
 
 from drivers import BoardError
 
-from ..bench import Bench, Trims
+from ..bench import Bench, DacScale, Trims
 from ._array import Acquisition, Array, Stop, Stopped, blocks_of
 from ._block import Block, Losses, Sums
 from ._board_array import BoardArray
 from ._switching_law import SwitchingLaw
 from ._switchings import by_state, count_switchings
-from ._working_point import Mode, WorkingPoint
+from ._working_point import DrawMode, Mode, WorkingPoint
 
 __all__ = [
     "Acquisition",
@@ -16,6 +16,8 @@ __all__ = [
     "Block",
     "BoardArray",
     "BoardError",
+    "DacScale",
+    "DrawMode",
     "Losses",
     "Mode",
     "Stop",

@@ -5,9 +5,9 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from ..bench import Trims
+from ..bench import DacScale, Trims
 from ._block import Block, Losses
-from ._working_point import WorkingPoint
+from ._working_point import DrawMode, WorkingPoint
 
 Stop = Callable[[], bool]
 _Item = TypeVar("_Item", covariant=True)
@@ -100,10 +100,45 @@ class Array(Protocol):
     def reconnect(self) -> None:
         """Have a lost connection back, the array safe and its settings unknown; see `Bench.reconnect`."""
 
+    # Draws: one pulse of a voltage of its own for each cell
+
+    def require_draws(self) -> None:
+        """Raise BenchError, which says what to do, where the array has no pulse table, hold and field to switch."""
+
+    def dac(self) -> DacScale:
+        """Give the volts at the device that the codes of a pulse table stand for."""
+        ...
+
+    def set_dac_range(self, lowest: float, highest: float) -> DacScale:
+        """Have the codes 1 to the highest span so many volts at the device; no cell has a code thereafter."""
+        ...
+
+    def set_pulse_table(self, codes: np.ndarray) -> None:
+        """Set the code of each cell's pulse in draws, integers (cells,), 0 = no pulse; whole, or not at all.
+
+        Raises BenchError where a pulse and the hold voltage together are above a limit.
+        """
+
+    def draw_once(self, mode: DrawMode) -> Block:
+        """Draw once with each cell's code, from a reset ("write") or what is stored ("flip"), or only "read".
+
+        Gives the outcome as a block of one pulse; a failed reset is not valid in it, nor is a masked cell. The width
+        is the working point's. Raises BoardError where the outcome cannot be read: then the cells have had their pulse.
+        """
+        ...
+
+    def hold(self, volts: float) -> None:
+        """Hold the cells at so many volts at the device between pulses; needs the output on and goes off with it."""
+
+    def field(self, on: bool) -> None:
+        """Switch the field that the cells are in; on needs the output on, and goes off with it."""
+
     # Pulses and readings
 
-    def acquire(self, pulses: int, pulses_per_block: int, *, strict: bool = False) -> Acquisition[Block]:
-        """Start an acquisition of so many pulses of each cell, 0 = without end.
+    def acquire(
+        self, pulses: int, pulses_per_block: int, *, strict: bool = False, mode: DrawMode | None = None
+    ) -> Acquisition[Block]:
+        """Start an acquisition of so many pulses of each cell, 0 = without end, in the working point's mode or another.
 
         Blocks that stay damaged are left out and counted, and what is missing at the end is; where `strict`, raised.
         """

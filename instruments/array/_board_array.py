@@ -11,11 +11,11 @@ import numpy as np
 from drivers import ArrayBlock, BoardError
 
 from .._errors import BenchError
-from ..bench import Bench, BoardRole, Role, Trims
+from ..bench import Bench, BoardRole, DacScale, Role, Trims
 from ._array import Stop, read_to_the_end
 from ._block import Block, Losses
 from ._board_acquisition import BoardAcquisition, LossCount
-from ._working_point import WorkingPoint
+from ._working_point import DrawMode, Mode, WorkingPoint
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class BoardArray:
         self.shape = bench.array.rows, bench.array.columns  # which the bench has checked
         self.simulated, self.has_all_trims = bool(board.origin != "device"), role.board.has_all_trims
         self.point = point
+        self._mode: Mode | DrawMode | None = None  # what the board is set to
         self._bench = bench
         self._count = LossCount()
         self._fed = self._measured = -math.inf  # monotonic s
@@ -72,6 +73,7 @@ class BoardArray:
         role.set_read(point.read_voltage, point.settle)
         board.payload, board.mode = "bits", point.mode
         self.point = point
+        self._mode = point.mode
 
     def set_mask(self, used: np.ndarray | bool) -> None:
         self._board.mask = used if isinstance(used, bool) else used.reshape(self.shape)
@@ -99,7 +101,14 @@ class BoardArray:
         board.watchdog = watchdog
         if not board.interlock_closed:
             raise BenchError(f"the interlock of the {self.name!r} is open: close it and start again")
+        role = self.role
+        role.check_scale()
+        role.forget_hold()
         board.output_enabled = True
+        if role.board.has_draws and not board.field_enabled:
+            board.field_enabled = (
+                True  # a draw before has switched it off; without it no pulse is what it should be
+            )
 
     def switch_off(self) -> None:
         """Abort and switch off, or close a lost connection, which a board switches off at where the close arrives."""
@@ -146,9 +155,50 @@ class BoardArray:
         try:
             self._bench.reconnect(self.name, look)
         finally:
+            self._mode = None
             self._count.lose(left, f"the lost connection has left {left} blocks in the board")
 
-    def acquire(self, pulses: int, pulses_per_block: int, *, strict: bool = False) -> BoardAcquisition[Block]:
+    def require_draws(self) -> None:
+        if not self.role.board.has_draws:
+            raise BenchError(
+                f"the {self.name!r} follows protocol {self._board.protocol_version}, which has no pulse table, hold "
+                "voltage and field: update its firmware to protocol 1.2"
+            )
+
+    def dac(self) -> DacScale:
+        self.require_draws()
+        return self.role.dac()
+
+    def set_dac_range(self, lowest: float, highest: float) -> DacScale:
+        self.require_draws()
+        return self.role.set_dac_range(lowest, highest)
+
+    def set_pulse_table(self, codes: np.ndarray) -> None:
+        self.require_draws()
+        self.role.set_codes(codes.reshape(self.shape))
+
+    def draw_once(self, mode: DrawMode) -> Block:
+        self.require_draws()
+        acquisition = self.acquire(1, 1, strict=True, mode=mode)
+        while (block := next(acquisition)) is None:
+            pass  # the board waits for it; where it never comes, `next` says so
+        return block
+
+    def hold(self, volts: float) -> None:
+        self.require_draws()
+        self.role.set_hold(volts)
+
+    def field(self, on: bool) -> None:
+        self.require_draws()
+        self._board.field_enabled = on
+
+    def acquire(
+        self, pulses: int, pulses_per_block: int, *, strict: bool = False, mode: DrawMode | None = None
+    ) -> BoardAcquisition[Block]:
+        wanted = mode or self.point.mode
+        if self._mode != wanted and (mode or self._mode):
+            self._board.mode = wanted
+            self._mode = wanted
         return BoardAcquisition(
             self.role.board, pulses, pulses_per_block, self._count, self._block, strict=strict
         )
@@ -181,6 +231,7 @@ class BoardArray:
             return
         try:
             board.payload, board.mode = "bits", self.point.mode
+            self._mode = self.point.mode
         except BoardError as error:
             log.warning("the payload could not be set back: %s", error)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["reset", "toggle"]
+DrawMode = Literal["write", "flip", "read"]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from ._bench import Bench
 from ._board_role import BoardRole
+from ._dac import DacScale
 from ._file import ArraySection, BenchFile, read_bench_file
 from ._opening import Finding
 from ._role import Role, SafeStep
@@ -13,6 +14,7 @@ __all__ = [
     "Bench",
     "BenchFile",
     "BoardRole",
+    "DacScale",
     "Finding",
     "Role",
     "SafeStep",

@@ -10,6 +10,7 @@ from drivers import ArrayBoard
 from entropy.arguments import real
 
 from .._errors import BenchError
+from ._dac import DacScale
 from ._file import ArraySection, LimitsSection
 from ._limits import Limits
 from ._role import SafeStep
@@ -46,6 +47,9 @@ class BoardRole:
         self._source = source
         self._in_force = Limits.through(path, limits)  # once it is prepared, those of the board itself
         self._trims = TrimTables(board)
+        self._scale: DacScale | None = None  # that of the table of codes that was set last
+        self._hold = 0.0  # magnitudes at the device: of the hold, and of each kind of pulse
+        self._pulses: dict[str, float] = {}
 
     def prepare(self) -> None:
         """Reset the board's settings and lower its limits, and the driver's ranges, to those of the file.
@@ -61,6 +65,7 @@ class BoardRole:
         self._check_size()
         board.reset()
         self._trims.forget()
+        self._scale, self._hold, self._pulses = None, 0.0, {}
         wanted = Limits.through(self.path, self.limits)
         # A limit cannot be set below a present setting, so these are brought under it first.
         board.width = min(board.width, wanted.width)
@@ -73,6 +78,9 @@ class BoardRole:
         board.width_values = board.reset_width_values = (0, seconds)
         board.read_voltage_values = (-read, read)
         self._in_force = Limits(volts, seconds, read)
+        if self.board.has_draws:
+            wanted_hold = self.limits.hold_voltage / self.path.peak_gain
+            board.hold_voltage_limit = min(board.hold_voltage_limit, wanted_hold)
         self.prepared = True
 
     def safe_state(self) -> bool:
@@ -93,7 +101,9 @@ class BoardRole:
                 f"{self._source}: choose a longer period"
             )
         real(period, "period", least=_PERIODS[0], most=_PERIODS[1])
+        self._check_sum(abs(voltage), self._hold)
         board.voltage = self._to_box(voltage)
+        self._pulses["write"] = abs(voltage)
         # The board keeps the period above the widths at every step.
         if period >= max(board.width, board.reset_width):
             board.period = period
@@ -109,7 +119,9 @@ class BoardRole:
             raise BenchError(
                 f"a reset pulse of {width:g} s does not fit into a period of {board.period:g} s: choose a longer period"
             )
+        self._check_sum(abs(voltage), self._hold)
         board.reset_voltage = self._to_box(voltage)
+        self._pulses["reset"] = abs(voltage)
         board.reset_width = width
 
     def set_read(self, voltage: float, settle: float) -> None:
@@ -137,6 +149,7 @@ class BoardRole:
         volts, seconds = trims.stacked((self.array.rows, self.array.columns))
         peak = float(np.abs(voltage + volts).max())
         self._check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
+        self._check_sum(peak, self._hold)
         self._check("trimmed write pulse", "pulse_width", float((width + seconds).max()), "s")
         return self._trims.send_voltages(
             volts[0] / gain, (volts[1] - volts[0]) / gain, voltage / gain, in_force.voltage
@@ -148,6 +161,67 @@ class BoardRole:
         # The board adds in float32, so a hair below the limit.
         most = self._in_force.voltage * self.path.gain * (1 - 1e-6)
         return -most - voltage, most - voltage
+
+    # Draws: one pulse of its own voltage for each cell
+
+    def dac(self) -> DacScale:
+        """Ask the board what its codes stand for, in volts at the device."""
+        board: Any = self.board
+        bits, scale, offset = board.dac
+        return DacScale(bits, scale * self.path.gain, offset * self.path.gain)
+
+    def set_dac_range(self, lowest: float, highest: float) -> DacScale:
+        """Have the codes 1 to the highest one span so many volts at the device; every code is 0 thereafter."""
+        board: Any = self.board
+        self._check_with_hold(max(abs(_number(lowest, "lowest")), abs(_number(highest, "highest"))))
+        self._scale, self._pulses["coded"] = None, 0.0
+        board.dac_range = self._to_box(lowest), self._to_box(highest)
+        return self.dac()
+
+    def set_codes(self, codes: np.ndarray) -> None:
+        """Set the code of each cell's pulse, (rows, columns); raises BenchError above a limit, and sets nothing then.
+
+        The hold voltage counts: the sum of both magnitudes is within the limit however a board adds them.
+        """
+        if self._scale is None:
+            self._scale = self.dac()
+        largest = float(np.abs(self._scale.volts(np.array([codes.min(), codes.max()]))).max())
+        if self._scale.offset * self._scale.scale < 0:  # then a code between the two may be the largest
+            largest = float(np.abs(self._scale.volts(codes)).max())
+        self._check_with_hold(largest)
+        board: Any = self.board
+        board.codes = codes
+        self._pulses["coded"] = largest
+
+    def check_scale(self) -> None:
+        """Ask what the codes stand for once more; raises BenchError where it is not what the table was made for."""
+        if self._scale is not None and (now := self.dac()) != self._scale:
+            raise BenchError(
+                f"a code of the {self.instrument!r} stands for {now.offset:g} V + {now.scale:g} V × code now, and "
+                f"the pulse table was made for {self._scale.offset:g} V + {self._scale.scale:g} V × code: "
+                "look at who else changes the board, and set the table anew"
+            )
+
+    def set_hold(self, voltage: float) -> None:
+        """Hold the cells at so many volts at the device between pulses; raises BenchError above a limit."""
+        board: Any = self.board
+        magnitude = abs(_number(voltage, "voltage"))
+        self._check("hold voltage", "hold_voltage", magnitude * (1 + self.path.overshoot), "V")
+        self._check_sum(max(self._pulses.values(), default=0.0), magnitude)
+        board.hold_voltage = voltage / self.path.gain
+        self._hold = magnitude
+
+    def forget_hold(self) -> None:
+        """Note that the output went off, and the hold with it."""
+        self._hold = 0.0
+
+    def _check_with_hold(self, pulse: float) -> None:
+        self.check_pulse("coded pulse", pulse, 0.0)
+        self._check_sum(pulse, self._hold)
+
+    def _check_sum(self, pulse: float, hold: float) -> None:
+        both = (pulse + hold) * (1 + self.path.overshoot)
+        self._check("pulse and hold voltage together", "pulse_voltage", both, "V")
 
     def check_pulse(self, what: str, voltage: float, width: float) -> None:
         """Raise BenchError where a pulse (volts at the device, seconds) is above a limit of the file."""

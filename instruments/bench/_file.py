@@ -78,6 +78,7 @@ class LimitsSection(_Section):
     pulse_width: Seconds
     read_voltage: Volts
     duty: float = Field(default=1.0, gt=0, le=1, description="fraction")
+    hold_voltage: float = Field(default=0.0, ge=0, le=100, description="volts")
 
 
 class BenchFile(_Section):

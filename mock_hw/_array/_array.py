@@ -34,18 +34,27 @@ class SimulatedArray:
         """The magnetisation, a copy: bool (rows, columns), True = AP."""
         return self._antiparallel.copy()
 
-    @takes(seconds=Real(), temperature=Real(above=0), field=Real())
+    @takes(seconds=Real(), temperature=Real(above=0), field=Real(), hold=Real())
     def rest(
-        self, seconds: float, *, powered: bool = True, temperature: float = 300.0, field: float = 0.0
+        self,
+        seconds: float,
+        *,
+        powered: bool = True,
+        temperature: float = 300.0,
+        field: float = 0.0,
+        hold: float = 0.0,
     ) -> None:
-        """Let `seconds` pass without pulses: retention and drift act; without power there is no field either."""
+        """Let `seconds` pass without pulses at `hold` volts: retention and drift act.
+
+        Where the lab's magnet is not `powered` there is no applied field.
+        """
         if seconds <= 0:
             return
         self.device.advance(seconds)
         everywhere = np.ones((self.rows, self.columns), bool)
-        self.decay(everywhere, seconds, powered, temperature, field)
+        self.decay(everywhere, seconds, powered, temperature, field, hold)
 
-    @takes(seconds=Real(), temperature=Real(above=0), field=Real())
+    @takes(seconds=Real(), temperature=Real(above=0), field=Real(), hold=Real())
     def decay(
         self,
         where: NDArray[np.bool_],
@@ -53,10 +62,12 @@ class SimulatedArray:
         powered: bool,
         temperature: float,
         field: float,
+        hold: float = 0.0,
     ) -> None:
-        """Let the magnetisation of the cells in `where` (rows, columns) forget for `seconds`."""
+        """Let the magnetisation of the cells in `where` (rows, columns) forget for `seconds` at `hold` volts."""
         rates = [
-            self.device.retention_rate(temperature, field, state, powered=powered) for state in (False, True)
+            self.device.retention_rate(temperature, field, state, powered=powered, voltage=hold)
+            for state in (False, True)
         ]
         flips = forgetting(rates[0], rates[1], seconds)
         probability = np.where(self._antiparallel.ravel(), flips[1], flips[0])

@@ -53,12 +53,14 @@ class Run:
 
         def forget(volts: float, seconds: float) -> tuple[Floats, Floats]:
             p, q = (
-                array.device.retention_rate(sequence.temperature, sequence.field, state, voltage=volts)
+                array.device.retention_rate(
+                    sequence.temperature, sequence.field, state, powered=sequence.field_on, voltage=volts
+                )
                 for state in (False, True)
             )
             return forgetting(p, q, seconds)
 
-        rest = forget(0.0, max(turn - sequence.settle, 0.0))
+        rest = forget(sequence.hold, max(turn - sequence.settle, 0.0))
         reading = forget(sequence.read_voltage, sequence.settle)
         self._forget = after(rest, reading)
         self._refresh()
@@ -191,14 +193,16 @@ class Run:
         left[seq.selection.rectangle] = ~seq.mask[seq.selection.rectangle]
         if left.any() and self._pulse:
             seconds = self._pulse * self._seconds
-            array.decay(left, seconds, True, seq.temperature, seq.field)
+            array.decay(left, seconds, seq.field_on, seq.temperature, seq.field, seq.hold)
 
     def rest(self, seconds: float) -> None:
         """Let time pass between two pulses, as while the board stalls."""
         self._tell_device()
         self._give_back()
         seq = self._sequence
-        self._array.rest(seconds, temperature=seq.temperature, field=seq.field)
+        self._array.rest(
+            seconds, powered=seq.field_on, temperature=seq.temperature, field=seq.field, hold=seq.hold
+        )
         self._state = _draws.pack_lanes(seq.selected(self._array.antiparallel))
         self._refresh()
 

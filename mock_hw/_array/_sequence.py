@@ -61,7 +61,8 @@ class Sequence:
 
     `voltage` in volts per cell (trims included), `thresholds` in ohms per cell, `mask` True = use; widths
     and `settle` in seconds, `temperature` in kelvin, `field` in tesla. `trims` are what the write pulse of a cell
-    has beside `voltage` and `width`.
+    has beside `voltage` and `width`. Between pulses the cells are held at `hold` volts; `field_on` says whether they
+    are in the field that the lab applies. Without `pulses` they are only read.
     """
 
     selection: Selection
@@ -78,6 +79,9 @@ class Sequence:
     field: float = 0.0
     period: float = 6e-9
     trims: Trims = Trims()
+    hold: float = 0.0
+    field_on: bool = True
+    pulses: bool = True
 
     def __post_init__(self) -> None:
         take_fields(
@@ -90,6 +94,7 @@ class Sequence:
             temperature=Real(above=0),
             field=Real(),
             period=Real(above=0),
+            hold=Real(),
         )
 
     def write_pulse(self, antiparallel: bool) -> tuple[Floats, Floats | float]:
@@ -110,4 +115,6 @@ class Sequence:
     @property
     def seconds_per_pulse(self) -> float:
         """Board time of one pulse: rows one after another; a reset doubles it (docs/array-board-protocol.md)."""
+        if not self.pulses:
+            return self.selection.rows * self.settle
         return self.selection.rows * (self.period + self.settle) * (1 if self.toggle else 2)

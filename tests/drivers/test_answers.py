@@ -64,6 +64,12 @@ PROPERTIES = {
     "voltage_limit": ("LIM:VOLT?", *POSITIVE),
     "width_limit": ("LIM:WIDT?", *POSITIVE),
     "read_voltage_limit": ("LIM:READ?", *POSITIVE),
+    "hold_voltage_limit": ("LIM:HOLD?", *POSITIVE),
+    "hold_voltage": ("HOLD:VOLT?", *FINITE),
+    "field_enabled": ("FIEL?", *BOOLEAN),
+    "dac": ("PULS:DAC?", ["8,0.01,-0.01", "16, -1e-5,2"], [(8, 0.01, -0.01), (16, -1e-5, 2)],
+            [*RUBBISH, "8,0,1", "1,1,1", "17,1,1", "8,1", "8,nan,1", "8.5,1,1"]),
+    "dac_range": ("PULS:DAC:RANG?", ["0.3,1.1"], [(0.3, 1.1)], [*RUBBISH, "0.3", "1,nan", "1,2,3"]),
     "size": ("ARR:SIZE?", ["64,32", "1, 1"], [(64, 32), (1, 1)], [*RUBBISH, "64", "0,4", "4,-1", "4,2.5", "4,4,4"]),
     "selection": ("ARR:SEL?", ["0,1,2,3"], [(0, 1, 2, 3)],
                   [*RUBBISH, "0,1,2", "1,0,0,0", "0,0,3,2", "-1,0,0,0", "0,1,2,3.5"]),
@@ -72,7 +78,8 @@ PROPERTIES = {
     "period": ("PULS:PER?", *POSITIVE),
     "reset_voltage": ("RES:VOLT?", *FINITE),
     "reset_width": ("RES:WIDT?", *POSITIVE),
-    "mode": ("SEQ:MODE?", ["RES", "TOGG"], ["reset", "toggle"], [*RUBBISH, "BITS", "RESET", "0"]),
+    "mode": ("SEQ:MODE?", ["RES", "TOGG", "WRIT", "FLIP", "READ"], ["reset", "toggle", "write", "flip", "read"],
+             [*RUBBISH, "BITS", "RESET", "0"]),
     "read_voltage": ("SENS:VOLT?", *FINITE),
     "settle": ("SENS:SETT?", *POSITIVE),
     "output_enabled": ("OUTP?", *BOOLEAN),
@@ -92,8 +99,15 @@ BLOCKS = {
     "antiparallel_width_trims",
     "thresholds",
     "resistances",
+    "codes",
 }
-OURS = {"lost", "patience", "has_all_trims", "options"}  # what the driver itself knows; pymeasure's own
+OURS = {
+    "lost",
+    "patience",
+    "has_all_trims",
+    "has_draws",
+    "options",
+}  # what the driver itself knows; pymeasure's own
 
 
 def test_every_property_is_here():

@@ -248,7 +248,9 @@ class Fuzz:
                 board.change(voltage=float(rng.uniform(-1, 1)), settle=float(rng.uniform(1e-9, 1e-6)))
             elif kind == 3 and not board.running:
                 board.change(
-                    count=int(rng.integers(1, 9)), block=int(rng.integers(1, 5)), toggle=bool(rng.integers(2))
+                    count=int(rng.integers(1, 9)),
+                    block=int(rng.integers(1, 5)),
+                    mode=str(rng.choice(["RES", "TOGG"])),
                 )
             elif kind == 4:
                 board.trips = int(rng.integers(1000))
@@ -265,10 +267,10 @@ class Fuzz:
             return {
                 "interlock_closed": board.interlock_closed, "voltage": now.voltage, "settle": now.settle,
                 "temperature": board.temperature + board.array.device.temperature_offset, "pulses": now.count,
-                "pulses_per_block": now.block, "size": (4, 5), "mode": "toggle" if now.toggle else "reset",
+                "pulses_per_block": now.block, "size": (4, 5), "mode": {"TOGG": "toggle", "RES": "reset"}[now.mode],
                 "watchdog_trips": board.trips, "width": now.width, "output_enabled": board.output,
                 "voltage_limit": board.limits.voltage, "watchdog": 60.0, "read_voltage_limit": board.limits.read,
-                "origin": "simulation", "protocol_version": "1.1", "complete": True, "clock": board.clock.now(),
+                "origin": "simulation", "protocol_version": "1.2", "complete": True, "clock": board.clock.now(),
                 "event_status_enable": 0,
             }[name]  # fmt: skip
 

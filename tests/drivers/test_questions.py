@@ -54,7 +54,7 @@ def test_answers_that_come_after_the_time_out_are_thrown_away(board: ArrayBoard,
             getattr(board, name)
     lab.faults["board"].clear()
     time_out(board, 20_000)
-    assert board.protocol_version == "1.1"
+    assert board.protocol_version == "1.2"
     assert board.interlock_closed is True
 
 

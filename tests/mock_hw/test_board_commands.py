@@ -34,16 +34,19 @@ SETTINGS = {
     "LIMit:VOLTage": ("1.9", "1.9"),
     "LIMit:WIDTh": ("5E-9", "5e-09"),
     "LIMit:READ": (".4", "0.4"),
+    "LIMit:HOLD": (".4", "0.4"),
     "ARRay:SELect": ("1,2,3,60", "1,2,3,60"),
     "PULSe:VOLTage": ("-1.25", "-1.25"),
     "PULSe:WIDTh": ("0.34e-9", "3.4e-10"),
     "PULSe:PERiod": ("8e-9", "8e-09"),
+    "PULSe:DAC:RANGe": ("0.3,1.1", "0.3,1.1"),
     "RESet:VOLTage": ("+1.5", "1.5"),
     "RESet:WIDTh": ("0.595E-9", "5.95e-10"),
     "SEQuence:MODE": ("TOGGle", "TOGG"),
     "SENSe:VOLTage": ("0.1", "0.1"),
     "SENSe:SETTle": ("2e-6", "2e-06"),
     "OUTPut[:STATe]": ("ON", "1"),
+    "HOLD:VOLTage": ("0", "0.0"),  # other voltages need the output
     "ACQuire:COUNt": ("1e15", "1000000000000000"),
     "ACQuire:BLOCk": ("100", "100"),
     "ACQuire:FORMat": ("resistance", "RES"),
@@ -55,9 +58,10 @@ BLOCKS = {
     "ARRay:TRIM:WIDTh": np.linspace(-1e-11, 2e-11, CELLS).astype("<f4").tobytes(),
     "ARRay:TRIM:WIDTh:ANTiparallel": np.linspace(1e-11, -2e-11, CELLS).astype("<f4").tobytes(),
     "ARRay:THReshold": np.linspace(1e5, 1.3e5, CELLS).astype("<f4").tobytes(),
+    "ARRay:CODE": (np.arange(CELLS) % 256).astype("u1").tobytes(),
 }
 QUERIES = {
-    "*IDN?": r"MEMTJ,ARRAY-BOARD-SIM,0001,1\.1",
+    "*IDN?": r"MEMTJ,ARRAY-BOARD-SIM,0001,1\.2",
     "*OPC?": "1",
     "*ESR?": "0",
     "*ESE?": "0",
@@ -67,7 +71,7 @@ QUERIES = {
     "SYSTem:ERRor[:NEXT]?": '0,"No error"',
     "SYSTem:ERRor:COUNt?": "0",
     "SYSTem:VERSion?": r"1999\.0",
-    "SYSTem:PROTocol?": r"1\.1",
+    "SYSTem:PROTocol?": r"1\.2",
     "SYSTem:ORIGin?": "SIM",
     "SYSTem:TIME?": r"\d+\.\d+",
     "SYSTem:TEMPerature?": r"(29[89]|30[01])\.\d+",
@@ -77,6 +81,11 @@ QUERIES = {
     "LIMit:VOLTage?": r"2\.0",
     "LIMit:WIDTh?": "1e-08",
     "LIMit:READ?": r"0\.5",
+    "LIMit:HOLD?": r"0\.6",
+    "PULSe:DAC?": r"8,0\.00787\d+,-0\.00787\d+",
+    "PULSe:DAC:RANGe?": r"0\.0,2\.0",
+    "HOLD:VOLTage?": r"0\.0",
+    "FIELd[:STATe]?": "1",
     "ARRay:SIZE?": "64,64",
     "ARRay:SELect?": "0,63,0,63",
     "PULSe:VOLTage?": r"0\.0",
@@ -95,7 +104,7 @@ QUERIES = {
     "ACQuire:STALls?": r"0,0\.0",
     "ACQuire:FIFO?": r"0,\d+",
 }
-ACTIONS = {"*RST", "*CLS", "*OPC", "*WAI", "INITiate[:IMMediate]", "ABORt"}
+ACTIONS = {"FIELd[:STATe]", "*RST", "*CLS", "*OPC", "*WAI", "INITiate[:IMMediate]", "ABORt"}
 BLOCK_QUERIES = {
     "ARRay:MASK?",
     "ARRay:TRIM:ANTiparallel?",
@@ -103,6 +112,7 @@ BLOCK_QUERIES = {
     "ARRay:TRIM:WIDTh:ANTiparallel?",
     "ARRay:TRIM?",
     "ARRay:THReshold?",
+    "ARRay:CODE?",
     "ARRay:RESistance?",
     "FETCh[:BLOCk]?",
     "FETCh:AGAin?",
@@ -497,7 +507,11 @@ def test_settings_wait_for_the_end_of_an_acquisition(client):
         if header in BLOCKS:
             client.send_block(header, BLOCKS[header])
         else:
-            client.send(header if header.endswith("?") else f"{header} {SETTINGS[header][0]}")
+            client.send(
+                header
+                if header.endswith("?")
+                else f"{both_forms(header)[0]} {SETTINGS.get(header, ('OFF',))[0]}"
+            )
         assert client.error() == -221, header
     assert client.errors("INIT") == [-213]
     client.send("ABOR")

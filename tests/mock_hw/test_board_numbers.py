@@ -67,8 +67,8 @@ def test_what_is_no_number_is_refused(session: FaultySession, command):
 @pytest.mark.parametrize("header", [c.header for c in TABLE.commands if c.write and block in c.parameters])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, np.float32(3e38)])
 def test_blocks_of_what_is_no_number_are_refused(session: FaultySession, header: str, value: float):
-    if header == "ARRay:MASK" or (header == "ARRay:THReshold" and np.isfinite(value)):
-        return  # bits; and any finite threshold is one
+    if header in ("ARRay:MASK", "ARRay:CODE") or (header == "ARRay:THReshold" and np.isfinite(value)):
+        return  # bits, whole numbers; and any finite threshold is one
     array = session.honest.board.array
     values = np.zeros((array.rows, array.columns), "<f4")
     values[1, 2] = value

@@ -28,12 +28,16 @@ _DATA_AT = _HEADER_AT + HEADER.size
 
 @dataclass(frozen=True)
 class Plan:
-    """What one acquisition does; `count` pulses (0 = without end), `block` pulses in a block."""
+    """What one acquisition does; `count` pulses (0 = without end), `block` pulses in a block.
+
+    `to_the_moment`: the array has forgotten for all the time that it was left alone, not for the whole seconds of it.
+    """
 
     sequence: Sequence
     count: int
     block: int
     resistances: bool
+    to_the_moment: bool = False
 
 
 def fifo_capacity(positions: int, resistances: bool) -> int:
@@ -175,7 +179,13 @@ class Acquisition:
         try:
             # Here and not in the constructor: it takes a while for a large array, and the board must stay
             # responsive.
-            array.rest(self._idle.take(), temperature=self._plan.sequence.temperature)
+            seq = self._plan.sequence
+            array.rest(
+                self._idle.take(whole=not self._plan.to_the_moment),
+                powered=seq.field_on,
+                temperature=seq.temperature,
+                hold=seq.hold,
+            )
             run = Run(array, self._plan.sequence)
             try:
                 self._make_blocks(run)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mock_hw._arguments import Real, takes
+from mock_hw._arguments import Count, Real, takes
 from mock_hw._array import SimulatedArray
 from mock_hw.boxes.array_board._acquisition import Acquisition, NoAcquisition, Plan, fifo_capacity
 from mock_hw.boxes.array_board._settings import TRIMS, Limits, Rule, RuleBroken, Settings
@@ -36,13 +36,15 @@ class ArrayBoard:
     """One board over one simulated array; any number of connections use it at once.
 
     A rule that does not hold raises `RuleBroken`. `model` and `serial_number` are what it says that it is; `limits`
-    are those at power-on; `temperature` in kelvin; `clock` makes the clock that it has from power-on on. `on_rest` is
-    called when the array has been used and is left alone again (by holders of the board's lock: it must not wait).
+    are those at power-on; `temperature` in kelvin; `dac_bits` are those of a pulse code; `field_on` says whether the
+    array is in the lab's field before anybody has switched it; `clock` makes the clock that it has from power-on on.
+    `on_rest` is called when the array has been used and is left alone again (by holders of the board's lock: it must
+    not wait).
     """
 
     model = "ARRAY-BOARD-SIM"
 
-    @takes(temperature=Real(above=0))
+    @takes(temperature=Real(above=0), dac_bits=Count(2, 16))
     def __init__(
         self,
         array: SimulatedArray,
@@ -50,6 +52,8 @@ class ArrayBoard:
         serial_number: str = "0",
         limits: Limits | None = None,
         temperature: float = 300.0,
+        dac_bits: int = 8,
+        field_on: bool = True,
         clock: Callable[[], Clock] = Clock,
         on_rest: Callable[[], None] = lambda: None,
     ) -> None:
@@ -58,6 +62,9 @@ class ArrayBoard:
         self._power_on_limits = limits or Limits()
         self.temperature = temperature
         self.interlock_closed = True
+        self._dac_bits = dac_bits
+        self.field_on = field_on
+        self.field_switched = False  # by a host: then it goes off with the output
         self._new_clock = clock
         self._on_rest = on_rest
         # One lock for everything that connections touch; nothing slow happens under it.
@@ -76,11 +83,14 @@ class ArrayBoard:
 
     def _power_on(self) -> None:
         self.limits = self._power_on_limits
-        self.settings = Settings.after_reset(self.array.rows, self.array.columns, self.limits)
+        self.settings = self._reset_values()
         self.clock = self._new_clock()
         self.idle.go_on(self.clock)
         self.trips = 0
         self._fed = time.monotonic()
+
+    def _reset_values(self) -> Settings:
+        return Settings.after_reset(self.array.rows, self.array.columns, self.limits, self._dac_bits)
 
     # --- the world outside the wire ---
 
@@ -119,10 +129,14 @@ class ArrayBoard:
             if kelvin > HOTTEST and self.output:
                 self._trip(Rule.TEMPERATURE)
 
-    def rested(self) -> tuple[dict[str, NDArray], float] | None:
-        """What of the array is to be kept, and for how many seconds it has rested; None while it is pulsed."""
+    def rested(self) -> tuple[dict[str, NDArray], float, tuple[float, bool, bool]] | None:
+        """What of the array is to be kept, and for how many seconds it has rested; None while it is pulsed.
+
+        And at which hold voltage, in the field or not, and whether a host has switched that.
+        """
         with self.changed:
-            return None if self.acquisition.pulsing else (self.array.save(), self.idle.seconds)
+            surroundings = self.settings.hold, self.field_on, self.field_switched
+            return None if self.acquisition.pulsing else (self.array.save(), self.idle.seconds, surroundings)
 
     # --- what connections do; they hold `changed` ---
 
@@ -158,10 +172,48 @@ class ArrayBoard:
         self._look.set()
 
     def switch_off(self) -> None:
-        """End the acquisition, and take the output from its owner."""
+        """End the acquisition, and take the output from its owner; hold, and a field that was switched, go off."""
         self.acquisition.abort()
+        if self.settings.hold or (self.field_on and self.field_switched):
+            self._let_time_pass()
+            self.settings = replace(self.settings, hold=0.0)
+            self.field_on = self.field_on and not self.field_switched
         self.owner = None
         self._on_rest()
+
+    @takes(volts=Real())
+    def set_hold(self, volts: float) -> None:
+        """Hold the cells at so many volts between pulses."""
+        self._wait_for_rest()
+        new = self.settings.changed(self.limits, hold=volts)
+        if volts and not self.output:
+            raise RuleBroken(Rule.CONFLICT, "the output is off")
+        self._let_time_pass()
+        self.settings = new
+
+    def set_field(self, on: bool) -> None:
+        """Switch the field that the lab applies."""
+        self._wait_for_rest()
+        if on and not self.output:
+            raise RuleBroken(Rule.CONFLICT, "the output is off")
+        self._let_time_pass()
+        self.field_on, self.field_switched = on, True
+
+    def _wait_for_rest(self) -> None:
+        if not self.running:
+            self.wait_until_still()
+
+    def _let_time_pass(self) -> None:
+        """Have the array forget, under what there was until now, for the time that it was left alone."""
+        if self.acquisition.pulsing:
+            return  # its thread accounts for the time until it ends, which is now
+        seconds = self.idle.take(whole=False)
+        try:
+            self.array.rest(
+                seconds, powered=self.field_on, temperature=self.temperature, hold=self.settings.hold
+            )
+        finally:
+            self._on_rest()
 
     def wait_until_still(self) -> None:
         """Wait the few milliseconds until an aborted acquisition has let go of the array."""
@@ -179,14 +231,14 @@ class ArrayBoard:
     def reset(self) -> None:
         """Output off, FIFO empty, settings as after power-on."""
         self._stop()
-        self.settings = Settings.after_reset(self.array.rows, self.array.columns, self.limits)
+        self.settings = self._reset_values()
 
     def change(self, **values: Any) -> None:
         """Change settings, or raise and change nothing."""
         self.settings = self.settings.changed(self.limits, **values)
         self._look.set()
         if self.running and values.keys() & set(TRIMS):
-            sequence = self.settings.sequence(self.temperature)
+            sequence = self.settings.sequence(self.temperature, self.field_on)
             self.acquisition.retrim(sequence.voltage, sequence.trims)
 
     @takes(value=Real())
@@ -212,9 +264,17 @@ class ArrayBoard:
         if self.running:
             raise RuleBroken(Rule.RUNNING)
         now = self.settings
+        if now.mode != "READ" and not self.field_on:
+            raise RuleBroken(Rule.CONFLICT, "the field is off: pulses need it")
         self.acquisition = Acquisition(
             self.array,
-            Plan(now.sequence(self.temperature), now.count, now.block, now.resistances),
+            Plan(
+                now.sequence(self.temperature, self.field_on),
+                now.count,
+                now.block,
+                now.resistances,
+                to_the_moment=now.mode not in ("RES", "TOGG"),
+            ),
             self.changed,
             clock=self.clock,
             idle=self.idle,
@@ -234,8 +294,11 @@ class ArrayBoard:
         if not self.output:
             raise RuleBroken(Rule.CONFLICT, "the output is off")
         try:
-            self.array.rest(self.idle.take(), temperature=self.temperature)
-            readings = self.array.read(self.settings.sequence(self.temperature))
+            sequence = self.settings.sequence(self.temperature, self.field_on)
+            self.array.rest(
+                self.idle.take(), powered=self.field_on, temperature=self.temperature, hold=sequence.hold
+            )
+            readings = self.array.read(sequence)
         except ValueError as error:  # the model of the device does not go so far
             raise RuleBroken(Rule.CONFLICT, str(error)) from error
         self.idle.used()

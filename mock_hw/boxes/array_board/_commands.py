@@ -20,8 +20,8 @@ from mock_hw._scpi import (
 )
 from mock_hw.boxes.array_board._session import Session
 
-FIRMWARE = "1.1"
-PROTOCOL = "1.1"
+FIRMWARE = "1.2"
+PROTOCOL = "1.2"
 
 
 def _setting(
@@ -73,13 +73,38 @@ def _floats(values: NDArray[np.float32]) -> memoryview:
 def _whole_array(s: Session, data: bytes, dtype: str) -> NDArray[Any]:
     array = s.board.array
     cells = array.rows * array.columns
-    wanted = -(-cells // 8) if dtype == "u1" else 4 * cells
+    wanted = -(-cells // 8) if dtype == "bits" else np.dtype(dtype).itemsize * cells
     if len(data) != wanted:
         raise ScpiError(-161, f"{wanted} bytes are wanted, not {len(data)}")
-    values = np.frombuffer(data, dtype)
-    if dtype == "u1":
-        values = np.unpackbits(values, count=cells).astype(bool)
+    if dtype == "bits":
+        values = np.unpackbits(np.frombuffer(data, np.uint8), count=cells).astype(bool)
+    else:
+        values = np.frombuffer(data, dtype)
     return values.reshape(array.rows, array.columns)
+
+
+def _code_type(s: Session) -> str:
+    return "u1" if s.board.settings.dac_bits <= 8 else "<u2"
+
+
+def _set_codes(s: Session, data: bytes) -> None:
+    s.board.change(codes=_whole_array(s, data, _code_type(s)).astype(np.uint16))
+
+
+def _dac(s: Session) -> str:
+    scale, offset = s.board.settings.dac
+    return f"{s.board.settings.dac_bits},{scale!r},{offset!r}"
+
+
+def _set_dac_range(s: Session, low: float, high: float) -> None:
+    limit = s.board.limits.voltage
+    if not (max(abs(low), abs(high)) <= limit and low != high):
+        raise ScpiError(-222, f"two voltages within {limit:g} V")
+    s.board.change(dac_low=low, dac_high=high, codes=np.zeros_like(s.board.settings.codes))
+
+
+def _dac_range(s: Session) -> str:
+    return f"{s.board.settings.dac_low!r},{s.board.settings.dac_high!r}"
 
 
 def _select(s: Session, first_row: int, last_row: int, first_column: int, last_column: int) -> None:
@@ -163,12 +188,13 @@ TABLE = Table(
         _limit("LIMit:VOLTage", "voltage"),
         _limit("LIMit:WIDTh", "width"),
         _limit("LIMit:READ", "read"),
+        _limit("LIMit:HOLD", "hold"),
         Command("ARRay:SIZE", lambda s: f"{s.board.array.rows},{s.board.array.columns}"),
         Command("ARRay:SELect", _selected, _select, (integer,) * 4, idle=True),
         Command(
             "ARRay:MASK",
             lambda s: definite_block(np.packbits(s.board.settings.mask).tobytes()),
-            lambda s, data: s.board.change(mask=_whole_array(s, data, "u1")),
+            lambda s, data: s.board.change(mask=_whole_array(s, data, "bits")),
             (block,),
             idle=True,
             block_answer=True,
@@ -179,6 +205,14 @@ TABLE = Table(
         _cell_floats("ARRay:TRIM:WIDTh:ANTiparallel", "width_trim_ap"),
         _cell_floats("ARRay:THReshold", "threshold", idle=True),
         Command(
+            "ARRay:CODE",
+            lambda s: definite_block(s.board.settings.codes.astype(_code_type(s)).tobytes()),
+            _set_codes,
+            (block,),
+            idle=True,
+            block_answer=True,
+        ),
+        Command(
             "ARRay:RESistance",
             lambda s: _floats(s.board.read_resistances()),
             idle_query=True,
@@ -187,13 +221,15 @@ TABLE = Table(
         _setting("PULSe:VOLTage", "voltage", number),
         _setting("PULSe:WIDTh", "width", number),
         _setting("PULSe:PERiod", "period", number),
+        Command("PULSe:DAC", _dac),
+        Command("PULSe:DAC:RANGe", _dac_range, _set_dac_range, (number, number), idle=True),
         _setting("RESet:VOLTage", "reset_voltage", number),
         _setting("RESet:WIDTh", "reset_width", number),
         Command(
             "SEQuence:MODE",
-            lambda s: "TOGG" if s.board.settings.toggle else "RES",
-            lambda s, mode: s.board.change(toggle=mode == "TOGG"),
-            (word("RESet", "TOGGle"),),
+            lambda s: s.board.settings.mode,
+            lambda s, mode: s.board.change(mode=mode),
+            (word("RESet", "TOGGle", "WRITe", "FLIP", "READ"),),
             idle=True,
         ),
         _setting("SENSe:VOLTage", "read_voltage", number),
@@ -204,6 +240,20 @@ TABLE = Table(
             _set_output,
             parameters=(boolean,),
             anyone=True,
+        ),
+        Command(
+            "HOLD:VOLTage",
+            lambda s: repr(s.board.settings.hold),
+            lambda s, volts: s.board.set_hold(volts),
+            (number,),
+            idle=True,
+        ),
+        Command(
+            "FIELd[:STATe]",
+            lambda s: str(int(s.board.field_on)),
+            lambda s, on: s.board.set_field(on),
+            (boolean,),
+            idle=True,
         ),
         _setting("ACQuire:COUNt", "count", integer, str),
         _setting("ACQuire:BLOCk", "block", integer, str),

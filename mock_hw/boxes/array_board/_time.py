@@ -82,8 +82,9 @@ PACES: dict[str, type[Clock]] = {"fast": Clock, "real": RealClock}
 class IdleTime:
     """Board time in which nothing was done with the array, over power cycles of the board.
 
-    The array is told of it in whole seconds: the moments between the commands of a program, which are never the
-    same twice, then leave a run with a seed as it was, and add up to seconds all the same.
+    The array is told of it in whole seconds, unless a draw needs to know better: the moments between the commands of
+    a program, which are never the same twice, then leave a run with a seed as it was, and add up to seconds all the
+    same.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -96,10 +97,10 @@ class IdleTime:
         """Seconds that the array has not been told of yet."""
         return self._before + max(0.0, self._clock.now() - self._since)
 
-    def take(self) -> float:
-        """The whole seconds of them, for the array; what is left is kept."""
+    def take(self, *, whole: bool = True) -> float:
+        """The seconds of them, for the array; where only `whole` ones are given, what is left is kept."""
         seconds = self.seconds
-        self._before, self._since = seconds % 1.0, self._clock.now()
+        self._before, self._since = seconds % 1.0 if whole else 0.0, self._clock.now()
         return seconds - self._before
 
     def used(self) -> None:
