@@ -109,7 +109,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
             store.reserve(64, purpose="test") as job,
         ):
             (portion,) = lease.split(1, 32)
-            limits = SimpleNamespace(pulse_voltage=2.0, pulse_width=1e-8, duty=0.5, read_voltage=0.2)
+            limits = SimpleNamespace(
+                pulse_voltage=2.0, pulse_width=1e-8, duty=0.5, read_voltage=0.2, hold_voltage=0.5
+            )
             board = SimpleNamespace(width=1e-9, reset_width=1e-9, period=6e-9)
             role = BoardRole(
                 board,  # type: ignore[arg-type]
