@@ -1,8 +1,9 @@
-"""The thread that puts a growing file on the disk now and then, so that a power cut costs seconds at most."""
+"""Putting files on the disk: a thread for one that grows, so that a power cut costs seconds at most, and folders."""
 
 import os
 import threading
 import weakref
+from pathlib import Path
 
 
 class PeriodicSync:
@@ -43,5 +44,16 @@ def _sync_until(ended: threading.Event, descriptor: int, seconds: float, errors:
             sync(descriptor)
     except OSError as error:
         errors.append(error)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's names on the disk, where the system knows how to."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import StoreError
+from ..buffer._durable import sync_folder
 from ..buffer._format import create_buffer
 from ..buffer._opening import open_buffer
 from ..buffer._reader import BufferReader
 from ..buffer._room import METADATA_ROOM, allocate, end_of_file, why
 from ..buffer._rows import bytes_of
 from ..ledger import FileLock
-from ._prune import sync_folder
 
 _PIECE = 8 << 20
 

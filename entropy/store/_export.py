@@ -16,12 +16,12 @@ import numpy as np
 from .._errors import NotEnoughBits, StoreError
 from ..arguments import Count, Each, takes
 from ..buffer._block_facts import BlockFacts
+from ..buffer._durable import sync_folder
 from ..buffer._format import BIT_ORDER
 from ..buffer._recording import Recording
 from ..buffer._recording_plan import RecordingPlan
 from ..ledger import now
 from ._lease import Lease
-from ._prune import sync_folder
 from ._store import Store
 
 EXPORT_FORMS = ("packed", "bytes", "npy")

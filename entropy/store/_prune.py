@@ -9,7 +9,9 @@ from pathlib import Path
 
 from .._errors import StoreError
 from ..arguments import Count, Real, take_fields
+from ..buffer._durable import sync_folder
 from ..ledger import DELETED, FREE, LEASED, WITHHELD, BufferRecord, Ledger
+from ._open_files import OpenFiles
 
 _PIECE = 8 << 20
 
@@ -81,7 +83,20 @@ def _judge(ledger: Ledger, record: BufferRecord, policy: PrunePolicy) -> tuple[s
     return "", unspent
 
 
-def carry_out(
+def prune(files: OpenFiles, ledger: Ledger, policy: PrunePolicy, archive: Path | None) -> list[PruneStep]:
+    """Carry out what `plan` says, being the only one who does so; gives the steps with what became of them."""
+    from ._anew import alone  # and with it numpy and HDF5: a store is opened and listed without them
+
+    with alone(files.folder):
+        steps = plan(files.folder, ledger, policy)
+        for number, step in enumerate(steps):
+            if not step.keep:
+                files.forget(step.buffer)
+                steps[number] = _carry_out(files.folder, ledger, step, policy, archive)
+    return steps
+
+
+def _carry_out(
     folder: Path, ledger: Ledger, step: PruneStep, policy: PrunePolicy, archive: Path | None
 ) -> PruneStep:
     """Delete a buffer's file, or move it to the folder `archive`; gives the step with what became of it.
@@ -130,14 +145,3 @@ def _copy(source: Path, archive: Path) -> Path:
             f"{source.name} cannot be archived in {archive}: {error.strerror}; nothing was removed"
         ) from None
     return target
-
-
-def sync_folder(folder: Path) -> None:
-    """Put a folder's names on the disk, where the system knows how to."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from .._errors import DamagedLedger, StoreError
+from ..buffer._durable import sync_folder
 from ..buffer._reader import BufferReader
 from ..ledger import BURNED, FREE, BufferRecord, FileLocks, Ledger, now
 from ..ledger._locks import is_free
 from ..ledger._opening import open_ledger, prepared, stamp_in, stamp_of
 from ..ledger._snapshot import copy_ledger, scratch_folder
 from ._anew import alone, in_the_place_of, write_anew
-from ._prune import sync_folder
 
 _FILES = ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm")
 
@@ -183,7 +183,7 @@ def _enter_strays(folder: Path, ledger: Ledger, report: SalvageReport) -> None:
         except StoreError as error:
             report.problems.append(str(error))
             continue
-        try:
+        with contextlib.closing(reader):
             values = _described(path, reader)
             if values["uuid"] in names:
                 report.problems.append(f"{path} is a copy of {names[values['uuid']]}: take it away")
@@ -192,8 +192,6 @@ def _enter_strays(folder: Path, ledger: Ledger, report: SalvageReport) -> None:
                 names[values["uuid"]] = path.name
                 bits = report.entered[path.name] = int(reader.starts[-1])
                 report.burned += bits if report.entered_as == BURNED else 0
-        finally:
-            reader.close()
 
 
 def _described(path: Path, reader: BufferReader) -> dict[str, Any]:

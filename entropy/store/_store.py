@@ -16,7 +16,7 @@ from ._catalogue import Catalogue
 from ._lease import Lease, LeaseTerms
 from ._leasing import Leasing
 from ._open_files import OpenFiles
-from ._prune import PrunePolicy, PruneStep, carry_out, plan
+from ._prune import PrunePolicy, PruneStep, plan, prune
 from ._reservation import Reservation
 
 if TYPE_CHECKING:  # and imported where it is used: a store is opened and listed without numpy and HDF5
@@ -252,19 +252,10 @@ class Store(Catalogue):
         cannot be copied or removed.
         """
         ledger = self._following.catch_up()
-        steps = plan(self.path, ledger, policy)
         if dry_run:
-            return steps
+            return plan(self.path, ledger, policy)
         ledger.refuse_read_only()
-        place = None if archive is None else Path(archive)
-        from ._anew import alone
-
-        with alone(self.path):
-            for number, step in enumerate(steps):
-                if not step.keep:
-                    self._files.forget(step.buffer)
-                    steps[number] = carry_out(self.path, ledger, step, policy, place)
-        return steps
+        return prune(self._files, ledger, policy, None if archive is None else Path(archive))
 
     def verify(self, progress: Callable[[int, int], None] | None = None) -> VerifyReport:
         """Read every block and hold it against its row and the ledger.
