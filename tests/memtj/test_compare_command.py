@@ -1,7 +1,5 @@
 """`memtj compare` as a user runs it: wrong words, both verdicts, kills in the middle."""
 
-from __future__ import annotations
-
 import json
 import random
 import signal

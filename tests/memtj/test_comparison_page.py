@@ -1,7 +1,5 @@
 """The page of a comparison: both verdicts side by side, nothing loaded from elsewhere."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

@@ -1,7 +1,5 @@
 """A small untrained network, and stores of real random bits."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path

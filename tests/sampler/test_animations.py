@@ -1,7 +1,5 @@
 """Animations and sheets: the frames that were given, and what they say of themselves."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Brownian trees inside the noise hook: refused by name, whoever imports them, and put back afterwards."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Iterator

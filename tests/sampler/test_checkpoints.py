@@ -1,7 +1,5 @@
 """Checkpoints: what is written loads again, and what is foreign or damaged is refused in one sentence."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Model folders of diffusers: drawn from to the bit of the bill, identified, and refused in one sentence."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Iterator

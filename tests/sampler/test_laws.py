@@ -1,7 +1,5 @@
 """The further laws of the noise map against exact results, and the elementary logarithm and exponential."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections import Counter

@@ -1,7 +1,5 @@
 """Noise map 1 against exact values, against its definition in numpy, and against itself for ever."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The noise_sampler argument of k-diffusion's samplers."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from typing import Any

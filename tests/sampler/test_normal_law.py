@@ -4,8 +4,6 @@ The default tests draw a million numbers of each width, the slow ones a hundred 
 alarm less than once in a million runs. The last tests show what the statistics find.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import secrets

@@ -1,7 +1,5 @@
 """Normals of fewer bits: the compiled maps are their definition, whatever the size, layout, batch and threads."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

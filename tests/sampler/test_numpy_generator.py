@@ -1,7 +1,5 @@
 """numpy's Generator over a source: the source's bits, each once, and an error where there are no more."""
 
-from __future__ import annotations
-
 import copy
 import multiprocessing
 import os

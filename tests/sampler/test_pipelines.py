@@ -1,7 +1,5 @@
 """Unmodified diffusers pipelines under hardware_noise: their bits are counted, their pictures are the bits'."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Replay tells apart: identical, altered, other bits, other arithmetic, and bits that are gone."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Sampling: the bill is exact, a picture is its own, and it can be drawn again from what it was made of."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sources: what they give, that streams share nothing, and that a lease is read exactly."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import pairwise
 

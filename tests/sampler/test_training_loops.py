@@ -1,7 +1,5 @@
 """A plain PyTorch training loop under hardware_noise: all that is random in it comes from the source."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Distances against exactly known values and against other people's code."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

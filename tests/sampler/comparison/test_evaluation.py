@@ -1,7 +1,5 @@
 """One run of pictures, all its numbers; and two arms beside each other."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

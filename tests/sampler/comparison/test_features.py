@@ -1,7 +1,5 @@
 """The shipped classifier, feature extractors, and the parts of the digits."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

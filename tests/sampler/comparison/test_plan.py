@@ -1,7 +1,5 @@
 """Plans: what a file may say, and how it hears of what it may not."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

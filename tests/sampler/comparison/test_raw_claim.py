@@ -1,7 +1,5 @@
 """The verdict on raw bits: ideal ones pass, and every negative control is told apart, whatever stands behind it."""
 
-from __future__ import annotations
-
 import secrets
 
 import pytest

@@ -1,7 +1,5 @@
 """Intervals and tests against laws that are known exactly."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

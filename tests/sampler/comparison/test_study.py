@@ -1,7 +1,5 @@
 """Whole small comparisons: what is there is kept, the numbers of an interrupted one are those of a whole one."""
 
-from __future__ import annotations
-
 import base64
 import functools
 import hashlib

@@ -1,7 +1,5 @@
 """The pictures of a run: kept part by part, and the same after an interruption."""
 
-from __future__ import annotations
-
 import pickle
 from collections.abc import Callable
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """A hook that is opened once for many draws, each from the start of a stream."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

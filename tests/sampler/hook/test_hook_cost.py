@@ -1,7 +1,5 @@
 """What the hook costs everything else: nothing stands between an operation that is not random and its kernel."""
 
-from __future__ import annotations
-
 import torch
 from torch.overrides import _get_current_function_mode_stack
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack

@@ -1,7 +1,5 @@
 """Noise for other devices: the processor's numbers, copied; kernels that draw only with dropout."""
 
-from __future__ import annotations
-
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The noise hook in the calls that programs make: drawn from the source, in every type and layout."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 from typing import Any

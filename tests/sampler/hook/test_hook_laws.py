@@ -1,7 +1,5 @@
 """What torch.distributions draw inside the hook has their law; false alarms: 1e-7 a test, fresh bits each time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

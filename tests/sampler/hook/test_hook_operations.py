@@ -1,7 +1,6 @@
 """Every operation that this torch tags as random, walked over: it draws from the source, or raises."""
 
-from __future__ import annotations
-
+import importlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,6 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-import torch._inductor.inductor_prims  # isort: skip  # registers the random operations of compiled code
 from sampler import SamplerError, SoftwareSource, hardware_noise
 from sampler.hook._operations import RandomOperation, random_operations
 from sampler.hook._registration import kernels_to_replace, leaves
@@ -47,6 +45,14 @@ DRAW_NOTHING = {
     "prims::inductor_rand_eager_offsets",
 }
 
+# Of compiled code: torch has them once it has compiled something, which takes seconds to load.
+OF_COMPILED_CODE = {
+    *("prims::inductor_seed", "prims::inductor_seeds"),
+    *("prims::inductor_rand_eager_offset", "prims::inductor_rand_eager_offsets"),
+}
+NAMES = {operation.name for operation in random_operations()} | OF_COMPILED_CODE
+
+Operations = dict[str, RandomOperation]
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -179,22 +185,26 @@ def same(a: list[Any], b: list[Any]) -> bool:
     )
 
 
-OPERATIONS = {operation.name: operation for operation in random_operations()}
+@pytest.fixture(scope="module")
+def operations() -> Operations:
+    """Every one that torch has, those of compiled code among them."""
+    importlib.import_module("torch._inductor.inductor_prims")
+    return {operation.name: operation for operation in random_operations()}
 
 
-def test_the_walk_finds_what_torch_has() -> None:
-    assert len(OPERATIONS) > 150
+def test_the_walk_finds_what_torch_has(operations: Operations) -> None:
+    assert len(operations) > 150
     for name in ("aten::normal_", "aten::rand.generator_out", "aten::lstm.data", "prims::uniform"):
-        assert name in OPERATIONS
-    assert OPERATIONS.keys() >= REFUSED | OF_OTHER_DEVICES | DRAW_NOTHING
+        assert name in operations
+    assert operations.keys() == NAMES >= REFUSED | OF_OTHER_DEVICES | DRAW_NOTHING
 
 
-@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() - REFUSED - OF_OTHER_DEVICES - DRAW_NOTHING))
-def test_it_draws_from_the_source_alone(name: str, switched: Any) -> None:
+@pytest.mark.parametrize("name", sorted(NAMES - REFUSED - OF_OTHER_DEVICES - DRAW_NOTHING))
+def test_it_draws_from_the_source_alone(name: str, operations: Operations, switched: Any) -> None:
     state = torch.get_rng_state()
-    first, bits = call(OPERATIONS[name], switched, 3)
-    again, bits_again = call(OPERATIONS[name], switched, 3)
-    other, _ = call(OPERATIONS[name], switched, 4)
+    first, bits = call(operations[name], switched, 3)
+    again, bits_again = call(operations[name], switched, 3)
+    other, _ = call(operations[name], switched, 4)
     assert torch.equal(torch.get_rng_state(), state)
     assert bits == bits_again >= 64
     assert same(first, again)
@@ -202,24 +212,24 @@ def test_it_draws_from_the_source_alone(name: str, switched: Any) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
-def test_it_is_refused_by_name(name: str) -> None:
+def test_it_is_refused_by_name(name: str, operations: Operations) -> None:
     state = torch.get_rng_state()
     source = SoftwareSource(3)
-    args, kwargs = fitting_arguments(OPERATIONS[name])
+    args, kwargs = fitting_arguments(operations[name])
     with hardware_noise(source), pytest.raises(SamplerError, match=name.removesuffix(".out")):
-        OPERATIONS[name].overload(*args, **kwargs)
+        operations[name].overload(*args, **kwargs)
     assert source.bits == 0
     assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("name", sorted(OF_OTHER_DEVICES))
-def test_the_processor_has_no_kernel_of_it(name: str) -> None:
-    keys = OPERATIONS[name].keys
+def test_the_processor_has_no_kernel_of_it(name: str, operations: Operations) -> None:
+    keys = operations[name].keys
     assert not any(key.endswith("CPU") for key in keys)
     # An out variant ends in the plain one, which has none either; a call says so, and moves no generator.
     state = torch.get_rng_state()
     with hardware_noise(SoftwareSource(3)), pytest.raises((NotImplementedError, RuntimeError, TypeError)):
-        OPERATIONS[name].overload(*_nothing_fits(OPERATIONS[name]))
+        operations[name].overload(*_nothing_fits(operations[name]))
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -229,29 +239,33 @@ def _nothing_fits(operation: RandomOperation) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", sorted(DRAW_NOTHING))
-def test_it_draws_nothing(name: str, switched: Any) -> None:
+def test_it_draws_nothing(name: str, operations: Operations, switched: Any) -> None:
     state = torch.get_rng_state()
-    results, bits = call(OPERATIONS[name], switched, 3)
+    results, bits = call(operations[name], switched, 3)
     assert results
     assert bits == 0
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_every_kernel_of_the_processor_is_replaced_or_left_for_a_reason() -> None:
+def test_every_kernel_of_the_processor_is_replaced_or_left_for_a_reason(
+    operations: Operations,
+) -> None:
     replaced = set(kernels_to_replace())
-    for operation in OPERATIONS.values():
+    for operation in operations.values():
         for key in operation.keys:
             if key.endswith("CPU"):
                 assert ((operation, key) in replaced) != leaves(operation.name, key)
 
 
-def test_untagged_operations_that_take_a_generator_are_none_of_the_processor_s() -> None:
+def test_untagged_operations_that_take_a_generator_are_none_of_the_processor_s(
+    operations: Operations,
+) -> None:
     taking = set()
     for name in torch._C._dispatch_get_all_op_names():
         namespace, _, rest = name.partition("::")
         packet, _, overload = rest.partition(".")
         operation = getattr(getattr(getattr(torch.ops, namespace), packet, None), overload or "default", None)
-        if operation is None or name in OPERATIONS:
+        if operation is None or name in operations:
             continue
         if any("Generator" in str(argument.type) for argument in operation._schema.arguments):
             taking.add(name)

@@ -1,7 +1,5 @@
 """One hook, one process, one thread, one task: others are refused, and afterwards torch is as it was."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os

@@ -1,7 +1,5 @@
 """Ways round torch's plain calls: compiled and scripted code, transforms, loaders, seeds, made-up tensors."""
 
-from __future__ import annotations
-
 import sys
 import types
 import warnings

@@ -1,7 +1,5 @@
 """With pictures=N each picture's noise is its own stream's, whatever draws it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

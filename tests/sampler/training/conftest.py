@@ -1,7 +1,5 @@
 """A training of some seconds: a small network and forty small pictures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

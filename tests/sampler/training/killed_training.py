@@ -4,8 +4,6 @@ Arguments: folder, npz file, "software" or a store, "step" or "state", N; again 
 process of its own, forked here, so that torch is loaded once. Prints as JSON how each ended.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """Data sets: folders and arrays of many kinds, and one sentence for what is wrong with them."""
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 from collections.abc import Callable

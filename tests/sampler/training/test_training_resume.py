@@ -1,7 +1,5 @@
 """A training that is killed goes on to the same weights, and no recorded bit is read twice."""
 
-from __future__ import annotations
-
 import csv
 import json
 import signal

@@ -1,7 +1,5 @@
 """Each random number of a training comes from the source of its name, and is billed and counted there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
