@@ -89,6 +89,12 @@ class Run:
 
     def _take_write_law(self) -> None:
         """Take the law of the write pulse: what trims change."""
+        seq = self._sequence
+        if seq.coded:  # whatever was read last, the pulse is the same
+            volts, width = seq.write_pulse(False)
+            volts = np.where(seq.mask.ravel(), volts, 0.0)
+            self._write = self._law(*(self._flip(volts, width, state) for state in (False, True)))
+            return
         switching = np.zeros((2, self._array.device.cells))
         for state, high in enumerate(self._seen_high):
             for antiparallel, chance in ((False, 1 - high), (True, high)):

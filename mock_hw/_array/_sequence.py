@@ -62,7 +62,8 @@ class Sequence:
     `voltage` in volts per cell (trims included), `thresholds` in ohms per cell, `mask` True = use; widths
     and `settle` in seconds, `temperature` in kelvin, `field` in tesla. `trims` are what the write pulse of a cell
     has beside `voltage` and `width`. Between pulses the cells are held at `hold` volts; `field_on` says whether they
-    are in the field that the lab applies. Without `pulses` they are only read.
+    are in the field that the lab applies. Without `pulses` they are only read. `coded`: no pulse depends on what was
+    read, so there are no `trims`.
     """
 
     selection: Selection
@@ -82,6 +83,7 @@ class Sequence:
     hold: float = 0.0
     field_on: bool = True
     pulses: bool = True
+    coded: bool = False
 
     def __post_init__(self) -> None:
         take_fields(

@@ -245,4 +245,5 @@ class Settings:
             hold=self.hold,
             field_on=field_on,
             pulses=self.mode != "READ",
+            coded=self.coded or self.mode == "READ",
         )
