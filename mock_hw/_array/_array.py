@@ -10,6 +10,9 @@ from mock_hw._arguments import Count, Real, takes
 from mock_hw._array._sequence import Selection, Sequence
 from mock_hw._device import Device, Floats
 
+_NEAR = 0.02  # K, in which a rate changes by less than 2e-3
+_MOST_RATES = 8
+
 
 class SimulatedArray:
     """Cells with a magnetisation that stays: it survives `*RST` and a power cycle of the board around it.
@@ -27,6 +30,8 @@ class SimulatedArray:
         self._seed = seed
         self._epoch = 0
         self._rests = 0
+        # Of draws, which are too short to ask anew for each: temperature offset, and rates from P and from AP.
+        self._rates: dict[tuple[float, float, bool, float], tuple[float, tuple[Floats, Floats]]] = {}
         self._antiparallel = np.random.default_rng([seed, 0x57A7E]).random((rows, columns)) < 0.5
 
     @property
@@ -43,6 +48,7 @@ class SimulatedArray:
         temperature: float = 300.0,
         field: float = 0.0,
         hold: float = 0.0,
+        nearly: bool = False,
     ) -> None:
         """Let `seconds` pass without pulses at `hold` volts: retention and drift act.
 
@@ -52,7 +58,25 @@ class SimulatedArray:
             return
         self.device.advance(seconds)
         everywhere = np.ones((self.rows, self.columns), bool)
-        self.decay(everywhere, seconds, powered, temperature, field, hold)
+        self.decay(everywhere, seconds, powered, temperature, field, hold, nearly=nearly)
+
+    def escape_rates(
+        self, temperature: float, field: float, powered: bool, voltage: float, *, nearly: bool = False
+    ) -> tuple[Floats, Floats]:
+        """Rates in 1/s at which each cell leaves P and AP; where `nearly`, of within 0.02 K of the temperature."""
+        key, offset = (temperature, field, powered, voltage), self.device.temperature_offset
+        kept = self._rates.get(key)
+        if nearly and kept is not None and abs(offset - kept[0]) < _NEAR:
+            return kept[1]
+        rates = [
+            self.device.retention_rate(temperature, field, state, powered=powered, voltage=voltage)
+            for state in (False, True)
+        ]
+        if nearly:
+            if len(self._rates) >= _MOST_RATES:
+                self._rates.clear()
+            self._rates[key] = offset, (rates[0], rates[1])
+        return rates[0], rates[1]
 
     @takes(seconds=Real(), temperature=Real(above=0), field=Real(), hold=Real())
     def decay(
@@ -63,12 +87,11 @@ class SimulatedArray:
         temperature: float,
         field: float,
         hold: float = 0.0,
+        *,
+        nearly: bool = False,
     ) -> None:
         """Let the magnetisation of the cells in `where` (rows, columns) forget for `seconds` at `hold` volts."""
-        rates = [
-            self.device.retention_rate(temperature, field, state, powered=powered, voltage=hold)
-            for state in (False, True)
-        ]
+        rates = self.escape_rates(temperature, field, powered, hold, nearly=nearly)
         flips = forgetting(rates[0], rates[1], seconds)
         probability = np.where(self._antiparallel.ravel(), flips[1], flips[0])
         # A counter of its own: what the next run draws does not depend on how often there was a rest.

@@ -31,13 +31,14 @@ class Run:
     Bits come time-major, then row, then column, as `numpy.packbits` packs them.
     """
 
-    def __init__(self, array: SimulatedArray, sequence: Sequence) -> None:
+    def __init__(self, array: SimulatedArray, sequence: Sequence, *, once: bool = False) -> None:
         self._array = array
+        # One pulse without a reset: of a cell's two laws only that of the state which it starts from is ever used.
+        self._once = once and sequence.toggle and sequence.coded
         self._sequence = sequence
         self._key = array.next_key()
         self._pulse = 0
         self.cells = sequence.selection.cells
-        self._state = _draws.pack_lanes(sequence.selected(array.antiparallel))
         mask = sequence.selected(sequence.mask)
         self._used = _draws.pack_lanes(mask)
         self.all_used = bool(mask.all())
@@ -52,18 +53,27 @@ class Run:
         turn = self._seconds if sequence.toggle else self._seconds / 2
 
         def forget(volts: float, seconds: float) -> tuple[Floats, Floats]:
-            p, q = (
-                array.device.retention_rate(
-                    sequence.temperature, sequence.field, state, powered=sequence.field_on, voltage=volts
-                )
-                for state in (False, True)
+            rates = array.escape_rates(
+                sequence.temperature, sequence.field, sequence.field_on, volts, nearly=sequence.coded
             )
-            return forgetting(p, q, seconds)
+            return forgetting(*rates, seconds)
 
         rest = forget(sequence.hold, max(turn - sequence.settle, 0.0))
         reading = forget(sequence.read_voltage, sequence.settle)
         self._forget = after(rest, reading)
+        if self._once:
+            self._forget_at_once()
+        self._state = _draws.pack_lanes(sequence.selected(array.antiparallel))
         self._refresh()
+
+    def _forget_at_once(self) -> None:
+        """Draw what forgets before the pulse, so that its law need not hold for both states."""
+        before = self._array.antiparallel
+        chance = np.where(before.ravel(), self._forget[1], self._forget[0])
+        draws = np.random.default_rng([int(key) for key in self._key]).random(len(chance))
+        now = before ^ ((draws < chance).reshape(before.shape) & self._sequence.mask)
+        self._array.put(self._sequence.selection, self._sequence.selected(now))
+        self._forget = np.zeros_like(chance), np.zeros_like(chance)
 
     def _refresh(self) -> None:
         """Take the laws from the device as it is now."""
@@ -93,7 +103,9 @@ class Run:
         if seq.coded:  # whatever was read last, the pulse is the same
             volts, width = seq.write_pulse(False)
             volts = np.where(seq.mask.ravel(), volts, 0.0)
-            self._write = self._law(*(self._flip(volts, width, state) for state in (False, True)))
+            high = self._array.antiparallel.ravel()
+            both = [np.where(high == state, volts, 0.0) if self._once else volts for state in (False, True)]
+            self._write = self._law(*(self._flip(both[state], width, bool(state)) for state in (0, 1)))
             return
         switching = np.zeros((2, self._array.device.cells))
         for state, high in enumerate(self._seen_high):

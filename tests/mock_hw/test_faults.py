@@ -60,7 +60,7 @@ def test_command_and_lab_file_set_the_same_fault(serve, connect_to, command):
         assert client.ask("SIM:FAUL?") == '""'
         assert client.ask("SYST:ERR?;:SYST:INT?") == '0,"No error";1'
         assert float(client.ask("SYST:TEMP?")) == pytest.approx(300, abs=3)
-        assert client.ask("*IDN?") == "MEMTJ,ARRAY-BOARD-SIM,0001,1.1"
+        assert client.ask("*IDN?") == "MEMTJ,ARRAY-BOARD-SIM,0001,1.2"
 
 
 @pytest.mark.parametrize(
@@ -435,7 +435,7 @@ def test_a_power_cycle_ends_a_hang(serve, connect_to):
 
 def test_identity(serve, connect_to):
     client = connect_to(serve({"kind": "identity", "model": "MODEL2400"}))
-    assert client.ask("*IDN?") == "MEMTJ,MODEL2400,0001,1.1"
+    assert client.ask("*IDN?") == "MEMTJ,MODEL2400,0001,1.2"
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no pseudo-terminals on Windows")
@@ -453,7 +453,7 @@ def test_a_serial_line_is_late_slow_and_falls_silent_alike(serve, patience):
 
         port.write(b"SIM:FAUL:DEL 0.3;RATE 100\n")
         began = time.monotonic()
-        assert ask(b"*IDN?") == b"MEMTJ,ARRAY-BOARD-SIM,0001,1.1\n"
+        assert ask(b"*IDN?") == b"MEMTJ,ARRAY-BOARD-SIM,0001,1.2\n"
         assert time.monotonic() - began > 0.3 + 0.25
         port.write(b"SIM:FAUL:CLE;DROP 0\n")
         port.write(f"{TOGGLE};:ACQ:COUN 8;BLOC 8;:OUTP ON;:INIT;:FETC?\n".encode())

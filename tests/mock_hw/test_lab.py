@@ -39,7 +39,7 @@ def test_boxes_of_a_file(lab_file):
         assert lab.seed == 5
         assert list(lab.resources) == ["small", "hot"]
         small, hot = lab.resources.values()
-        assert ask(small, "ARR:SIZE?;*IDN?") == "3,5;MEMTJ,ARRAY-BOARD-SIM,S-7,1.1"
+        assert ask(small, "ARR:SIZE?;*IDN?") == "3,5;MEMTJ,ARRAY-BOARD-SIM,S-7,1.2"
         assert ask(hot, "ARR:SIZE?;:LIM:VOLT?") == "64,64;1.5"
         assert float(ask(hot, "SYST:TEMP?")) == pytest.approx(320, abs=3)
         with pytest.raises(LabError, match="no box 'cold'; it serves small, hot"):

@@ -218,7 +218,7 @@ def test_answers_of_clients_at_once_are_not_mixed(connect):
             if number % 2:
                 answer = client.ask(f"*ESE?;*IDN?;*SRE {number};*SRE?")
                 wrong.extend(
-                    [answer] if answer != f"{number + 1};MEMTJ,ARRAY-BOARD-SIM,0001,1.1;{number}" else []
+                    [answer] if answer != f"{number + 1};MEMTJ,ARRAY-BOARD-SIM,0001,1.2;{number}" else []
                 )
             elif client.block("ARR:MASK?") != b"\xff" * 512:
                 wrong.append("mask")
@@ -250,7 +250,7 @@ class TestSerial:
             port.write(line + b"\n")
             return port.readline()
 
-        assert ask(b"*IDN?") == b"MEMTJ,ARRAY-BOARD-SIM,0,1.1\n"
+        assert ask(b"*IDN?") == b"MEMTJ,ARRAY-BOARD-SIM,0,1.2\n"
         assert ask(b"NONSENSE;:SYST:ERR?").startswith(b"-113,")
         mask = bytes(range(256)) * 2
         port.write(b"ARR:MASK #3512" + mask + b"\nARR:MASK?\n")

@@ -185,8 +185,9 @@ class Acquisition:
                 powered=seq.field_on,
                 temperature=seq.temperature,
                 hold=seq.hold,
+                nearly=self._plan.to_the_moment,
             )
-            run = Run(array, self._plan.sequence)
+            run = Run(array, seq, once=self._plan.count == 1)
             try:
                 self._make_blocks(run)
             finally:
