@@ -394,6 +394,7 @@ mock_hw.Sequence.__init__: field r, hold r, period r+, read_voltage r, reset_vol
     temperature r+, width r0
 mock_hw.SimulatedArray.__init__: columns n1, rows n1, seed n
 mock_hw.SimulatedArray.rest: field r, hold r, seconds r, temperature r+
+mock_hw.SimulatedArray.escape_rates: field r, temperature r+, voltage r
 mock_hw.SimulatedArray.decay: field r, hold r, seconds r, temperature r+
 mock_hw.serve: seed n
 mock_hw.boxes.array_board.ArrayBoard.__init__: dac_bits n1=8, temperature r+

@@ -60,6 +60,7 @@ class SimulatedArray:
         everywhere = np.ones((self.rows, self.columns), bool)
         self.decay(everywhere, seconds, powered, temperature, field, hold, nearly=nearly)
 
+    @takes(temperature=Real(above=0), field=Real(), voltage=Real())
     def escape_rates(
         self, temperature: float, field: float, powered: bool, voltage: float, *, nearly: bool = False
     ) -> tuple[Floats, Floats]:

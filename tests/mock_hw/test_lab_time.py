@@ -133,7 +133,12 @@ class PatientArray(SimulatedArray):
         self.rests: list[float] = []
 
     def rest(self, seconds: float, **how: Any) -> None:
-        assert how == {"temperature": 310.0, "powered": True, "hold": 0.0, "nearly": False}
+        assert {"nearly": False, **how} == {
+            "temperature": 310.0,
+            "powered": True,
+            "hold": 0.0,
+            "nearly": False,
+        }
         self.rests.append(seconds)
         super().rest(seconds, **how)
 
