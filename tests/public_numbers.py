@@ -375,6 +375,7 @@ instruments.BoardRole.trim_range: voltage r
 instruments.BoardRole.set_dac_range: highest r, lowest r
 instruments.BoardRole.set_hold: voltage r
 instruments.BoardRole.check_pulse: voltage r, width r
+instruments.Conditions.pulse_seconds: rows n
 instruments.Conditions.__init__: columns n1, period r, read_voltage r, reset_voltage r, reset_width r,
     rows n1, settle r, target r, temperature r, tolerance r, voltage r, width r
 instruments.SignalPath.__init__: assumed_load i+, attenuation r0, load r+, overshoot r0, source_impedance r0

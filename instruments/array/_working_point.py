@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from entropy.arguments import count
+
 Mode = Literal["reset", "toggle"]
 DrawMode = Literal["write", "flip", "read"]
 
@@ -31,4 +33,5 @@ class WorkingPoint:
 
     def pulse_seconds(self, rows: int) -> float:
         """Seconds that a pulse of so many rows takes by the board's clock: protocol, "Sequences"."""
+        rows = count(rows, "rows")
         return (1 if self.toggle else 2) * rows * (self.period + self.settle)
