@@ -56,7 +56,7 @@ def search(device: str, seed: int) -> dict[str, float]:
         assert tuning is not None
         p = board.array.device.switching_probability(
             (tuning.conditions.voltage + tuning.voltage[0]) / gain,
-            tuning.conditions.width + tuning.width[0], board.temperature, 0.0, False,
+            tuning.conditions.width + tuning.width[0], board.protection.temperature, 0.0, False,
         )  # fmt: skip
     used = tuning.used
     return {

@@ -372,8 +372,6 @@ instruments.BoardRole.set_read: settle r, voltage r
 instruments.BoardRole.set_trims: voltage r
 instruments.BoardRole.apply_trims: voltage r, width r
 instruments.BoardRole.trim_range: voltage r
-instruments.BoardRole.set_dac_range: highest r, lowest r
-instruments.BoardRole.set_hold: voltage r
 instruments.BoardRole.check_pulse: voltage r, width r
 instruments.Conditions.pulse_seconds: rows n
 instruments.Conditions.__init__: columns n1, period r, read_voltage r, reset_voltage r, reset_width r,
@@ -399,7 +397,6 @@ mock_hw.SimulatedArray.escape_rates: field r, temperature r+, voltage r
 mock_hw.SimulatedArray.decay: field r, hold r, seconds r, temperature r+
 mock_hw.serve: seed n
 mock_hw.boxes.array_board.ArrayBoard.__init__: dac_bits n1=8, temperature r+
-mock_hw.boxes.array_board.ArrayBoard.set_temperature: kelvin r+
 mock_hw.boxes.array_board.ArrayBoard.limit: value r
 mock_hw.boxes.array_board.ArrayBoard.set_hold: volts r
 mock_hw.boxes.array_board.Limits.__init__: hold r0, read r0, voltage r0, width r0

@@ -119,7 +119,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
                 SimpleNamespace(rows=2, columns=2),  # type: ignore[arg-type]
                 source="bench.toml", instrument="board",
             )  # fmt: skip
-            role._in_force = Limits(1.0, 1e-8, 0.1)
+            role._limits.in_force = Limits(1.0, 1e-8, 0.1)
             yield {
                 "Store": store, "Lease": lease, "Portion": portion, "Reservation": job, "BoardRole": role,
                 "board": board,

@@ -101,14 +101,19 @@ class BoardArray:
         board.watchdog = watchdog
         if not board.interlock_closed:
             raise BenchError(f"the interlock of the {self.name!r} is open: close it and start again")
-        role = self.role
-        role.check_scale()
-        role.forget_hold()
+        draws = self.role.draws
+        draws.check_scale()
         board.output_enabled = True
-        if role.board.has_draws and not board.field_enabled:
-            board.field_enabled = (
-                True  # a draw before has switched it off; without it no pulse is what it should be
-            )
+        if not self.role.board.has_draws:
+            return
+        try:
+            draws.check_scale()  # from now on nobody else can change it
+            draws.note_hold()
+            if not board.field_enabled:  # a draw before has switched it off; pulses need it
+                board.field_enabled = True
+        except BaseException:
+            self.switch_off()
+            raise
 
     def switch_off(self) -> None:
         """Abort and switch off, or close a lost connection, which a board switches off at where the close arrives."""
@@ -167,15 +172,15 @@ class BoardArray:
 
     def dac(self) -> DacScale:
         self.require_draws()
-        return self.role.dac()
+        return self.role.draws.dac()
 
     def set_dac_range(self, lowest: float, highest: float) -> DacScale:
         self.require_draws()
-        return self.role.set_dac_range(lowest, highest)
+        return self.role.draws.set_dac_range(lowest, highest)
 
     def set_pulse_table(self, codes: np.ndarray) -> None:
         self.require_draws()
-        self.role.set_codes(codes.reshape(self.shape))
+        self.role.draws.set_codes(codes.reshape(self.shape))
 
     def draw_once(self, mode: DrawMode) -> Block:
         self.require_draws()
@@ -186,7 +191,7 @@ class BoardArray:
 
     def hold(self, volts: float) -> None:
         self.require_draws()
-        self.role.set_hold(volts)
+        self.role.draws.set_hold(volts)
 
     def field(self, on: bool) -> None:
         self.require_draws()

@@ -1,6 +1,5 @@
 """The board of a bench: one box that pulses, selects and reads, in volts at the device."""
 
-import math
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -10,7 +9,8 @@ from drivers import ArrayBoard
 from entropy.arguments import real
 
 from .._errors import BenchError
-from ._dac import DacScale
+from ._board_draws import BoardDraws
+from ._board_limits import BoardLimits, limited_number
 from ._file import ArraySection, LimitsSection
 from ._limits import Limits
 from ._role import SafeStep
@@ -23,7 +23,8 @@ _PERIODS, _SETTLES = (6e-9, 1.0), (1e-9, 1.0)  # s: protocol, "Commands"
 class BoardRole:
     """One board that pulses, selects and reads; all its volts here are volts at the device.
 
-    Safe state: acquisition aborted, output off (pulses and read voltage with it).
+    Safe state: acquisition aborted, output off (pulses, read and hold voltage with it). `draws`: the pulse table, the
+    hold voltage, what else draws need.
     """
 
     safe_step: ClassVar[SafeStep] = SafeStep.PULSES
@@ -45,11 +46,10 @@ class BoardRole:
         self.instrument = instrument
         self.prepared = False
         self._source = source
-        self._in_force = Limits.through(path, limits)  # once it is prepared, those of the board itself
+        self._limits = BoardLimits(path, limits, source=source, instrument=instrument)
+        self.draws = BoardDraws(board, self._limits)
         self._trims = TrimTables(board)
-        self._scale: DacScale | None = None  # that of the table of codes that was set last
-        self._hold = 0.0  # magnitudes at the device: of the hold, and of each kind of pulse
-        self._pulses: dict[str, float] = {}
+        self._trim_volts: np.ndarray | float = 0.0  # at the device, for both directions: what the tables hold
 
     def prepare(self) -> None:
         """Reset the board's settings and lower its limits, and the driver's ranges, to those of the file.
@@ -65,7 +65,9 @@ class BoardRole:
         self._check_size()
         board.reset()
         self._trims.forget()
-        self._scale, self._hold, self._pulses = None, 0.0, {}
+        self._trim_volts = 0.0
+        self._limits.forget()
+        self.draws.forget()
         wanted = Limits.through(self.path, self.limits)
         # A limit cannot be set below a present setting, so these are brought under it first.
         board.width = min(board.width, wanted.width)
@@ -77,10 +79,9 @@ class BoardRole:
         board.voltage_values = board.reset_voltage_values = (-volts, volts)
         board.width_values = board.reset_width_values = (0, seconds)
         board.read_voltage_values = (-read, read)
-        self._in_force = Limits(volts, seconds, read)
+        self._limits.in_force = Limits(volts, seconds, read)
         if self.board.has_draws:
-            wanted_hold = self.limits.hold_voltage / self.path.peak_gain
-            board.hold_voltage_limit = min(board.hold_voltage_limit, wanted_hold)
+            self.draws.prepare()
         self.prepared = True
 
     def safe_state(self) -> bool:
@@ -92,18 +93,19 @@ class BoardRole:
     def set_write_pulse(self, voltage: float, width: float, period: float) -> None:
         """Set the write pulse: volts at the device, seconds, seconds; raises BenchError above a limit."""
         board: Any = self.board
-        voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
-        period = _number(period, "period", 0)
+        voltage, width = limited_number(voltage, "voltage"), limited_number(width, "width", 0)
+        period = limited_number(period, "period", 0)
         self.check_pulse("write pulse", voltage, width)
+        peak = float(np.abs(voltage + self._trim_volts).max())
+        self._limits.check_sum(peak)
         if width > self.limits.duty * period:
             raise BenchError(
                 f"a pulse of {width:g} s every {period:g} s is above limits.duty = {self.limits.duty:g} in "
                 f"{self._source}: choose a longer period"
             )
         real(period, "period", least=_PERIODS[0], most=_PERIODS[1])
-        self._check_sum(abs(voltage), self._hold)
-        board.voltage = self._to_box(voltage)
-        self._pulses["write"] = abs(voltage)
+        with self._limits.setting("write", peak):
+            board.voltage = self._limits.to_box(voltage)
         # The board keeps the period above the widths at every step.
         if period >= max(board.width, board.reset_width):
             board.period = period
@@ -113,15 +115,15 @@ class BoardRole:
     def set_reset_pulse(self, voltage: float, width: float) -> None:
         """Set the reset pulse: volts at the device, seconds; raises BenchError above a limit."""
         board: Any = self.board
-        voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
+        voltage, width = limited_number(voltage, "voltage"), limited_number(width, "width", 0)
         self.check_pulse("reset pulse", voltage, width)
         if width > board.period:
             raise BenchError(
                 f"a reset pulse of {width:g} s does not fit into a period of {board.period:g} s: choose a longer period"
             )
-        self._check_sum(abs(voltage), self._hold)
-        board.reset_voltage = self._to_box(voltage)
-        self._pulses["reset"] = abs(voltage)
+        self._limits.check_sum(abs(voltage))
+        with self._limits.setting("reset", abs(voltage)):
+            board.reset_voltage = self._limits.to_box(voltage)
         board.reset_width = width
 
     def set_read(self, voltage: float, settle: float) -> None:
@@ -129,8 +131,8 @@ class BoardRole:
         board: Any = self.board
         voltage = real(voltage, "voltage")
         settle = real(settle, "settle", least=_SETTLES[0], most=_SETTLES[1])
-        self._check("read voltage", "read_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
-        limit = self._in_force.read_voltage
+        self._limits.check("read voltage", "read_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
+        limit = self._limits.in_force.read_voltage
         board.read_voltage = float(np.clip(voltage / self.path.gain, -limit, limit))
         board.settle = settle
 
@@ -144,96 +146,30 @@ class BoardRole:
         Only what differs from what this role set before is sent; returns how many commands that took, by which the
         `generation` of later blocks grows. Raises BenchError above a limit, BoardError where the board cannot do it.
         """
-        voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
-        gain, in_force = self.path.gain, self._in_force
+        voltage, width = limited_number(voltage, "voltage"), limited_number(width, "width", 0)
+        gain, in_force = self.path.gain, self._limits.in_force
         volts, seconds = trims.stacked((self.array.rows, self.array.columns))
         peak = float(np.abs(voltage + volts).max())
-        self._check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
-        self._check_sum(peak, self._hold)
-        self._check("trimmed write pulse", "pulse_width", float((width + seconds).max()), "s")
-        return self._trims.send_voltages(
-            volts[0] / gain, (volts[1] - volts[0]) / gain, voltage / gain, in_force.voltage
-        ) + self._trims.send_widths(seconds[0], seconds[1] - seconds[0], width, in_force.width)
+        self._limits.check("trimmed write pulse", "pulse_voltage", peak * (1 + self.path.overshoot), "V")
+        self._limits.check_sum(peak)
+        self._limits.check("trimmed write pulse", "pulse_width", float((width + seconds).max()), "s")
+        with self._limits.setting("write", peak):
+            commands = self._trims.send_voltages(
+                volts[0] / gain, (volts[1] - volts[0]) / gain, voltage / gain, in_force.voltage
+            )
+        self._trim_volts = volts
+        return commands + self._trims.send_widths(seconds[0], seconds[1] - seconds[0], width, in_force.width)
 
     def trim_range(self, voltage: float) -> tuple[float, float]:
         """Give the volts by which a write pulse of `voltage` volts may be trimmed at the device."""
         voltage = real(voltage, "voltage")
         # The board adds in float32, so a hair below the limit.
-        most = self._in_force.voltage * self.path.gain * (1 - 1e-6)
+        most = self._limits.in_force.voltage * self.path.gain * (1 - 1e-6)
         return -most - voltage, most - voltage
-
-    # Draws: one pulse of its own voltage for each cell
-
-    def dac(self) -> DacScale:
-        """Ask the board what its codes stand for, in volts at the device."""
-        board: Any = self.board
-        bits, scale, offset = board.dac
-        return DacScale(bits, scale * self.path.gain, offset * self.path.gain)
-
-    def set_dac_range(self, lowest: float, highest: float) -> DacScale:
-        """Have the codes 1 to the highest one span so many volts at the device; every code is 0 thereafter."""
-        board: Any = self.board
-        self._check_with_hold(max(abs(_number(lowest, "lowest")), abs(_number(highest, "highest"))))
-        self._scale, self._pulses["coded"] = None, 0.0
-        board.dac_range = self._to_box(lowest), self._to_box(highest)
-        return self.dac()
-
-    def set_codes(self, codes: np.ndarray) -> None:
-        """Set the code of each cell's pulse, (rows, columns); raises BenchError above a limit, and sets nothing then.
-
-        The hold voltage counts: the sum of both magnitudes is within the limit however a board adds them.
-        """
-        if self._scale is None:
-            self._scale = self.dac()
-        largest = float(np.abs(self._scale.volts(np.array([codes.min(), codes.max()]))).max())
-        if self._scale.offset * self._scale.scale < 0:  # then a code between the two may be the largest
-            largest = float(np.abs(self._scale.volts(codes)).max())
-        self._check_with_hold(largest)
-        board: Any = self.board
-        board.codes = codes
-        self._pulses["coded"] = largest
-
-    def check_scale(self) -> None:
-        """Ask what the codes stand for once more; raises BenchError where it is not what the table was made for."""
-        if self._scale is not None and (now := self.dac()) != self._scale:
-            raise BenchError(
-                f"a code of the {self.instrument!r} stands for {now.offset:g} V + {now.scale:g} V × code now, and "
-                f"the pulse table was made for {self._scale.offset:g} V + {self._scale.scale:g} V × code: "
-                "look at who else changes the board, and set the table anew"
-            )
-
-    def set_hold(self, voltage: float) -> None:
-        """Hold the cells at so many volts at the device between pulses; raises BenchError above a limit."""
-        board: Any = self.board
-        magnitude = abs(_number(voltage, "voltage"))
-        self._check("hold voltage", "hold_voltage", magnitude * (1 + self.path.overshoot), "V")
-        self._check_sum(max(self._pulses.values(), default=0.0), magnitude)
-        board.hold_voltage = voltage / self.path.gain
-        self._hold = magnitude
-
-    def forget_hold(self) -> None:
-        """Note that the output went off, and the hold with it."""
-        self._hold = 0.0
-
-    def _check_with_hold(self, pulse: float) -> None:
-        self.check_pulse("coded pulse", pulse, 0.0)
-        self._check_sum(pulse, self._hold)
-
-    def _check_sum(self, pulse: float, hold: float) -> None:
-        both = (pulse + hold) * (1 + self.path.overshoot)
-        self._check("pulse and hold voltage together", "pulse_voltage", both, "V")
 
     def check_pulse(self, what: str, voltage: float, width: float) -> None:
         """Raise BenchError where a pulse (volts at the device, seconds) is above a limit of the file."""
-        voltage, width = _number(voltage, "voltage"), _number(width, "width", 0)
-        self._check(what, "pulse_voltage", abs(voltage) * (1 + self.path.overshoot), "V")
-        self._check(what, "pulse_width", width, "s")
-        if abs(voltage) / self.path.gain > self._in_force.voltage * (1 + 1e-9):
-            raise BenchError(
-                f"a {what} of {voltage:g} V needs {abs(voltage) / self.path.gain:g} V at the output of the "
-                f"{self.instrument!r}, whose own limit is {self._in_force.voltage:g} V: limits only go down "
-                "until the board's power is cycled"
-            )
+        self._limits.check_pulse(what, voltage, width)
 
     def findings(self) -> list[tuple[str, bool, str]]:
         """Look at limits, size, interlock, temperature, output and origin, changing nothing."""
@@ -266,24 +202,12 @@ class BoardRole:
         return {
             "instrument": self.instrument,
             "path": {**_finite(asdict(self.path)), "gain": self.path.gain},
-            "limits_at_the_box": asdict(self._in_force),
+            "limits_at_the_box": asdict(self._limits.in_force),
             "origin": board.origin,
             "protocol": board.protocol_version,
             "temperature": board.temperature,
             "watchdog_trips": board.watchdog_trips,
         }
-
-    def _check(self, what: str, key: str, value: float, unit: str) -> None:
-        limit = getattr(self.limits, key)
-        if not value <= limit * (1 + 1e-12):
-            raise BenchError(
-                f"a {what} of {value:g} {unit} at the device is above limits.{key} = {limit:g} {unit} in "
-                f"{self._source}: choose a smaller one"
-            )
-
-    def _to_box(self, voltage: float) -> float:
-        limit = self._in_force.voltage
-        return float(np.clip(voltage / self.path.gain, -limit, limit))
 
     def _check_size(self) -> None:
         board: Any = self.board
@@ -296,15 +220,6 @@ class BoardRole:
 
     def _size_wanted(self) -> str:
         return f" and {self._source} says {self.array.rows} × {self.array.columns}: correct [array]"
-
-
-def _number(value: float, name: str, least: float = -math.inf) -> float:
-    """Give a number from `least` on as a float; infinity for one that is not finite: its limit refuses it by name."""
-    try:
-        number = real(value, name)
-    except ValueError:
-        return math.inf
-    return real(number, name, least=least)
 
 
 def _finite(values: dict[str, float]) -> dict[str, float | str]:

@@ -5,12 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from mock_hw import _draws
-from mock_hw._array._array import Readout, SimulatedArray, forgetting
+from mock_hw._array._array import SimulatedArray
+from mock_hw._array._laws import Laws
 from mock_hw._array._sequence import Sequence, Trims
-from mock_hw._device import Floats
 
 # Positions drawn between two looks at whether to stop: a few milliseconds.
 _CHUNK = 1 << 22
@@ -20,7 +19,6 @@ _STEP_PULSES = 1 << 16
 _SHORTEST_STEP, _LONGEST_STEP = 1.0, 60.0
 # Readings in ohms show slow noise itself: steps as short as its fastest process.
 _READING_STEP = 1e-3
-_NEVER = 1e-18  # a probability that no law of 2⁻³² shows
 
 
 class Run:
@@ -48,19 +46,7 @@ class Run:
         )  # so that what the streams of `bits` held before does not matter
         self._passed = 0  # pulses whose time and wear the device has been told of
         self._seconds = sequence.seconds_per_pulse
-        # Between two pulses of a cell it may forget by itself, more easily while it is read; with a reset there are
-        # two pulses, and two readings, in the time of one.
-        turn = self._seconds if sequence.toggle else self._seconds / 2
-
-        def forget(volts: float, seconds: float) -> tuple[Floats, Floats]:
-            rates = array.escape_rates(
-                sequence.temperature, sequence.field, sequence.field_on, volts, nearly=sequence.coded
-            )
-            return forgetting(*rates, seconds)
-
-        rest = forget(sequence.hold, max(turn - sequence.settle, 0.0))
-        reading = forget(sequence.read_voltage, sequence.settle)
-        self._forget = after(rest, reading)
+        self._laws = Laws(array, sequence, once=self._once)
         if self._once:
             self._forget_at_once()
         self._state = _draws.pack_lanes(sequence.selected(array.antiparallel))
@@ -69,60 +55,15 @@ class Run:
     def _forget_at_once(self) -> None:
         """Draw what forgets before the pulse, so that its law need not hold for both states."""
         before = self._array.antiparallel
-        chance = np.where(before.ravel(), self._forget[1], self._forget[0])
+        chance = np.where(before.ravel(), self._laws.forget[1], self._laws.forget[0])
         draws = np.random.default_rng([int(key) for key in self._key]).random(len(chance))
         now = before ^ ((draws < chance).reshape(before.shape) & self._sequence.mask)
         self._array.put(self._sequence.selection, self._sequence.selected(now))
-        self._forget = np.zeros_like(chance), np.zeros_like(chance)
+        self._laws.forget = np.zeros_like(chance), np.zeros_like(chance)
 
     def _refresh(self) -> None:
-        """Take the laws from the device as it is now."""
         self._refreshed = self._pulse
-        seq, device = self._sequence, self._array.device
-        self._readout = Readout(device, seq, after_pulse=True)
-        thresholds = seq.selected(device.compared(seq.thresholds.ravel()))
-        above = [
-            ndtr((level - thresholds) / noise)
-            for level, noise in zip(self._readout.levels, self._readout.noise, strict=True)
-        ]
-        self._read = _draws.Law.from_probabilities(above[0], above[1])
-        # The board goes by the last reading, which may be wrong: chances to read AP, of all cells.
-        seen = np.zeros((2, self._array.rows, self._array.columns))
-        where = seen[:, *seq.selection.rectangle]
-        where[:] = np.reshape(above, where.shape)
-        self._seen_high = seen.reshape(2, -1)
-        if not seq.toggle:
-            reset = np.where(seq.mask.ravel(), seq.reset_voltage, 0.0)
-            self._reset = self._law(*(self._flip(reset, seq.reset_width, state) for state in (False, True)))
-        self._take_write_law()
-        self._look = _draws.Law.from_probabilities(np.zeros(self.cells), np.ones(self.cells))
-
-    def _take_write_law(self) -> None:
-        """Take the law of the write pulse: what trims change."""
-        seq = self._sequence
-        if seq.coded:  # whatever was read last, the pulse is the same
-            volts, width = seq.write_pulse(False)
-            volts = np.where(seq.mask.ravel(), volts, 0.0)
-            high = self._array.antiparallel.ravel()
-            both = [np.where(high == state, volts, 0.0) if self._once else volts for state in (False, True)]
-            self._write = self._law(*(self._flip(both[state], width, bool(state)) for state in (0, 1)))
-            return
-        switching = np.zeros((2, self._array.device.cells))
-        for state, high in enumerate(self._seen_high):
-            for antiparallel, chance in ((False, 1 - high), (True, high)):
-                volts, width = self._sequence.write_pulse(antiparallel)
-                # No pulse never switches a cell, and costs nothing to know; a masked cell gets none.
-                volts = np.where((chance > _NEVER) & self._sequence.mask.ravel(), volts, 0.0)
-                switching[state] += chance * self._flip(volts, width, bool(state))
-        self._write = self._law(*switching)
-
-    def _flip(self, voltage: Floats, width: Floats | float, state: bool) -> Floats:
-        seq = self._sequence
-        return self._array.device.switching_probability(voltage, width, seq.temperature, seq.field, state)
-
-    def _law(self, from_parallel: Floats, from_antiparallel: Floats) -> _draws.Law:
-        flips = after(self._forget, (from_parallel, from_antiparallel))
-        return _draws.Law.from_probabilities(*(self._sequence.selected(each) for each in flips))
+        self._laws.refresh()
 
     def _tell_device(self) -> None:
         """Time and wear of the pulses since the last time."""
@@ -164,7 +105,7 @@ class Run:
         bytes afterwards. `valid` is left alone where nothing can be invalid (toggle, no cell masked). `go_on` is
         asked now and then, `advance` told the pulses done. Returns the failed resets, None when stopped.
         """
-        return self._pulses(pulses, out, valid, "_read", self._step(_LONGEST_STEP), go_on, advance)
+        return self._pulses(pulses, out, valid, "read", self._step(_LONGEST_STEP), go_on, advance)
 
     def resistances(
         self,
@@ -184,9 +125,9 @@ class Run:
             packed = states.view(np.uint8)[at.start >> 3 : (at.stop + 7) >> 3]
             antiparallel = np.unpackbits(packed)[at.start & 7 :][: at.stop - at.start] != 0
             first = (self._pulse - (end - begin)) * self.cells
-            readings[at] = self._readout.readings(antiparallel, self._key, first)
+            readings[at] = self._laws.readout.readings(antiparallel, self._key, first)
 
-        failed = self._pulses(pulses, states, valid, "_look", step, go_on, advance, read)
+        failed = self._pulses(pulses, states, valid, "look", step, go_on, advance, read)
         if failed is None:
             return None
         if self.can_be_invalid:
@@ -200,7 +141,7 @@ class Run:
         """
         self._tell_device()
         self._sequence = replace(self._sequence, voltage=voltage, trims=trims)
-        self._take_write_law()
+        self._laws.retrim(self._sequence)
 
     def end(self) -> None:
         """Give the state of the cells back to the array, and the time that has passed to the device."""
@@ -248,7 +189,7 @@ class Run:
                 self._tell_device()
                 self._refresh()
             now = min(most, pulses - done, self._refreshed + step - self._pulse)
-            failed += self._chunk(now, done * self.cells, out, valid, getattr(self, outcome))
+            failed += self._chunk(now, done * self.cells, out, valid, getattr(self._laws, outcome))
             self._pulse += now
             done += now
             done_some(done - now, done)
@@ -264,22 +205,17 @@ class Run:
         outcome: _draws.Law,
     ) -> int:
         start = (self._state, self._used, self.cells, pulses, self._pulse, position, *self._key, out)
-        write = (self._write.planes, self._write.sure, self._write.unsure)
+        laws = self._laws
+        write = (laws.write.planes, laws.write.sure, laws.write.unsure)
         seen = (outcome.planes, outcome.sure, outcome.unsure)
         if self._sequence.toggle:
             _draws.toggle(*start, *write, *seen)
             if self.can_be_invalid:
                 _draws.repeat(self._used, self.cells, pulses, position, valid)
             return 0
-        reset = (self._reset.planes, self._reset.sure, self._reset.unsure)
-        read = (self._read.planes, self._read.sure, self._read.unsure)
+        reset = (laws.reset.planes, laws.reset.sure, laws.reset.unsure)
+        read = (laws.read.planes, laws.read.sure, laws.read.unsure)
         return _draws.reset_write(*start, valid, *write, *reset, *read, *seen)
-
-
-def after(first: tuple[Floats, Floats], then: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
-    """Probabilities to be found in the other state, from P and from AP, after two such steps."""
-    (a, b), (p, q) = first, then
-    return p + a * (1 - p - q), q + b * (1 - p - q)
 
 
 def stream_words(bits: int) -> int:

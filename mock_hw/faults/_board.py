@@ -49,7 +49,7 @@ class FaultyBoard:
     @takes(seed=Count())
     def __init__(self, board: ArrayBoard, *, seed: int = 0) -> None:
         self.board = board
-        self.temperature = board.temperature
+        self.temperature = board.protection.temperature
         self.sessions: list[FaultySession] = []
         self.cut: set[Session] = set()
         """Sessions whose connection ends with the response that they are about to send."""

@@ -275,10 +275,10 @@ class Temperature(Timed, command="TEMPerature", parameters="kelvin"):
     kelvin: float = Field(gt=0, le=1000)
 
     def begin(self, at: Afflicted) -> None:
-        at.board.set_temperature(self.kelvin)
+        at.board.protection.set_temperature(self.kelvin)
 
     def end(self, at: Afflicted) -> None:
-        at.board.set_temperature(at.temperature)
+        at.board.protection.set_temperature(at.temperature)
 
 
 class Interlock(Timed, command="INTerlock", ended_by=(True,)):
@@ -293,10 +293,10 @@ class Interlock(Timed, command="INTerlock", ended_by=(True,)):
         return f"{self.command} 0"
 
     def begin(self, at: Afflicted) -> None:
-        at.board.set_interlock(False)
+        at.board.protection.set_interlock(False)
 
     def end(self, at: Afflicted) -> None:
-        at.board.set_interlock(True)
+        at.board.protection.set_interlock(True)
 
 
 class Delay(Timed, command="DELay", parameters="seconds", ended_by=(0.0,)):

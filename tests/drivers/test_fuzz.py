@@ -241,9 +241,9 @@ class Fuzz:
         kind = rng.integers(8)
         with contextlib.suppress(RuleBroken), board.changed:
             if kind == 0:
-                board.set_interlock(bool(rng.integers(2)))
+                board.protection.set_interlock(bool(rng.integers(2)))
             elif kind == 1:
-                board.set_temperature(float(rng.uniform(280, 340)))
+                board.protection.set_temperature(float(rng.uniform(280, 340)))
             elif kind == 2 and not board.running:
                 board.change(voltage=float(rng.uniform(-1, 1)), settle=float(rng.uniform(1e-9, 1e-6)))
             elif kind == 3 and not board.running:
@@ -253,7 +253,7 @@ class Fuzz:
                     mode=str(rng.choice(["RES", "TOGG"])),
                 )
             elif kind == 4:
-                board.trips = int(rng.integers(1000))
+                board.protection.trips = int(rng.integers(1000))
             elif kind == 5 and rng.random() < 0.2:
                 board.switch_off()
             elif kind == 6:
@@ -265,10 +265,11 @@ class Fuzz:
         with board.changed:
             now = board.settings
             return {
-                "interlock_closed": board.interlock_closed, "voltage": now.voltage, "settle": now.settle,
-                "temperature": board.temperature + board.array.device.temperature_offset, "pulses": now.count,
-                "pulses_per_block": now.block, "size": (4, 5), "mode": {"TOGG": "toggle", "RES": "reset"}[now.mode],
-                "watchdog_trips": board.trips, "width": now.width, "output_enabled": board.output,
+                "interlock_closed": board.protection.interlock_closed, "voltage": now.voltage, "settle": now.settle,
+                "temperature": board.protection.temperature + board.array.device.temperature_offset,
+                "pulses": now.count, "pulses_per_block": now.block, "size": (4, 5),
+                "mode": {"TOGG": "toggle", "RES": "reset"}[now.mode],
+                "watchdog_trips": board.protection.trips, "width": now.width, "output_enabled": board.output,
                 "voltage_limit": board.limits.voltage, "watchdog": 60.0, "read_voltage_limit": board.limits.read,
                 "origin": "simulation", "protocol_version": "1.2", "complete": True, "clock": board.clock.now(),
                 "event_status_enable": 0,
@@ -316,7 +317,7 @@ class Fuzz:
         if self._rng.random() < 0.5:
             self._check("output after switching off", driver.switch_off(), not self.board.output)
         else:
-            self.board.set_interlock(True)
+            self.board.protection.set_interlock(True)
             driver.output_enabled = True
             self._check("output after switching on", self.board.output, True)
 

@@ -31,7 +31,7 @@ class Said(float):
 def test_a_temperature_that_is_none_ends_the_recording(lab: Lab, record, recorded, word: str):
     def look(procedure: RecordBits) -> None:
         if procedure.progress.blocks >= 2:
-            lab.boxes["board"].temperature = Said(word)
+            lab.boxes["board"].protection.temperature = Said(word)
 
     said = rf"answered '{word}' to 'SYST:TEMP\?', which is not a finite number"
     with pytest.raises(BoardError, match=said):

@@ -44,8 +44,8 @@ def truth(lab: Lab, bench_file: Path, tuning: Tuning) -> np.ndarray:
     known = tuning.conditions
     return np.stack([
         board.array.device.switching_probability(
-            (known.voltage + tuning.voltage[index]) / gain, known.width + tuning.width[index], board.temperature, 0.0,
-            bool(index),
+            (known.voltage + tuning.voltage[index]) / gain, known.width + tuning.width[index],
+            board.protection.temperature, 0.0, bool(index),
         )
         for index in (0, 1)
     ])  # fmt: skip

@@ -484,8 +484,16 @@ def test_interlock_and_temperature(lab, connect):
     assert other.ask("*OPC?") == "1"
     try:
         for break_it, mend_it, error in (
-            (lambda: board.set_interlock(False), lambda: board.set_interlock(True), 102),
-            (lambda: board.set_temperature(400.0), lambda: board.set_temperature(300.0), 103),
+            (
+                lambda: board.protection.set_interlock(False),
+                lambda: board.protection.set_interlock(True),
+                102,
+            ),
+            (
+                lambda: board.protection.set_temperature(400.0),
+                lambda: board.protection.set_temperature(300.0),
+                103,
+            ),
         ):
             one.send("OUTP ON")
             assert one.ask("OUTP?") == "1"
@@ -497,8 +505,8 @@ def test_interlock_and_temperature(lab, connect):
             assert one.errors("OUTP ON") == []
             one.send("OUTP OFF")
     finally:
-        board.set_interlock(True)
-        board.set_temperature(300.0)
+        board.protection.set_interlock(True)
+        board.protection.set_temperature(300.0)
 
 
 def test_settings_wait_for_the_end_of_an_acquisition(client):

@@ -1,7 +1,6 @@
 """The simulated array board as a device: its rules, its output and who owns it, its acquisition. Knows no SCPI."""
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
@@ -10,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mock_hw._arguments import Count, Real, takes
-from mock_hw._array import SimulatedArray
+from mock_hw._array import Sequence, SimulatedArray
 from mock_hw.boxes.array_board._acquisition import Acquisition, NoAcquisition, Plan, fifo_capacity
+from mock_hw.boxes.array_board._protection import Protection
 from mock_hw.boxes.array_board._settings import TRIMS, Limits, Rule, RuleBroken, Settings
 from mock_hw.boxes.array_board._time import Clock, IdleTime
-
-HOTTEST = 358.15
 
 
 class Connection(Protocol):
@@ -60,8 +58,6 @@ class ArrayBoard:
         self.array = array
         self.serial_number = serial_number
         self._power_on_limits = limits or Limits()
-        self.temperature = temperature
-        self.interlock_closed = True
         self._dac_bits = dac_bits
         self.field_on = field_on
         self.field_switched = False  # by a host: then it goes off with the output
@@ -73,21 +69,18 @@ class ArrayBoard:
         self.acquisition: Acquisition | NoAcquisition = NoAcquisition()
         self.owner: Connection | None = None
         self.fifo_blocks: int | None = None  # hold so many at most; whoever changes it notifies `changed`
-        self._closed = False
         self.clock = clock()
         self.idle = IdleTime(self.clock)
-        self._look = threading.Event()
+        self.protection = Protection(self, temperature)
         self._power_on()
-        self._watcher = threading.Thread(target=self._watch, name="array-board-watchdog", daemon=True)
-        self._watcher.start()
+        self.protection.start()
 
     def _power_on(self) -> None:
         self.limits = self._power_on_limits
         self.settings = self._reset_values()
         self.clock = self._new_clock()
         self.idle.go_on(self.clock)
-        self.trips = 0
-        self._fed = time.monotonic()
+        self.protection.trips = 0
 
     def _reset_values(self) -> Settings:
         return Settings.after_reset(self.array.rows, self.array.columns, self.limits, self._dac_bits)
@@ -109,25 +102,8 @@ class ArrayBoard:
     def close(self) -> None:
         """Switch off for good and end the board's threads."""
         with self.changed:
-            self._closed = True
             self._stop()
-        self._look.set()
-        self._watcher.join()
-
-    def set_interlock(self, closed: bool) -> None:
-        """Open or close the interlock; opening it switches the output off."""
-        with self.changed:
-            self.interlock_closed = closed
-            if not closed and self.output:
-                self._trip(Rule.INTERLOCK)
-
-    @takes(kelvin=Real(above=0))
-    def set_temperature(self, kelvin: float) -> None:
-        """Set the temperature at the array; above 358.15 K the output switches off."""
-        with self.changed:
-            self.temperature = kelvin
-            if kelvin > HOTTEST and self.output:
-                self._trip(Rule.TEMPERATURE)
+        self.protection.close()
 
     def rested(self) -> tuple[dict[str, NDArray], float, tuple[float, bool, bool]] | None:
         """What of the array is to be kept, and for how many seconds it has rested; None while it is pulsed.
@@ -150,70 +126,65 @@ class ArrayBoard:
         """Whether an acquisition is running or stalled."""
         return self.acquisition.state != "IDLE"
 
-    def feed_watchdog(self, connection: Connection) -> None:
-        """A complete line has come over this connection."""
-        if connection is self.owner:
-            self._fed = time.monotonic()
-
     def switch_on(self, connection: Connection) -> None:
         """Give the output, and the board with it, to this connection."""
         if self.owner is connection:
             return
         if self.owner is not None:
             raise RuleBroken(Rule.PROTECTED, "another connection owns the board")
-        if not self.interlock_closed:
-            raise RuleBroken(Rule.INTERLOCK, "refused")
-        if self.temperature > HOTTEST:
-            raise RuleBroken(Rule.TEMPERATURE, "refused")
-        if self.settings.watchdog == 0:
-            raise RuleBroken(Rule.CONFLICT, "the watchdog is not armed")
+        self.protection.check()
         self.owner = connection
-        self._fed = time.monotonic()
-        self._look.set()
+        self.protection.feed(connection)
+        self.protection.look()
 
     def switch_off(self) -> None:
         """End the acquisition, and take the output from its owner; hold, and a field that was switched, go off."""
         self.acquisition.abort()
-        if self.settings.hold or (self.field_on and self.field_switched):
-            self._let_time_pass()
+        try:
+            if self.settings.hold or (self.field_on and self.field_switched):
+                self._let_time_pass()
+        finally:
             self.settings = replace(self.settings, hold=0.0)
             self.field_on = self.field_on and not self.field_switched
-        self.owner = None
-        self._on_rest()
+            self.owner = None
+            self._on_rest()
 
     @takes(volts=Real())
     def set_hold(self, volts: float) -> None:
         """Hold the cells at so many volts between pulses."""
         self._wait_for_rest()
         new = self.settings.changed(self.limits, hold=volts)
-        if volts and not self.output:
-            raise RuleBroken(Rule.CONFLICT, "the output is off")
+        self._need_output(bool(volts))
         self._let_time_pass()
         self.settings = new
 
     def set_field(self, on: bool) -> None:
         """Switch the field that the lab applies."""
         self._wait_for_rest()
-        if on and not self.output:
-            raise RuleBroken(Rule.CONFLICT, "the output is off")
+        self._need_output(on)
         self._let_time_pass()
         self.field_on, self.field_switched = on, True
+
+    def _need_output(self, needed: bool = True) -> None:
+        if needed and not self.output:
+            raise RuleBroken(Rule.CONFLICT, "the output is off")
 
     def _wait_for_rest(self) -> None:
         if not self.running:
             self.wait_until_still()
 
     def _let_time_pass(self) -> None:
-        """Have the array forget, under what there was until now, for the time that it was left alone."""
         if self.acquisition.pulsing:
             return  # its thread accounts for the time until it ends, which is now
-        seconds = self.idle.take(whole=False)
         try:
-            self.array.rest(
-                seconds, powered=self.field_on, temperature=self.temperature, hold=self.settings.hold
-            )
+            self._rest(whole=False)
         finally:
             self._on_rest()
+
+    def _rest(self, *, whole: bool) -> None:
+        """Have the array forget, under what there was until now, for the time that it was left alone."""
+        kelvin, hold = self.protection.temperature, self.settings.hold
+        self.array.rest(self.idle.take(whole=whole), powered=self.field_on, temperature=kelvin, hold=hold)
 
     def wait_until_still(self) -> None:
         """Wait the few milliseconds until an aborted acquisition has let go of the array."""
@@ -236,9 +207,9 @@ class ArrayBoard:
     def change(self, **values: Any) -> None:
         """Change settings, or raise and change nothing."""
         self.settings = self.settings.changed(self.limits, **values)
-        self._look.set()
+        self.protection.look()
         if self.running and values.keys() & set(TRIMS):
-            sequence = self.settings.sequence(self.temperature, self.field_on)
+            sequence = self._sequence()
             self.acquisition.retrim(sequence.voltage, sequence.trims)
 
     @takes(value=Real())
@@ -256,8 +227,7 @@ class ArrayBoard:
 
     def initiate(self, connection: Connection) -> None:
         """Start an acquisition."""
-        if not self.running:
-            self.wait_until_still()
+        self._wait_for_rest()
         # Only now: waiting lets go of the lock, and others may act meanwhile.
         if self.owner is not connection:
             raise RuleBroken(Rule.CONFLICT, "the output is off")
@@ -268,20 +238,17 @@ class ArrayBoard:
             raise RuleBroken(Rule.CONFLICT, "the field is off: pulses need it")
         self.acquisition = Acquisition(
             self.array,
-            Plan(
-                now.sequence(self.temperature, self.field_on),
-                now.count,
-                now.block,
-                now.resistances,
-                to_the_moment=now.mode not in ("RES", "TOGG"),
-            ),
+            Plan(self._sequence(), now.count, now.block, now.resistances, to_the_moment=now.drawn),
             self.changed,
             clock=self.clock,
             idle=self.idle,
             capacity=lambda: self.fifo_capacity(now),
             ended=self._on_rest,
-            failed=lambda why: self._report(RuleBroken(Rule.CONFLICT, why)),
+            failed=lambda why: self.report(RuleBroken(Rule.CONFLICT, why)),
         )
+
+    def _sequence(self) -> Sequence:
+        return self.settings.sequence(self.protection.temperature, self.field_on)
 
     def fifo_capacity(self, settings: Settings) -> int:
         """Blocks of these settings that the FIFO holds at the moment."""
@@ -291,14 +258,10 @@ class ArrayBoard:
     def read_resistances(self) -> NDArray[np.float32]:
         """One reading of every selected cell."""
         self.wait_until_still()
-        if not self.output:
-            raise RuleBroken(Rule.CONFLICT, "the output is off")
+        self._need_output()
         try:
-            sequence = self.settings.sequence(self.temperature, self.field_on)
-            self.array.rest(
-                self.idle.take(), powered=self.field_on, temperature=self.temperature, hold=sequence.hold
-            )
-            readings = self.array.read(sequence)
+            self._rest(whole=True)
+            readings = self.array.read(self._sequence())
         except ValueError as error:  # the model of the device does not go so far
             raise RuleBroken(Rule.CONFLICT, str(error)) from error
         self.idle.used()
@@ -311,28 +274,8 @@ class ArrayBoard:
         if connection in self.connections:
             self.connections.remove(connection)
 
-    # --- what it does by itself ---
-
-    def _trip(self, rule: Rule) -> None:
-        self.switch_off()
-        self._report(RuleBroken(rule, "output switched off"))
-
-    def _report(self, trouble: RuleBroken) -> None:
+    def report(self, trouble: RuleBroken) -> None:
+        """Tell all connections of something that nobody asked for."""
         with self.changed:
             for connection in self.connections:
                 connection.report(trouble)
-
-    def _watch(self) -> None:
-        while True:
-            with self.changed:
-                if self._closed:
-                    return
-                left = None
-                if self.output:
-                    left = self._fed + self.settings.watchdog - time.monotonic()
-                    if left <= 0:
-                        self.trips += 1
-                        self._trip(Rule.WATCHDOG)
-                        left = None
-            self._look.wait(left)
-            self._look.clear()

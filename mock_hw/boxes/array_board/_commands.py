@@ -158,7 +158,7 @@ def _stalls(s: Session) -> str:
 
 
 def _temperature(s: Session) -> str:
-    return repr(s.board.temperature + s.board.array.device.temperature_offset)
+    return repr(s.board.protection.temperature + s.board.array.device.temperature_offset)
 
 
 TABLE = Table(
@@ -180,11 +180,11 @@ TABLE = Table(
         Command("SYSTem:ORIGin", lambda s: "SIM"),
         Command("SYSTem:TIME", lambda s: repr(s.board.clock.now())),
         Command("SYSTem:TEMPerature", _temperature),
-        Command("SYSTem:INTerlock", lambda s: str(int(s.board.interlock_closed))),
+        Command("SYSTem:INTerlock", lambda s: str(int(s.board.protection.interlock_closed))),
         Command(
             "SYSTem:WATChdog", lambda s: repr(s.board.settings.watchdog), _set_watchdog, parameters=(number,)
         ),
-        Command("SYSTem:WATChdog:TRIPs", lambda s: str(s.board.trips)),
+        Command("SYSTem:WATChdog:TRIPs", lambda s: str(s.board.protection.trips)),
         _limit("LIMit:VOLTage", "voltage"),
         _limit("LIMit:WIDTh", "width"),
         _limit("LIMit:READ", "read"),

@@ -78,7 +78,7 @@ class Session:
     def execute(self, line: Line) -> Response:
         """Act on one line; empty where there is nothing to answer."""
         with self.board.changed:
-            self.board.feed_watchdog(self)
+            self.board.protection.feed(self)
         answers: list[Answer] = []
         for unit in units(line.text, line.block):
             with self.board.changed:

@@ -142,6 +142,11 @@ class Settings:
         return self.mode in ("WRIT", "FLIP")
 
     @property
+    def drawn(self) -> bool:
+        """Whether a pulse is a draw, or a reading without one."""
+        return self.mode not in ("RES", "TOGG")
+
+    @property
     def dac(self) -> tuple[float, float]:
         """Volts per code, and volts that code 0 would have."""
         scale = (self.dac_high - self.dac_low) / (2**self.dac_bits - 2)
