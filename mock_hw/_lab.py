@@ -59,6 +59,7 @@ class Lab:
         self._progress = progress
         self.pace: PaceName = pace or settings.lab.pace
         self.devices = _devices(settings.boxes, device)
+        self._device_names = {name: _device_name(parameters) for name, parameters in self.devices.items()}
         self.arrays: dict[str, SimulatedArray] = {}
         self.boxes: dict[str, ArrayBoard] = {}
         self.faults: dict[str, FaultyBoard] = {}
@@ -100,7 +101,7 @@ class Lab:
                 f"{', '.join(self.devices)}: serve the lab it was made with, or name another state file"
             )
         for name, state in states.items():
-            if state.device != _device_name(self.devices[name]):
+            if state.device != self._device_names[name]:
                 raise self._misfit(name, f"it is of another device, {state.device}")
 
     def _misfit(self, name: str, why: str) -> LabError:
@@ -187,16 +188,18 @@ class Lab:
 
     def _look(self) -> dict[str, BoxState | None]:
         """The state of every box, None for one whose pulses are running."""
-        rested = {name: board.rested() for name, board in self.boxes.items()}
-        return {
-            name: found
-            and BoxState(found[0], _device_name(self.devices[name]), time.time(), found[1], *found[2])
-            for name, found in rested.items()
-        }
+        return {name: self._look_at(name) for name in self.boxes}
 
-    def _array_left_alone(self) -> None:
-        if self._keeper is not None:
-            self._keeper.touch()
+    def _look_at(self, name: str) -> BoxState | None:
+        rested = self.boxes[name].rested()
+        if rested is None:
+            return None
+        arrays, idle, surroundings = rested
+        return BoxState(arrays, self._device_names[name], time.time(), idle, *surroundings)
+
+    def _array_left_alone(self, name: str) -> None:
+        if self._keeper is not None and (state := self._look_at(name)) is not None:
+            self._keeper.touch(name, state)
 
     def _serve(self, name: str, box: BoxSettings) -> None:
         volts, seconds = self.devices[name].limits()
@@ -211,7 +214,7 @@ class Lab:
             dac_bits=box.dac_bits,
             field_on=self._field_at_first.get(name, box.field),
             clock=PACES[self.pace],
-            on_rest=self._array_left_alone,
+            on_rest=lambda: self._array_left_alone(name),
         )
         faulty = self.faults[name] = FaultyBoard(board, seed=self._fault_seeds[name])
         faulty.inflict(box.faults)

@@ -9,8 +9,8 @@ import threading
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,11 @@ FORMAT = "memtj simulated laboratory"
 VERSION = 1
 # Seconds between signs of life: set C has forgotten a hundredth of its bits after so long.
 _BEAT = 0.02
-# At most one write in so many seconds: a host may run thousands of short acquisitions.
-_PAUSE = 1.0
+# At most one write in so many seconds, and one note: a host may run thousands of short acquisitions.
+_PAUSE, _NOTE_PAUSE = 1.0, 0.01
+_NOTED = ("antiparallel", "epoch")  # what pulses and rests change, and little: some bytes for a hundred cells
+
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 try:
     import fcntl
@@ -72,13 +75,16 @@ class LabState:
 class StateFile:
     """A file of one laboratory's state, locked until `close` or the end of the process, however it ends.
 
-    Format: numpy's .npz without pickles. It is replaced as a whole, so a reader sees an old or a new state. `alive` is
-    the last sign of life of the lab that had it before, in seconds since 1970; 0 where there is none.
+    Format: numpy's .npz without pickles. It is replaced as a whole, so a reader sees an old or a new state. Beside it
+    lies a note of the magnetisation since, `FILE.last`, which is quick to write: it counts with the state that it was
+    written after, and with no other. `alive` is the last sign of life of the lab that had it before, in seconds since
+    1970; 0 where there is none.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.realpath(path))
         self._descriptor = -1
+        self._saved = ""  # when the state in the file was written
         if self.path.is_dir():
             raise LabError(f"the state file {self.path} is a folder: name a file")
         lock = Path(f"{self.path}.lock")
@@ -120,34 +126,57 @@ class StateFile:
             if not zipfile.is_zipfile(self.path):
                 raise ValueError("it is no whole .npz file")
             with np.load(self.path, allow_pickle=False) as content:
-                return _parse(content)
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            EOFError,
-            MemoryError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
+                state, saved = _parse(content), str(content["saved"])
+            return self._with_note(state, saved)
+        except _DAMAGE as error:
             why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
             raise LabError(
                 f"{self.path} cannot be read as the state of a lab ({why}): name another file, or move it away "
                 "to begin anew"
             ) from error
 
+    def _with_note(self, state: LabState, saved: str) -> LabState:
+        try:
+            with np.load(f"{self.path}.last", allow_pickle=False) as content:
+                if str(content["after"]) != saved:
+                    return state
+                note = _parse(content)
+        except FileNotFoundError:
+            return state
+        except _DAMAGE as error:
+            log.warning("%s.last cannot be read (%s): the state of %s is taken", self.path, error, saved)
+            return state
+        newer = {name: box for name, box in note.boxes.items() if box.taken > state.boxes[name].taken}
+        boxes = {
+            name: replace(box, arrays={**state.boxes[name].arrays, **box.arrays})
+            for name, box in newer.items()
+        }
+        return LabState(state.seed, {**state.boxes, **boxes})
+
+    def note(self, state: LabState) -> None:
+        """Leave beside the state what has changed since: it outlives the process, if not a failure of the power."""
+        new = f"{self.path}.last.new"
+        try:
+            with open(new, "wb") as file:
+                np.savez(file, allow_pickle=False, **_flat(state, _NOTED), after=self._saved)
+            os.replace(new, f"{self.path}.last")
+        except OSError as error:
+            log.error("what has changed since the state of the lab was written cannot be noted: %s", error)
+
     def write(self, state: LabState) -> None:
         """Replace the state; raises `LabError`, and leaves the old one, where that fails."""
         if self._descriptor < 0:
             raise LabError(f"the state file {self.path} has been given back: make another lab of it")
         new = self.path.with_name(self.path.name + ".new")
+        content = _flat(state)
         try:
             with new.open("wb") as file:
-                np.savez(file, allow_pickle=False, **_flat(state))
+                np.savez(file, allow_pickle=False, **content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(new, self.path)
             _keep_name(self.path.parent)
+            self._saved = str(content["saved"])
         except OSError as error:
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
@@ -160,28 +189,31 @@ class StateFile:
 class StateKeeper:
     """Writes the state from a thread of its own, off the way of commands and pulses, until `close`.
 
-    `look` gives each box's state, None for one whose pulses are running: of that one the last state is kept,
-    so that a process that is killed loses the running acquisition and nothing else.
+    `look` gives each box's state, None for one whose pulses are running: of that one the last state is kept. Between
+    two writes it notes what `touch` says, so that a process that is killed loses the running acquisition, what ended in
+    the last few milliseconds, and of drift and wear a second, but nothing else.
     """
 
     def __init__(self, file: StateFile, seed: int, look: Callable[[], Mapping[str, BoxState | None]]) -> None:
         self._file = file
         self._seed = seed
         self._look = look
-        self._boxes: dict[str, BoxState] = {}
+        self._boxes: Mapping[str, BoxState] = {}  # replaced as a whole: the thread may be writing it
         self._touched = threading.Event()
         self._ended = threading.Event()
         self.save()  # at once: a file that cannot be written is found now, not at the end
         self._thread = threading.Thread(target=self._main, name="lab state", daemon=True)
         self._thread.start()
 
-    def touch(self) -> None:
-        """An array has been used and is left alone again; does not wait."""
+    def touch(self, name: str, state: BoxState) -> None:
+        """The array of a box has been used and is left alone again; does not wait."""
+        self._boxes = {**self._boxes, name: state}
         self._touched.set()
 
     def save(self) -> None:
         """Write what there is now."""
-        self._boxes |= {name: state for name, state in self._look().items() if state is not None}
+        now = {name: state for name, state in self._look().items() if state is not None}
+        self._boxes = {**self._boxes, **now}
         self._file.write(LabState(self._seed, self._boxes))
 
     def close(self) -> None:
@@ -192,22 +224,25 @@ class StateKeeper:
         self.save()
 
     def _main(self) -> None:
-        while True:
-            while not self._touched.wait(_BEAT):
-                self._file.beat()
+        due, noted = 0.0, False
+        while not self._ended.is_set():
+            touched = self._touched.wait(_BEAT)
             self._touched.clear()
-            if self._ended.is_set():
-                return
-            try:
-                self.save()
-            except LabError as error:
-                log.error("%s", error)
-            pause = time.monotonic() + _PAUSE
-            while time.monotonic() < pause and not self._ended.wait(_BEAT):
-                self._file.beat()
+            self._file.beat()
+            state = LabState(self._seed, self._boxes)
+            if (touched or noted) and time.monotonic() >= due:
+                try:
+                    self._file.write(state)
+                except LabError as error:
+                    log.error("%s", error)
+                due, noted = time.monotonic() + _PAUSE, False
+            elif touched:
+                self._file.note(state)
+                noted = True
+                self._ended.wait(_NOTE_PAUSE)
 
 
-def _flat(state: LabState) -> dict[str, NDArray]:
+def _flat(state: LabState, only: Sequence[str] | None = None) -> dict[str, NDArray]:
     values: dict[str, object] = {
         "format": FORMAT,
         "version": VERSION,
@@ -218,7 +253,8 @@ def _flat(state: LabState) -> dict[str, NDArray]:
     for number, box in enumerate(state.boxes.values()):
         own = {name: value for name, value in vars(box).items() if name != "arrays"}
         values |= {f"{number}.{name}": value for name, value in own.items()}
-        values |= {f"{number}.array.{name}": value for name, value in box.arrays.items()}
+        kept = box.arrays if only is None else {name: box.arrays[name] for name in only}
+        values |= {f"{number}.array.{name}": value for name, value in kept.items()}
     return {name: np.asarray(value) for name, value in values.items()}
 
 

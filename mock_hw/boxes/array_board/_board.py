@@ -157,6 +157,7 @@ class ArrayBoard:
         self._need_output(bool(volts))
         self._let_time_pass()
         self.settings = new
+        self._on_rest()
 
     def set_field(self, on: bool) -> None:
         """Switch the field that the lab applies."""
@@ -164,6 +165,7 @@ class ArrayBoard:
         self._need_output(on)
         self._let_time_pass()
         self.field_on, self.field_switched = on, True
+        self._on_rest()
 
     def _need_output(self, needed: bool = True) -> None:
         if needed and not self.output:
@@ -174,12 +176,8 @@ class ArrayBoard:
             self.wait_until_still()
 
     def _let_time_pass(self) -> None:
-        if self.acquisition.pulsing:
-            return  # its thread accounts for the time until it ends, which is now
-        try:
+        if not self.acquisition.pulsing:  # else its thread accounts for the time until it ends, which is now
             self._rest(whole=False)
-        finally:
-            self._on_rest()
 
     def _rest(self, *, whole: bool) -> None:
         """Have the array forget, under what there was until now, for the time that it was left alone."""
