@@ -1,6 +1,7 @@
 """The driver: what pymeasure declares of the board, and acquisitions."""
 
 import logging
+import math
 import re
 import time
 from typing import Any
@@ -53,6 +54,7 @@ class ArrayBoard(Conversation):
     def __init__(self, adapter: Adapter | str, name: str = "array board", **kwargs: Any) -> None:
         self.duplicates = 0  # blocks of this connection that came again and were dropped
         self._expected: int | None = None  # sequence number of the next block
+        self._latest = math.nan  # board time of the block that was handed out last
         self._owed = False  # whether the block fetched last was damaged, so that nobody has it
         self._ending = False  # whether the last block was fetched and nobody has seen the board idle since
         self._shape: tuple[int, int] | None = None
@@ -682,8 +684,12 @@ class ArrayBoard(Conversation):
         return block
 
     def _is_duplicate(self, block: ArrayBlock) -> bool:
-        """Say whether a block was handed out before, by its number; counts it, and warns of the first."""
-        if self._expected is None or block.sequence >= self._expected:
+        """Say whether a block was handed out before, by its number; counts it, and warns of the first.
+
+        The first one of an acquisition may be that of the acquisition before, whose board time it has.
+        """
+        left_over = self._expected == 0 and block.time == self._latest
+        if self._expected is None or (block.sequence >= self._expected and not left_over):
             return False
         self.duplicates += 1
         log.log(
@@ -695,6 +701,7 @@ class ArrayBoard(Conversation):
         return True
 
     def _in_sequence(self, block: ArrayBlock) -> ArrayBlock:
+        self._latest = block.time
         expected, self._expected = self._expected, max(self._expected or 0, block.sequence + 1)
         if expected is not None and block.sequence > expected:
             missing = block.sequence - expected

@@ -184,9 +184,18 @@ class BoardArray:
 
     def draw_once(self, mode: DrawMode) -> Block:
         self.require_draws()
-        acquisition = self.acquire(1, 1, strict=True, mode=mode)
-        while (block := next(acquisition)) is None:
-            pass  # the board waits for it; where it never comes, `next` says so
+        try:
+            acquisition = self.acquire(1, 1, strict=True, mode=mode)
+            while (block := next(acquisition)) is None:
+                pass  # the board waits for it; where it never comes, `next` says so
+        except BoardError as error:
+            raise BoardError(
+                f"{error}; whether the cells had their pulse is not known: read them",
+                number=error.number,
+                text=error.text,
+                lost=error.lost,
+                partial=error.partial,
+            ) from error
         return block
 
     def hold(self, volts: float) -> None:
