@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mock_hw import Lab, LabError, LabSettings
+from mock_hw._array import forgetting
 
 # The set that keeps its magnetisation for longer than a test takes.
 BOX = {"kind": "array-board", "rows": 12, "columns": 10, "device": "A"}
@@ -262,9 +264,9 @@ def test_a_link_is_followed(file, tmp_path):
 # Processes
 
 
-def serve(start, file: Path) -> tuple[subprocess.Popen[str], dict]:
+def serve(start, file: Path, box: dict = BOX) -> tuple[subprocess.Popen[str], dict]:
     lab = file.with_name("lab.toml")
-    lab.write_text("[boxes.board]\n" + "".join(f"{key} = {value!r}\n" for key, value in BOX.items()))
+    lab.write_text("[boxes.board]\n" + "".join(f"{key} = {value!r}\n" for key, value in box.items()))
     process = start(f"from mock_hw import serve; serve({str(lab)!r}, json=True, state={str(file)!r})")
     return process, json.loads(process.stdout.readline())
 
@@ -352,3 +354,92 @@ def test_no_half_written_file_is_left_when_the_disk_is_full(file, monkeypatch):
             pass
     assert file.read_bytes() == before
     assert sorted(path.name for path in file.parent.iterdir()) == ["lab.npz", "lab.npz.lock"]
+
+
+# Draws, and the time under field and hold voltage, of a lab that is killed
+
+FORGETFUL = {"kind": "array-board", "rows": 32, "columns": 32, "device": "C"}
+HELD = "SENS:VOLT 0.1;:PULS:WIDT 0.58e-9;DAC:RANG 0.35,1.1;:SYST:WATC 60;:OUTP ON;:FIEL ON;:HOLD:VOLT -0.5"
+
+
+def drawn(board, mode: str = "FLIP") -> np.ndarray:
+    """Draw once, and give the outcome as the board says it: which cells read antiparallel."""
+    board.send(f"SEQ:MODE {mode};:ACQ:COUN 1;:INIT")
+    while not (payload := board.block("FETC?")):
+        pass
+    return np.unpackbits(np.frombuffer(payload[64:], np.uint8), count=1024).astype(bool)
+
+
+@pytest.fixture
+def held(connect_to, start, file) -> tuple[subprocess.Popen[str], Any]:
+    """A lab in a process of its own, and a connection to its board: the field is on, the hold voltage is held."""
+    process, ready = serve(start, file, FORGETFUL)
+    board = connect_to(ready["resources"]["board"])
+    board.send_block("ARR:THR", np.full(1024, 123e3, "<f4").tobytes())
+    assert board.errors(HELD) == []
+    board.send_block("ARR:CODE", np.tile(np.uint8([0, 112, 255]), 342)[:1024].tobytes())
+    return process, board
+
+
+def killed(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait(60)
+
+
+def test_the_outcome_of_the_last_draw_outlives_a_lab_that_is_killed(held, file):
+    """Within the second in which the whole state is not written again; held, no cell forgets in that time."""
+    process, board = held
+    outcomes = []
+    for _ in range(6):
+        outcomes.append(drawn(board))
+        time.sleep(0.05)
+    killed(process)
+    assert file.with_name("lab.npz.last").exists()
+    time.sleep(0.5)
+    lab = Lab(settings(board=FORGETFUL), state=file)
+    found = lab.arrays["board"].antiparallel.ravel()
+    assert (found != outcomes[-1]).mean() < 0.02  # misread, with one threshold for all
+    assert min((found != each).mean() for each in outcomes[:-1]) > 0.1
+    with lab:
+        now = lab.boxes["board"]
+        assert (now.output, now.settings.hold, now.field_on) == (False, 0.0, False)
+
+
+def test_time_in_the_field_counts_until_the_lab_was_killed_and_no_further(held, file, patience):
+    process, board = held
+    before = drawn(board, "READ")
+    began = time.time()
+    assert board.errors("HOLD:VOLT 0") == []
+    released = time.time()
+    time.sleep(0.2)
+    killing = time.time()
+    killed(process)
+    time.sleep(0.6)  # in the field a third of the cells would flip
+    lab = Lab(settings(board=FORGETFUL), state=file)
+    flipped = (lab.arrays["board"].antiparallel.ravel() != before).mean()
+    rates = [lab.arrays["board"].device.retention_rate(300.0, 0.0, state) for state in (False, True)]
+
+    def expected(seconds: float) -> float:
+        from_parallel, from_antiparallel = forgetting(rates[0], rates[1], max(seconds, 0.0))
+        return float(np.where(before, from_antiparallel, from_parallel).mean())
+
+    # The last sign of life may be 20 ms old, more on a busy machine; 5 σ of 1,024 cells, and misreadings.
+    least, most = expected(killing - released - patience(0.05)), expected(killing - began + patience(0.02))
+    assert least - 0.08 < flipped < most + 0.08
+    assert flipped < 0.26 or most > 0.2
+
+
+def test_a_note_counts_with_the_state_that_it_was_written_after_and_no_other(held, file):
+    process, board = held
+    old = file.read_bytes()
+    outcome = drawn(board)
+    time.sleep(1.5)  # the whole state is written again
+    drawn(board)
+    time.sleep(0.3)
+    killed(process)
+    file.write_bytes(old)
+    lab = Lab(settings(board=FORGETFUL), state=file)
+    assert (lab.arrays["board"].antiparallel.ravel() != outcome).mean() > 0.05
+    lab.__exit__()
+    file.with_name("lab.npz.last").write_bytes(b"PK no such thing")
+    assert Lab(settings(board=FORGETFUL), state=file).seed == lab.seed
