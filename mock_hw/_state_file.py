@@ -84,7 +84,9 @@ class StateFile:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(os.path.realpath(path))
         self._descriptor = -1
-        self._saved = ""  # when the state in the file was written
+        self._saved: list[
+            str
+        ] = []  # when the state in the file was written, and the one that may replace it now
         if self.path.is_dir():
             raise LabError(f"the state file {self.path} is a folder: name a file")
         lock = Path(f"{self.path}.lock")
@@ -138,7 +140,7 @@ class StateFile:
     def _with_note(self, state: LabState, saved: str) -> LabState:
         try:
             with np.load(f"{self.path}.last", allow_pickle=False) as content:
-                if str(content["after"]) != saved:
+                if saved not in content["after"].tolist():
                     return state
                 note = _parse(content)
         except FileNotFoundError:
@@ -158,7 +160,7 @@ class StateFile:
         new = f"{self.path}.last.new"
         try:
             with open(new, "wb") as file:
-                np.savez(file, allow_pickle=False, **_flat(state, _NOTED), after=self._saved)
+                np.savez(file, allow_pickle=False, **_flat(state, _NOTED), after=np.array(self._saved))
             os.replace(new, f"{self.path}.last")
         except OSError as error:
             log.error("what has changed since the state of the lab was written cannot be noted: %s", error)
@@ -174,9 +176,10 @@ class StateFile:
                 np.savez(file, allow_pickle=False, **content)
                 file.flush()
                 os.fsync(file.fileno())
+            self._saved = [*self._saved[:1], str(content["saved"])]
             os.replace(new, self.path)
+            self._saved = [str(content["saved"])]
             _keep_name(self.path.parent)
-            self._saved = str(content["saved"])
         except OSError as error:
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
@@ -187,7 +190,7 @@ class StateFile:
 
 
 class StateKeeper:
-    """Writes the state from a thread of its own, off the way of commands and pulses, until `close`.
+    """Writes the state from threads of its own, off the way of commands and pulses, until `close`.
 
     `look` gives each box's state, None for one whose pulses are running: of that one the last state is kept. Between
     two writes it notes what `touch` says, so that a process that is killed loses the running acquisition, what ended in
@@ -199,11 +202,16 @@ class StateKeeper:
         self._seed = seed
         self._look = look
         self._boxes: Mapping[str, BoxState] = {}  # replaced as a whole: the thread may be writing it
-        self._touched = threading.Event()
+        self._touched, self._unsaved = threading.Event(), threading.Event()
         self._ended = threading.Event()
         self.save()  # at once: a file that cannot be written is found now, not at the end
-        self._thread = threading.Thread(target=self._main, name="lab state", daemon=True)
-        self._thread.start()
+        # Two, because a disk may take a second to have a state, and a note and a sign of life must not wait for it.
+        self._threads = [
+            threading.Thread(target=each, name="lab state", daemon=True)
+            for each in (self._keep_noted, self._keep_saved)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def touch(self, name: str, state: BoxState) -> None:
         """The array of a box has been used and is left alone again; does not wait."""
@@ -218,28 +226,30 @@ class StateKeeper:
 
     def close(self) -> None:
         """Write for the last time; the boxes must be still."""
-        self._ended.set()
-        self._touched.set()
-        self._thread.join()
+        for event in (self._ended, self._touched, self._unsaved):
+            event.set()
+        for thread in self._threads:
+            thread.join()
         self.save()
 
-    def _main(self) -> None:
-        due, noted = 0.0, False
+    def _keep_noted(self) -> None:
         while not self._ended.is_set():
             touched = self._touched.wait(_BEAT)
             self._touched.clear()
             self._file.beat()
-            state = LabState(self._seed, self._boxes)
-            if (touched or noted) and time.monotonic() >= due:
-                try:
-                    self._file.write(state)
-                except LabError as error:
-                    log.error("%s", error)
-                due, noted = time.monotonic() + _PAUSE, False
-            elif touched:
-                self._file.note(state)
-                noted = True
+            if touched:
+                self._file.note(LabState(self._seed, self._boxes))
+                self._unsaved.set()
                 self._ended.wait(_NOTE_PAUSE)
+
+    def _keep_saved(self) -> None:
+        while self._unsaved.wait() and not self._ended.is_set():
+            self._unsaved.clear()
+            try:
+                self._file.write(LabState(self._seed, self._boxes))
+            except LabError as error:
+                log.error("%s", error)
+            self._ended.wait(_PAUSE)
 
 
 def _flat(state: LabState, only: Sequence[str] | None = None) -> dict[str, NDArray]:

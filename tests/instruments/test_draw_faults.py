@@ -48,7 +48,7 @@ def draws(array: BoardArray, after: Callable[[], object]) -> np.ndarray:
 
 @pytest.fixture
 def bench_path(write_bench, resource: str):
-    return write_bench(resource, ("duty = 0.5", "hold_voltage = 0.6\nduty = 0.5"))
+    return write_bench(resource, ("duty = 0.5", "hold_voltage = 0.6\nduty = 0.5"), timeout=0.5)
 
 
 def is_off(lab: Lab, wait_until) -> None:
