@@ -4,6 +4,7 @@ from drivers import BoardError
 
 from ..bench import Bench, DacScale, Trims
 from ._array import Acquisition, Array, Stop, Stopped, blocks_of
+from ._bernoulli import BernoulliArray, Draw, DrawCounts, VoltageLaw
 from ._block import Block, Losses, Sums
 from ._board_array import BoardArray
 from ._switching_law import SwitchingLaw
@@ -13,10 +14,13 @@ from ._working_point import DrawMode, Mode, WorkingPoint
 __all__ = [
     "Acquisition",
     "Array",
+    "BernoulliArray",
     "Block",
     "BoardArray",
     "BoardError",
     "DacScale",
+    "Draw",
+    "DrawCounts",
     "DrawMode",
     "Losses",
     "Mode",
@@ -25,6 +29,7 @@ __all__ = [
     "Sums",
     "SwitchingLaw",
     "Trims",
+    "VoltageLaw",
     "WorkingPoint",
     "array_of",
     "blocks_of",
