@@ -213,4 +213,4 @@ def test_resets_that_always_fail_end_in_a_sentence():
     law = SwitchingLaw(logits, volts, np.full(volts.shape, 1e-3), 0.3, 0.9)
     draws = BernoulliArray(Cells(50, law, 1, 1.0, 0.0), law, np.arange(50))  # type: ignore[arg-type]
     with draws.switched_on(0.3, 0.9), pytest.raises(BenchError, match="fail to be reset 10 times in a row"):
-        draws.draw(np.full(50, 0.5))
+        draws.draw(np.zeros(50))
