@@ -165,6 +165,12 @@ class StateFile:
         except OSError as error:
             log.error("what has changed since the state of the lab was written cannot be noted: %s", error)
 
+    def drop_note(self) -> None:
+        """The state itself is the last one: it needs no note."""
+        for name in (f"{self.path}.last", f"{self.path}.last.new"):
+            with contextlib.suppress(OSError):
+                Path(name).unlink(missing_ok=True)
+
     def write(self, state: LabState) -> None:
         """Replace the state; raises `LabError`, and leaves the old one, where that fails."""
         if self._descriptor < 0:
@@ -231,6 +237,7 @@ class StateKeeper:
         for thread in self._threads:
             thread.join()
         self.save()
+        self._file.drop_note()
 
     def _keep_noted(self) -> None:
         while not self._ended.is_set():
