@@ -15,7 +15,10 @@ def truth(lab: Lab, volts: np.ndarray, width: float) -> np.ndarray:
     board = lab.boxes["board"]
     device = lab.arrays["board"].device
     return np.stack(
-        [device.switching_probability(volts, width, board.temperature, 0.0, bool(state)) for state in (0, 1)]
+        [
+            device.switching_probability(volts, width, board.protection.temperature, 0.0, bool(state))
+            for state in (0, 1)
+        ]
     )
 
 
