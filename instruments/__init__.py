@@ -10,12 +10,12 @@ from .bench import Bench, BenchFile, BoardRole, Finding, Role, SignalPath, Trims
 
 if TYPE_CHECKING:
     from ._run import run, run_procedure
-    from .tuning import Conditions, Tuning
+    from .tuning import Conditions, DrawCalibration, DrawConditions, Tuning
 
 # What brings pymeasure's procedures and the store is imported when it is first named: `memtj bench off` does without.
 _LATER = {
     "._run": "run run_procedure",
-    ".tuning": "Conditions Tuning",
+    ".tuning": "Conditions DrawCalibration DrawConditions Tuning",
     ".procedures": "",
 }
 
@@ -25,6 +25,8 @@ __all__ = [
     "BenchFile",
     "BoardRole",
     "Conditions",
+    "DrawCalibration",
+    "DrawConditions",
     "Finding",
     "Role",
     "SignalPath",

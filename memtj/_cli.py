@@ -20,6 +20,7 @@ COMMANDS = {
     "lab": "Serve the simulated lab on this computer until Ctrl-C, and print the VISA resource of each of its boxes.",
     "tune": "Trim the pulse of every cell until it switches with the wanted probability; "
     "the output is off at every end.",
+    "calibrate": "Find at which voltage each cell switches with which probability; the output is off at every end.",
     "record": "Measure and trim the cells, then record bits into a store; the output is off at every end of it.",
     "assess": "Estimate the min-entropy of recorded bits, test them, and write a page with figures; no bit is spent.",
     "train": "Train a class-conditional network and write a checkpoint folder. The bill comes first.",

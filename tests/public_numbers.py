@@ -36,7 +36,7 @@ sampler.comparison: ArmResult Difference Equivalence Evaluation Interval KernelD
     RawClaim Reference RunResult StudyProgress
 sampler.training: NameBill TrainProgress TrainingBill
 instruments: Tuning
-instruments.procedures: EnergyPerBit HealthSummary RecordingProgress RecordingSummary TuningProgress
+instruments.procedures: CalibrationProgress EnergyPerBit HealthSummary RecordingProgress RecordingSummary TuningProgress
 drivers.array_board: ArrayBlock
 mock_hw.physics: SwitchingTable
 """
@@ -376,6 +376,9 @@ instruments.BoardRole.check_pulse: voltage r, width r
 instruments.Conditions.pulse_seconds: rows n
 instruments.Conditions.__init__: columns n1, period r, read_voltage r, reset_voltage r, reset_width r,
     rows n1, settle r, target r, temperature r, tolerance r, voltage r, width r
+instruments.DrawConditions.pulse_seconds: rows n
+instruments.DrawConditions.__init__: columns n1, highest r, hold r, lowest r, period r, pulses n1, read_voltage r,
+    reset_voltage r, reset_width r, rows n1, settle r, temperature r, voltage r, width r
 instruments.SignalPath.__init__: assumed_load i+, attenuation r0, load r+, overshoot r0, source_impedance r0
 mock_hw.Lab.__init__: seed n
 mock_hw.Lab.from_toml: seed n

@@ -7,6 +7,7 @@ from ._array import Acquisition, Array, Stop, Stopped, blocks_of
 from ._bernoulli import BernoulliArray, Draw, DrawCounts, VoltageLaw
 from ._block import Block, Losses, Sums
 from ._board_array import BoardArray
+from ._draw_drift import DrawDrift
 from ._switching_law import SwitchingLaw
 from ._switchings import by_state, count_switchings
 from ._working_point import DrawMode, Mode, WorkingPoint
@@ -21,6 +22,7 @@ __all__ = [
     "DacScale",
     "Draw",
     "DrawCounts",
+    "DrawDrift",
     "DrawMode",
     "Losses",
     "Mode",

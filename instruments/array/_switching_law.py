@@ -1,11 +1,12 @@
 """V(P): at which voltage each cell switches with a probability, by the state that the pulse starts from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit
 
 Z95 = 1.959964
+_STEEPEST = 1e-6  # V between two logits: what is steeper is a jump
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,11 @@ class SwitchingLaw:
         """How many cells it knows."""
         return self.volts.shape[1]
 
+    def narrowed(self, least: float) -> "SwitchingLaw":
+        """Give it with no more volts than all cells need for P from `least` to 1 - `least`: codes are finer then."""
+        ends = [self.voltage(p, state)[0] for p in (least, 1 - least) for state in (False, True)]
+        return replace(self, lowest=float(np.min(ends)), highest=float(np.max(ends)))
+
     def voltage(
         self, p: np.ndarray | float, antiparallel: np.ndarray | bool
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -54,15 +60,29 @@ class SwitchingLaw:
         )
         return np.clip(volts, self.lowest, self.highest), sigma
 
+    def response(
+        self, volts: np.ndarray | float, antiparallel: np.ndarray | bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Give with what probability each cell switches at its volts, and the slope of its logit, 1/V; (cells,) each.
+
+        Beyond the ends of a cell's curve the probability is that of the end, and the slope 0, as where it jumps.
+        """
+        volts = np.broadcast_to(np.asarray(volts, float), self.cells)
+        state, cell = np.asarray(antiparallel).astype(int), np.arange(self.cells)
+        last = len(self.logits) - 1
+        left = np.zeros(self.cells, int)
+        for power in range(last.bit_length() - 1, -1, -1):  # the last value that is not above, by halves
+            ahead = np.minimum(left + (1 << power), last - 1)
+            left = np.where(self.volts[state, cell, ahead] <= volts, ahead, left)
+        low = self.volts[state, cell, left]
+        rise = np.maximum(self.volts[state, cell, left + 1] - low, _STEEPEST)
+        share, step = (volts - low) / rise, self.logits[1] - self.logits[0]
+        slope = np.where((share >= 0) & (share <= 1) & (rise > _STEEPEST), step / rise, 0.0)
+        return expit(self.logits[left] + np.clip(share, 0, 1) * step), slope
+
     def probability(self, volts: np.ndarray | float, antiparallel: np.ndarray | bool) -> np.ndarray:
         """Give with what probability each cell switches at its volts, (cells,); that of its ends beyond them."""
-        volts = np.broadcast_to(volts, self.cells)
-        state, cell = np.asarray(antiparallel).astype(int), np.arange(self.cells)
-        curve = self.volts[state, cell]
-        left = np.clip((curve <= volts[:, None]).sum(1) - 1, 0, len(self.logits) - 2)
-        rise = curve[cell, left + 1] - curve[cell, left]
-        share = np.clip((volts - curve[cell, left]) / np.maximum(rise, 1e-12), 0, 1)
-        return expit(self.logits[left] + share * (self.logits[1] - self.logits[0]))
+        return self.response(volts, antiparallel)[0]
 
     def interval(
         self, p: np.ndarray | float, antiparallel: np.ndarray | bool

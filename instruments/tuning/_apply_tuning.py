@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict
+from typing import Protocol
 
 import numpy as np
 
@@ -16,10 +17,23 @@ log = logging.getLogger(__name__)
 _WARN_KELVIN, _MOST_KELVIN = 1.0, 5.0
 
 
+class ArrayIdentity(Protocol):
+    """Which array something is known of."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+
 def apply_tuning(array: Array, tuning: Tuning) -> Cells:
     """Give what a tuning knows of the cells of an array; raises BenchError where it is of another array or point."""
     known, mode = tuning.conditions, array.point.mode
-    _refuse_other_array(array, tuning)
+    refuse_other_array(array, known, "tuning", "tune")
     for name, value in asdict(array.point).items():
         if name != "mode" and not np.isclose(value, getattr(known, name), rtol=1e-6, atol=0):
             raise BenchError(
@@ -31,14 +45,7 @@ def apply_tuning(array: Array, tuning: Tuning) -> Cells:
             "the tuning was made with a reset before every pulse, so pulses from AP are not tuned: record with the "
             "mode reset, or tune in the mode toggle"
         )
-    warmer = array.temperature() - known.temperature
-    if abs(warmer) > _MOST_KELVIN:
-        raise BenchError(
-            f"the array is {abs(warmer):.1f} K {'warmer' if warmer > 0 else 'colder'} than when it was tuned: wait, or "
-            "tune again"
-        )
-    if abs(warmer) > _WARN_KELVIN:
-        log.warning("the array is %+.1f K from where it was tuned", warmer)
+    refuse_other_temperature(array, known.temperature, "tuned", "tune")
     used = tuning.used
     trims = (tuning.voltage[0], tuning.width[0], tuning.voltage[1], tuning.width[1])
     return Cells(
@@ -54,20 +61,32 @@ def apply_tuning(array: Array, tuning: Tuning) -> Cells:
     )
 
 
-def _refuse_other_array(array: Array, tuning: Tuning) -> None:
-    known, identity = tuning.conditions, array.identity
+def refuse_other_array(array: Array, known: ArrayIdentity, what: str, again: str) -> None:
+    """Raise BenchError where `what` is known of another board, or other devices, than those of the array."""
     rows, columns = array.shape
     if (known.rows, known.columns) != (rows, columns):
         raise BenchError(
-            f"the tuning is of {known.rows} × {known.columns} cells and the {array.name!r} has "
-            f"{rows} × {columns}: tune this one"
+            f"the {what} is of {known.rows} × {known.columns} cells and the {array.name!r} has "
+            f"{rows} × {columns}: {again} this one"
         )
     # A firmware may be newer than it was; maker, model and serial number say which board it is.
-    if known.identity.split(",")[:3] != identity.split(",")[:3]:
+    if known.identity.split(",")[:3] != array.identity.split(",")[:3]:
         raise BenchError(
-            f"the tuning is of the board {known.identity!r} and this one is {identity!r}: tune this one"
+            f"the {what} is of the board {known.identity!r} and this one is {array.identity!r}: {again} this one"
         )
     if known.device and array.device and known.device != array.device:
         raise BenchError(
-            f"the tuning is of the devices {known.device!r} and the bench file says {array.device!r}: tune these"
+            f"the {what} is of the devices {known.device!r} and the bench file says {array.device!r}: {again} these"
         )
+
+
+def refuse_other_temperature(array: Array, kelvin: float, what: str, again: str) -> None:
+    """Raise BenchError where the array is far from the temperature that `what` was made at; logs where it is off."""
+    warmer = array.temperature() - kelvin
+    if abs(warmer) > _MOST_KELVIN:
+        raise BenchError(
+            f"the array is {abs(warmer):.1f} K {'warmer' if warmer > 0 else 'colder'} than when it was {what}: wait, "
+            f"or {again} again"
+        )
+    if abs(warmer) > _WARN_KELVIN:
+        log.warning("the array is %+.1f K from where it was %s", warmer, what)

@@ -1,8 +1,8 @@
-"""Gives pulses to the cells of an array for the search, and counts by the state that each pulse started from."""
+"""Gives pulses to the cells of an array, and counts by the state that each pulse started from."""
 
 import numpy as np
 
-from ..array import Array, Stop, Trims, blocks_of, count_switchings
+from ..array import Array, Stop, Stopped, Trims, blocks_of, count_switchings
 
 
 class ArrayPulser:
@@ -40,3 +40,31 @@ class ArrayPulser:
         if self._toggle and self._states == 1:
             n, k = n.sum(0, keepdims=True), k.sum(0, keepdims=True)
         return n[: self._states].ravel(), k[: self._states].ravel()
+
+
+class ArrayVoltagePulser:
+    """A `VoltagePulser` over the `used` cells of an array that has all trims, bool (cells,); its width is the point's.
+
+    The output must be on, mask and thresholds set. `given`: pulses that each cell was given.
+    """
+
+    def __init__(self, array: Array, used: np.ndarray, stop: Stop) -> None:
+        self._array, self._used, self._stop = array, used, stop
+        self.cells = int(used.sum())
+        self.given = 0
+
+    def pulse(self, volts: np.ndarray, pulses: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `VoltagePulser`; the first pulse of each block is given and not counted. Raises Stopped."""
+        trims = np.zeros((2, len(self._used)))
+        trims[:, self._used] = volts - self._array.point.voltage
+        self._array.set_trims(Trims(voltage_p=trims[0], voltage_ap=trims[1]))
+        blocks = blocks_of(self._array, pulses, self._stop)
+        n, k = count_switchings(blocks, len(self._used), toggle=True)
+        self.given += pulses
+        return n[:, self._used], k[:, self._used]
+
+    def rest(self) -> None:
+        """Keep the output alive while something is computed; raises Stopped where the user wants to stop."""
+        if self._stop():
+            raise Stopped
+        self._array.keep_alive()

@@ -1,13 +1,11 @@
 """A tuning: what each cell of an array was tuned to, and under which conditions; kept as a JSON file."""
 
-import contextlib
 import datetime
 import hashlib
 import os
-import tempfile
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -17,8 +15,11 @@ from entropy.arguments import count, real
 from entropy.versions import installed_version
 
 from .._errors import BenchError
-from .._new_file import refuse_existing
+from .._new_file import keep, write_whole
 from ..array import WorkingPoint
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 STATES = ("p", "ap")
 _PER_STATE = ("voltage", "width", "p", "low", "high", "per_volt", "per_second")
@@ -39,12 +40,7 @@ class Conditions(WorkingPoint):
     simulated: bool
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            if each.type is int:
-                object.__setattr__(self, each.name, count(value, each.name, least=1))
-            elif each.type is float:
-                object.__setattr__(self, each.name, real(value, each.name))
+        take_numbers(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +104,6 @@ class Tuning:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it to a new file, whole or not at all; raises BenchError where the file exists or cannot be written."""
-        path = Path(path)
-        refuse_existing(path)
         content = _File(
             format="memtj-tuning",
             version=1,
@@ -127,31 +121,14 @@ class Tuning:
                 for index, state in enumerate(STATES)
             },
         )
-        try:
-            _write(path, content.model_dump_json())
-        except OSError as error:
-            raise BenchError(f"{path} cannot be written ({error.strerror}): name another file") from error
+        write_whole(Path(path), content.model_dump_json().encode() + b"\n")
 
     def keep(self, path: str | os.PathLike[str]) -> None:
         """Save it as `path`, or where that fails beside it, in the folder for temporary files, or at home.
 
         Raises BenchError where it had to go elsewhere, saying where it is, and where it could not be saved at all.
         """
-        path = Path(path)
-        try:
-            return self.save(path)
-        except BenchError as error:
-            failure = error
-        name = f"{path.stem}-{datetime.datetime.now():%Y%m%dT%H%M%S}-{os.getpid()}.json"
-        for folder in (path.parent, Path(tempfile.gettempdir()), Path.home()):
-            try:
-                self.save(folder / name)
-            except BenchError:
-                continue
-            raise BenchError(
-                f"{failure}; the finished tuning is kept in {folder / name}, move it where you want it"
-            ) from failure
-        raise BenchError(f"{failure}; no other folder takes it either, so the tuning is lost") from failure
+        keep(Path(path), self.save, "tuning")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Tuning":
@@ -185,6 +162,16 @@ class Tuning:
             )
         except (KeyError, ValueError) as error:
             raise BenchError(f"{path}: {error}: the file is damaged") from error
+
+
+def take_numbers(value: "DataclassInstance") -> None:
+    """Bring the numbers of a frozen dataclass into their types; raises ValueError for one that is none."""
+    for each in fields(value):
+        number = getattr(value, each.name)
+        if each.type is int:
+            object.__setattr__(value, each.name, count(number, each.name, least=1))
+        elif each.type is float:
+            object.__setattr__(value, each.name, real(number, each.name))
 
 
 def now() -> str:
@@ -221,18 +208,3 @@ class _File(_Strict):
 
 def _plain(values: np.ndarray) -> list[Any]:
     return [float(each) if np.isfinite(each) else None for each in values]
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with partial.open("x", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise

@@ -6,6 +6,7 @@ mode under that law (empirical Bayes; functional principal components of Yao, MÃ
 binomial counts in place of Gaussian ones). What a cell has of its own is believed as far as its pulses tell it.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,10 +70,18 @@ class Curves:
         """Give them on GRID, rising: float64, (cells, 2, grid)."""
         return np.maximum.accumulate(self.nodes @ _SPLINE.T, axis=2)
 
-    def sigma(self) -> Floats:
-        """Give their standard errors on GRID, volts, (cells, 2, grid)."""
-        variance = np.einsum("gi,csij,gj->csg", _SPLINE, self.spread, _SPLINE, optimize=True)
+    def sigma(self, rest: Callable[[], None]) -> Floats:
+        """Give their standard errors on GRID, volts, (cells, 2, grid); `rest` is called a few times a second."""
+        variance = np.empty((*self.spread.shape[:2], len(GRID)))
+        for part in _parts(len(variance)):
+            rest()
+            variance[part] = ((_SPLINE @ self.spread[part]) * _SPLINE).sum(3)
         return np.sqrt(np.maximum(variance, 0) + self.wander)
+
+
+def _parts(cells: int) -> Iterator[slice]:
+    """Give the cells in parts that fit into memory."""
+    return (slice(i, i + _AT_ONCE) for i in range(0, cells, _AT_ONCE))
 
 
 def first_guess(counts: Counts) -> tuple[Curves, Counts]:
@@ -110,16 +119,21 @@ def first_guess(counts: Counts) -> tuple[Curves, Counts]:
     return curves, Counts(counts.volts, counts.n * kept, counts.k * kept)
 
 
-def improve(curves: Curves, counts: Counts, times: int) -> Curves:
-    """Fit curves to all counts so far: `times` steps of Newton for each cell and of EM for the law of all."""
+def improve(curves: Curves, counts: Counts, times: int, rest: Callable[[], None]) -> Curves:
+    """Fit curves to all counts so far: `times` steps of Newton for each cell and of EM for the law of all.
+
+    `rest` is called a few times a second.
+    """
+
+    def one_step(cells: slice) -> tuple[Floats, Floats, Floats, tuple[float, float, float]]:
+        rest()
+        return _one_step(curves.nodes[cells], curves, precision, counts.of(cells), rise)
+
     rise = float(np.diff(curves.nodes[..., [0, -1]]).mean() / (NODES[-1] - NODES[0]))
     jitter = np.eye(len(curves.mean)) * (_JITTER * rise) ** 2
     for _ in range(times):
         precision = np.linalg.inv(curves.covariance)
-        parts = [
-            _one_step(curves.nodes[part], curves, precision, counts.of(part), rise)
-            for part in (slice(i, i + _AT_ONCE) for i in range(0, len(curves.nodes), _AT_ONCE))
-        ]
+        parts = [one_step(part) for part in _parts(len(curves.nodes))]
         nodes, spread = (np.concatenate([each[i] for each in parts]) for i in (0, 1))
         within = sum(each[2] for each in parts) / len(nodes)
         squares, freedom, weight = np.sum([each[3] for each in parts], axis=0)

@@ -47,5 +47,10 @@ def test_a_law_gives_back_the_probability_that_its_voltage_was_asked_for():
     assert (p < high).all()
     assert (sigma == 1e-3).all()
     assert law.voltage(0.0, False)[0].min() >= 0.2
+    np.testing.assert_allclose(law.response(reached, state)[1], 1 / (0.05 * np.array([1.0, 1.2, 0.9])))
+    np.testing.assert_array_equal(law.response(2.0, False)[1], 0)
+    narrow = law.narrowed(0.1)
+    assert 0.2 < law.narrowed(0.01).lowest < narrow.lowest < narrow.highest < 1.0
+    np.testing.assert_array_equal(narrow.voltage(0.001, False)[0], narrow.lowest)
     with pytest.raises(ValueError, match="falls"):
         SwitchingLaw(logits, law.volts[..., ::-1], law.sigma, 0.2, 1.0)
