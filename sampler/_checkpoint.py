@@ -19,14 +19,18 @@ import torch
 from sampler._diffusers_model import PictureKind, config_digest, is_diffusers_folder, load_diffusers_model
 from sampler._errors import SamplerError
 from sampler._model import Architecture, build_model
+from sampler.processes import BERNOULLI
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d import UNet2DModel
 
 FORMAT = "memtj-checkpoint"
 FORMAT_VERSION = 1
+_GAUSSIAN_STEPS = 125
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
+GAUSSIAN, BINARY = PROCESSES = ("gaussian", "binary")
+"""What a network draws by, as its card names it; an older card names none, and is Gaussian."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,9 @@ class Checkpoint:
     """A loaded network, what it draws, the SHA-256 of its weights file and of its configuration, and its card.
 
     The card of our own checkpoints holds data, steps, loss curve, entropy and versions; `card["scheduler"]` is the
-    configuration that the network was trained with, of a diffusers model too. `architecture` is None for those.
-    `scheduler`: the one it is sampled with where nothing else is asked for.
+    configuration that the network was trained with, of a diffusers model too, or the binary process.
+    `architecture` is None for those of diffusers. `scheduler`: the one it is sampled with where nothing else is asked
+    for.
     """
 
     model: UNet2DModel
@@ -46,6 +51,16 @@ class Checkpoint:
     pictures: PictureKind
     config_sha256: str
     scheduler: str = "ddpm"
+
+    @property
+    def process(self) -> str:
+        """What the network draws by, one of PROCESSES."""
+        return self.card.get("process", GAUSSIAN)
+
+    @property
+    def default_steps(self) -> int:
+        """How many steps it is sampled with where nothing else is asked for: all that a binary process has."""
+        return int(self.card["scheduler"]["steps"]) if self.process == BINARY else _GAUSSIAN_STEPS
 
 
 def shipped_checkpoint() -> Path:
@@ -105,18 +120,24 @@ def load_checkpoint(path: Path | str | None = None) -> Checkpoint:
     return _checkpoint(model, architecture, digest, card, folder)
 
 
-def untrained_checkpoint(architecture: Architecture, scheduler: Mapping[str, Any]) -> Checkpoint:
+def untrained_checkpoint(
+    architecture: Architecture, scheduler: Mapping[str, Any], process: str = GAUSSIAN
+) -> Checkpoint:
     """Stand in for a network that is not trained yet where only its bill is wanted: it has no weights."""
     with torch.device("meta"):
         model = build_model(architecture)
-    return _checkpoint(model, architecture, "", {"scheduler": dict(scheduler)}, Path())
+    return _checkpoint(model, architecture, "", {"scheduler": dict(scheduler), "process": process}, Path())
 
 
 def _checkpoint(
     model: UNet2DModel, a: Architecture, digest: str, card: dict[str, Any], folder: Path
 ) -> Checkpoint:
     kind = PictureKind(a.channels, a.image_size, a.image_size, a.labels, a.channels)
-    return Checkpoint(model, a, digest, card, folder, kind, config_digest(asdict(a)))
+    if card.get("process", GAUSSIAN) == GAUSSIAN:
+        return Checkpoint(model, a, digest, card, folder, kind, config_digest(asdict(a)))
+    # The same weights in another process draw other pictures.
+    config = config_digest({**asdict(a), "process": card["process"], "steps": card["scheduler"]})
+    return Checkpoint(model, a, digest, card, folder, kind, config, BERNOULLI)
 
 
 def _load_foreign(folder: Path) -> Checkpoint:
@@ -150,6 +171,10 @@ def _read_card(folder: Path) -> dict[str, Any]:
         raise SamplerError(
             f"checkpoint {folder} has format version {card.get('format_version')}, this memtj reads "
             f"{FORMAT_VERSION}"
+        )
+    if card.get("process", GAUSSIAN) not in PROCESSES:
+        raise SamplerError(
+            f"checkpoint {folder} draws by a process {card['process']!r}, this memtj knows {', '.join(PROCESSES)}"
         )
     return card
 

@@ -30,7 +30,7 @@ entropy.quality.statistics: CellStatistics
 entropy.quality.watch: Estimate LargestLag LargestPair WatchReport
 sampler: NoiseMap PictureKind
 sampler.drawing: Bill Part Picture PixelDifference Replayed RunFolder Samples Step
-sampler.processes: NormalLaw
+sampler.processes: BinaryStep NormalLaw
 sampler.sources: NumberedStreams
 sampler.comparison: ArmResult Difference Equivalence Evaluation Interval KernelDistance Memorising Moments Quality
     RawClaim Reference RunResult StudyProgress
@@ -296,6 +296,7 @@ sampler.hook.HardwareNoise.picture_generator: picture z
 sampler.sources.LeaseSource.read: bits n
 sampler.sources.LeaseSource.read_parts: bits n
 sampler.sources.LeaseSource.streams: bits_each n, count n
+sampler.sources.picture_streams: bits_each n, count n
 sampler.sources.OperatingSystemSource.read: bits n
 sampler.sources.OperatingSystemSource.streams: bits_each n, count n
 sampler.sources.RepeatedSource.__init__: seed z, start n, stream n, stretch z
@@ -318,10 +319,15 @@ sampler.sources.StuckSource.__init__: cells z, fraction r, seed z, stream n
 sampler.sources.StuckSource.read: bits n
 sampler.sources.StuckSource.skip: bits z
 sampler.sources.StuckSource.streams: bits_each n, count n
-sampler.training.TrainSettings.__init__: batch z, checkpoint_every z, ema r, peak_rate r, seed z, steps z
+sampler.training.TrainSettings.__init__: batch z, checkpoint_every z, ema r, peak_rate r, seed z, steps z,
+    process_steps z
 sampler.training.architecture_of_widths: channels z, dropout r, image_size z, labels z, layers z, widths z[]
 sampler.drawing.bill: pictures n
 sampler.processes.first_law: shape n[]
+sampler.processes.BinaryProcess.__init__: steps z
+sampler.processes.BinaryProcess.flip_law: t n, to n
+sampler.processes.BinaryProcess.times: steps z
+sampler.processes.grow: shape n[], steps z, floor r
 sampler.processes.step_options: eta r
 sampler.processes.build_scheduler: steps z
 sampler.drawing.check_labels: known n, labels z[]

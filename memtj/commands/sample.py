@@ -74,7 +74,10 @@ def sample(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="Set one option of the scheduler; may be repeated."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the reverse process.")] = 125,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Steps of the reverse process: 125 by default, all of a binary model's."),
+    ] = None,
     eta: Annotated[float, typer.Option(help="DDIM's η: 0 draws only the first noise, 1 one a step.")] = 0.0,
     bits_per_normal: Annotated[
         int, typer.Option(help="Bits that a normal number is made of: 32, 16, 12, 8, 4, 2 or 1 (then ±1).")
@@ -132,6 +135,7 @@ def sample(
     wanted = _labels(images, labels, checkpoint.pictures.labels)
     name = scheduler or checkpoint.scheduler
     options = dict(read_option(name, text) for text in scheduler_option or [])
+    steps = steps or checkpoint.default_steps
     size = _microbatch(microbatch, out, checkpoint, images)
     settings = SampleSettings(name, steps, eta, size, bits_per_normal, options)
     with contextlib.ExitStack() as stack:

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -127,6 +127,12 @@ def train(
     widths: Annotated[str, typer.Option(help="Channels of the network, one number a level.")] = "32,48,64",
     layers: Annotated[int, typer.Option(min=1, help="Layers of the network at each level.")] = 1,
     dropout: Annotated[float, typer.Option(help="Share of activations that training drops.")] = 0.0,
+    process: Annotated[
+        Literal["gaussian", "binary"],
+        typer.Option(
+            help="What noise does to pictures: add normal numbers, or flip their bits (black or white)."
+        ),
+    ] = "gaussian",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3500,
     batch: Annotated[int, typer.Option(min=1, help="Pictures per step.")] = 64,
     rate: Annotated[float, typer.Option(help="Highest learning rate of the one-cycle schedule.")] = 2e-3,
@@ -201,6 +207,7 @@ def train(
         precision=precision,
         checkpoint_every=save_every,
         architecture=architecture,
+        process=process,
     )
     with contextlib.ExitStack() as stack:
 

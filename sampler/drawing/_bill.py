@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from entropy.arguments import Count, takes
-from sampler._checkpoint import Checkpoint
+from sampler._bernoulli_map import most_bernoulli_bits
+from sampler._checkpoint import BINARY, Checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import normal_bits
+from sampler.drawing._reverse import BinaryReverse
 from sampler.drawing._settings import SampleSettings
 from sampler.hook import streams_noise
 from sampler.processes import REFUSALS, build_scheduler, denoise, draw, first_law, step_options
@@ -28,7 +30,8 @@ class Bill:
     those.
 
     `draws` counts the noise tensors of one picture: the first and the random steps. Where a conditioning's rate
-    varies, `recorded_each` is what must be at hand and not `exact`: what a picture does not read is free again.
+    varies, `recorded_each` is what must be at hand and not `exact`: what a picture does not read is free again. So it
+    is where `noise_varies`: Bernoulli numbers, instead of normal ones, read a bit a draw at most, `bits_each` in all.
     """
 
     pictures: int
@@ -38,6 +41,7 @@ class Bill:
     recorded_each: int
     exact: bool = True
     bits_per_normal: int = 32
+    noise_varies: bool = False
 
     @property
     def bits(self) -> int:
@@ -51,13 +55,11 @@ class Bill:
 
     def __str__(self) -> str:
         k = self.recorded_each / self.bits_each
-        return (
-            f"{self.pictures} pictures × {self.pixels} pixels × {self.draws} draws × {self.bits_per_normal} bits × "
-            + (
-                f"{k:g} = {self.recorded:,} recorded bits"
-                if self.exact
-                else f"about {k:.3g} = at most {self.recorded:,} recorded bits"
-            )
+        each = "at most 1 bit" if self.noise_varies else f"{self.bits_per_normal} bits"
+        return f"{self.pictures} pictures × {self.pixels} pixels × {self.draws} draws × {each} × " + (
+            f"{k:g} = {self.recorded:,} recorded bits"
+            if self.exact
+            else f"about {k:.3g} = at most {self.recorded:,} recorded bits"
         )
 
 
@@ -71,11 +73,16 @@ def bill(
     settings that the scheduler refuses, and for new ones inside `hardware_noise`.
     """
     pixels = checkpoint.pictures.numbers
-    draws = count_draws(settings, checkpoint)
-    bits_each = draws * normal_bits(pixels, settings.bits_per_normal)
+    varies = checkpoint.process == BINARY
+    draws = BinaryReverse(checkpoint, settings).steps + 1 if varies else count_draws(settings, checkpoint)
+    bits_each = (
+        most_bernoulli_bits(draws * pixels)
+        if varies
+        else draws * normal_bits(pixels, settings.bits_per_normal)
+    )
     recorded_each = bits_each if conditioning is None else conditioning.bits_in(bits_each)
-    exact = conditioning is None or conditioning.fixed_rate
-    return Bill(pictures, pixels, draws, bits_each, recorded_each, exact, settings.bits_per_normal)
+    exact = not varies and (conditioning is None or conditioning.fixed_rate)
+    return Bill(pictures, pixels, draws, bits_each, recorded_each, exact, settings.bits_per_normal, varies)
 
 
 def count_draws(settings: SampleSettings, checkpoint: Checkpoint) -> int:

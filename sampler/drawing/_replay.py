@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sampler._bernoulli_map import BERNOULLI_MAP
 from sampler._checkpoint import Checkpoint, load_checkpoint
 from sampler._errors import SamplerError
 from sampler._noise_map import NOISE_MAP
@@ -18,7 +19,7 @@ from sampler.drawing._part import Part, Picture
 from sampler.drawing._pictures import pixels
 from sampler.drawing._sample import draw_part, pixels_digest
 from sampler.drawing._settings import SampleSettings
-from sampler.sources import PortionSource, Stream, entropy_errors, source_again
+from sampler.sources import PortionSource, Stream, by_words, entropy_errors, source_again
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -127,6 +128,11 @@ def _check(told: Mapping[str, Any], checkpoint: Checkpoint) -> None:
             f"picture {told['picture']} was drawn with noise map {told['noise_map']['version']}, this memtj "
             f"has {NOISE_MAP.version}"
         )
+    if told.get("bernoulli_map", BERNOULLI_MAP) != BERNOULLI_MAP:
+        raise SamplerError(
+            f"picture {told['picture']} was drawn with Bernoulli map {told['bernoulli_map']}, this memtj has "
+            f"{BERNOULLI_MAP}"
+        )
     levels = told.get("normal_levels_sha256")
     width = SampleSettings.from_json(told["sampling"]).bits_per_normal
     if levels not in (None, normal_levels_sha256(width)):
@@ -164,6 +170,9 @@ def _stream_again(told: Mapping[str, Any], store: Store | None) -> Stream:
             ) from error
     with entropy_errors():
         recorded = store.recorded(ranges)
+    used = told.get("noise_bits_used", bits_each)
+    if used < bits_each and by_words(conditioning):
+        bits_each = used
     if conditioning.fixed_rate and recorded.bits != conditioning.bits_in(bits_each):
         raise SamplerError(
             f"the picture's {recorded.bits:,} recorded bits are not the {conditioning.bits_in(bits_each):,} of "

@@ -9,7 +9,6 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,11 @@ import torch
 from entropy.arguments import ANY, Count, Each, takes
 from sampler._checkpoint import Checkpoint
 from sampler._errors import SamplerError
-from sampler._noise_map import NOISE_MAP
-from sampler._normal_levels import normal_levels_sha256
-from sampler.drawing._bill import bill
+from sampler.drawing._bill import Bill, bill
 from sampler.drawing._part import Part, Picture, Samples, Step, check_labels, parts_of, to_pixels
+from sampler.drawing._reverse import Reverse, reverse_of
 from sampler.drawing._settings import SampleSettings
-from sampler.hook import PaddingStream, streams_noise
-from sampler.processes import build_scheduler, denoise, draw, first_law, step_options
+from sampler.sources import picture_streams
 
 if TYPE_CHECKING:
     from sampler.sources import Packed, Source, Stream
@@ -59,7 +56,8 @@ def sample(
     """
     settings = settings or SampleSettings()
     check_labels(labels, checkpoint.pictures.labels)
-    streams = source.streams(len(labels), bill(checkpoint, settings, 1).bits_each)
+    cost = bill(checkpoint, settings, 1)
+    streams = picture_streams(source, len(labels), cost.bits_each, cost.noise_varies)
     return draw_parts(
         parts_of(checkpoint, settings, enumerate(labels, first)),
         lambda part: nullcontext([streams.stream(number - first) for number in part.numbers]),
@@ -126,39 +124,33 @@ def draw_part(
     """
     checkpoint, settings, count = part.checkpoint, part.settings, len(part.numbers)
     kind, padding = checkpoint.pictures, settings.microbatch - len(part.numbers)
-    scheduler = build_scheduler(
-        settings.scheduler, settings.steps, checkpoint.card["scheduler"], settings.options
-    )
+    reverse = reverse_of(checkpoint, settings)
     classes = (
         None
         if kind.labels is None
         else torch.tensor([*(label or 0 for label in part.labels), *[0] * padding])
     )
-    options, steps = step_options(scheduler, settings.eta), len(scheduler.timesteps)
-    described = _described(part, scheduler)
-    metered = [_Metered(stream, part.bill.bits_each) for stream in streams]
-    padded = [*metered, *[PaddingStream() for _ in range(padding)]]
+    described, cost = _described(part, reverse), part.bill
+    metered = [_Metered(stream, cost) for stream in streams]
     digests: list[tuple[int, list[str]]] = []
 
     def predict(x: torch.Tensor, t: Any) -> torch.Tensor:
         return checkpoint.model(x, t, class_labels=classes).sample
 
-    with torch.no_grad(), streams_noise(padded, settings.bits_per_normal) as noise:
-        x, _ = draw(first_law(scheduler, (settings.microbatch, *kind.shape)))
-        _add_digests(digests, 0, steps, x[:count])
-        for step, (seen, output) in enumerate(denoise(predict, scheduler, x, options), 1):
-            x = output.prev_sample
-            _add_digests(digests, step, steps, x[:count])
-            if watch is not None:
-                guess = getattr(output, "pred_original_sample", None)
-                guess = x if guess is None else guess
-                watch(Step(part.numbers, step, steps, x[:count], seen[:count], guess[:count]))
+    x = torch.empty(0)
+    shape = (settings.microbatch, *kind.shape)
+    with torch.no_grad(), contextlib.closing(reverse.walk(predict, metered, shape)) as walk:
+        for step, state in enumerate(walk):
+            x = state.x[:count]
+            _add_digests(digests, step, reverse.steps, x)
+            if step and watch is not None:
+                watch(Step(part.numbers, step, reverse.steps, x, state.seen[:count], state.guess[:count]))
     pictures = []
     for at, (number, label, stream) in enumerate(zip(part.numbers, part.labels, metered, strict=True)):
         stream.settle()
         own = [[step, each[at]] for step, each in digests]
         pictures.append(_picture(number, label, x[at].clone(), own, stream, described))
-    return pictures, noise.cpu_seconds
+    return pictures, reverse.noise_seconds
 
 
 def _add_digests(digests: list[tuple[int, list[str]]], step: int, steps: int, x: torch.Tensor) -> None:
@@ -171,7 +163,7 @@ def _picture(
     label: int | None,
     image: torch.Tensor,
     steps: list[Any],
-    stream: Stream,
+    stream: _Metered,
     described: dict[str, Any],
 ) -> Picture:
     provenance = {
@@ -184,26 +176,22 @@ def _picture(
         "pixels_sha256": pixels_digest(to_pixels(image)),
         "steps_sha256": steps,
         "bits": stream.provenance(),
+        **stream.used(),
         **described,
     }
     return Picture(number, label, image, provenance)
 
 
-def _described(part: Part, scheduler: Any) -> dict[str, Any]:
+def _described(part: Part, reverse: Reverse) -> dict[str, Any]:
     """What the provenance of each of a part's pictures says."""
-    width = part.settings.bits_per_normal
+    told = reverse.described()
+    sampling = {**part.settings.as_json(), "threads": torch.get_num_threads(), **told.pop("sampling")}
     return {
         "noise_bits": part.bill.bits_each,
-        "noise_map": asdict(NOISE_MAP),
-        **({"normal_levels_sha256": normal_levels_sha256(width)} if width < 32 else {}),
+        **told,
         "model_sha256": part.checkpoint.sha256,
         "model_config_sha256": part.checkpoint.config_sha256,
-        "sampling": {
-            **part.settings.as_json(),
-            "threads": torch.get_num_threads(),
-            "scheduler_class": type(scheduler).__name__,
-            "scheduler_config": {k: v for k, v in scheduler.config.items() if not k.startswith("_")},
-        },
+        "sampling": sampling,
         "versions": _versions(),
     }
 
@@ -211,21 +199,27 @@ def _described(part: Part, scheduler: Any) -> dict[str, Any]:
 class _Metered:
     """A stream that knows what its picture may read."""
 
-    def __init__(self, stream: Stream, bits: int) -> None:
-        self._stream, self._bits, self._read = stream, bits, 0
+    def __init__(self, stream: Stream, cost: Bill) -> None:
+        self._stream, self._cost, self._read = stream, cost, 0
         self.name, self.provenance = stream.name, stream.provenance
 
     def read(self, bits: int) -> Packed:
         self._read += bits
-        if self._read > self._bits:
-            raise SamplerError(f"a picture wants more noise than the {self._bits:,} bits of its bill")
+        if self._read > self._cost.bits_each:
+            raise SamplerError(
+                f"a picture wants more noise than the {self._cost.bits_each:,} bits of its bill"
+            )
         return self._stream.read(bits)
 
     def settle(self) -> None:
-        if self._read != self._bits:
+        if self._read != self._cost.bits_each and not self._cost.noise_varies:
             raise SamplerError(
-                f"a picture read {self._read:,} bits of noise where its bill says {self._bits:,}"
+                f"a picture read {self._read:,} bits of noise where its bill says {self._cost.bits_each:,}"
             )
+
+    def used(self) -> dict[str, int]:
+        """What the picture read, where its bill could only say the most."""
+        return {"noise_bits_used": self._read} if self._cost.noise_varies else {}
 
 
 def picture_digest(image: torch.Tensor) -> str:

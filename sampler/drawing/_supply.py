@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 from entropy.arguments import takes, text
 from sampler._errors import SamplerError
 from sampler.drawing._part import Part
-from sampler.sources import ConditionedSource, PortionSource, Stream, entropy_errors, leased, streams_of
+from sampler.sources import (
+    ConditionedSource,
+    PortionSource,
+    Stream,
+    by_words,
+    entropy_errors,
+    leased,
+    picture_streams,
+)
 
 if TYPE_CHECKING:
     from entropy import Conditioning, Lease, Range, Store
@@ -39,7 +47,8 @@ class LeasedBits:
         """Lease what the part's bill says."""
         cost = part.bill
         with leased(self._store, self._take(cost.recorded), _conditioning(part)) as source:
-            yield streams_of(source, len(part.numbers), cost.bits_each)
+            streams = picture_streams(source, len(part.numbers), cost.bits_each, cost.noise_varies)
+            yield [streams.stream(at) for at in range(len(part.numbers))]
 
 
 class NamedLeases:
@@ -70,12 +79,11 @@ class NamedLeases:
     def _again(self, part: Part, burned: Sequence[Range]) -> list[Stream]:
         from entropy import slice_ranges
 
-        each, simulated = part.bill.recorded_each, self._store.simulated(burned)
+        cost, conditioning = part.bill, _conditioning(part)
+        each, simulated = cost.recorded_each, self._store.simulated(burned)
+        total = None if cost.noise_varies and by_words(conditioning) else cost.bits_each
         ranges = [slice_ranges(burned, i * each, each) for i in range(len(part.numbers))]
-        return [
-            PortionSource(self._store.recorded(own), _conditioning(part), part.bill.bits_each, simulated)
-            for own in ranges
-        ]
+        return [PortionSource(self._store.recorded(own), conditioning, total, simulated) for own in ranges]
 
 
 def _conditioning(part: Part) -> Conditioning:

@@ -1,5 +1,7 @@
-"""Processes between noise and pictures: the Gaussian one, and diffusers' schedulers that run it backwards."""
+"""Processes between noise and pictures: the Gaussian one with diffusers' schedulers, and the binary one."""
 
+from sampler.processes._binary import BERNOULLI, BINARY_STEPS, BinaryProcess, BinaryStep, grow
+from sampler.processes._draws import BernoulliDraws, Bits, Probabilities, StreamDraws
 from sampler.processes._gaussian import (
     TIMESTEPS,
     NormalLaw,
@@ -18,15 +20,24 @@ from sampler.processes._schedulers import (
 )
 
 __all__ = [
+    "BERNOULLI",
+    "BINARY_STEPS",
     "REFUSALS",
     "SCHEDULERS",
     "TIMESTEPS",
+    "BernoulliDraws",
+    "BinaryProcess",
+    "BinaryStep",
+    "Bits",
     "NormalLaw",
+    "Probabilities",
+    "StreamDraws",
     "build_scheduler",
     "denoise",
     "draw",
     "first_law",
     "forward_law",
+    "grow",
     "scheduler_option",
     "step_options",
     "training_scheduler",

@@ -9,7 +9,7 @@ from sampler.sources._controls import (
     RepeatedSource,
     StuckSource,
 )
-from sampler.sources._lease import LeaseSource, PortionSource
+from sampler.sources._lease import LeaseSource, PortionSource, by_words, picture_streams
 from sampler.sources._software import OperatingSystemSource, SoftwareSource
 from sampler.sources._source import NumberedStreams, Packed, Source, Stream, Streams, streams_of, whole_bytes
 from sampler.sources._spec import SourceSpec, source_again
@@ -33,10 +33,12 @@ __all__ = [
     "Stream",
     "Streams",
     "StuckSource",
+    "by_words",
     "check_works_on",
     "entropy_errors",
     "joined",
     "leased",
+    "picture_streams",
     "source_again",
     "streams_of",
     "whole_bytes",

@@ -9,7 +9,7 @@ from entropy.arguments import Count, takes
 from sampler._errors import SamplerError
 from sampler.sources._conditioning import entropy_errors, whole
 from sampler.sources._parts import WORD, parts
-from sampler.sources._source import NumberedStreams, Packed, ReadAhead, whole_bytes
+from sampler.sources._source import NumberedStreams, Packed, ReadAhead, Source, Streams, whole_bytes
 
 if TYPE_CHECKING:
     from entropy import Conditioning, Lease, Portion
@@ -105,11 +105,11 @@ class LeaseSource(PortionSource):
         return parts(self._conditioning, self._lease, bits)
 
     @takes(count=Count(), bits_each=Count())
-    def streams(self, count: int, bits_each: int | None = None) -> NumberedStreams:
+    def streams(self, count: int, bits_each: int | None = None, *, all_read: bool = True) -> NumberedStreams:
         """Split the lease: each picture has a contiguous stretch of its own, of which the rest is free again.
 
         With `bits_each` the streams read ahead within their stretch, so that a small draw costs no file
-        access.
+        access; where they will not be `all_read`, no further than what is asked for, as far as the conditioning allows.
         """
         even = self._lease.remaining // max(count, 1)
         needed = even if bits_each is None else self._conditioning.bits_in(bits_each)
@@ -120,8 +120,9 @@ class LeaseSource(PortionSource):
             )
         with entropy_errors():
             portions = self._lease.split(count, needed)
+        total = bits_each if all_read or not by_words(self._conditioning) else None
         return NumberedStreams(
-            count, lambda i: PortionSource(portions[i], self._conditioning, bits_each, self._simulated)
+            count, lambda i: PortionSource(portions[i], self._conditioning, total, self._simulated)
         )
 
     def _fetch(self, bits: int, short: int) -> Packed:
@@ -131,6 +132,19 @@ class LeaseSource(PortionSource):
         while more > short and self._conditioning.bits_in(more) > self._lease.remaining:
             more = max(short, more // 16 * 8)
         return self._conditioned(more)
+
+
+def by_words(conditioning: Conditioning) -> bool:
+    """Whether what a conditioning makes of so many words is the same however they are cut into reads."""
+    return conditioning.fixed_rate and conditioning.unit <= WORD
+
+
+@takes(count=Count(), bits_each=Count())
+def picture_streams(source: Source, count: int, bits_each: int, varies: bool) -> Streams:
+    """Give pictures their streams; those of a lease read no more than they must where what is read `varies`."""
+    if isinstance(source, LeaseSource):
+        return source.streams(count, bits_each, all_read=not varies)
+    return source.streams(count, bits_each)
 
 
 def _credit(claimed: float, conditioning: Conditioning) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Training: real pictures, ε-prediction, every random number from a named source."""
+"""Training: real pictures, every random number from a named source."""
 
 from sampler.training._bill import NameBill, TrainingBill, training_bill
 from sampler.training._data import DataSet, load_data

@@ -11,9 +11,9 @@ import torch
 from entropy.arguments import Count, takes
 from sampler._model import Architecture, build_model
 from sampler.hook import hardware_noise
-from sampler.processes import TIMESTEPS
 from sampler.sources import SoftwareSource, StoreSource, Stream
 from sampler.training._names import NamedSources, named_sources, names_of
+from sampler.training._objective import timesteps_of
 from sampler.training._settings import TrainSettings, check_settings
 
 _WORD = 32  # bits of one number
@@ -124,7 +124,7 @@ def stretch_bits(settings: TrainSettings, images: int, first: int, last: int) ->
         "weights": 0,
         # A permutation of n draws from 2, 3 … n numbers, of which at most n in 2³² words are rejected.
         "shuffle": _WORD * (orders * (images - 1) + _spare(orders * images**2 / 2**33)),
-        "timesteps": _WORD * (pictures + _spare(pictures * (2**_WORD % TIMESTEPS) / 2**_WORD)),
+        "timesteps": _WORD * (pictures + _spare(pictures * (2**_WORD % timesteps_of(settings)) / 2**_WORD)),
         "diffusion": _WORD * pictures * a.channels * a.image_size**2,
         "dropout": pictures * dropout,
     }

@@ -26,11 +26,12 @@ def training_card(run: Run, data: DataSet, bill: TrainingBill, seconds: float) -
     del recorded["architecture"]
     return {
         "data": data.described(),
-        "scheduler": {k: v for k, v in run.scheduler.config.items() if not k.startswith("_")},
+        "process": run.settings.process,
+        "scheduler": run.objective.config,
         "training": {
             **recorded,
             "steps_done": run.done,
-            "objective": "epsilon",
+            "objective": run.objective.name,
             "weights": "moving average",
             "threads": torch.get_num_threads(),
         },

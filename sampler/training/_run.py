@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from sampler._model import build_model
-from sampler.processes import TIMESTEPS, draw, forward_law, training_scheduler
 from sampler.training._data import DataSet
 from sampler.training._names import NamedSources
+from sampler.training._objective import objective_of
 from sampler.training._settings import TrainSettings
 
 
@@ -37,7 +37,7 @@ class Run:
     ) -> None:
         """Draw the initial weights, or take `weights` where a run goes on; see `_state` for all that goes with them."""
         self.settings, self.named = settings, named
-        self.scheduler = training_scheduler()
+        self.objective = objective_of(settings)
         if weights is None:
             with named.drawing("weights"):
                 self.model = build_model(settings.architecture)
@@ -62,18 +62,18 @@ class Run:
         return len(self.losses)
 
     def step(self) -> float:
-        """Make one step and give its loss: Ho et al. 2020 (arXiv 2006.11239), equation 14."""
+        """Make one step and give its loss."""
         s, before = self.settings, (dict(self.named.bits), sum(self.named.recorded.values()))
         chosen = self._batch()
-        clean, labels = self.images[chosen].float().div(127.5).sub(1), self.labels[chosen]
+        labels = self.labels[chosen]
         with self.named.drawing("timesteps"):
-            timesteps = torch.randint(0, TIMESTEPS, (s.batch,))
+            timesteps = torch.randint(0, self.objective.timesteps, (s.batch,))
         with self.named.drawing("diffusion"):
-            noisy, noise = draw(forward_law(self.scheduler, clean, timesteps))
+            noisy, wanted = self.objective.noised(self.images[chosen], timesteps)
         with self.named.drawing("dropout"):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=s.precision == "bfloat16"):
                 predicted = self.model(noisy, timesteps, class_labels=labels).sample
-        loss = torch.nn.functional.mse_loss(predicted.float(), noise)
+        loss = self.objective.loss(predicted.float(), wanted)
         self._descend(loss)
         self.losses.append(float(loss.detach()))
         self._follow()

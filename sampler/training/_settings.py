@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from entropy.arguments import ANY, Each, Real, take_fields, takes
+from sampler._checkpoint import BINARY, GAUSSIAN, PROCESSES
 from sampler._errors import SamplerError
 from sampler._model import Architecture
+from sampler.processes import BINARY_STEPS, BinaryProcess
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,9 @@ class TrainSettings:
     """How to train: `out` is the checkpoint folder; `seed` None asks the operating system for one.
 
     `precision` is that of the forward and backward pass ("float32", or "bfloat16" by autocast, faster where
-    the processor has it); weights and their average are kept in float32. `seed` is that of the software streams,
-    which serve every named draw that no other source was given for.
+    the processor has it); weights and their average are kept in float32. `process`: "gaussian", or "binary" for
+    pictures of bits (a pixel is 1 from half of the range up), in `process_steps` steps. `seed` is that of the software
+    streams, which serve every named draw that no other source was given for.
     """
 
     out: Path
@@ -30,9 +33,12 @@ class TrainSettings:
     precision: str = "float32"
     checkpoint_every: int = 250
     architecture: Architecture = field(default_factory=Architecture)
+    process: str = GAUSSIAN
+    process_steps: int = BINARY_STEPS
 
     def __post_init__(self) -> None:
         take_fields(self, steps=ANY, batch=ANY, peak_rate=Real(), ema=Real(), seed=ANY, checkpoint_every=ANY)
+        take_fields(self, process_steps=ANY)
 
 
 @takes(widths=Each(ANY), image_size=ANY, channels=ANY, labels=ANY, layers=ANY, dropout=Real())
@@ -67,6 +73,10 @@ def check_settings(settings: TrainSettings) -> None:
     """Raise SamplerError, with one sentence, for settings that make no sense."""
     if settings.precision not in ("float32", "bfloat16"):
         raise SamplerError(f"training precision {settings.precision!r} is unknown: use float32 or bfloat16")
+    if settings.process not in PROCESSES:
+        raise SamplerError(f"a process {settings.process!r} is unknown: use {' or '.join(PROCESSES)}")
+    if settings.process == BINARY:
+        BinaryProcess(settings.process_steps)  # which refuses what cannot be
     for name in ("steps", "batch", "checkpoint_every"):
         if getattr(settings, name) < 1:
             raise SamplerError(f"training needs {name} of at least 1, not {getattr(settings, name)}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from sampler._checkpoint import GAUSSIAN
 from sampler._errors import SamplerError
 from sampler._whole_files import write_whole
 from sampler.training._data import DataSet
@@ -129,7 +130,9 @@ def restored_run(state: State, settings: TrainSettings, data: DataSet, named: Na
 def recorded_settings(settings: TrainSettings) -> dict[str, Any]:
     """The settings that make a training what it is, as JSON values; where it is written and its seed are not."""
     told: Mapping[str, Any] = json.loads(json.dumps(asdict(settings), default=str))
-    return {k: v for k, v in told.items() if k not in ("out", "seed")}
+    # States and cards from before there was another process name none.
+    gaussian = ("process", "process_steps") if settings.process == GAUSSIAN else ()
+    return {k: v for k, v in told.items() if k not in ("out", "seed", *gaussian)}
 
 
 def _part(state: State, part: str) -> dict[str, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Training: ε-prediction, stretch by stretch, so that an interruption loses little and wastes few bits."""
+"""Training: stretch by stretch, so that an interruption loses little and wastes few bits."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def train(
 
     `data` are its pictures, the shipped digits by default. The random numbers have names (TRAINING_NAMES). `sources`
     gives one source for all of them, or by name; a name that it leaves out is drawn from a software stream of
-    `settings.seed`; the card says which bits were whose. The loss is Ho et al. 2020 (arXiv 2006.11239), equation 14.
+    `settings.seed`; the card says which bits were whose. The loss is that of the process (`training._objective`).
 
     Every `checkpoint_every` steps the checkpoint and the state are written. After an interruption, `resume=True` with
     the same arguments goes on from there (from the start, where there is no state yet; a complete training is left as

@@ -26,7 +26,7 @@ from sampler import (
     training_stream,
 )
 from sampler.processes import draw, forward_law
-from sampler.training import NamedSources, _run
+from sampler.training import NamedSources, _objective
 from sampler.training._run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,8 +65,8 @@ def test_every_number_comes_from_the_source_of_its_name(
         seen.append((clean, noise, steps))
         return noisy, noise
 
-    monkeypatch.setattr(_run, "forward_law", drawn)
-    monkeypatch.setattr(_run, "draw", lambda pair: pair)
+    monkeypatch.setattr(_objective, "forward_law", drawn)
+    monkeypatch.setattr(_objective, "draw", lambda pair: pair)
     with hardware_noise(named):
         run = Run(settings, data, named, None)
         first = {k: v.clone() for k, v in run.model.state_dict().items()}
