@@ -45,9 +45,8 @@ class BernoulliReader:
     def __init__(self, read: Read) -> None:
         """`read(bits)` gives the next bits, packed; it is called when numbers are wanted, not before."""
         self._read = read
-        self._state = np.zeros(
-            3, np.uint64
-        )  # the interval's width, the point in it, bytes taken of what was read
+        # The interval's width, the point in it, bytes taken of what was read.
+        self._state = np.zeros(3, np.uint64)
         self._bytes = np.empty(0, np.uint8)
 
     def read(self, p: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:

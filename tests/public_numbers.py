@@ -303,7 +303,7 @@ sampler.sources.RepeatedSource.__init__: seed z, start n, stream n, stretch z
 sampler.sources.RepeatedSource.read: bits n
 sampler.sources.RepeatedSource.streams: bits_each n, count n
 sampler.sources.RepeatedSource.skip: bits z
-sampler.drawing.SampleSettings.__init__: bits_per_normal z, eta r, microbatch z, steps z
+sampler.drawing.SampleSettings.__init__: bits_per_normal z, eta r, floor r, microbatch z, steps z
 sampler.sources.SoftwareSource.__init__: seed z, stream n
 sampler.sources.SoftwareSource.read: bits n
 sampler.sources.SoftwareSource.skip: bits z

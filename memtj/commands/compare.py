@@ -56,7 +56,7 @@ def compare(
     with contextlib.ExitStack() as stack:
         display = stack.enter_context(ProgressDisplay())
         stores = _stores(store or [], chosen, report_only, stack)
-        reference, extractor = _reference(features, real)
+        reference, extractor = _reference(features, real, chosen.bits)
         if not report_only:
             check_plan(chosen, extractor, stores, only)
         told = _Told(display)
@@ -152,16 +152,25 @@ def _names(stores: Sequence[str]) -> str:
 
 
 def _reference(
-    features: Path | None, real: Path | None
+    features: Path | None, real: Path | None, bits: bool
 ) -> "tuple[Callable[[], Reference], FeatureExtractor]":
-    from sampler.comparison import digit_features, digit_reference, make_reference, torchscript_features
+    from sampler.comparison import (
+        as_bits,
+        digit_features,
+        digit_reference,
+        make_reference,
+        torchscript_features,
+    )
 
     extractor = digit_features() if features is None else torchscript_features(features)
     if real is None:
-        return functools.partial(digit_reference, extractor), extractor
+        return functools.partial(digit_reference, extractor, bits), extractor
     images = load_told(real).images
     return functools.partial(
-        make_reference, f"{len(images):,} pictures of {real.name}", images, extractor
+        make_reference,
+        f"{len(images):,} pictures of {real.name}" + (", in black and white" if bits else ""),
+        as_bits(images) if bits else images,
+        extractor,
     ), extractor
 
 

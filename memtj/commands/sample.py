@@ -82,6 +82,14 @@ def sample(
     bits_per_normal: Annotated[
         int, typer.Option(help="Bits that a normal number is made of: 32, 16, 12, 8, 4, 2 or 1 (then ±1).")
     ] = 32,
+    floor: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="A binary model's: leave out flips that are less likely than this, such as 0.01.",
+        ),
+    ] = 0.0,
     conditioning: Annotated[str | None, typer.Option(help=CONDITIONING_HELP)] = None,
     min_entropy: Annotated[
         float | None,
@@ -137,7 +145,7 @@ def sample(
     options = dict(read_option(name, text) for text in scheduler_option or [])
     steps = steps or checkpoint.default_steps
     size = _microbatch(microbatch, out, checkpoint, images)
-    settings = SampleSettings(name, steps, eta, size, bits_per_normal, options)
+    settings = SampleSettings(name, steps, eta, size, bits_per_normal, options, floor)
     with contextlib.ExitStack() as stack:
         stored = None
         if store is not None:

@@ -26,6 +26,7 @@ from sampler.comparison import (
     bootstrap_key,
     holm,
 )
+from sampler.processes import BERNOULLI
 
 _CURVES = {
     "bias": ("|P(1) − ½| of the raw bits", "How far P(1) of the bits may lie from one half."),
@@ -120,7 +121,7 @@ def comparison_page(report: Mapping[str, Any]) -> str:
             for name, run in shown.items()
             if run.sheet_png is not None
         ],
-        arms=[_arm(arm) for arm in arms],
+        arms=[_arm(arm, _binary(plan)) for arm in arms],
         setup=[*plain.items(), ("feature extractor", f"{first.extractor}, SHA-256 {first.extractor_sha256}")],
         commands=report.get("commands", []),
     )
@@ -211,7 +212,8 @@ def _summary(arms: Sequence[ArmResult]) -> str:
 def _highlights(
     plan: Mapping[str, Any], arms: Sequence[ArmResult], points: Mapping[str, Point], floor: RunResult | None
 ) -> list[tuple[str, str, str]]:
-    how = f"{str(plan.get('scheduler', '')).upper()}, {plan.get('steps', '?')} steps"
+    process = "binary process" if _binary(plan) else str(plan.get("scheduler", "")).upper()
+    how = f"{process}, {plan.get('steps', '?')} steps"
     facts = [
         ("pictures", f"{arms[0].runs[0].evaluation.n:,} a run", how),
         ("margin", f"± {plan['margin']:g}", "fixed before the pictures were drawn"),
@@ -321,14 +323,18 @@ def _memorising(name: str, run: Memorising) -> tuple[str, ...]:
     )
 
 
-def _arm(arm: ArmResult) -> tuple[str | Cell, ...]:
+def _binary(plan: Mapping[str, Any]) -> bool:
+    return plan.get("scheduler") == BERNOULLI
+
+
+def _arm(arm: ArmResult, binary: bool) -> tuple[str | Cell, ...]:
     bits = arm.runs[0].bits_per_picture
     return (
         arm.name,
         arm.training,
         arm.sampling,
         arm.conditioning,
-        f"{arm.bits_per_normal}",
+        "–" if binary else f"{arm.bits_per_normal}",
         si(bits, "bit") if bits else "–",
         Cell("; ".join(run.seed_or_lease for run in arm.runs), "why"),
     )

@@ -25,6 +25,7 @@ from sampler.comparison._raw_claim import RAW_BITS, RawClaim, raw_claim
 from sampler.comparison._reference import (
     Reference,
     TrainingPictures,
+    as_bits,
     digit_reference,
     make_reference,
     real_digits,
@@ -66,6 +67,7 @@ __all__ = [
     "TrainingPictures",
     "Verdict",
     "arm_frechet",
+    "as_bits",
     "bootstrap_key",
     "check_plan",
     "compare_runs",

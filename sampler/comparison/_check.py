@@ -14,9 +14,8 @@ from sampler.comparison._features import FeatureExtractor
 from sampler.comparison._plan import ArmPlan, ModelPlan, Plan, TrainPlan
 from sampler.comparison._trainings import given_network, training_settings
 from sampler.drawing._bill import bill
-from sampler.processes import training_scheduler
 from sampler.sources import entropy_errors
-from sampler.training import check_settings
+from sampler.training import check_settings, objective_of
 
 if TYPE_CHECKING:
     from entropy import Store
@@ -50,8 +49,8 @@ def network_of(model: ModelPlan) -> Checkpoint:
     """Give the network of a model, an untrained one where it is yet to be trained."""
     if model.train is None:
         return given_network(model)
-    architecture = training_settings(Path(), model.train, 0).architecture
-    return untrained_checkpoint(architecture, training_scheduler().config)
+    settings = training_settings(Path(), model.train, 0)
+    return untrained_checkpoint(settings.architecture, objective_of(settings).config, settings.process)
 
 
 def _check_arm(plan: Plan, arm: ArmPlan, checkpoint: Checkpoint, stores: Mapping[str, Store]) -> None:

@@ -22,11 +22,13 @@ from pydantic import (
 )
 
 from entropy.arguments import Count, takes
+from sampler._checkpoint import GAUSSIAN, PROCESSES
 from sampler._errors import SamplerError
 from sampler._noise_map import NORMAL_WIDTHS
 from sampler.comparison._evaluate import LEAST_PICTURES
 from sampler.comparison._result import Group
 from sampler.drawing._settings import SampleSettings
+from sampler.processes import BERNOULLI
 from sampler.sources import SourceSpec, check_works_on
 from sampler.training import TRAINING_NAMES
 
@@ -67,6 +69,8 @@ class TrainPlan(_Part):
 
     `noise`: name (weights, shuffle, timesteps, diffusion, dropout, or all) to a source; what has none is software's.
     """
+
+    process: Literal[PROCESSES] = GAUSSIAN  # pyright: ignore[reportInvalidTypeForm]
 
     steps: int = Field(2000, ge=1)
     batch: int = Field(64, ge=1)
@@ -217,6 +221,11 @@ class Plan(_Part):
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
     @property
+    def bits(self) -> bool:
+        """Whether its pictures are bits, and real ones are held against them as bits."""
+        return self.scheduler == BERNOULLI
+
+    @property
     def stores(self) -> list[str]:
         """The names of the stores that it takes bits from."""
         sources = [arm.source for arm in self.arms]
@@ -228,9 +237,15 @@ class Plan(_Part):
 def read_plan(text: str, name: str) -> Plan:
     """Read a plan from TOML; raises SamplerError that names the key where it is wrong."""
     try:
-        return Plan(**tomllib.loads(text))
+        return plan_of_values(tomllib.loads(text), name)
     except tomllib.TOMLDecodeError as error:
         raise SamplerError(f"{name} is not TOML: {error}") from error
+
+
+def plan_of_values(values: dict[str, Any], name: str) -> Plan:
+    """Make a plan of its keys' values; raises SamplerError that names the key where one is wrong."""
+    try:
+        return Plan(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -14,6 +14,7 @@ from sampler.comparison._frechet import FrechetDistance, moments
 from sampler.comparison._kernel import own_mean
 from sampler.comparison._neighbours import Manifold, manifold, nearest
 from sampler.comparison._splits import digit_parts
+from sampler.processes import ONE_FROM
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def make_reference(
     )
 
 
-def digit_reference(extractor: FeatureExtractor) -> Reference:
-    """The reference of the shipped digits: 5,000 of them, 500 of each label.
+def digit_reference(extractor: FeatureExtractor, bits: bool = False) -> Reference:
+    """The reference of the shipped digits: 5,000 of them, 500 of each label; with `bits`, in black and white.
 
     They are the part `reference` of `digit_parts`. The part `real` (2,000 other digits) is what an ideal generator
     would score, so the arm "real digits" gives the floor of every distance at 2,000 pictures. The shipped network was
@@ -89,13 +90,14 @@ def digit_reference(extractor: FeatureExtractor) -> Reference:
     """
     digits = load_digits()
     parts = digit_parts(digits)
-    values = extractor(digits.images).values
+    images = as_bits(digits.images) if bits else digits.images
+    values = extractor(images).values
     return _reference(
-        "5,000 real digits (500 of each label)",
+        "5,000 real digits (500 of each label)" + (", in black and white" if bits else ""),
         extractor,
         values[parts.reference],
         digits.labels[parts.reference],
-        _training(digits.images, values, parts.real),
+        _training(images, values, parts.real),
     )
 
 
@@ -104,6 +106,11 @@ def real_digits() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     digits = load_digits()
     real = digit_parts(digits).real
     return digits.images[real], digits.labels[real]
+
+
+def as_bits(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Pictures uint8 in black and white, 0 and 255, as a training of the binary process sees them."""
+    return np.where(images >= ONE_FROM, np.uint8(255), np.uint8(0))
 
 
 def as_pixels(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

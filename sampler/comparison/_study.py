@@ -28,11 +28,12 @@ from sampler.comparison._check import check_plan
 from sampler.comparison._compare import Comparison, Run, compare_runs
 from sampler.comparison._evaluate import evaluate
 from sampler.comparison._features import FeatureExtractor, Features
-from sampler.comparison._plan import ArmPlan, Plan
+from sampler.comparison._plan import ArmPlan, Plan, plan_of_values
 from sampler.comparison._raw_claim import RAW_BITS, raw_claim
-from sampler.comparison._reference import Reference, real_digits
+from sampler.comparison._reference import Reference, as_bits, real_digits
 from sampler.comparison._result import ArmResult, RunResult
 from sampler.comparison._trainings import given_network, model_folder, train_model
+from sampler.drawing._bill import Bill
 from sampler.drawing._part import Part, parts_of
 from sampler.drawing._part_files import PartFiles, RunPictures
 from sampler.drawing._sample import Supply
@@ -135,6 +136,7 @@ class Study:
         path = self.folder / "results" / "real.json"
         if not path.exists():
             images, labels = real_digits()
+            images = as_bits(images) if self.plan.bits else images
             with _threads(self.plan.threads):
                 found = evaluate(self._extractor(images), labels, self._reference(), self._key("real"))
             _write_json(path, RunResult("real digits", found, sheet_png=_sheet(images, labels)).to_json())
@@ -175,7 +177,7 @@ class Study:
             found,
             claim.to_json(),
             _sheet(pictures.images, pictures.labels),
-            parts[0].bill.recorded_each,
+            _read_each(pictures, parts[0].bill),
         )
         _write_json(self._result_path(arm, number), result.to_json())
 
@@ -322,7 +324,8 @@ def _claim_folder(folder: Path, plan: Plan) -> None:
             raise SamplerError(f"{folder} is not empty and holds no comparison: name another folder")
         _write_json(path, now)
         return
-    before = _read_json(path)
+    # What an older memtj did not know, its plan does not name.
+    before = json.loads(plan_of_values(_read_json(path), str(path)).model_dump_json())
     if before == now:
         return
     old, new = ({arm["name"]: arm for arm in it["arms"]} for it in (before, now))
@@ -334,6 +337,13 @@ def _claim_folder(folder: Path, plan: Plan) -> None:
             "go on with the plan that it began with"
         )
     _write_json(path, now)  # arms were added or left out: what there is stays true
+
+
+def _read_each(pictures: RunPictures, cost: Bill) -> int:
+    """The recorded bits that a picture took, on average where that varies from one to the other."""
+    if not cost.noise_varies:
+        return cost.recorded_each
+    return sum(told["bits"] for told in pictures.bits) // len(pictures.bits)
 
 
 def _read_features(path: Path, extractor: FeatureExtractor) -> tuple[Features, npt.NDArray[np.int64]]:

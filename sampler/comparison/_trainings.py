@@ -50,6 +50,7 @@ def training_settings(folder: Path, plan: TrainPlan, seed: int) -> TrainSettings
         batch=plan.batch,
         seed=seed,
         architecture=architecture_of_widths(plan.widths),
+        process=plan.process,
     )
 
 

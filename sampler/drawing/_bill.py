@@ -87,6 +87,10 @@ def bill(
 
 def count_draws(settings: SampleSettings, checkpoint: Checkpoint) -> int:
     """Count the noise tensors that one picture takes."""
+    if settings.floor:
+        raise SamplerError(
+            "a floor leaves out flips of the binary process, and this network draws normal numbers: leave it out"
+        )
     trained = json.dumps(checkpoint.card["scheduler"], sort_keys=True)
     kind = checkpoint.pictures
     return _count_draws(settings, trained, kind.out_channels // kind.channels)

@@ -103,7 +103,7 @@ class BinaryReverse:
         self._process = BinaryProcess.from_config(checkpoint.card["scheduler"])
         check_binary(settings)
         self._process.times(settings.steps)
-        self.steps, self.noise_seconds = settings.steps, 0.0
+        self._floor, self.steps, self.noise_seconds = settings.floor, settings.steps, 0.0
 
     def walk(self, predict: Predict, streams: Sequence[Stream], shape: tuple[int, ...]) -> Generator[State]:
         """Draw each picture's bits from its stream; padding stays at 0."""
@@ -114,7 +114,8 @@ class BinaryReverse:
             # The network counts its timesteps from 0.
             return torch.sigmoid(predict(x, t - 1)[:count].double()).numpy()
 
-        for step in grow(self._process, ask, draws, (count, *shape[1:]), self.steps):
+        shown = (count, *shape[1:])
+        for step in grow(self._process, ask, draws, shown, self.steps, floor=self._floor):
             seen, x, guess = x, torch.full(shape, -1.0), torch.full(shape, -1.0)
             x[:count] = torch.from_numpy(step.x) * 2.0 - 1
             guess[:count] = torch.from_numpy(step.guess) * 2 - 1

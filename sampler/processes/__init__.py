@@ -1,6 +1,6 @@
 """Processes between noise and pictures: the Gaussian one with diffusers' schedulers, and the binary one."""
 
-from sampler.processes._binary import BERNOULLI, BINARY_STEPS, BinaryProcess, BinaryStep, grow
+from sampler.processes._binary import BERNOULLI, BINARY_STEPS, ONE_FROM, BinaryProcess, BinaryStep, grow
 from sampler.processes._draws import BernoulliDraws, Bits, Probabilities, StreamDraws
 from sampler.processes._gaussian import (
     TIMESTEPS,
@@ -22,6 +22,7 @@ from sampler.processes._schedulers import (
 __all__ = [
     "BERNOULLI",
     "BINARY_STEPS",
+    "ONE_FROM",
     "REFUSALS",
     "SCHEDULERS",
     "TIMESTEPS",

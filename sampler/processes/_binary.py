@@ -23,6 +23,8 @@ from sampler.processes._draws import BernoulliDraws, Bits, Probabilities
 BINARY_STEPS = 64
 BERNOULLI = "bernoulli"
 """The name that the reverse of the binary process has where schedulers have theirs."""
+ONE_FROM = 128
+"""The pixel of 255 from which up a picture's bit is 1."""
 
 Predict = Callable[[Bits, int], Probabilities]
 """The network: from x_t (pictures, …) and t, counted from 1, to P(x_0 = 1) of the same shape."""
@@ -75,10 +77,7 @@ class BinaryProcess:
     def flip_law(self, x: Bits, p_one: Probabilities, t: int, to: int) -> Probabilities:
         """P(x_to ≠ x_t) given x_t = `x` and the network's P(x_0 = 1), for to < t: the posterior, mixed over x_0."""
         beta = (1 - self.kept[t] / self.kept[to]) / 2
-        before, now = (
-            (1 - self.kept[to]) / 2,
-            (1 - self.kept[t]) / 2,
-        )  # chances of having been flipped by then
+        before, now = (1 - self.kept[[to, t]]) / 2  # chances of having been flipped by then
         same = np.where(x == 1, p_one, 1 - p_one)
         flipped = same * (beta * before / (1 - now)) + (1 - same) * (beta * (1 - before) / now)
         return np.clip(flipped, 0.0, 1.0)

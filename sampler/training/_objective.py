@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from sampler._checkpoint import BINARY
-from sampler.processes import TIMESTEPS, BinaryProcess, draw, forward_law, training_scheduler
+from sampler.processes import ONE_FROM, TIMESTEPS, BinaryProcess, draw, forward_law, training_scheduler
 from sampler.training._settings import TrainSettings
 
 
@@ -57,7 +57,7 @@ class BitsObjective:
 
     def noised(self, pixels: torch.Tensor, timesteps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw x_t as −1 and 1, and give it and x_0 as 0 and 1; timesteps count from 0."""
-        clean = pixels >= 128
+        clean = pixels >= ONE_FROM
         chance = self._process.forward_law(clean.byte().numpy(), timesteps.numpy() + 1)
         drawn = torch.bernoulli(torch.from_numpy(chance).float())
         return drawn * 2 - 1, clean.float()

@@ -106,7 +106,9 @@ def test_both_verdicts_are_said_and_written(
 ) -> None:
     monkeypatch.setattr("sampler.comparison._raw_claim.ESTIMATED_BITS", 200_000)
     some = real_digits()[0][:500]
-    monkeypatch.setattr("sampler.comparison.digit_reference", lambda by: make_reference("some", some, by))
+    monkeypatch.setattr(
+        "sampler.comparison.digit_reference", lambda by, bits: make_reference("some", some, by)
+    )
     said = memtj_here("compare", plan, "--out", tmp_path / "out", "--json", status=0).json
     dead = said["arms"]["dead array"]
     assert (dead["raw_bits_min_entropy"], dead["raw_bits"]) == (0, "not ideal")

@@ -170,6 +170,17 @@ def test_a_first_arm_alone_has_a_page(tmp_path: Path) -> None:
     assert "not judged" in page
 
 
+def test_pictures_of_bits_have_no_bits_a_normal(tmp_path: Path) -> None:
+    arms = [arm("software", "baseline", 0.25, claim(0.91))]
+    page = write_page(tmp_path, Plan(scheduler="bernoulli", steps=64), arms, None).read_text(encoding="utf-8")
+    assert "binary process, 64 steps" in page
+    row = re.search(r"<td>software &lt;of&gt; a seed</td>.*?</tr>", page)
+    assert row is not None
+    assert "<td>none</td>" in row.group()
+    assert ">–</td>" in row.group()
+    assert ">32</td>" not in row.group()
+
+
 def test_each_arm_is_shown_beside_the_one_that_it_is_held_against(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -322,6 +322,7 @@ def test_wrong_wishes_are_one_sentence(memtj_here: Callable, store: Path, tiny: 
     (tmp_path / "empty").mkdir()
     cases: dict[str, tuple[object, ...]] = {
         "32, 16, 12, 8, 4, 2 or 1 bits, not 3": ("--bits-per-normal", 3),
+        "a floor leaves out flips of the binary process": ("--floor", 0.01),
         "it knows beta_end": ("--scheduler-option", "beta=1"),
         "Brownian tree": ("--scheduler", "DPMSolverSDEScheduler"),
         "neither a number": ("--microbatch", "many"),

@@ -158,6 +158,19 @@ def test_a_binary_picture_reads_few_bits_and_is_replayed_from_them(
         replay(altered, store, binary)
 
 
+def test_a_floor_is_part_of_a_picture_and_of_no_other_settings(binary: Checkpoint, tiny: Checkpoint) -> None:
+    floored = replace(SETTINGS, floor=0.5)
+    assert "floor" not in SETTINGS.as_json()
+    assert SampleSettings.from_json(floored.as_json()) == floored
+    picture, without = (
+        sample(binary, [1], SoftwareSource(3), settings).pictures[0] for settings in (floored, SETTINGS)
+    )
+    assert picture.provenance["noise_bits_used"] < without.provenance["noise_bits_used"]
+    assert replay(picture, None, binary).identical
+    with pytest.raises(SamplerError, match="this network draws normal numbers: leave it out"):
+        bill(tiny, SampleSettings(floor=0.2), 1)
+
+
 def test_a_picture_does_not_depend_on_its_company_or_on_the_kind_of_lease(
     binary: Checkpoint, recorded: Callable[[int], Store]
 ) -> None:

@@ -4,6 +4,7 @@ import base64
 import functools
 import hashlib
 import io
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,84 @@ def test_the_sheet_of_real_pictures_shows_every_label(
     for row, column in np.ndindex(3, 10):
         (found,) = np.flatnonzero((images == rows[row, column]).all(axis=(1, 2)))
         assert labels[found] == column
+
+
+BINARY = """
+name = "bits"
+key = 3
+pictures = 60
+steps = 6
+microbatch = 20
+margin = 5.0
+scheduler = "bernoulli"
+[models.small]
+train = { process = "binary", steps = 2, batch = 2, widths = [8, 16] }
+"""
+
+
+def test_pictures_of_bits_are_held_against_each_other_and_against_bits(
+    tmp_path: Path, extractor: FeatureExtractor, recorded: Callable[[int], Store]
+) -> None:
+    plan = read_plan(BINARY + arm("software", 'kind = "software"') + LEASED + ALL_ONES, "bits.toml")
+    store = recorded(60 * 2 * 7 * 28 * 28 * 2)
+    study = Study(
+        plan, tmp_path / "out", lambda: digit_reference(extractor, bits=True), extractor, {"array": store}
+    )
+    bill = study.bills()["array"]
+    software, array, ones = study.run()
+    assert array.comparison is not None
+    assert ones.comparison is not None
+    assert array.comparison.difference.p_value > 1e-6, "recorded bits draw software's pictures"
+    assert ones.comparison.difference.p_value < 1e-3, "every number is 0: no picture is like software's"
+    read = array.runs[0].bits_per_picture
+    assert read == store.accounts().consumed // 60 < bill // 60
+    assert software.runs[0].bits_per_picture == pytest.approx(read / 2, rel=0.1), "the XOR of two takes twice"
+    assert (
+        software.runs[0].evaluation.reference == "5,000 real digits (500 of each label), in black and white"
+    )
+    images = [np.load(path)["images"] for path in (study.folder / "work").rglob("part-*.npz")]
+    sheet = study.real().sheet_png
+    assert sheet is not None
+    with Image.open(io.BytesIO(base64.b64decode(sheet))) as picture:
+        images.append(np.asarray(picture))
+    assert {int(value) for own in images for value in np.unique(own)} == {0, 255}
+    again = Study(plan, tmp_path / "out", study._reference, extractor, {"array": store}).run()
+    assert [item.to_json() for item in again] == [item.to_json() for item in (software, array, ones)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (('"bernoulli"', '"ddpm"'), "not by a scheduler such as ddpm"),
+        (("steps = 6", "steps = 65"), "trained for 64 binary steps"),
+        (('process = "binary", ', ""), "there is no scheduler 'bernoulli'"),
+    ],
+)
+def test_a_plan_of_the_other_process_is_refused_before_anything_is_drawn(
+    tmp_path: Path, extractor: FeatureExtractor, changed: tuple[str, str], message: str
+) -> None:
+    plan = read_plan(BINARY.replace(*changed) + arm("software", 'kind = "software"'), "bits.toml")
+    study = Study(plan, tmp_path / "out", lambda: digit_reference(extractor), extractor)
+    with pytest.raises(SamplerError, match=message):
+        study.run()
+    assert not (tmp_path / "out" / "work").exists()
+
+
+def test_a_comparison_goes_on_whose_plan_knew_of_no_process(
+    tmp_path: Path, reference: Callable[[], Reference], extractor: FeatureExtractor
+) -> None:
+    text = BINARY.replace("bernoulli", "ddpm").replace('process = "binary", ', "")
+    plan = read_plan(text + arm("software", 'kind = "software"'), "old.toml")
+    file = Study(plan, tmp_path / "out", reference, extractor).folder / "plan.json"
+    before = json.loads(file.read_text())
+    del before["models"]["small"]["train"]["process"]
+    file.write_text(json.dumps(before))
+    Study(plan, tmp_path / "out", reference, extractor)
+    with pytest.raises(SamplerError, match="by another plan \\(models differ"):
+        Study(
+            read_plan(text.replace("steps = 2", "steps = 3") + arm("software", 'kind = "software"'), "old.toml"),
+            tmp_path / "out", reference, extractor,
+        )  # fmt: skip
 
 
 def test_an_arm_that_the_plan_does_not_have_is_named(
