@@ -146,7 +146,7 @@ class RunFolder:
             whole = (
                 (told["picture"], told["label"]) == (number, self.labels[number])
                 and told["model_sha256"] == self.settings["model"]
-                and all(told["sampling"].get(name) == self.settings[name] for name in _SAMPLING)
+                and all(told["sampling"].get(name) == self.settings.get(name) for name in _SAMPLING)
                 and told["pixels_sha256"] == pixels_digest(load_pixels(path))
             )
         except (SamplerError, KeyError):
