@@ -25,6 +25,8 @@ COMMANDS = {
     "assess": "Estimate the min-entropy of recorded bits, test them, and write a page with figures; no bit is spent.",
     "train": "Train a class-conditional network and write a checkpoint folder. The bill comes first.",
     "sample": "Draw pictures with recorded bits as their noise. The bill comes first.",
+    "grow": "Grow pictures in an array: each step flips each cell with the probability that the network says; "
+    "all off then.",
     "replay": "Draw pictures again from the bits that their provenance names; exit code 1 unless all are identical.",
     "compare": "Run the arms of a plan and report what sets their pictures, and their bits, apart from software's.",
     "energy": "Say what recorded bits, or pictures, took in joules and area, by term; no bit is spent.",

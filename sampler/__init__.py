@@ -28,7 +28,7 @@ from sampler.drawing._pictures import (
 )
 from sampler.drawing._replay import PixelDifference, Replayed, replay
 from sampler.drawing._run_folder import RunFolder
-from sampler.drawing._sample import draw_parts, pixels_digest, sample
+from sampler.drawing._sample import draw_parts, picture_digest, picture_versions, pixels_digest, sample
 from sampler.drawing._settings import SampleSettings
 from sampler.drawing._supply import LeasedBits, NamedLeases, made_bits
 from sampler.hook import HardwareNoise, hardware_noise, picture_generator
@@ -131,8 +131,10 @@ __all__ = [
     "numpy_generator",
     "parts_of",
     "permutation",
+    "picture_digest",
     "picture_generator",
     "picture_name",
+    "picture_versions",
     "pixels",
     "pixels_digest",
     "replay",

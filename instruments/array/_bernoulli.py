@@ -1,6 +1,7 @@
 """Draws of Bernoulli numbers by an array: one pulse a cell, of the voltage that switches it with its probability."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -56,25 +57,32 @@ class DrawCounts(Sums):
 class Draw:
     """One draw of the array, as it happened; each is (cells,) but for `block`.
 
-    `p`: with which probability the outcome was to be 1; `volts`: of the pulses, 0 where there was none; `before`: the
-    state as read last, True = AP; `after`: the outcome; `drawn`: who had a pulse and a valid outcome.
+    `used`: who was not masked; `p`: with which probability the outcome was to be 1; `volts`: of the pulses, 0 where
+    there was none; `before`: the state as read last, True = AP; `after`: the outcome; `drawn`: who had a pulse and a
+    valid outcome.
     """
 
     mode: DrawMode
     block: Block
+    used: np.ndarray
     p: np.ndarray
     volts: np.ndarray
     before: np.ndarray
     after: np.ndarray
     drawn: np.ndarray
 
+    @property
+    def antiparallel(self) -> np.ndarray:
+        """Whether the pulses started from AP: what `before` says, or not after a reset."""
+        return self.before & (self.mode == "flip")
+
 
 class BernoulliArray:
     """An array as a source of Bernoulli numbers; what was drawn last is stored in its cells, and flips start from it.
 
-    `cells`: positions of the pixels' cells, one for each number of a draw, none twice; the others are masked. `observe`
-    gets each draw of the array. `counts`: what they took so far. Draws need `switched_on`. Raises BenchError where the
-    array has no pulse table.
+    `cells`: positions of the cells, one for each number of a draw, none twice; the others are masked. A draw of fewer
+    numbers is of the first ones, and leaves the rest at 0 or as they are. `observe` gets each draw of the array.
+    `counts`: what they took so far. Draws need `switched_on`. Raises BenchError where the array has no pulse table.
     """
 
     def __init__(
@@ -87,12 +95,17 @@ class BernoulliArray:
         array.require_draws()
         self.array, self.law, self.cells = array, law, cells
         self.counts = DrawCounts()
-        self._observe = observe
+        self.observe = observe
         self._used = np.zeros(array.shape[0] * array.shape[1], bool)
         self._used[cells] = True
         self._among = self._used  # what the mask is
         self._scale: DacScale | None = None
         self._stored, self._known = np.zeros(len(self._used), bool), False
+
+    @property
+    def magnetisation(self) -> np.ndarray:
+        """What the whole array holds as read last, True = AP; bool (rows, columns), a copy."""
+        return self._stored.reshape(self.array.shape).copy()
 
     @contextlib.contextmanager
     def switched_on(
@@ -154,14 +167,16 @@ class BernoulliArray:
         )
 
     def _spread(self, values: np.ndarray) -> np.ndarray:
-        if values.size != len(self.cells):
-            raise ValueError(f"{values.size} numbers are not the {len(self.cells)} that the array holds")
+        if values.size > len(self.cells):
+            raise ValueError(
+                f"{values.size} numbers are more than the {len(self.cells)} that the array holds"
+            )
         spread = np.zeros(len(self._used))
-        spread[self.cells] = values.ravel()
+        spread[self.cells[: values.size]] = values.ravel()
         return spread
 
     def _picked(self, shape: tuple[int, ...]) -> np.ndarray:
-        return self._stored[self.cells].astype(np.uint8).reshape(shape)
+        return self._stored[self.cells[: math.prod(shape)]].astype(np.uint8).reshape(shape)
 
     def _write(self, p: np.ndarray, among: np.ndarray) -> None:
         """Draw the cells `among` from a reset; the others are masked, since a reset needs no code."""
@@ -205,7 +220,7 @@ class BernoulliArray:
             self._count(strayed=int((after != before)[among & ~pulsed].sum()))
         self._stored, self._known = after, True
         one = np.where(before, 1 - p, p) if mode == "flip" else p
-        self._observe(Draw(mode, block, one, volts, before, after, valid & pulsed))
+        self.observe(Draw(mode, block, among, one, volts, before, after, valid & pulsed))
         return valid
 
     def _set_volts(self, p: np.ndarray, pulsed: np.ndarray, antiparallel: np.ndarray) -> np.ndarray:

@@ -141,7 +141,12 @@ def _draw_again(
     picture = path.with_suffix(".png") if path.suffix == ".json" else path
     try:
         shown = load_pixels(picture) if picture.exists() else None
-        again = draw_again(provenance, store, checkpoint, shown)
+        if provenance["bits"].get("source") == "array":
+            from memtj.growing import read_again
+
+            again = read_again(provenance, store, shown)
+        else:
+            again = draw_again(provenance, store, checkpoint, shown)
     except SamplerError as error:
         return _Outcome(path, error=str(error))
     return _Outcome(path, again, int(provenance["sampling"]["steps"]))

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 _SHEET_PIXELS = 128  # a smaller picture is enlarged to about so many on the sheet
 
 
-def _labels(images: int, wanted: str | None, known: int | None) -> list[int | None]:
+def labels_of(images: int, wanted: str | None, known: int | None) -> list[int | None]:
+    """Give each picture its label: those `wanted` in turn, or all that a network knows; None where it takes none."""
     if known is None:
         if wanted is not None:
             raise CommandError(
@@ -140,7 +141,7 @@ def sample(
         RunFolder.refuse_used(out)
     refuse_unwritable(out)
     checkpoint = load_checkpoint(model or shipped_checkpoint())
-    wanted = _labels(images, labels, checkpoint.pictures.labels)
+    wanted = labels_of(images, labels, checkpoint.pictures.labels)
     name = scheduler or checkpoint.scheduler
     options = dict(read_option(name, text) for text in scheduler_option or [])
     steps = steps or checkpoint.default_steps

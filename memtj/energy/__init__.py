@@ -3,7 +3,7 @@
 from ._assumptions import Assumed, Assumptions, Published, load_assumptions
 from ._comparison import Ratio, ratios
 from ._drawn import PicturesEnergy, energy_of_pictures
-from ._recorded import Areas, StoreEnergy, energy_of_store
+from ._recorded import Areas, Joules, StoreEnergy, at_bias, energy_of_store, terms_of
 from ._terms import LEVELS, Level, Standing, Term, total
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Areas",
     "Assumed",
     "Assumptions",
+    "Joules",
     "Level",
     "PicturesEnergy",
     "Published",
@@ -18,9 +19,11 @@ __all__ = [
     "Standing",
     "StoreEnergy",
     "Term",
+    "at_bias",
     "energy_of_pictures",
     "energy_of_store",
     "load_assumptions",
     "ratios",
+    "terms_of",
     "total",
 ]

@@ -56,7 +56,7 @@ class StoreEnergy:
 
 
 @dataclass
-class _Sums:
+class Joules:
     """Joules of all bits so far; NaN once they are not known for some."""
 
     write_from_p: float = 0.0
@@ -71,7 +71,7 @@ class _Sums:
     wire: float = 0.0
     host: float = 0.0
 
-    def add(self, other: "_Sums") -> None:
+    def add(self, other: "Joules") -> None:
         for each in fields(self):
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
@@ -93,7 +93,7 @@ def energy_of_store(
         raise CommandError(
             f"{store.path} does not have the recorded bits: name a store with the buffers that are meant."
         )
-    sums, seconds, cells, held = _Sums(), 0.0, 0.0, False
+    sums, seconds, cells, held = Joules(), 0.0, 0.0, False
     bits = sum(info.bits for info in there)
     for info in there:
         run = _Buffer(store, info, assumed)
@@ -107,7 +107,7 @@ def energy_of_store(
         any(info.simulated for info in there),
         seconds if math.isfinite(seconds) and seconds > 0 else None,
         cells,
-        _terms(sums, bits, assumed, held),
+        terms_of(sums, bits, assumed, held),
         Areas(
             math.pi / 4 * diameter**2,
             assumed.cell_area.value,
@@ -152,7 +152,7 @@ class _Buffer:
         pulses = float(self.rows["pulses"][:-1][good].sum())
         return self.pulses * (float(steps[good].sum()) / pulses if pulses else each)
 
-    def sums(self) -> _Sums:
+    def sums(self) -> Joules:
         """Joules of the whole buffer by term."""
         a, cells = self.assumed, self.cells[self.used]
         r_p, r_ap = cells["r_p"], cells["r_ap"]
@@ -173,7 +173,7 @@ class _Buffer:
         idle = self.seconds - self.pulses * (self.readings * settle)
         between = (self.ones / r_ap + (1 - self.ones) / r_p).sum()
         field = np.nan_to_num(self.rows["field"], nan=1.0)
-        return _Sums(
+        return Joules(
             write_from_p=(1 - from_ap) * write["p"][0],
             write_from_ap=from_ap * write["ap"][0],
             reset=0.0 if self.toggle else reset_joules,
@@ -224,7 +224,7 @@ def _trims(store: Store, buffer: str, cells: np.ndarray) -> dict[str, tuple[np.n
     return {state: (volts[row], widths[row]) for row, state in enumerate(("p", "ap"))}
 
 
-def _terms(sums: _Sums, bits: int, a: Assumptions, held: bool) -> tuple[Term, ...]:
+def terms_of(sums: Joules, bits: int, a: Assumptions, held: bool) -> tuple[Term, ...]:
     def term(name: str, level: Level, joules: float, basis: str, *needed: Assumed) -> Term:
         known = math.isfinite(joules)
         standing: Standing = "computed" if known else "not known"

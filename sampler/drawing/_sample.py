@@ -192,7 +192,7 @@ def _described(part: Part, reverse: Reverse) -> dict[str, Any]:
         "model_sha256": part.checkpoint.sha256,
         "model_config_sha256": part.checkpoint.config_sha256,
         "sampling": sampling,
-        "versions": _versions(),
+        "versions": picture_versions(),
     }
 
 
@@ -232,7 +232,8 @@ def pixels_digest(shown: npt.NDArray[np.uint8]) -> str:
     return hashlib.sha256(np.ascontiguousarray(shown).tobytes()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def picture_versions() -> dict[str, str]:
+    """What a picture's last bits may depend on: versions of the programs, and the kind of machine."""
     import diffusers
 
     return {
