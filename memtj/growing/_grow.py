@@ -80,6 +80,18 @@ class _Network:
         return np.concatenate(answers)
 
 
+def calibrated_array(bench: Bench, calibration: DrawCalibration) -> Array:
+    """Give the array of an open bench, set as a calibration says; raises BenchError where it is of another."""
+    known = calibration.conditions
+    point = WorkingPoint(**{each.name: getattr(known, each.name) for each in fields(WorkingPoint)})
+    array = array_of(bench, point)
+    array.require_draws()
+    calibration.refuse_other(array)
+    array.set_working_point(point)
+    array.set_thresholds(np.where(calibration.used, calibration.threshold, 1e9))
+    return array
+
+
 @dataclass(frozen=True)
 class Growing:
     """A run that is asked for: `labels` one a picture; `writes` draws anew instead of flipping what is stored."""
@@ -106,7 +118,7 @@ class Growing:
         Nothing is made, and no cell is pulsed, before array, calibration, cells and retention are known to do. Raises
         CommandError where they do not, or a cell fails on the way. Everything is off at every end.
         """
-        array = self._array(bench)
+        array = calibrated_array(bench, self.calibration)
         kind, used = self.checkpoint.pictures, self.calibration.used
         lot = min(len(self.labels), max(1, most_pictures(used, kind.height * kind.width * kind.channels)))
         cells = place(used, array.shape, lot, kind.height * kind.channels, kind.width)
@@ -144,16 +156,6 @@ class Growing:
             counts = draws.counts - before
             grown = Grown(counts, straying, network.seconds, seconds, terms, array.simulated)
             return grown, folder, frames
-
-    def _array(self, bench: Bench) -> Array:
-        known = self.calibration.conditions
-        point = WorkingPoint(**{each.name: getattr(known, each.name) for each in fields(WorkingPoint)})
-        array = array_of(bench, point)
-        array.require_draws()
-        self.calibration.refuse_other(array)
-        array.set_working_point(point)
-        array.set_thresholds(np.where(self.calibration.used, self.calibration.threshold, 1e9))
-        return array
 
     def _seconds_of_a_step(self, pictures: int) -> float:
         """Time a step of the network; the output is off."""
