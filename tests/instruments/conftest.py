@@ -58,13 +58,11 @@ def write_bench(tmp_path: Path, patience: Callable[[float], float]) -> Callable[
         timeout: float = 2.0,
     ) -> Path:
         text = EXAMPLE.read_text("utf-8")
-        driver = 'driver = "ArrayBoard"'
-        scaled = f"options = {{ timeout = {1000 * patience(timeout):.0f} }}"
-        own = [("TCPIP::127.0.0.1::5025::SOCKET", resource), (driver, f"{scaled}\n{driver}")]
         size = [("rows = 64", f"rows = {rows}"), ("columns = 64", f"columns = {columns}")]
-        for old, new in [*own, *size, *changes]:
+        for old, new in [("TCPIP::127.0.0.1::5025::SOCKET", resource), *size, *changes]:
             assert old in text, old
             text = text.replace(old, new)
+        text += f"\n[instruments.board.options]\ntimeout = {1000 * patience(timeout):.0f}\n"
         path = tmp_path / "bench.toml"
         path.write_text(text, "utf-8")
         return path
