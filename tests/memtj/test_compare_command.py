@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from entropy import Store
 from entropy.testing import record_blocks, sound_accounts
 from memtj._comparison_origin import Origin, begun_with
 from memtj._errors import CommandError
-from sampler import Architecture, SoftwareSource, build_model, save_checkpoint, training_scheduler
+from sampler import Architecture, SoftwareSource
 from sampler.comparison import make_reference, real_digits
+from tests.sampler.conftest import save_untrained
 
 SMALL = Architecture(image_size=28, widths=(8, 16), norm_groups=4, attention_head=8)
 CELLS, PULSES = 4096, 64
@@ -57,12 +57,7 @@ runs = 2
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plan")
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        weights = build_model(SMALL).state_dict()
-    scheduler = {k: v for k, v in training_scheduler().config.items() if not k.startswith("_")}
-    save_checkpoint(folder / "small", weights, SMALL, {"scheduler": scheduler})
-    text = PLAN.format(model=(folder / "small").as_posix())
+    text = PLAN.format(model=save_untrained(folder / "small", SMALL).as_posix())
     (folder / "plan.toml").write_text(text)
     (folder / "leased.toml").write_text(text + LEASED)
     return folder / "plan.toml"

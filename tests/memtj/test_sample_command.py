@@ -23,14 +23,12 @@ from entropy.testing import random_blocks, record_blocks, sound_accounts
 from sampler import (
     Architecture,
     RunFolder,
-    build_model,
     load_pixels,
     load_provenance,
-    save_checkpoint,
-    training_scheduler,
 )
 from tests.conftest import missing
 from tests.memtj.conftest import posix_only
+from tests.sampler.conftest import save_untrained
 
 BLOCK = 1 << 20
 DRAWS = 4
@@ -52,13 +50,7 @@ def store(tmp_path: Path) -> Path:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small untrained network of ours, of ten labels and 8 × 8 pixels."""
     size = Architecture(image_size=8, widths=(8, 16), norm_groups=4, attention_head=8)
-    scheduler = {k: v for k, v in training_scheduler().config.items() if not k.startswith("_")}
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    with torch.random.fork_rng(devices=[]):
-        save_checkpoint(
-            folder, build_model(size).state_dict(), size, {"scheduler": scheduler, "data": "none"}
-        )
-    return folder
+    return save_untrained(tmp_path_factory.mktemp("models") / "tiny", size)
 
 
 @pytest.fixture(scope="module")

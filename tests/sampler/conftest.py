@@ -22,15 +22,19 @@ TINY = Architecture(image_size=8, widths=(8, 16), norm_groups=4, attention_head=
 CELLS = 4096
 
 
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+def save_untrained(folder: Path, size: Architecture) -> Path:
+    """Save a network of random weights, the same ones each time: its pictures follow its noise and nothing else."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        weights = build_model(TINY).state_dict()
+        weights = build_model(size).state_dict()
     scheduler = {k: v for k, v in training_scheduler().config.items() if not k.startswith("_")}
-    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
-    save_checkpoint(folder, weights, TINY, {"scheduler": scheduler, "data": "none: random weights"})
-    return load_checkpoint(folder)
+    save_checkpoint(folder, weights, size, {"scheduler": scheduler, "data": "none: random weights"})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return load_checkpoint(save_untrained(tmp_path_factory.mktemp("checkpoints") / "tiny", TINY))
 
 
 @pytest.fixture

@@ -31,8 +31,7 @@ def test_animations_hold_their_frames_and_provenance(kind: str, colour: bool, tm
     with Image.open(save_animation(frames, tmp_path / f"all.{kind}", TOLD)) as image:
         told = image.info["comment"].decode() if kind == "gif" else image.info["memtj-sheet"]
         assert json.loads(told) == TOLD
-        assert image.n_frames == 3
-        assert image.info["loop"] == 0
+        assert (image.n_frames, image.info["loop"]) == (3, 0)
         durations = []
         for number, frame in enumerate(frames):
             image.seek(number)
@@ -44,25 +43,25 @@ def test_animations_hold_their_frames_and_provenance(kind: str, colour: bool, tm
 
 
 def test_wrong_animations_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(SamplerError, match=r"gif or apng file, not a\.mp4"):
-        save_animation(FRAMES, tmp_path / "a.mp4")
-    with pytest.raises(SamplerError, match="at least one frame"):
-        save_animation([], tmp_path / "a.gif")
+    for frames, name, words in (
+        (FRAMES, "a.mp4", r"gif or apng file, not a\.mp4"),
+        ([], "a.gif", "at least one frame"),
+    ):
+        with pytest.raises(SamplerError, match=words):
+            save_animation(frames, tmp_path / name)
 
 
 def test_a_sheet_has_its_columns_and_is_not_taken_for_a_picture(tmp_path: Path) -> None:
     shown = [np.full((6, 8), number, np.uint8) for number in range(5)]
     sheet = contact_sheet(shown, columns=2, scale=1)
     assert sheet.shape == (3 * 8, 2 * 10)
-    assert sheet[1, 1] == 0
-    assert sheet[17, 1] == 4
+    assert (sheet[1, 1], sheet[17, 1]) == (0, 4)
     assert contact_sheet(shown, columns=10, scale=3).shape == (24, 150)
     path = save_sheet(shown, tmp_path / "sheet.png", 2, 1, provenance=TOLD)
     with Image.open(path) as image:
         assert json.loads(image.info["memtj-sheet"]) == TOLD
     with pytest.raises(SamplerError, match=r"sheet\.png is a sheet of several pictures"):
         load_provenance(path)
-    with pytest.raises(SamplerError):
-        contact_sheet([], 2)
-    with pytest.raises(SamplerError):
-        contact_sheet(shown, 0)
+    for pictures, columns in (([], 2), (shown, 0)):
+        with pytest.raises(SamplerError):
+            contact_sheet(pictures, columns)

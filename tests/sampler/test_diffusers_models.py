@@ -250,11 +250,14 @@ def test_every_scheduler_of_diffusers_draws_or_is_refused(tiny: Checkpoint) -> N
 
 
 def test_options_of_schedulers_are_typed_by_their_defaults() -> None:
-    assert scheduler_option("ddpm", "clip_sample=False") == ("clip_sample", False)
-    assert scheduler_option("ddim", "num_train_timesteps=500") == ("num_train_timesteps", 500)
-    assert scheduler_option("DDIMScheduler", "beta_end=1") == ("beta_end", 1.0)
-    assert scheduler_option("euler", "timestep_spacing=trailing") == ("timestep_spacing", "trailing")
-    assert scheduler_option("ddpm", "trained_betas=[0.1, 0.2]") == ("trained_betas", [0.1, 0.2])
+    for scheduler, text, value in (
+        ("ddpm", "clip_sample=False", False),
+        ("ddim", "num_train_timesteps=500", 500),
+        ("DDIMScheduler", "beta_end=1", 1.0),
+        ("euler", "timestep_spacing=trailing", "trailing"),
+        ("ddpm", "trained_betas=[0.1, 0.2]", [0.1, 0.2]),
+    ):
+        assert scheduler_option(scheduler, text) == (text.partition("=")[0], value)
     for scheduler, text, words in (
         ("ddpm", "clip=1", "has no option 'clip': it knows beta_end, beta_schedule"),
         ("ddpm", "clip_sample", "write key=value"),
@@ -281,9 +284,8 @@ def test_a_microbatch_fits_the_memory(tiny: Checkpoint, bare: Path) -> None:
     state = torch.get_rng_state()
     each = forward_bytes(tiny)
     assert torch.equal(torch.get_rng_state(), state)
-    assert fitting_microbatch(tiny, 1000, 4 * each * 10) == 10
-    assert fitting_microbatch(tiny, 7, 4 * each * 10) == 7
-    assert fitting_microbatch(tiny, 1000, 4 * each * 1000) == 64
+    for pictures, room, fitting in ((1000, 10, 10), (7, 10, 7), (1000, 1000, 64)):
+        assert fitting_microbatch(tiny, pictures, 4 * each * room) == fitting
     assert 1 <= fitting_microbatch(tiny, 1000) <= 64
     with pytest.raises(SamplerError, match="close other programs"):
         fitting_microbatch(tiny, 10, each)

@@ -135,16 +135,19 @@ def test_levels_that_differ_from_the_map_s_are_refused(monkeypatch: pytest.Monke
 
 
 def test_wrong_widths_bits_and_sizes_are_refused() -> None:
-    with pytest.raises(SamplerError, match="32, 16, 12, 8, 4, 2 or 1 bits, not 3"):
-        normals(np.zeros(3, np.uint8), width=3)
-    with pytest.raises(SamplerError, match="not 0"):
-        normal_levels_sha256(0)
-    with pytest.raises(SamplerError, match="only those of 16, 12, 8, 4, 2 and 1 bits"):
-        normal_levels(32)
-    with pytest.raises(SamplerError, match="3 normals of 12 bits take 36 bits, not 32"):
-        normals(np.zeros(4, np.uint8), width=12, count=3)
-    with pytest.raises(SamplerError, match="2 normals do not fill an array of 3"):
-        normals(np.zeros(3, np.uint8), np.empty(3, np.float32), width=12, count=2)
+    three, four = np.zeros(3, np.uint8), np.zeros(4, np.uint8)
+    for call, words in (
+        (lambda: normals(three, width=3), "32, 16, 12, 8, 4, 2 or 1 bits, not 3"),
+        (lambda: normal_levels_sha256(0), "not 0"),
+        (lambda: normal_levels(32), "only those of 16, 12, 8, 4, 2 and 1 bits"),
+        (lambda: normals(four, width=12, count=3), "3 normals of 12 bits take 36 bits, not 32"),
+        (
+            lambda: normals(three, np.empty(3, np.float32), width=12, count=2),
+            "2 normals do not fill an array of 3",
+        ),
+    ):
+        with pytest.raises(SamplerError, match=words):
+            call()
     for count, words in ((1, "fewer"), (3, "more")):
         for threads in (1, 2):
             with pytest.raises(SamplerError, match=f"{words} bits were read than 4 normals take"):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from entropy import Store, Xor, conditioning_from_name
+from entropy.testing import sound_accounts
 from sampler import (
     Checkpoint,
     LeaseSource,
@@ -61,9 +62,7 @@ def test_a_run_reads_its_bill_to_the_bit_and_padding_reads_none(
     with store.lease(cost.recorded, purpose="test") as lease:
         samples = sample(tiny, [0, 1, 2, 3, 4], LeaseSource(lease), FEW)
         assert lease.remaining == 0
-    accounts = store.accounts()
-    assert accounts.consumed == cost.recorded
-    assert accounts.balanced
+    assert sound_accounts(store).consumed == cost.recorded
     ranges = [tuple(r) for p in samples.pictures for r in p.provenance["bits"]["ranges"]]
     assert sum(r[2] for r in ranges) == cost.recorded
     assert 0 < samples.noise_fraction < 1
@@ -129,15 +128,15 @@ def test_a_replay_from_other_bits_says_so(tiny: Checkpoint) -> None:
 
 def test_what_cannot_be_replayed_is_one_sentence(tiny: Checkpoint, recorded: Callable[[int], Store]) -> None:
     told = sample(tiny, [5], OperatingSystemSource(), FEW).pictures[0].provenance
-    with pytest.raises(SamplerError, match="cannot be had again"):
-        replay(told, checkpoint=tiny)
-    with pytest.raises(SamplerError, match="another network"):
-        replay({**told, "model_sha256": "0" * 64}, checkpoint=tiny)
-    with pytest.raises(SamplerError, match="noise map 0"):
-        replay({**told, "noise_map": {"version": 0, "sha256": ""}}, checkpoint=tiny)
     leased = {**told, "bits": {"source": "lease", "conditioning": "xor2", "ranges": [["nowhere", 0, 64]]}}
-    with pytest.raises(SamplerError, match="needs the store"):
-        replay(leased, checkpoint=tiny)
+    for provenance, words in (
+        (told, "cannot be had again"),
+        ({**told, "model_sha256": "0" * 64}, "another network"),
+        ({**told, "noise_map": {"version": 0, "sha256": ""}}, "noise map 0"),
+        (leased, "needs the store"),
+    ):
+        with pytest.raises(SamplerError, match=words):
+            replay(provenance, checkpoint=tiny)
     with pytest.raises(SamplerError):
         replay(leased, recorded(64), tiny)
 

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from entropy import FileLock, Store
-from sampler import Architecture, SamplerError, build_model, save_checkpoint, training_scheduler
+from sampler import Architecture, SamplerError
 from sampler.comparison import (
     Comparison,
     FeatureExtractor,
@@ -32,6 +31,7 @@ from sampler.comparison import (
     read_plan,
     real_digits,
 )
+from tests.sampler.conftest import save_untrained
 
 SMALL = Architecture(image_size=28, widths=(8, 16), norm_groups=4, attention_head=8)
 
@@ -70,13 +70,7 @@ def reference(extractor: FeatureExtractor) -> Callable[[], Reference]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of random weights: its pictures follow its noise and nothing else."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        weights = build_model(SMALL).state_dict()
-    scheduler = {k: v for k, v in training_scheduler().config.items() if not k.startswith("_")}
-    folder = tmp_path_factory.mktemp("checkpoints") / "small"
-    save_checkpoint(folder, weights, SMALL, {"scheduler": scheduler})
-    return folder
+    return save_untrained(tmp_path_factory.mktemp("checkpoints") / "small", SMALL)
 
 
 def plan_of(model: Path, arms: str, key: int = 3) -> Plan:

@@ -67,19 +67,9 @@ def test_one_hook_at_a_time() -> None:
 
 
 def test_another_thread_is_refused() -> None:
-    raised: list[BaseException] = []
-
-    def other() -> None:
-        try:
-            torch.randn(3)
-        except SamplerError as error:
-            raised.append(error)
-
-    with hardware_noise(SoftwareSource(1)):
-        thread = threading.Thread(target=other)
-        thread.start()
-        thread.join()
-    assert "another thread" in str(raised[0])
+    with hardware_noise(SoftwareSource(1)), ThreadPoolExecutor(1) as thread:
+        with pytest.raises(SamplerError, match="another thread"):
+            thread.submit(torch.randn, 3).result()
 
 
 def test_threads_with_a_hook_each_draw_from_their_own_streams() -> None:
@@ -148,13 +138,9 @@ def test_a_hook_is_not_opened_in_another_thread_or_task_meanwhile() -> None:
         except SamplerError as error:
             return str(error)
 
-    answers = []
-    with hardware_noise(SoftwareSource(1)):
-        thread = threading.Thread(target=lambda: answers.append(opened()))
-        thread.start()
-        thread.join()
+    with hardware_noise(SoftwareSource(1)), ThreadPoolExecutor(1) as thread:
+        assert "one at a time" in thread.submit(opened).result()
         first = torch.randn(3)
-    assert "one at a time" in answers[0]
     with hardware_noise(SoftwareSource(1)):
         assert torch.equal(torch.randn(3), first)
     assert opened() == "opened"
