@@ -70,8 +70,10 @@ class TrainPlan(_Part):
     `noise`: name (weights, shuffle, timesteps, diffusion, dropout, or all) to a source; what has none is software's.
     """
 
-    process: Literal[PROCESSES] = GAUSSIAN  # pyright: ignore[reportInvalidTypeForm]
-
+    process: Literal[PROCESSES] = Field(  # pyright: ignore[reportInvalidTypeForm]
+        GAUSSIAN,
+        exclude_if=lambda process: process == GAUSSIAN,  # as older plans were written
+    )
     steps: int = Field(2000, ge=1)
     batch: int = Field(64, ge=1)
     widths: tuple[int, ...] = (16, 24, 32)

@@ -28,7 +28,7 @@ from sampler.comparison._check import check_plan
 from sampler.comparison._compare import Comparison, Run, compare_runs
 from sampler.comparison._evaluate import evaluate
 from sampler.comparison._features import FeatureExtractor, Features
-from sampler.comparison._plan import ArmPlan, Plan, plan_of_values
+from sampler.comparison._plan import ArmPlan, Plan
 from sampler.comparison._raw_claim import RAW_BITS, raw_claim
 from sampler.comparison._reference import Reference, as_bits, real_digits
 from sampler.comparison._result import ArmResult, RunResult
@@ -324,8 +324,7 @@ def _claim_folder(folder: Path, plan: Plan) -> None:
             raise SamplerError(f"{folder} is not empty and holds no comparison: name another folder")
         _write_json(path, now)
         return
-    # What an older memtj did not know, its plan does not name.
-    before = json.loads(plan_of_values(_read_json(path), str(path)).model_dump_json())
+    before = _read_json(path)
     if before == now:
         return
     old, new = ({arm["name"]: arm for arm in it["arms"]} for it in (before, now))
