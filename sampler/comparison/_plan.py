@@ -239,15 +239,9 @@ class Plan(_Part):
 def read_plan(text: str, name: str) -> Plan:
     """Read a plan from TOML; raises SamplerError that names the key where it is wrong."""
     try:
-        return plan_of_values(tomllib.loads(text), name)
+        return Plan(**tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise SamplerError(f"{name} is not TOML: {error}") from error
-
-
-def plan_of_values(values: dict[str, Any], name: str) -> Plan:
-    """Make a plan of its keys' values; raises SamplerError that names the key where one is wrong."""
-    try:
-        return Plan(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
