@@ -60,7 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         own = item.get_closest_marker("timeout")
         seconds = own.args[0] if own is not None and own.args else general
-        item.add_marker(pytest.mark.timeout(_patience(seconds)), append=False)
+        item.add_marker(pytest.mark.timeout(patience_for(seconds)), append=False)
 
 
 def _measure_slowness() -> float:
@@ -83,7 +83,7 @@ def _measure_slowness() -> float:
     return min(max(1.0, min(burst() for _ in range(5)) / 0.02) * (1 + others), 20.0)
 
 
-def _patience(seconds: float) -> float:
+def patience_for(seconds: float) -> float:
     return seconds * float(os.environ[SLOWNESS])
 
 
@@ -93,7 +93,7 @@ def patience() -> Callable[[float], float]:
 
     For limits that say "it never came", never for what physics or a protocol promises.
     """
-    return _patience
+    return patience_for
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def wait_until() -> Callable[..., None]:
     def wait(
         condition: Callable[[], object], seconds: float = 10, what: str = "it did not come to pass"
     ) -> None:
-        deadline = time.monotonic() + _patience(seconds)
+        deadline = time.monotonic() + patience_for(seconds)
         while not condition():
             assert time.monotonic() < deadline, what
             time.sleep(0.005)

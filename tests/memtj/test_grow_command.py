@@ -19,6 +19,7 @@ from memtj.growing import place
 from mock_hw import Lab
 from mock_hw.testing import BoardClient, board_lab
 from sampler import TrainSettings, architecture_of_widths, load_data, load_provenance, train
+from tests.conftest import patience_for
 from tests.instruments.true_law import WIDTHS, true_law
 from tests.memtj.conftest import Done, posix_only
 
@@ -46,9 +47,11 @@ def lab() -> Iterator[Lab]:
 
 
 def write_bench(lab: Lab, folder: Path) -> Path:
+    """Write a bench whose driver waits as long as the machine is slow, since the lab is in this process."""
     text = example_bench(lab.resources["board"]).replace("rows = 64", f"rows = {ROWS}")
     text = text.replace("columns = 64", f"columns = {COLUMNS}")
     text = text.replace("pulse_width = 2e-9", "pulse_width = 6e-9\nhold_voltage = 0.5")
+    text += f"\n[instruments.board.options]\ntimeout = {1000 * patience_for(5):.0f}\n"
     path = folder / "bench.toml"
     path.write_text(text, "utf-8")
     return path
