@@ -80,11 +80,15 @@ def test_what_can_be_mended_leaves_the_outcome_as_it_is(
 def test_what_cannot_is_a_clear_error_with_everything_off(
     bench_path, lab: Lab, wire: BoardClient, wait_until, fault: str
 ):
+    def set_fault() -> None:
+        wire.send(f"SIM:FAUL:{fault}")
+        wire.ask("SIM:FAUL?")  # the board has taken it before another connection draws
+
     def draw() -> None:
         with Bench.from_toml(bench_path) as bench:
             array = BoardArray(bench, POINT)
             array.field(False)  # so that it is the host that has switched it, and it goes off
-            draws(array, lambda: wire.send(f"SIM:FAUL:{fault}"))
+            draws(array, set_fault)
 
     with pytest.raises((BoardError, BenchError), match=f"(?s){FATAL[fault]}"):
         draw()
