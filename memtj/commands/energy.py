@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def energy(
     subject: Annotated[
-        Path, typer.Argument(metavar="STORE|PICTURES", help="A store, or a folder of `memtj sample`.")
+        Path,
+        typer.Argument(metavar="STORE|PICTURES", help="A store, or a folder of `memtj sample` or `grow`."),
     ],
     store: Annotated[Path | None, typer.Option(help="Of pictures: the store of their bits.")] = None,
     assume: Annotated[
@@ -48,7 +49,7 @@ def energy(
         )
         return
     if not subject.is_dir():
-        raise CommandError(f"{subject} is no folder: name a store, or a folder of memtj sample.")
+        raise CommandError(f"{subject} is no folder: name a store, or a folder of memtj sample or grow.")
     if store is None:
         pictures = energy_of_pictures(subject, None, assumed)
     else:

@@ -2,7 +2,8 @@
 
 from ._assumptions import Assumed, Assumptions, Published, load_assumptions
 from ._comparison import Ratio, ratios
-from ._drawn import PicturesEnergy, energy_of_pictures
+from ._draws import DrawAccount
+from ._pictures import PicturesEnergy, energy_of_pictures
 from ._recorded import Areas, Joules, StoreEnergy, at_bias, energy_of_store, terms_of
 from ._terms import LEVELS, Level, Standing, Term, total
 
@@ -11,6 +12,7 @@ __all__ = [
     "Areas",
     "Assumed",
     "Assumptions",
+    "DrawAccount",
     "Joules",
     "Level",
     "PicturesEnergy",

@@ -84,10 +84,11 @@ def load_assumptions(path: Path | None = None) -> Assumptions:
     except OSError as error:
         raise CommandError(f"cannot read the assumptions {path}: {error.strerror or error}") from error
     except (ValueError, TypeError) as error:  # TOML and text that are wrong are ValueErrors too
-        raise CommandError(f"the assumptions {path} are wrong: {_first(error)}") from error
+        raise CommandError(f"the assumptions {path} are wrong: {first_error(error)}") from error
 
 
-def _first(error: Exception) -> str:
+def first_error(error: Exception) -> str:
+    """Say in a few words what is wrong first with what was validated."""
     if not isinstance(error, ValidationError):
         return str(error)
     wrong = error.errors()[0]

@@ -81,14 +81,20 @@ def energy_of_store(
 ) -> StoreEnergy:
     """Account for the usable bits of a store, or of these of its buffers (uuids); nothing is spent.
 
+    Draws are not among them: each has a voltage of its own, and the pictures that they became hold their account.
     Raises CommandError where there are no bits, or no file of them.
     """
     named = None if buffers is None else set(buffers)
-    there = [
+    here = [
         info
         for info in store.buffers()
         if info.bits and info.path.exists() and (named is None or info.uuid in named)
     ]
+    there = [info for info in here if not info.drawn]
+    if here and not there:
+        raise CommandError(
+            f"{store.path} holds draws alone, whose account is in the pictures that they became: name their folder."
+        )
     if not there or (named is not None and len(there) < len(named)):
         raise CommandError(
             f"{store.path} does not have the recorded bits: name a store with the buffers that are meant."

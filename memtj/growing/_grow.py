@@ -14,7 +14,7 @@ from entropy import CELL_DTYPE, RecordingPlan, Store
 from instruments import Bench, DrawCalibration
 from instruments.array import Array, BernoulliArray, DrawCounts, DrawDrift, WorkingPoint, array_of
 from memtj import __version__
-from memtj.energy import Term, load_assumptions
+from memtj.energy import DrawAccount, Term, load_assumptions
 from memtj.growing._energy import DrawEnergy
 from memtj.growing._placing import most_pictures, place
 from memtj.growing._recorder import DrawRecorder
@@ -123,10 +123,7 @@ class Growing:
         lot = min(len(self.labels), max(1, most_pictures(used, kind.height * kind.width * kind.channels)))
         cells = place(used, array.shape, lot, kind.height * kind.channels, kind.width)
         drift = DrawDrift(self.calibration.law)
-        draws, energy = (
-            BernoulliArray(array, drift, cells.ravel()),
-            DrawEnergy(self.calibration, load_assumptions(None)),
-        )
+        draws, assumed = BernoulliArray(array, drift, cells.ravel()), load_assumptions(None)
         network = _Network(self.checkpoint, self.settings.microbatch, array.keep_alive)
         step = self._seconds_of_a_step(lot)
         known = self.calibration.conditions
@@ -135,7 +132,7 @@ class Growing:
             contextlib.ExitStack() as kept,
             draws.switched_on(known.lowest, known.highest, hold=known.hold, watchdog=self.watchdog),
         ):
-            began = time.monotonic()
+            energy = DrawEnergy(self.calibration, assumed)
             straying = refuse_forgetting(draws, step, known.hold)
             folder = kept.enter_context(RunFolder.open(out, self._described(), self.labels, __version__))
             opened = kept.enter_context(Store(store))
@@ -143,17 +140,18 @@ class Growing:
             frames = None if animate is None else Frames(folder, out / f"images.{animate}")
             recorder = DrawRecorder(recording, draws, drift, energy, array.shape[1])
             draws.observe, before = recorder.take, draws.counts
+            accounts: list[DrawAccount] = []  # one a picture
             for first in range(0, len(self.labels), lot):
                 numbers = tuple(range(first, min(first + lot, len(self.labels))))
-                told = _Lot(self, draws, network, frames, watch, progress, numbers)
-                pictures = told.pictures(recorder, recording, opened.uuid, cells, array.simulated)
+                told = _Lot(self, draws, network, energy, frames, watch, progress, numbers)
+                pictures, own = told.pictures(recorder, recording, opened.uuid, cells, array.simulated)
+                accounts += [own] * len(pictures)
                 if frames is not None:
                     frames.save(pictures)
                 folder.save(pictures)
                 progress(numbers[-1] + 1)
-            seconds = time.monotonic() - began
-            terms = energy.terms(len(self.labels), seconds, network.seconds)
-            counts = draws.counts - before
+            terms, counts = DrawAccount.mean(accounts).terms(assumed), draws.counts - before
+            seconds = sum(each.seconds for each in accounts)
             grown = Grown(counts, straying, network.seconds, seconds, terms, array.simulated)
             return grown, folder, frames
 
@@ -207,6 +205,7 @@ class _Lot:
     run: Growing
     draws: BernoulliArray
     network: _Network
+    energy: DrawEnergy
     frames: Frames | None
     watch: Watch | None
     progress: Callable[[float], None]
@@ -214,21 +213,25 @@ class _Lot:
 
     def pictures(
         self, recorder: DrawRecorder, recording: "Recording", store: str, cells: np.ndarray, simulated: bool
-    ) -> list[Picture]:
-        """Grow them, and read them out."""
+    ) -> tuple[list[Picture], DrawAccount]:
+        """Grow them, and read them out; gives what each took, too."""
         kind, count = self.run.checkpoint.pictures, len(self.numbers)
+        before = self.draws.counts
         self.draws.read()  # what was there before
         self._grow()
         last = self.draws.read().reshape(len(cells), *kind.shape)[:count]
+        bits_drawn = (self.draws.counts - before).draws
+        account = self.energy.account(count, bits_drawn, self.network.seconds)
         buffer, block = recorder.block
         bits = {
             "source": "array", "simulated": simulated, "store": store, "recording": recording.uuid,
             "buffer": buffer, "block": block,
         }  # fmt: skip
-        return [
-            self._picture(number, image, {**bits, "cells": own.tolist()})
+        pictures = [
+            self._picture(number, image, {**bits, "cells": own.tolist()}, account)
             for number, image, own in zip(self.numbers, last, cells, strict=False)
         ]
+        return pictures, account
 
     def _grow(self) -> None:
         run, count = self.run, len(self.numbers)
@@ -252,7 +255,9 @@ class _Lot:
                 self.progress(self.numbers[0] + count * at / run.settings.steps)
             seen = x
 
-    def _picture(self, number: int, bits: np.ndarray, source: Mapping[str, Any]) -> Picture:
+    def _picture(
+        self, number: int, bits: np.ndarray, source: Mapping[str, Any], account: DrawAccount
+    ) -> Picture:
         run, image = self.run, torch.from_numpy(bits) * 2.0 - 1
         picture = Picture(number, run.labels[number], image, {})
         process = BinaryProcess.from_config(run.checkpoint.card["scheduler"])
@@ -265,6 +270,7 @@ class _Lot:
             "picture_sha256": picture_digest(image),
             "pixels_sha256": pixels_digest(pixels(picture)),
             "bits": source,
+            "energy": account.model_dump(),
             "process": "binary",
             "model_sha256": run.checkpoint.sha256,
             "model_config_sha256": run.checkpoint.config_sha256,

@@ -124,6 +124,40 @@ def test_grown_pictures_have_their_files_accounts_and_replay(
     assert told["bits"]["source"] == "array"
     assert told["sampling"]["draws"] == mode
     assert len(told["bits"]["cells"]) == PIXELS
+    energy = memtj_here("energy", out, "--json", status=0).json
+    assert energy["terms"] == done["energy_terms"]
+    assert energy["joules_per_picture"] == done["energy_per_picture"]
+    assert (energy["pictures"], energy["recorded_bits"]) == (12, done["bits_per_picture"])
+    assert "name their folder" in memtj_here("energy", done["store"], status=1).sentence
+
+
+def test_energy_of_grown_pictures_follows_the_assumptions_and_refuses_what_is_damaged(
+    options: list[Any], memtj_here: Callable[..., Done], tmp_path: Path
+):
+    done = memtj_here(*options, "--images", 2, "--json", status=0).json
+    own = tmp_path / "own.toml"
+    own.write_text(
+        '[line_capacitance]\nvalue = 2e-13\nsource = "ours"\nstanding = "measured"\n'
+        '[half_voltage]\nvalue = 0.5\nsource = "ours"\n'
+    )
+    shipped = {each["name"]: each for each in done["energy_terms"]}
+    energy = memtj_here("energy", tmp_path / "out", "--assume", own, "--json", status=0).json
+    terms = {each["name"]: each for each in energy["terms"]}
+    assert terms["line"]["joules"] == pytest.approx(2 * shipped["line"]["joules"])
+    assert (terms["line"]["standing"], shipped["line"]["standing"]) == ("computed", "assumed")
+    assert terms["reset"]["joules"] == shipped["reset"]["joules"]
+    assert "with V_h = 0.6 V" in terms["write from AP"]["basis"]
+    first, _ = sorted((tmp_path / "out" / "pictures").glob("*.json"))
+    told = json.loads(first.read_text())
+    first.write_text(json.dumps({**told, "energy": {**told["energy"], "read": -1}}))
+    assert "is damaged" in memtj_here("energy", tmp_path / "out", status=1).sentence
+    del told["energy"]  # as of a memtj that kept none
+    first.write_text(json.dumps(told))
+    older = memtj_here("energy", tmp_path / "out", "--json", status=0).json
+    assert [each["standing"] for each in older["terms"]] == ["not known", "assumed"]
+    told["bits"]["source"] = "os"
+    first.write_text(json.dumps(told))
+    assert "name a folder of one kind" in memtj_here("energy", tmp_path / "out", status=1).sentence
 
 
 def test_a_reading_that_is_altered_is_no_replay(
