@@ -249,7 +249,7 @@ entropy.conditioning.nonvetted_output_entropy: h_in r0, measured p, n_in n1, n_o
 entropy.conditioning.output_entropy: h_in r0, n_in n1, n_out n1, nw n1
 entropy.conditioning.own_seed: h p+
 entropy.conditioning.vetted_output_entropy: h_in r0, n_in n1, n_out n1, nw n1
-entropy.quality.draws.DrawHealth.__init__: cell_error p, cells n1, exponent r+, stream_error p
+entropy.quality.draws.DrawHealth.__init__: cell_error p, cells n1, exponent r+, rare_error p, stream_error p
 entropy.quality.health.Cutoffs.from_claim: exponent r+, min_entropy p+
 entropy.quality.health.Cutoffs.runs_expected: probability p, samples n
 entropy.quality.health.Cutoffs.window_fails: probability p

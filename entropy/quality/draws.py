@@ -3,9 +3,14 @@
 Sums of x - p over the draws of a cell are a martingale whose steps are below 1; Freedman's inequality (Ann. Probab. 3,
 100, 1975) bounds the chance that it is ever beyond t while its variance, the sum of p(1 - p), is at most v, by
 exp(-t² / (2(v + t / 3))). So a cell may be judged after every draw.
+
+What does not switch at all is found sooner: by the repetition count of SP 800-90B section 4.4.1, with each repeat worth
+the probability it had. That a cell, or every cell of a line, shows from step k on what it showed before has a chance of
+the product of these at most; 1/(k(k + 1)) of the alarms are for runs that begin at k.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,21 +30,38 @@ class DrawHealth:
     """Holds the outcomes of each cell, and of all together, against the probabilities they were drawn with.
 
     `cell_error` and `stream_error`: by how much P may be off on average, of one cell and of the mean over the cells
-    that draw; calibration is never exact. `exponent`: of the false-alarm rate 2^-a, for one cell or the stream, over
-    the whole run. A cell that is stuck fails once the draws that it owes are beyond chance: a few dozen at P = 1/2,
-    the more the rarer they are.
+    that draw; calibration is never exact. Where outcomes repeat, each P may be off by 4 P (1 - P) of `cell_error`, as
+    curves are whose volts are off, and by `rare_error` more. `exponent`: of the false-alarm rate 2^-a, for one cell,
+    one line or the stream, over the whole run. A cell that is stuck fails after some 60 draws at P = 1/2, and after
+    60 / P where P is 0.02 to 0.1. `lines`: int (cells,) each, such as the column of each cell; all cells of one fail
+    where none of them switches any more, so that it is found by the draws of them all.
     """
 
-    @takes(cells=Count(1), cell_error=Real(0, 1), stream_error=Real(0, 1), exponent=Real(above=0))
+    @takes(
+        cells=Count(1),
+        cell_error=Real(0, 1),
+        stream_error=Real(0, 1),
+        rare_error=Real(0, 1),
+        exponent=Real(above=0),
+    )
     def __init__(
-        self, cells: int, *, cell_error: float = 0.1, stream_error: float = 0.01, exponent: float = 40
+        self,
+        cells: int,
+        *,
+        cell_error: float = 0.1,
+        stream_error: float = 0.01,
+        rare_error: float = 0.002,
+        exponent: float = 40,
+        lines: Sequence[np.ndarray] = (),
     ) -> None:
         self.excess = np.zeros(cells)  # sum of x - p, per cell
         self.variance = np.zeros(cells)  # sum of p(1 - p)
         self.draws = np.zeros(cells, np.int64)
         self._failed = np.zeros(cells, bool)
-        self._errors = cell_error, stream_error
-        self._exponent = exponent
+        self._errors = cell_error, stream_error, rare_error
+        self._exponent = exponent + 2  # half of the alarms for sums, of either sign, and half for repeats
+        self._shown: np.ndarray | None = None
+        self._repeats = [_Repeats(each, exponent + 1) for each in (np.arange(cells), *lines)]
 
     @property
     def failed(self) -> np.ndarray:
@@ -48,6 +70,8 @@ class DrawHealth:
 
     def take(self, p: np.ndarray, ones: np.ndarray, drawn: np.ndarray) -> DrawVerdict:
         """Judge a step: commanded probabilities, outcomes and who drew, float, bool and bool, each (cells,).
+
+        The outcome of a cell that did not draw is what it holds.
 
         Raises ValueError for what is no such array, or a probability outside 0 to 1.
         """
@@ -61,11 +85,26 @@ class DrawHealth:
         self.excess += np.where(drawn, ones - p, 0)
         self.variance += np.where(drawn, p * (1 - p), 0)
         self.draws += drawn
-        of_cell, of_stream = self._errors
+        of_cell, of_stream, _ = self._errors
         beyond = np.abs(self.excess) > self._most(self.variance, self.draws, of_cell)
+        beyond |= self._repeat(p, ones, drawn)
         fresh = np.flatnonzero(beyond & ~self._failed)
         self._failed |= beyond
         return DrawVerdict(fresh, self._stream_fails(of_stream))
+
+    def _repeat(self, p: np.ndarray, ones: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+        """Say of which cells, that have drawn, the outcome repeats beyond chance, alone or with their line."""
+        of_cell, _, rare = self._errors
+        shown = ones if self._shown is None else self._shown
+        chance = np.where(ones, p, 1 - p) + 4 * of_cell * p * (1 - p) + rare
+        worth = np.zeros(len(p))
+        # Before the first step it is not known what a cell shows.
+        if self._shown is not None:
+            with np.errstate(divide="ignore"):
+                worth[drawn] = -np.log2(np.minimum(chance[drawn], 1))
+        self._shown = ones.copy()
+        beyond = [each.take(worth, drawn & (ones != shown)) for each in self._repeats]
+        return np.logical_or.reduce(beyond) & (self.draws > 0)
 
     def _stream_fails(self, error: float) -> bool:
         kept = ~self._failed  # what a bad cell did says nothing of the others
@@ -82,6 +121,26 @@ class DrawHealth:
         """
         v = variance + draws * error * (1 - error)
         power = np.ceil(np.log2(np.maximum(v, 1))) + 1
-        a = (self._exponent + 1) * math.log(2) + np.log(power * (power + 1))
+        a = self._exponent * math.log(2) + np.log(power * (power + 1))
         third = a / 3
         return error * draws + third + np.sqrt(third**2 + 2 * a * 2.0 ** (power - 1))
+
+
+class _Repeats:
+    """The repetition count of lines of cells: bits that the repeats so far are worth, and the step they began at."""
+
+    def __init__(self, line: np.ndarray, exponent: float) -> None:
+        self._line, self._exponent = line, exponent
+        self._worth = np.zeros(int(line.max()) + 1)
+        self._began = np.ones(len(self._worth))
+        self._steps = 0
+
+    def take(self, worth: np.ndarray, changed: np.ndarray) -> np.ndarray:
+        """Take a step, bits and whether it changed by cell; says of which cells the line fails, bool (cells,)."""
+        self._steps += 1
+        lines = len(self._worth)
+        ended = np.bincount(self._line, changed, lines) > 0
+        self._worth = np.where(ended, 0, self._worth + np.bincount(self._line, worth, lines))
+        self._began[ended] = self._steps + 1
+        beyond = self._worth > self._exponent + np.log2(self._began * (self._began + 1))
+        return beyond[self._line]

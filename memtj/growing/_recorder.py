@@ -23,7 +23,7 @@ class DrawRecorder:
     ) -> None:
         self.block = ("", -1)
         self._recording, self._draws, self._drift, self._energy = recording, draws, drift, energy
-        self._health = DrawHealth(drift.law.cells)
+        self._health = DrawHealth(drift.law.cells, lines=np.divmod(np.arange(drift.law.cells), columns))
         self._columns = columns
 
     def take(self, draw: Draw) -> None:

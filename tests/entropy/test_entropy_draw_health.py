@@ -29,7 +29,7 @@ def honest(p: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def test_honest_draws_pass_at_a_rate_of_alarms_that_can_be_seen() -> None:
     # 1,024 cells and the stream, each alarmed at most once in 2^4 runs: without room for errors of P
     alarms = [
-        run(DrawHealth(CELLS, cell_error=0, stream_error=0, exponent=4), honest, 60, seed)
+        run(DrawHealth(CELLS, cell_error=0, stream_error=0, rare_error=0, exponent=4), honest, 60, seed)
         for seed in range(4)
     ]
     assert sum(len(failed) for failed, _ in alarms) <= 4 * CELLS / 2**4
@@ -42,6 +42,57 @@ def test_a_calibration_that_is_off_by_what_is_allowed_passes() -> None:
         return rng.random(CELLS) < np.clip(p + 0.08 * sign, 0, 1)
 
     assert run(DrawHealth(CELLS), off) == ({}, None)
+
+
+def frozen_after(
+    health: DrawHealth, frozen: np.ndarray, p: float, steps: int, given: float | None = None
+) -> tuple[dict[int, int], bool]:
+    """Ask for flips with `p` after a first draw at 1/2, and have them with `given`, those that are `frozen` never.
+
+    Gives when cells failed, and whether the stream did.
+    """
+    rng = np.random.default_rng(5)
+    cells, failed, stream = len(frozen), dict[int, int](), False
+    state = rng.random(cells) < 0.5
+    for step in range(steps):
+        asked = p if step else 0.5
+        one = np.where(state, 1 - asked, asked)
+        switch = asked if given is None or not step else given
+        state = state ^ ((rng.random(cells) < switch) & ~frozen)
+        verdict = health.take(one, state, np.ones(cells, bool))
+        failed |= dict.fromkeys(verdict.cells.tolist(), step)
+        stream |= verdict.stream
+    return failed, stream
+
+
+@pytest.mark.parametrize("p", [0.02, 0.05, 0.1, 0.5])
+def test_cells_that_are_stuck_fail_however_rare_their_flips_are(p: float) -> None:
+    stuck = np.arange(256) % 64 == 7
+    failed, stream = frozen_after(DrawHealth(256), stuck, p, int(60 / p))
+    assert failed.keys() == set(np.flatnonzero(stuck).tolist())
+    assert not stream
+
+
+@pytest.mark.parametrize("p", [0.03, 0.1])
+def test_a_column_that_is_dead_is_found_within_a_picture(p: float) -> None:
+    row, column = np.divmod(np.arange(28 * 28), 28)
+    failed, _ = frozen_after(DrawHealth(28 * 28, lines=(row, column)), column == 9, p, 65)
+    assert failed.keys() == set(np.flatnonzero(column == 9).tolist())
+    alone, _ = frozen_after(DrawHealth(28 * 28), column == 9, p, 65)
+    assert not alone
+
+
+@pytest.mark.parametrize("p", [0.003, 0.03, 0.3])
+def test_repeats_of_honest_flips_alarm_no_more_often_than_stated(p: float) -> None:
+    row, column = np.divmod(np.arange(4096), 64)
+    none = np.zeros(4096, bool)
+    health = DrawHealth(4096, cell_error=0, stream_error=1, rare_error=0, exponent=4, lines=(row, column))
+    failed, _ = frozen_after(health, none, p, 300)
+    assert len(failed) <= 4096 / 2**4 + 64 * 2 * 64 / 2**4
+    # Off by what is allowed: 0.4 p (1 - p) and 0.002.
+    given = max(p - 0.4 * p * (1 - p) - 0.002, 0)
+    health = DrawHealth(4096, stream_error=1, lines=(row, column))
+    assert frozen_after(health, none, p, 300, given) == ({}, False)
 
 
 @pytest.mark.parametrize("stuck", [False, True])

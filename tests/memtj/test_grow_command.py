@@ -231,6 +231,19 @@ def test_cells_that_fail_stop_the_run_and_what_was_made_stays(
     accounts_are_of_draws(tmp_path / "out" / "store")
 
 
+def test_a_column_that_no_pulse_switches_is_found_before_a_picture_is_made(
+    lab: Lab, options: list[Any], memtj_here: Callable[..., Done], tmp_path: Path
+):
+    with BoardClient(lab) as client:
+        for row in range(ROWS):
+            assert client.errors(f"SIM:FAUL:STUC {row},5,P") == []
+    said = memtj_here(*options, "--images", 10, status=1).sentence
+    assert f"{ROWS} cells do not draw with the probabilities" in said
+    assert "row 0, column 5" in said
+    assert is_off(lab)
+    assert not list((tmp_path / "out").glob("pictures/*"))
+
+
 def test_cells_that_draw_with_other_probabilities_stop_the_run_at_once(
     lab: Lab, options: list[Any], memtj_here: Callable[..., Done], tmp_path: Path
 ):
