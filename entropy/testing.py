@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .buffer._block_facts import BlockFacts
+from .buffer._commanded import Commanded
 from .buffer._format import CELL_DTYPE
 from .buffer._recording import BlockCommit, Recording
 from .buffer._recording_plan import RecordingPlan
@@ -53,12 +54,13 @@ def append_outcomes(
     outcomes: np.ndarray,
     usable: np.ndarray | None = None,
     actions: np.ndarray | None = None,
+    commanded: Commanded | None = None,
     **facts: Any,
 ) -> BlockCommit:
     """Commit a block given by the outcome (uint8, 0 or 1) of every position of whole pulses.
 
     `usable`: alike, 0 where a position is to be left out, for which a failed reset stands; `actions`: ACTION_DTYPE;
-    `facts`: fields of BlockFacts.
+    `commanded`: of draws; `facts`: fields of BlockFacts.
     """
     kept = outcomes if usable is None else outcomes[usable.astype(bool)]
     return recording.append(
@@ -67,6 +69,7 @@ def append_outcomes(
         facts_of(recording, len(outcomes), **{"failed_resets": len(outcomes) - len(kept)} | facts),
         valid=None if usable is None else np.packbits(usable),
         actions=actions,
+        commanded=commanded,
     )
 
 

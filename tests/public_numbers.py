@@ -21,6 +21,7 @@ RESULTS = """
 entropy: Accounts BadBlock BlockCommit BufferInfo Credit FollowedBlock OpenLease PruneStep Request Reservation
     RewriteStep Portion SalvageReport VerifyReport
 entropy.quality.assessment: Assessment CellAssessment Conditioned Health Window
+entropy.quality.draws: DrawAudit
 entropy.quality.estimators: MinEntropy
 entropy.quality.health: CellOutcomes Cutoffs Judged
 entropy.quality.iid: ChiSquare PermutationTests RepeatTest
@@ -202,6 +203,7 @@ entropy.Store.lease: bits n1, min_entropy p, wait r0
 entropy.Store.lease_blocks: first n, last n
 entropy.Store.free_in_blocks: first n, last n
 entropy.Store.reserve: bits n1, min_entropy p
+entropy.Store.commanded: index n
 entropy.Store.read_block: index n
 entropy.Store.read: ranges ()
 entropy.Store.recorded: ranges ()

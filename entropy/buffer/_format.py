@@ -43,7 +43,7 @@ BLOCK_DTYPE = np.dtype(
         ("stalled", "<u4"),  # 1 where the board had paused before this block
         ("crc", "<u4"),  # CRC-32 of the block's bytes in /bits
         ("valid_crc", "<u4"),  # CRC-32 of its bytes in /valid, 0 where it has none
-        ("reserved", "<u4"),
+        ("reserved", "<u4"),  # CRC-32 of its values in /commanded, 0 where it has none
         ("row_crc", "<u4"),  # CRC-32 of all bytes of this row before this field
     ]
 )
@@ -102,6 +102,7 @@ ROW_CRC_BYTES = 4  # the last ones of a row, which check those before
 _CHUNK_BITS = 1 << 18
 _CHUNK_VALID = 1 << 14
 _CHUNK_ROWS = 32
+_CHUNK_COMMANDED = 1 << 15
 OVER_SCALE = 65535
 
 
@@ -125,11 +126,13 @@ def create_buffer(
     tuning: np.ndarray | None = None,
     *,
     actions: bool = False,
+    commanded: bool = False,
 ) -> h5py.File:
     """Make a buffer file with everything in it that must exist before followers may come, SWMR mode on.
 
     `resistances` is how many raw readings to make room for; 0 makes no `/resistances`. `tuning`: TUNING_DTYPE,
-    one for each cell, None makes no `/tuning`; `actions` says whether there is to be an `/actions`.
+    one for each cell, None makes no `/tuning`; `actions` and `commanded` say whether there is to be an `/actions`,
+    a `/commanded`.
     """
     file = h5py.File(path, "x", libver=LIBVER)
     try:
@@ -143,6 +146,8 @@ def create_buffer(
             file.create_dataset("tuning", data=np.ascontiguousarray(tuning, TUNING_DTYPE))
         if actions:
             _extendible(file, "actions", ACTION_DTYPE, _CHUNK_ROWS)
+        if commanded:
+            _extendible(file, "commanded", np.dtype("<u2"), _CHUNK_COMMANDED)
         if resistances:
             sample = _extendible(file, "resistances", np.dtype("<u2"), min(resistances, 1 << 15))
             sample.attrs["scale"] = _resistance_scale(cells)

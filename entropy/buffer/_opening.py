@@ -29,20 +29,20 @@ from ._view import FileView
 _T = TypeVar("_T")
 
 _READ_VERSIONS = (1, FORMAT_VERSION, DRAWS_VERSION)
-# Datasets and attributes that a file of version 1 has by chance only.
-_SINCE_2 = frozenset({"tuning", "actions"})
+# Datasets and attributes that a file of an earlier version has by chance only.
+_LATER = {1: frozenset({"tuning", "actions", "commanded"}), 2: frozenset({"commanded"})}
 # The rows come first: a live file has the bits of every row, and may have more of them a moment later.
 _KINDS = {
     name: h5py.h5t.py_create(np.dtype(kind), logical=True)
     for name, kind in {
         "blocks": BLOCK_DTYPE, "bits": "u1", "valid": "u1", "cells": CELL_DTYPE, "resistances": "<u2",
-        "tuning": TUNING_DTYPE, "actions": ACTION_DTYPE,
+        "tuning": TUNING_DTYPE, "actions": ACTION_DTYPE, "commanded": "<u2",
     }.items()
 }  # fmt: skip
-_OPTIONAL = frozenset({"resistances", "tuning", "actions"})
+_OPTIONAL = frozenset({"resistances", "tuning", "actions", "commanded"})
 _WHOLE = frozenset({"cells", "tuning"})  # not chunked; all others are
 _READ_IN_BLOCKS = frozenset(
-    {"blocks", "bits", "valid", "actions"}
+    {"blocks", "bits", "valid", "actions", "commanded"}
 )  # so that part of a file that was cut short can be read
 _ADDRESS = 8  # bytes that the index of a dataset needs for each chunk
 _TEXTS = (
@@ -132,7 +132,7 @@ def _open_once(view: FileView, texts: dict[str, str] | None) -> tuple[h5py.File,
 
 def unknown_names(file: Any) -> list[str]:
     """List the datasets, groups and attributes of an opened buffer that this program does not know."""
-    later = _SINCE_2 if int(file.attrs["format_version"]) == 1 else frozenset[str]()
+    later = _LATER.get(int(file.attrs["format_version"]), frozenset[str]())
     attributes = {"format", "format_version", *_TEXTS, *_OPTIONAL_TEXTS, *_NUMBERS} - later
     found = [f"/{name}" for name in file if name not in _KINDS or name in later]
     found += [f"attribute {name}" for name in file.attrs if name not in attributes]
@@ -177,7 +177,7 @@ def _refuse_foreign(
             f"{path} has buffer format {version} and this program reads "
             f"{', '.join(map(str, _READ_VERSIONS))}: use the memtj that wrote it"
         )
-    unknown = _SINCE_2 if version == 1 else frozenset[str]()
+    unknown = _LATER.get(version, frozenset[str]())
     kinds = [name for name in _KINDS if name not in _OPTIONAL or (name in names and name not in unknown)]
     attributes = Attributes(
         texts or _texts(view, root, unknown),

@@ -15,6 +15,7 @@ import numpy as np
 
 from .._errors import StoreError
 from ._chunks import Column
+from ._commanded import Commanded
 from ._format import ACTION_DTYPE, BLOCK_DTYPE, CELL_DTYPE, OVER_SCALE, TUNING_DTYPE, crc32
 from ._opening import HDF5_ERRORS, Attributes, look_again, open_view, reason
 from ._packed import padding_used
@@ -115,11 +116,12 @@ class BufferReader:
         self.path = path
         self.rows = np.empty(0, BLOCK_DTYPE)
         self.starts = np.zeros(1, np.int64)  # first usable bit of each block, and the end of the last
+        self.commanded_ends = np.zeros(1, np.int64)  # the same in bytes of `/commanded`, where there is one
         self.fault = ""  # what is wrong with the first row that is not in `rows`
         self._mutex = threading.RLock()
         self._view = FileView(path)
         self._bits, self._valid = Column(self._view, "bits"), Column(self._view, "valid")
-        self._blocks = Column(self._view, "blocks")
+        self._blocks, self._commanded = Column(self._view, "blocks"), Column(self._view, "commanded")
         self._closed_by_writer = False
         self._attributes = Attributes({}, {}, frozenset())
         self._place, self._header = 0, b""  # of the header of /blocks, whose bytes change with every row
@@ -168,7 +170,8 @@ class BufferReader:
         place = self._place
         header = self._view.bytes_at(place, _HEADER_BYTES) if place else b""  # before the look, not after
         with self._opened("the block rows") as (file, self._attributes):
-            for column in (self._blocks, self._bits, self._valid):
+            columns = [self._blocks, self._bits, self._valid]
+            for column in [*columns, *([self._commanded] if self.has_commanded else [])]:
                 column.look(h5py.h5d.open(file.id, column.name.encode()))
             self._place = h5py.h5o.get_info(file.id, b"blocks").addr
         self._read_rows()
@@ -200,6 +203,9 @@ class BufferReader:
             self.fault = "it is not in the file"
         self.rows = np.concatenate(parts)
         self.starts = np.concatenate([[0], np.cumsum(self.rows["bits"].astype(np.int64))])
+        if self.has_commanded:
+            sizes = 2 * (1 + self.rows["positions"].astype(np.int64))
+            self.commanded_ends = np.concatenate([[0], np.cumsum(sizes)])
 
     def unsound_rows(self) -> int:
         """Count the rows in the file from the first one on that cannot be believed; `fault` says why."""
@@ -291,6 +297,28 @@ class BufferReader:
             )
         rows = rows[:good]
         return rows[rows["block"] < len(self.rows)].copy()
+
+    @property
+    def has_commanded(self) -> bool:
+        """Whether this buffer says with which probability each of its draws was to be 1."""
+        return "commanded" in self._attributes.datasets
+
+    def commanded(self, index: int) -> Commanded | None:
+        """Read what the draws of a block were asked for, checked; None where the buffer does not say.
+
+        Raises StoreError naming file and block where it is damaged.
+        """
+        row = self.row(index)
+        if not self.has_commanded:
+            return None
+        first, end = self.commanded_ends[index : index + 2].tolist()
+        data = self._checked(self._commanded, index, first, end - first, int(row["reserved"]))
+        try:
+            return Commanded.unpacked(data.view("<u2"))
+        except ValueError as error:
+            raise StoreError(
+                f"{self.path}: block {index} in /commanded: {error}; restore it from a copy"
+            ) from None
 
     def resistances(self) -> np.ndarray:
         """Read the sample of raw readings; float32, ohm; inf where a reading was over the scale."""

@@ -21,6 +21,7 @@ from ..ledger import DRAWN, Ledger, now
 from ..versions import installed_version
 from ._actions import Changes, refuse_odd_actions
 from ._block_facts import BlockFacts
+from ._commanded import Commanded
 from ._format import ACTION_DTYPE, BIT_ORDER, DRAWS_VERSION, FORMAT, FORMAT_VERSION, snapshot
 from ._packed import count_ones, padding_used
 from ._recording_plan import RecordingPlan
@@ -95,6 +96,7 @@ class Recording:
         valid: np.ndarray | None = None,
         ones: int | None = None,
         actions: np.ndarray | None = None,
+        commanded: Commanded | None = None,
     ) -> BlockCommit:
         """Commit one block.
 
@@ -102,7 +104,7 @@ class Recording:
         packed mask of the same order over all positions, None where all are usable. `ones`: how many of the bits are 1,
         where the health tests have counted them; counted here otherwise. `actions`: ACTION_DTYPE, what was changed
         of the trims since the block before, so that this one is the first made with it; `block` and `row_crc` are
-        filled in here.
+        filled in here. `commanded`: of draws, by position, where the plan says that they come.
 
         Raises ValueError where these contradict each other, StoreError where the disk takes no more (what was
         committed before stays intact), or another program has cut short, replaced or written into the buffer.
@@ -119,11 +121,21 @@ class Recording:
         if len(changed) and self._changed is None:
             raise ValueError("a recording that has actions is made with actions=True")
         refuse_odd_actions(changed, cells)
+        if (commanded is not None) != self.plan.commanded:
+            raise ValueError("a recording with commanded=True, and none else, has them for every block")
+        asked = None if commanded is None else commanded.packed()
+        if asked is not None and len(asked) != 1 + facts.positions:
+            raise ValueError(f"{len(asked) - 1} probabilities are not those of {facts.positions} positions")
         with self._used():
-            return self._commit(bits, valid, row, changed)
+            return self._commit(bits, valid, row, changed, asked)
 
     def _commit(
-        self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray, actions: np.ndarray
+        self,
+        bits: np.ndarray,
+        valid: np.ndarray | None,
+        row: np.ndarray,
+        actions: np.ndarray,
+        asked: np.ndarray | None,
     ) -> BlockCommit:
         if self._writer.blocks and self._writer.bytes + len(bits) > self.plan.rotate_bytes:
             self._end_segment()
@@ -131,10 +143,10 @@ class Recording:
         writer = self._writer
         first = writer.bits
         if self._changed is None:
-            writer.append(bits, valid, row)
+            writer.append(bits, valid, row, commanded=asked)
         else:
             before = np.empty(0, ACTION_DTYPE) if writer.blocks else self._changed.rows()
-            writer.append(bits, valid, row, np.concatenate([before, actions]))
+            writer.append(bits, valid, row, np.concatenate([before, actions]), asked)
             self._changed.add(actions)
         count, ones, crc = (int(row[name][0]) for name in ("bits", "ones", "crc"))
         self.bits += count
@@ -205,7 +217,7 @@ class Recording:
         }
         writer = BufferWriter(
             self._folder / name, attributes, self.plan.cells, self.plan.resistances, self.plan.durable,
-            tuning=self.plan.tuning, actions=self.plan.actions,
+            tuning=self.plan.tuning, actions=self.plan.actions, commanded=self.plan.commanded,
         )  # fmt: skip
         try:
             self._ledger.register(

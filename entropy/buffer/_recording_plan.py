@@ -22,7 +22,8 @@ class RecordingPlan:
     `tuning`: TUNING_DTYPE, one for each cell, and under which `conditions` (JSON-able), kept in every segment;
     `actions`: whether blocks may come with changes of the trims. The arrays are copied. `drawn`: the bits are draws of
     the run that records them, made with probabilities of their own and used as they are made: they are entered as
-    consumed, and are never free, leased or assessed.
+    consumed, and are never free, leased or assessed. `commanded`: of draws, whether every block comes with the
+    probabilities that they were asked for.
 
     Raises ValueError where cells or tuning are not what they should be, RefusedArgument for what is no such number.
     """
@@ -40,12 +41,15 @@ class RecordingPlan:
     conditions: Mapping[str, Any] | None = None
     actions: bool = False
     drawn: bool = False
+    commanded: bool = False
 
     def __post_init__(self) -> None:
         """Check it, and keep copies of the arrays."""
         take_fields(
             self, device=text, rotate_bytes=Count(1), resistances=Count(), expected_bits=Count(), durable=Real(above=0)
         )  # fmt: skip
+        if self.commanded and not self.drawn:
+            raise ValueError("draws alone have probabilities that they were asked for")
         if self.cells.dtype != CELL_DTYPE or self.cells.ndim != 1 or not len(self.cells):
             raise ValueError(
                 "cells must be elements of entropy.CELL_DTYPE, one for every position of a pulse"

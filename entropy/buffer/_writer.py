@@ -44,6 +44,7 @@ class BufferWriter:
         *,
         tuning: np.ndarray | None = None,
         actions: bool = False,
+        commanded: bool = False,
     ) -> None:
         self.path = path
         self.blocks = 0
@@ -54,7 +55,9 @@ class BufferWriter:
         self._committing = False
         probe_room(path)
         try:
-            self._file: Any = create_buffer(path, attributes, cells, resistances, tuning, actions=actions)
+            self._file: Any = create_buffer(
+                path, attributes, cells, resistances, tuning, actions=actions, commanded=commanded
+            )
         except (OSError, RuntimeError, ValueError) as error:
             raise StoreError(f"{path} cannot be made: {why(error)}; check the folder and its room") from None
         self._data = _Column(self._file, "bits")
@@ -62,6 +65,8 @@ class BufferWriter:
         self._rows = _Rows(self._file, "blocks")
         self._actions = _Rows(self._file, "actions") if actions else None
         self._actions_kept = 0
+        self._commanded = _Column(self._file, "commanded") if commanded else None
+        self._commanded_kept = 0
         # each dataset is held once: of two handles one may show other rows than are there
         self._sample_scale = float(self._file["resistances"].attrs["scale"]) if resistances else 1.0
         self._sample = _Column(self._file, "resistances") if resistances else None
@@ -73,23 +78,31 @@ class BufferWriter:
         self._syncing = PeriodicSync(self._reserver, durable) if durable else None
 
     def append(
-        self, bits: np.ndarray, valid: np.ndarray | None, row: np.ndarray, actions: np.ndarray | None = None
+        self,
+        bits: np.ndarray,
+        valid: np.ndarray | None,
+        row: np.ndarray,
+        actions: np.ndarray | None = None,
+        commanded: np.ndarray | None = None,
     ) -> None:
         """Commit one block; `row` (1 element of BLOCK_DTYPE) gets its places and checks filled in here.
 
         `actions` (ACTION_DTYPE) are what was changed for it: they get its number and their checks, and are in the file
-        before its row is.
+        before its row is. `commanded`: the values of `Commanded.packed`.
         """
         self._refuse_if_failed()
         self._refuse_foreign()
         changed = _numbered(actions, self.blocks)
-        self._reserve(len(bits) + (0 if valid is None else len(valid)) + changed.nbytes)
+        asked = np.empty(0, "<u2") if commanded is None else commanded
+        self._reserve(len(bits) + (0 if valid is None else len(valid)) + changed.nbytes + asked.nbytes)
         row["first_byte"] = self.bytes
         row["crc"] = crc32(bits)
         row["valid_offset"] = -1
         if valid is not None:
             row["valid_offset"] = self._valid_bytes
             row["valid_crc"] = crc32(valid)
+        if commanded is not None:
+            row["reserved"] = crc32(commanded)
         row["row_crc"] = row_crcs(row)
         self._committing = True
         with self._write_errors():
@@ -98,11 +111,14 @@ class BufferWriter:
                 self._valid.write(self._valid_bytes, valid)
             if self._actions is not None and len(changed):
                 self._actions.write(self._actions_kept, changed)
+            if self._commanded is not None and len(asked):
+                self._commanded.write(self._commanded_kept, asked)
             self._file.flush()
             self._rows.write(self.blocks, row)
             self._file.flush()
         self._refuse_foreign()  # what was written into a foreign file is not committed
         self._actions_kept += len(changed)
+        self._commanded_kept += len(asked)
         self.bytes += len(bits)
         if len(bits):
             self._own.note(*self._data.last(self.bytes, bits))

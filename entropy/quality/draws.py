@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._errors import StoreError
 from ..arguments import Count, Real, takes
+from ..store._store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +126,51 @@ class DrawHealth:
         a = self._exponent * math.log(2) + np.log(power * (power + 1))
         third = a / 3
         return error * draws + third + np.sqrt(third**2 + 2 * a * 2.0 ** (power - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class DrawAudit:
+    """What recorded draws are, held against what they were asked for.
+
+    `blocks`, `draws`: looked at; `cells`: those that fail, int (failed,); `stream`: whether all together do.
+    """
+
+    blocks: int
+    draws: int
+    cells: np.ndarray
+    stream: bool
+
+
+def audit_draws(store: Store, recording: str) -> DrawAudit:
+    """Judge the draws of a recording (uuid) again, from its files alone, as `DrawHealth` does while they are made.
+
+    Rows and columns of the array are its lines. Raises StoreError where the recording is not there, a block is damaged,
+    or a buffer does not say with which probability its draws were to be 1.
+    """
+    buffers = sorted(
+        (each for each in store.buffers() if each.recording == recording), key=lambda each: each.segment
+    )
+    if not buffers:
+        raise StoreError(f"{store.path} has no recording {recording}: 'memtj store ls' lists them")
+    cells = store.cells(buffers[0].uuid)
+    health = DrawHealth(len(cells), lines=(cells["row"].astype(int), cells["column"].astype(int)))
+    held, stream = np.zeros(len(cells), bool), False
+    for buffer in buffers:
+        for index in range(buffer.blocks):
+            asked = store.commanded(buffer.uuid, index)
+            if asked is None or len(asked.p) != len(cells):
+                raise StoreError(
+                    f"{buffer.path} does not say what its draws were asked for, so they cannot be judged"
+                )
+            data, mask = store.read_block(buffer.uuid, index)
+            valid = (
+                np.ones(len(cells), bool)
+                if mask is None
+                else np.unpackbits(mask, count=len(cells)).astype(bool)
+            )
+            held[valid] = np.unpackbits(data, count=int(valid.sum()))
+            stream |= health.take(asked.p, held, asked.drawn).stream
+    return DrawAudit(sum(each.blocks for each in buffers), int(health.draws.sum()), health.failed, stream)
 
 
 class _Repeats:

@@ -69,7 +69,7 @@ def _copy(source: Any, reader: BufferReader, new: Path, changed: Mapping[str, An
     room = 0 if sample is None else int(sample.attrs["room"])
     file: Any = create_buffer(
         new, dict(source.attrs.items()) | dict(changed), reader.cells(), room, reader.tuning(),
-        actions=reader.has_actions,
+        actions=reader.has_actions, commanded=reader.has_commanded,
     )  # fmt: skip
     with open(new, "r+b") as beside:
         try:
@@ -84,6 +84,8 @@ def _copy_rows(source: Any, reader: BufferReader, file: Any, sample: Any) -> Non
     rows, changed = reader.rows, reader.actions()
     for name, end in zip(("bits", "valid"), bytes_of(rows).tolist(), strict=True):
         _copy_column(source[name], file[name], end)
+    if reader.has_commanded:
+        _copy_column(source["commanded"], file["commanded"], int(reader.commanded_ends[-1]) // 2)
     if sample is not None:
         _copy_column(sample, file["resistances"], sample.shape[0])
     if reader.has_actions:

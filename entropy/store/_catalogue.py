@@ -18,6 +18,8 @@ from ._open_files import OpenFiles
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..buffer._commanded import Commanded
+
 
 @dataclass(frozen=True)
 class BufferInfo:
@@ -127,6 +129,17 @@ class Catalogue:
     def resistances(self, buffer: str) -> np.ndarray:
         """Give a buffer's sample of raw readings; float32, ohm; inf where one was over the scale."""
         return self._files.reader(buffer, fresh=True).resistances()
+
+    @takes(index=Count())
+    def commanded(self, buffer: str, index: int) -> Commanded | None:
+        """Give with which probability each draw of a block was to be 1; None where the buffer does not say.
+
+        Raises StoreError naming file and block where it is damaged.
+        """
+        reader = self._files.reader(buffer)
+        if index >= len(reader.rows):
+            reader.refresh()
+        return reader.commanded(index)
 
     @takes(index=Count())
     def read_block(self, buffer: str, index: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -116,6 +116,8 @@ def _refuse_differences(path: Path, new: Path, buffer: str) -> None:
         same = one.rows.tobytes() == two.rows.tobytes() and one.actions().tobytes() == two.actions().tobytes()
         with Scanner(default_threads()) as scanner:
             fault = next(scanner.scan(two, len(two.rows), lambda _: None), None)
+        for index in range(len(two.rows)):
+            two.commanded(index)
     if fault is not None or one.unsound_rows():
         raise StoreError(
             f"{path} is damaged, so it stays as it is: 'memtj store verify' says where; restore it"

@@ -213,10 +213,22 @@ def _verify_buffer(
             reader.actions()
         except StoreError as error:
             report.problems.append(str(error))
+        report.problems += _faults_of_commanded(reader, blocks)
         shared = reader.shared_byte()
         if shared is not None:
             report.problems.append(f"{path}: byte {shared:,} of /bits is stored where another one is")
         _note_sequence(path, reader.rows["sequence"][:blocks], report)
+
+
+def _faults_of_commanded(reader: BufferReader, blocks: int) -> list[str]:
+    """Say what is wrong with what draws were asked for; the bits themselves may be right."""
+    faults = []
+    for index in range(blocks):
+        try:
+            reader.commanded(index)
+        except StoreError as error:
+            faults.append(str(error))
+    return faults
 
 
 def _add_bad(report: VerifyReport, record: BufferRecord, block: int, fault: str) -> None:

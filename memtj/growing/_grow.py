@@ -178,7 +178,7 @@ class Growing:
         }  # fmt: skip
         return RecordingPlan(
             cells=table, bench=bench.snapshot(), procedure=procedure, simulated=array.simulated,
-            device=array.device, drawn=True, **known.record(),
+            device=array.device, drawn=True, commanded=True, **known.record(),
         )  # fmt: skip
 
     def _described(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from entropy import BlockFacts, Recording
+from entropy import BlockFacts, Commanded, Recording
 from entropy.quality.draws import DrawHealth
 from entropy.quality.health import HealthFlag
 from instruments.array import BernoulliArray, Draw, DrawDrift
@@ -69,5 +69,11 @@ class DrawRecorder:
             failed_resets=block.failed_resets,
             health=health,
         )
-        commit = self._recording.append(np.packbits(usable), len(usable), facts, valid=block.valid)
+        commit = self._recording.append(
+            np.packbits(usable),
+            len(usable),
+            facts,
+            valid=block.valid,
+            commanded=Commanded(draw.mode, draw.p, draw.drawn),
+        )
         self.block = commit.buffer, commit.index

@@ -6,9 +6,11 @@ import h5py
 import numpy as np
 import pytest
 
-from entropy import NotEnoughBits, Store, StoreError
+from entropy import Commanded, NotEnoughBits, Store, StoreError
 from entropy.quality.assessment import StoreSubject
-from entropy.testing import append_outcomes, random_blocks, record_blocks, start_recording
+from entropy.quality.draws import audit_draws
+from entropy.store._salvage import close_properly
+from entropy.testing import append_outcomes, array_cells, random_blocks, record_blocks, start_recording
 
 CELLS = 64
 
@@ -79,3 +81,112 @@ def test_an_opening_finds_what_a_killed_writer_has_drawn(tmp_path: Path) -> None
 def test_programs_that_know_no_draws_refuse_the_file(store: Store, drawn: str) -> None:
     with h5py.File(store.buffers()[0].path) as file:
         assert file.attrs["format_version"] == 3
+
+
+def asked_for(store: Store, steps: int = 60, stuck: int | None = None, **plan) -> str:
+    """Record flips of 16 × 4 cells with probabilities of their own, that are kept; gives the recording."""
+    rng, cells = np.random.default_rng(2), array_cells(CELLS)
+    cells["row"], cells["column"] = np.divmod(np.arange(CELLS), 4)
+    state = np.zeros(CELLS, bool)
+    with start_recording(store, cells, drawn=True, commanded=True, **plan) as recording:
+        for _ in range(steps):
+            switch, usable = rng.uniform(0.2, 0.8, CELLS), rng.random(CELLS) < 0.9
+            pulsed = rng.random(CELLS) < 0.8
+            asked = Commanded("flip", np.where(state, 1 - switch, switch), pulsed & usable)
+            flips = rng.random(CELLS) < switch
+            flips[slice(0) if stuck is None else stuck] = False
+            state = state ^ (flips & pulsed & usable)
+            append_outcomes(recording, state.astype(np.uint8), usable.astype(np.uint8), commanded=asked)
+    return recording.uuid
+
+
+def test_what_draws_were_asked_for_is_read_again(store: Store) -> None:
+    rng = np.random.default_rng(3)
+    p, drawn = np.array([0.0, 1.0, *rng.random(CELLS - 2)]), np.arange(CELLS) % 3 != 2
+    with start_recording(store, CELLS, drawn=True, commanded=True) as recording:
+        for mode in ("write", "flip", "read"):
+            append_outcomes(recording, np.ones(CELLS, np.uint8), commanded=Commanded(mode, p, drawn))
+            found = store.commanded(recording.buffer, recording.blocks - 1)
+            assert found is not None
+            assert found.mode == mode
+            assert np.array_equal(found.drawn, drawn)
+            np.testing.assert_allclose(found.p[drawn], p[drawn], atol=0.5 / 65534)
+            assert found.p[:2].tolist() == [0, 1]
+    assert store.verify().ok
+
+
+def test_draws_that_do_not_say_are_read_as_ever(store: Store, drawn: str) -> None:
+    assert store.commanded(drawn, 0) is None
+    with pytest.raises(StoreError, match="does not say what its draws were asked for"):
+        audit_draws(store, store.buffers()[0].recording)
+    with pytest.raises(StoreError, match="has no recording"):
+        audit_draws(store, "another")
+
+
+@pytest.mark.parametrize("stuck", [None, 7])
+def test_draws_are_judged_by_the_files_alone(store: Store, stuck: int | None) -> None:
+    recording = asked_for(store, steps=400, stuck=stuck, rotate_bytes=1000)
+    assert len(store.buffers()) > 1
+    found = audit_draws(store, recording)
+    assert found.blocks == 400
+    assert 0.7 < found.draws / (400 * CELLS) < 0.74
+    assert (found.cells.tolist(), found.stream) == ([] if stuck is None else [stuck], False)
+
+
+def test_damage_to_what_draws_were_asked_for_is_named_and_costs_no_bit(store: Store) -> None:
+    asked_for(store, 3)
+    (info,) = store.buffers()
+    with h5py.File(info.path, "r+") as file:
+        values = file["commanded"]
+        values[(1 + CELLS) + 5] ^= 1
+    report = store.verify()
+    assert len(report.problems) == 1
+    assert "the CRC of block 1 in /commanded is wrong" in report.problems[0]
+    assert not report.bad_blocks
+    store.read_block(info.uuid, 1)
+
+
+def test_a_file_written_anew_carries_it_along(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    with Store(path) as store:
+        asked_for(store, 5)
+        (info,) = store.buffers()
+        before = [store.commanded(info.uuid, block) for block in range(5)]
+    close_properly(info.path)
+    with Store(path, read_only=True) as store:
+        after = [store.commanded(info.uuid, block) for block in range(5)]
+    assert [each.packed().tolist() for each in after if each] == [
+        each.packed().tolist() for each in before if each
+    ]
+    assert len(before) == 5
+    assert None not in before
+
+
+def test_a_dataset_of_that_name_in_an_older_file_means_nothing(store: Store) -> None:
+    raw = record_blocks(store, random_blocks(2, 64))
+    with h5py.File(store.buffers()[0].path, "r+", libver=("v110", "v110")) as file:
+        file["commanded"] = np.zeros(3)
+    with Store(store.path, read_only=True) as again:
+        assert again.commanded(raw.buffer, 0) is None
+        assert again.verify().ok
+
+
+def test_what_cannot_be_asked_for_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="draws alone"):
+        start_recording(store, CELLS, commanded=True)
+    p, every, bits = np.full(CELLS, 0.5), np.ones(CELLS, bool), np.zeros(CELLS, np.uint8)
+    with start_recording(store, CELLS, drawn=True, commanded=True) as recording:
+        for asked, message in (
+            (None, "for every block"),
+            (Commanded("flip", p[1:], every[1:]), "are not those of"),
+            (Commanded("flip", 3 * p, every), "lies between 0 and 1"),
+            (Commanded("flip", p, every[1:]), "a bool for each"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                append_outcomes(recording, bits, commanded=asked)
+        assert recording.blocks == 0
+    with (
+        start_recording(store, CELLS, drawn=True) as recording,
+        pytest.raises(ValueError, match="and none else"),
+    ):
+        append_outcomes(recording, bits, commanded=Commanded("flip", p, every))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from entropy import Store
+from entropy.quality.draws import audit_draws
 from entropy.testing import sound_accounts
 from instruments import DrawCalibration
 from instruments.tuning import DrawConditions
@@ -129,6 +130,11 @@ def test_grown_pictures_have_their_files_accounts_and_replay(
     assert energy["joules_per_picture"] == done["energy_per_picture"]
     assert (energy["pictures"], energy["recorded_bits"]) == (12, done["bits_per_picture"])
     assert "name their folder" in memtj_here("energy", done["store"], status=1).sentence
+    with Store(done["store"], read_only=True) as kept:
+        found = audit_draws(kept, kept.buffers()[0].recording)
+        assert kept.verify().ok
+    assert (found.cells.tolist(), found.stream) == ([], False)
+    assert 0 < found.draws <= done["counts"]["pulses"]
 
 
 def test_energy_of_grown_pictures_follows_the_assumptions_and_refuses_what_is_damaged(
