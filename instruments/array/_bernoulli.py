@@ -57,7 +57,8 @@ class DrawCounts(Sums):
 class Draw:
     """One draw of the array, as it happened; each is (cells,) but for `block`.
 
-    `used`: who was not masked; `p`: with which probability the outcome was to be 1; `volts`: of the pulses, 0 where
+    `used`: who was not masked; `p`: with which probability the outcome was to be 1, where the curve of the cell ends
+    before that of its end; `volts`: of the pulses, 0 where
     there was none; `before`: the state as read last, True = AP; `after`: the outcome; `drawn`: who had a pulse and a
     valid outcome.
     """
@@ -206,7 +207,7 @@ class BernoulliArray:
             self._among = among
         pulsed, volts = among & (p > 0), np.zeros(len(p))
         if mode != "read":
-            volts = self._set_volts(p, pulsed, before & (mode == "flip"))
+            volts, p = self._set_volts(p, pulsed, before & (mode == "flip"))
         self._count(
             pulses=int(pulsed.sum()) if mode != "read" else 0,
             resets=int((among & before).sum()) if mode == "write" else 0,
@@ -223,17 +224,20 @@ class BernoulliArray:
         self.observe(Draw(mode, block, among, one, volts, before, after, valid & pulsed))
         return valid
 
-    def _set_volts(self, p: np.ndarray, pulsed: np.ndarray, antiparallel: np.ndarray) -> np.ndarray:
-        """Set the codes of a draw; gives the volts that they stand for."""
+    def _set_volts(
+        self, p: np.ndarray, pulsed: np.ndarray, antiparallel: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Set the codes of a draw; gives their volts, and P, that of the curve's end where it is beyond."""
         if self._scale is None:
             raise BenchError("the array draws once it is switched on")
         volts, _ = self.law.voltage(p, antiparallel)
         codes = np.where(pulsed, self._scale.codes(volts), 0)
         self.array.set_pulse_table(codes)
         given = self._scale.volts(codes)
-        off = np.abs(self.law.probability(volts, antiparallel) - p) > _CLIPPED
-        self._count(clipped=int((off & pulsed).sum()))
-        return given
+        reached = self.law.probability(volts, antiparallel)
+        clipped = pulsed & (np.abs(reached - p) > _CLIPPED)
+        self._count(clipped=int(clipped.sum()))
+        return given, np.where(clipped, reached, p)
 
     def _count(self, **counts: int) -> None:
         self.counts += DrawCounts(**counts)

@@ -1,6 +1,7 @@
 """Bits that are born used: a recording of draws is consumed at commit, and nobody can have, release or assess it."""
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -137,7 +138,7 @@ def test_damage_to_what_draws_were_asked_for_is_named_and_costs_no_bit(store: St
     asked_for(store, 3)
     (info,) = store.buffers()
     with h5py.File(info.path, "r+") as file:
-        values = file["commanded"]
+        values: Any = file["commanded"]
         values[(1 + CELLS) + 5] ^= 1
     report = store.verify()
     assert len(report.problems) == 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,22 @@ def test_cells_that_need_no_pulse_have_none(drawing: Callable[[str], Drawing]):
     assert np.flatnonzero(before != states(lab)).max() < 180
     assert np.flatnonzero(before != states(lab)).min() >= 80  # what is masked is left alone
     assert told[-1].drawn.sum() == 100
+
+
+def test_what_is_beyond_a_curve_is_said_to_have_the_probability_of_its_end(
+    drawing: Callable[[str], Drawing],
+):
+    draws, _, told = drawing("C")
+    law = draws.law
+    assert isinstance(law, SwitchingLaw)
+    draws.law = replace(law, highest=0.7)  # at about P = 1/2
+    chance = np.where(np.arange(1200) % 2, 0.1, 0.999)
+    draws.draw(chance)
+    p, asked = told[-1].p[80:], told[-1].drawn[80:]
+    end = law.probability(0.7, False)[80:]
+    np.testing.assert_allclose(p[1::2], 0.1)
+    np.testing.assert_allclose(p[::2][asked[::2]], end[::2][asked[::2]])
+    assert draws.counts.clipped == 600
 
 
 def test_a_known_pattern_is_written_until_it_reads_so(drawing: Callable[[str], Drawing]):
