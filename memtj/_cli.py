@@ -27,6 +27,8 @@ COMMANDS = {
     "sample": "Draw pictures with recorded bits as their noise. The bill comes first.",
     "grow": "Grow pictures in an array: each step flips each cell with the probability that the network says; "
     "all off then.",
+    "noise": "Noise pictures in an array, a pulse a pixel and step; exit code 1 where a step flips more or fewer than "
+    "asked.",
     "replay": "Draw pictures again from the bits that their provenance names; exit code 1 unless all are identical.",
     "compare": "Run the arms of a plan and report what sets their pictures, and their bits, apart from software's.",
     "energy": "Say what recorded bits, or pictures, took in joules and area, by term; no bit is spent.",

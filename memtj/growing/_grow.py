@@ -3,21 +3,21 @@
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from entropy import CELL_DTYPE, RecordingPlan, Store
+from entropy import RecordingPlan, Store
 from instruments import Bench, DrawCalibration
-from instruments.array import Array, BernoulliArray, DrawCounts, DrawDrift, WorkingPoint, array_of
+from instruments.array import Array, BernoulliArray, DrawCounts, DrawDrift
 from memtj import __version__
 from memtj.energy import DrawAccount, Term, load_assumptions
 from memtj.growing._energy import DrawEnergy
 from memtj.growing._placing import most_pictures, place
-from memtj.growing._recorder import DrawRecorder
+from memtj.growing._recorder import DrawRecorder, calibrated_array, draws_plan
 from memtj.growing._retention import refuse_forgetting
 from sampler import (
     Checkpoint,
@@ -80,18 +80,6 @@ class _Network:
         return np.concatenate(answers)
 
 
-def calibrated_array(bench: Bench, calibration: DrawCalibration) -> Array:
-    """Give the array of an open bench, set as a calibration says; raises BenchError where it is of another."""
-    known = calibration.conditions
-    point = WorkingPoint(**{each.name: getattr(known, each.name) for each in fields(WorkingPoint)})
-    array = array_of(bench, point)
-    array.require_draws()
-    calibration.refuse_other(array)
-    array.set_working_point(point)
-    array.set_thresholds(np.where(calibration.used, calibration.threshold, 1e9))
-    return array
-
-
 @dataclass(frozen=True)
 class Growing:
     """A run that is asked for: `labels` one a picture; `writes` draws anew instead of flipping what is stored."""
@@ -152,7 +140,7 @@ class Growing:
                 progress(numbers[-1] + 1)
             terms, counts = DrawAccount.mean(accounts).terms(assumed), draws.counts - before
             seconds = sum(each.seconds for each in accounts)
-            grown = Grown(counts, straying, network.seconds, seconds, terms, array.simulated)
+            grown = Grown(counts, straying.share, network.seconds, seconds, terms, array.simulated)
             return grown, folder, frames
 
     def _seconds_of_a_step(self, pictures: int) -> float:
@@ -165,20 +153,9 @@ class Growing:
         return network.seconds - before
 
     def _plan(self, bench: Bench, array: Array) -> RecordingPlan:
-        known = self.calibration
-        table = np.zeros(len(known.reason), CELL_DTYPE)
-        table["row"], table["column"] = np.divmod(np.arange(len(table)), array.shape[1])
-        for name in ("r_p", "r_ap", "threshold"):
-            table[name] = getattr(known, name)
-        table["p_sw"], table["quarantined"] = np.nan, ~known.used
-        procedure = {
-            "name": "grow", **asdict(known.conditions), "hold_voltage": known.conditions.hold,
-            "model": self.checkpoint.sha256, "steps": self.settings.steps, "floor": self.settings.floor,
-            "draws": "write" if self.writes else "flip",
-        }  # fmt: skip
-        return RecordingPlan(
-            cells=table, bench=bench.snapshot(), procedure=procedure, simulated=array.simulated,
-            device=array.device, drawn=True, commanded=True, **known.record(),
+        return draws_plan(
+            bench, array, self.calibration, "grow", model=self.checkpoint.sha256, steps=self.settings.steps,
+            floor=self.settings.floor, draws="write" if self.writes else "flip",
         )  # fmt: skip
 
     def _described(self) -> dict[str, Any]:

@@ -1,15 +1,48 @@
 """What becomes of each draw of a growing run: recorded as consumed, judged, followed, and paid for."""
 
 import time
+from dataclasses import asdict, fields
+from typing import Any
 
 import numpy as np
 
-from entropy import BlockFacts, Commanded, Recording
+from entropy import CELL_DTYPE, BlockFacts, Commanded, Recording, RecordingPlan
 from entropy.quality.draws import DrawHealth
 from entropy.quality.health import HealthFlag
-from instruments.array import BernoulliArray, Draw, DrawDrift
+from instruments import Bench, DrawCalibration
+from instruments.array import Array, BernoulliArray, Draw, DrawDrift, WorkingPoint, array_of
 from memtj._errors import CommandError
 from memtj.growing._energy import DrawEnergy
+
+
+def calibrated_array(bench: Bench, calibration: DrawCalibration) -> Array:
+    """Give the array of an open bench, set as a calibration says; raises BenchError where it is of another."""
+    known = calibration.conditions
+    point = WorkingPoint(**{each.name: getattr(known, each.name) for each in fields(WorkingPoint)})
+    array = array_of(bench, point)
+    array.require_draws()
+    calibration.refuse_other(array)
+    array.set_working_point(point)
+    array.set_thresholds(np.where(calibration.used, calibration.threshold, 1e9))
+    return array
+
+
+def draws_plan(
+    bench: Bench, array: Array, known: DrawCalibration, name: str, **parameters: Any
+) -> RecordingPlan:
+    """Give the plan of a recording of draws with a calibration, by a procedure of that name and parameters."""
+    table = np.zeros(len(known.reason), CELL_DTYPE)
+    table["row"], table["column"] = np.divmod(np.arange(len(table)), array.shape[1])
+    for field in ("r_p", "r_ap", "threshold"):
+        table[field] = getattr(known, field)
+    table["p_sw"], table["quarantined"] = np.nan, ~known.used
+    procedure = {
+        "name": name, **asdict(known.conditions), "hold_voltage": known.conditions.hold, **parameters
+    }  # fmt: skip
+    return RecordingPlan(
+        cells=table, bench=bench.snapshot(), procedure=procedure, simulated=array.simulated,
+        device=array.device, drawn=True, commanded=True, **known.record(),
+    )  # fmt: skip
 
 
 class DrawRecorder:

@@ -32,20 +32,37 @@ def png_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
+def drawn_png(
+    width: float, height: float
+) -> Callable[[Callable[Concatenate[Figure, P], None]], Callable[P, bytes]]:
+    """Let a function that draws on a figure (of this size, inches) return the figure as PNG bytes."""
+
+    def decorate(draw: Callable[Concatenate[Figure, P], None]) -> Callable[P, bytes]:
+        @wraps(draw)
+        def as_png(*args: P.args, **kwargs: P.kwargs) -> bytes:
+            buffer = io.BytesIO()
+            with matplotlib.rc_context(STYLE):
+                figure = Figure(figsize=(width, height))
+                draw(figure, *args, **kwargs)
+                figure.savefig(buffer, format="png", dpi=170, bbox_inches="tight", facecolor="white")
+            return buffer.getvalue()
+
+        return as_png
+
+    return decorate
+
+
 def drawn(
     width: float, height: float
 ) -> Callable[[Callable[Concatenate[Figure, P], None]], Callable[P, str]]:
     """Let a function that draws on a figure (of this size, inches) return the figure as a data URI."""
 
     def decorate(draw: Callable[Concatenate[Figure, P], None]) -> Callable[P, str]:
+        as_png = drawn_png(width, height)(draw)
+
         @wraps(draw)
         def as_uri(*args: P.args, **kwargs: P.kwargs) -> str:
-            buffer = io.BytesIO()
-            with matplotlib.rc_context(STYLE):
-                figure = Figure(figsize=(width, height))
-                draw(figure, *args, **kwargs)
-                figure.savefig(buffer, format="png", dpi=170, bbox_inches="tight", facecolor="white")
-            return png_uri(buffer.getvalue())
+            return png_uri(as_png(*args, **kwargs))
 
         return as_uri
 
