@@ -1,5 +1,7 @@
 """Bits that are born used: a recording of draws is consumed at commit, and nobody can have, release or assess it."""
 
+import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from entropy import Commanded, NotEnoughBits, Store, StoreError
+from entropy.buffer._reader import BufferReader
 from entropy.quality.assessment import StoreSubject
 from entropy.quality.draws import audit_draws
 from entropy.store._salvage import close_properly
@@ -191,3 +194,25 @@ def test_what_cannot_be_asked_for_is_refused(store: Store) -> None:
         pytest.raises(ValueError, match="and none else"),
     ):
         append_outcomes(recording, bits, commanded=Commanded("flip", p, every))
+
+
+def test_what_a_killed_writer_left_is_salvaged_up_to_its_last_block(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    p, every = np.full(CELLS, 0.25), np.ones(CELLS, bool)
+    with Store(path) as store:
+        recording = start_recording(store, CELLS, drawn=True, commanded=True)
+        for mode in ("write", "flip"):
+            append_outcomes(recording, np.ones(CELLS, np.uint8), commanded=Commanded(mode, p, every))
+        column = recording._writer._commanded
+        assert column is not None
+        column.write(2 * (1 + CELLS), np.ones(5, np.uint16))  # of a block whose row never came
+        recording._writer._file.flush()
+        file = Path(shutil.copy(store.buffers()[0].path, tmp_path / "left.h5"))
+    close_properly(file)
+    with closing(BufferReader(file)) as reader:
+        assert reader.complete
+        found = [reader.commanded(block) for block in range(2)]
+    assert [each.mode for each in found if each] == ["write", "flip"]
+    with h5py.File(file) as opened:
+        values: Any = opened["commanded"]
+        assert len(values) == 2 * (1 + CELLS)

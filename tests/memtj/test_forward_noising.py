@@ -102,3 +102,18 @@ def test_what_flips_by_itself_widens_the_interval(tmp_path: Path):
         assert 0 < other.strayed < 1
         assert other.high - other.asked > one.high - one.asked
         assert other.inside
+
+
+def test_pictures_without_room_and_an_array_that_forgets_are_refused_before_anything_is_made(
+    memtj_here: Callable[..., Done], tmp_path: Path
+):
+    out = tmp_path / "out"
+    with board_lab(rows=ROWS, columns=COLUMNS, seed=7, device="C") as lab:
+        bench = write_bench(lab, tmp_path)
+        held, loose = (calibrated(lab, tmp_path / f"{hold}.npz", hold) for hold in (-0.5, 0.0))
+        options = ["noise", bench, "--out", out, "--size", SIDE, "--calibration"]
+        assert "can be used: draw fewer" in memtj_here(*options, held, "--images", 50, status=1).sentence
+        assert "ask for as many at most" in memtj_here(*options, held, "--images", 10**6, status=1).sentence
+        assert "of the cells flip by themselves" in memtj_here(*options, loose, status=1).sentence
+        assert is_off(lab)
+    assert not out.exists()
