@@ -18,7 +18,7 @@ from .store._store import Store
 
 if TYPE_CHECKING:
     from .buffer._block_facts import BlockFacts
-    from .buffer._commanded import Commanded
+    from .buffer._commanded import Commanded, DrawMode
     from .buffer._format import (
         ACTION_DTYPE,
         BLOCK_DTYPE,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 _LATER = {
     ".store._export": "EXPORT_FORMS check_export export_bits move_blocks",
     ".buffer._block_facts": "BlockFacts",
-    ".buffer._commanded": "Commanded",
+    ".buffer._commanded": "Commanded DrawMode",
     ".buffer._format": "ACTION_DTYPE BLOCK_DTYPE CELL_DTYPE FROM_AP FROM_BOTH FROM_P TUNING_DTYPE",
     ".buffer._packed": "count_ones",
     ".buffer._pieces": "BitReader Piece gather",
@@ -96,6 +96,7 @@ __all__ = [
     "Conditioning",
     "Credit",
     "DamagedLedger",
+    "DrawMode",
     "FileLock",
     "FollowedBlock",
     "Lease",

@@ -1,6 +1,7 @@
 """What an array is for a procedure: a working point, blocks of bits, losses; and the boards behind it."""
 
 from drivers import BoardError
+from entropy import DrawMode
 
 from ..bench import Bench, DacScale, Trims
 from ._array import Acquisition, Array, Stop, Stopped, blocks_of
@@ -10,7 +11,7 @@ from ._board_array import BoardArray
 from ._draw_drift import DrawDrift
 from ._switching_law import SwitchingLaw
 from ._switchings import by_state, count_switchings
-from ._working_point import DrawMode, Mode, WorkingPoint
+from ._working_point import Mode, WorkingPoint
 
 __all__ = [
     "Acquisition",

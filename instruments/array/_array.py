@@ -5,9 +5,11 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from entropy import DrawMode
+
 from ..bench import DacScale, Trims
 from ._block import Block, Losses
-from ._working_point import DrawMode, WorkingPoint
+from ._working_point import WorkingPoint
 
 Stop = Callable[[], bool]
 _Item = TypeVar("_Item", covariant=True)

@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 
 from drivers import BoardError
+from entropy import DrawMode
 
 from .._errors import BenchError
 from ..bench import DacScale
 from ._array import Array
 from ._block import Block, Sums
-from ._working_point import DrawMode
 
 _CLIPPED = 0.01  # of P: beyond, the curve of the cell ends
 _TRIES = 10  # draws of the cells that fail, before they are given up

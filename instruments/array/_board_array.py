@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from drivers import ArrayBlock, BoardError
+from entropy import DrawMode
 
 from .._errors import BenchError
 from ..bench import Bench, BoardRole, DacScale, Role, Trims
 from ._array import Stop, read_to_the_end
 from ._block import Block, Losses
 from ._board_acquisition import BoardAcquisition, LossCount
-from ._working_point import DrawMode, Mode, WorkingPoint
+from ._working_point import Mode, WorkingPoint
 
 log = logging.getLogger(__name__)
 

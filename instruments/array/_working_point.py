@@ -6,7 +6,6 @@ from typing import Literal
 from entropy.arguments import count
 
 Mode = Literal["reset", "toggle"]
-DrawMode = Literal["write", "flip", "read"]
 
 
 @dataclass(frozen=True)

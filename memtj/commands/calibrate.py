@@ -7,6 +7,7 @@ import typer
 
 from memtj._answer import answer
 from memtj._errors import CommandError
+from memtj._of_cells import quarantined, quarantined_clause, rows_file, run_for_cells
 from memtj._options import (
     AsJson,
     BenchPath,
@@ -47,25 +48,15 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Find at which voltage each cell switches with which probability; the output is off at every end."""
-    from instruments import Bench, refuse_unwritable, run_procedure
     from instruments.procedures import CalibrateDraws
 
     point = given(
         voltage=voltage, width=width, period=period, reset_voltage=reset_voltage, reset_width=reset_width,
         read_voltage=read_voltage, settle=settle,
     )  # fmt: skip
-    rows = csv or out.with_suffix(".csv")
-    if rows.absolute() == out.absolute():
-        raise CommandError(
-            f"--out and the rows of the cells would both be {out}: name another file by --csv."
-        )
+    rows = rows_file(out, csv)
     procedure = CalibrateDraws(pulses=pulses, hold=hold, out=str(out), **point)
-    bench = Bench.from_toml(bench_file)
-    for file in (out, rows):
-        refuse_unwritable(file)
-    with ProgressDisplay() as display, bench:
-        procedure.bench = bench
-        run_procedure(procedure, rows, _follow(display, procedure))
+    run_for_cells(procedure, bench_file, out, rows, lambda display: _follow(display, procedure))
     if procedure.calibration is None:
         raise CommandError("the calibration was stopped before its end, so there is no file.")
     outcome = _outcome(procedure.calibration, out)
@@ -94,7 +85,6 @@ def _outcome(found: "DrawCalibration", out: Path) -> dict[str, Any]:
     import numpy as np
 
     used, known = found.used, found.conditions
-    kinds = [str(reason).split(":")[0] for reason in found.reason[~used]]
     ends = np.stack([found.law.interval(0.5, state) for state in (False, True)])
     return {
         "out": str(out),
@@ -103,7 +93,7 @@ def _outcome(found: "DrawCalibration", out: Path) -> dict[str, Any]:
         "simulated": known.simulated,
         "cells": len(used),
         "cells_used": int(used.sum()),
-        "quarantined": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "quarantined": quarantined(found.reason),
         "pulses_per_cell": known.pulses,
         "lowest": known.lowest,
         "highest": known.highest,
@@ -113,10 +103,9 @@ def _outcome(found: "DrawCalibration", out: Path) -> dict[str, Any]:
 
 
 def _sentence(outcome: dict[str, Any]) -> str:
-    left = ", ".join(f"{count} {reason}" for reason, count in outcome["quarantined"].items())
     return (
         f"{outcome['cells_used']:,} of {outcome['cells']:,} cells calibrated from {outcome['lowest']:.3f} to "
         f"{outcome['highest']:.3f} V, at 1/2 to ± {outcome['half_interval']:.4f} (95 %), with "
         f"{outcome['pulses_per_cell']:,} pulses a cell{' (simulated)' if outcome['simulated'] else ''}"
-        f"{f'; quarantined: {left}' if left else ''}. See {outcome['out']}."
+        f"{quarantined_clause(outcome)}. See {outcome['out']}."
     )

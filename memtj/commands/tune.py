@@ -7,6 +7,7 @@ import typer
 
 from memtj._answer import answer
 from memtj._errors import CommandError
+from memtj._of_cells import quarantined, quarantined_clause, rows_file, run_for_cells
 from memtj._options import (
     AsJson,
     BenchPath,
@@ -51,25 +52,15 @@ def tune(
     as_json: AsJson = False,
 ) -> None:
     """Trim the pulse of every cell until it switches with the wanted probability; the output is off at every end."""
-    from instruments import Bench, refuse_unwritable, run_procedure
     from instruments.procedures import Tune
 
     point = given(
         voltage=voltage, width=width, period=period, reset_voltage=reset_voltage, reset_width=reset_width,
         read_voltage=read_voltage, settle=settle,
     )  # fmt: skip
-    rows = csv or out.with_suffix(".csv")
-    if rows.absolute() == out.absolute():
-        raise CommandError(
-            f"--out and the rows of the cells would both be {out}: name another file by --csv."
-        )
+    rows = rows_file(out, csv)
     procedure = Tune(target=target, tolerance=tolerance, mode=mode, out=str(out), **point)
-    bench = Bench.from_toml(bench_file)
-    for file in (out, rows):
-        refuse_unwritable(file)
-    with ProgressDisplay() as display, bench:
-        procedure.bench = bench
-        run_procedure(procedure, rows, _follow(display, procedure))
+    run_for_cells(procedure, bench_file, out, rows, lambda display: _follow(display, procedure))
     if procedure.tuning is None:
         raise CommandError("the tuning was stopped before its end, so there is no file.")
     outcome = _outcome(procedure.tuning, out)
@@ -100,7 +91,6 @@ def _outcome(tuning: "Tuning", out: Path) -> dict[str, Any]:
     import numpy as np
 
     used = tuning.used
-    kinds = [str(reason).split(":")[0] for reason in tuning.reason[~used]]
     return {
         "out": str(out),
         "target": tuning.conditions.target,
@@ -108,7 +98,7 @@ def _outcome(tuning: "Tuning", out: Path) -> dict[str, Any]:
         "simulated": tuning.conditions.simulated,
         "cells": len(used),
         "cells_used": int(used.sum()),
-        "quarantined": {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        "quarantined": quarantined(tuning.reason),
         "half_interval": float(np.nanmean(tuning.high - tuning.low) / 2),
         "pulses_per_cell": float(tuning.pulses[used].mean()),
         "most_pulses_of_a_cell": int(tuning.pulses.max()),
@@ -118,10 +108,9 @@ def _outcome(tuning: "Tuning", out: Path) -> dict[str, Any]:
 
 
 def _sentence(outcome: dict[str, Any]) -> str:
-    left = ", ".join(f"{count} {reason}" for reason, count in outcome["quarantined"].items())
     return (
         f"{outcome['cells_used']:,} of {outcome['cells']:,} cells tuned to {outcome['target']:g} ± "
         f"{outcome['half_interval']:.4f} (95 %) with {outcome['pulses_per_cell']:,.0f} pulses a cell"
         f"{' (simulated)' if outcome['simulated'] else ''}; {outcome['by_voltage']:,} by their voltage, "
-        f"{outcome['by_width']:,} by their width{f'; quarantined: {left}' if left else ''}. See {outcome['out']}."
+        f"{outcome['by_width']:,} by their width{quarantined_clause(outcome)}. See {outcome['out']}."
     )

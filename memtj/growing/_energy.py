@@ -17,6 +17,10 @@ class DrawEnergy:
         self._r_p, self._r_ap = (
             np.nan_to_num(each, nan=np.inf) for each in (calibration.r_p, calibration.r_ap)
         )
+        point = self._point
+        self._reset = (
+            point.reset_voltage**2 * point.reset_width / self._at(point.reset_voltage)
+        )  # J, of each cell
         self._conductance = 0.0  # 1/ohm, of all cells in their states
         self._since = time.monotonic()
         self._network_seconds = 0.0
@@ -37,9 +41,7 @@ class DrawEnergy:
         sums["write_from_p"] += float(write[~draw.antiparallel].sum())
         sums["write_from_ap"] += float(write[draw.antiparallel].sum())
         reset = used & draw.before & (draw.mode == "write")
-        sums["reset"] += float(
-            (point.reset_voltage**2 * point.reset_width / self._at(point.reset_voltage))[reset].sum()
-        )
+        sums["reset"] += float(self._reset[reset].sum())
         readings = 1 + (draw.mode == "write")
         seen = np.where(draw.after, 1 / self._r_ap, 1 / self._r_p)
         self._conductance = float(seen.sum())
