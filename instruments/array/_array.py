@@ -90,11 +90,18 @@ class Array(Protocol):
 
     # Output
 
-    def switch_on(self, watchdog: float) -> None:
-        """Have pulses and read voltage reach the cells, and stop where nothing is heard for `watchdog` seconds."""
+    def switch_on(self, watchdog: float, hold: float = 0.0) -> None:
+        """Have pulses and read voltage reach the cells, and stop where nothing is heard for `watchdog` seconds.
 
-    def switch_off(self) -> None:
-        """Switch off at once; logs what fails and does not raise it: the bench does it again when it is left."""
+        `hold`: volts as `hold` sets them, before the cells are in the field.
+        """
+
+    def switch_off(self) -> bool:
+        """Switch off at once, and give whether the array confirms that everything is off, hold and field too.
+
+        Logs what fails and does not raise it: the bench does it again when it is left.
+        """
+        ...
 
     def keep_alive(self) -> None:
         """Feed the watchdog while nothing is fetched; raises BoardError, switched off, where the output is not on."""

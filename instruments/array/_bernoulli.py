@@ -110,20 +110,21 @@ class BernoulliArray:
 
     @contextlib.contextmanager
     def switched_on(
-        self, lowest: float, highest: float, *, hold: float = 0.0, watchdog: float = 20.0
+        self, lowest: float, highest: float, *, hold: float = 0.0, watchdog: float = 20.0, read: bool = True
     ) -> Iterator[None]:
         """Have output, hold and field on, codes from `lowest` to `highest` volts, and know what is stored.
 
-        Working point and thresholds are the array's own. Everything is off again at every way out, the field too.
+        Without `read` that is left to the caller, who reads other cells first. Working point and thresholds are the
+        array's own. Everything is off again at every way out, the field too.
         """
         array, self._among, self._known = self.array, self._used, False
         array.set_mask(self._used)
         try:
-            array.switch_on(watchdog)
-            array.hold(hold)
+            array.switch_on(watchdog, hold)
             array.field(True)
             self._scale = array.set_dac_range(lowest, highest)
-            self.read()
+            if read:
+                self.read()
             yield
         finally:
             array.switch_off()
@@ -149,31 +150,43 @@ class BernoulliArray:
             self.read()  # the cells have had their pulse: what they hold is the outcome
         return self._picked(p.shape)
 
-    def read(self) -> np.ndarray:
-        """Read what is stored, without a pulse; uint8 (numbers,)."""
-        self._once("read", np.zeros(len(self._used)))
-        return self._picked(self.cells.shape)
+    def read(self, cells: np.ndarray | None = None) -> np.ndarray:
+        """Read what is stored, without a pulse, in other `cells` than ours where they are given; uint8 (numbers,)."""
+        cells, among = self._among_others(cells)
+        self._once("read", np.zeros(len(self._used)), among)
+        return self._stored[cells].astype(np.uint8)
 
-    def write(self, pattern: np.ndarray) -> np.ndarray:
-        """Write known numbers, each until it reads so; uint8. Raises BenchError where a cell does not take its own."""
-        wanted = self._spread(pattern) > 0.5
-        wrong = self._used
+    def write(self, pattern: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
+        """Write known numbers, each until it reads so; uint8, as `pattern`. Raises BenchError where one is not taken.
+
+        Other `cells` than ours, one a number, are written where they are given; ours are left as they are.
+        """
+        cells, among = self._among_others(cells)
+        wanted = self._spread(pattern, cells) > 0.5
+        wrong = among
         for _ in range(_TRIES):
             self._write(wanted.astype(float), wrong)
-            wrong = self._used & (self._stored != wanted)
+            wrong = among & (self._stored != wanted)
             if not wrong.any():
-                return self._picked(pattern.shape)
+                return self._stored[cells[: pattern.size]].astype(np.uint8).reshape(pattern.shape)
         raise BenchError(
             f"{wrong.sum()} cells do not take what is written to them: calibrate again, so that they are left out"
         )
 
-    def _spread(self, values: np.ndarray) -> np.ndarray:
-        if values.size > len(self.cells):
-            raise ValueError(
-                f"{values.size} numbers are more than the {len(self.cells)} that the array holds"
-            )
+    def _among_others(self, cells: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        """Give other cells, or ours, and their mask."""
+        if cells is None:
+            return self.cells, self._used
+        among = np.zeros(len(self._used), bool)
+        among[cells] = True
+        return cells, among
+
+    def _spread(self, values: np.ndarray, cells: np.ndarray | None = None) -> np.ndarray:
+        cells = self.cells if cells is None else cells
+        if values.size > len(cells):
+            raise ValueError(f"{values.size} numbers are more than the {len(cells)} that the array holds")
         spread = np.zeros(len(self._used))
-        spread[self.cells[: values.size]] = values.ravel()
+        spread[cells[: values.size]] = values.ravel()
         return spread
 
     def _picked(self, shape: tuple[int, ...]) -> np.ndarray:
@@ -217,9 +230,9 @@ class BernoulliArray:
         block = self.array.draw_once(mode)
         valid = among if block.valid is None else among & _bits(block.valid, len(p))
         after = np.where(valid, _bits(block.bits, len(p)), before)
-        if mode != "write" and self._known:
+        if mode != "write" and self._known and among is self._used:
             self._count(strayed=int((after != before)[among & ~pulsed].sum()))
-        self._stored, self._known = after, True
+        self._stored, self._known = after, self._known or among is self._used
         one = np.where(before, 1 - p, p) if mode == "flip" else p
         self.observe(Draw(mode, block, among, one, volts, before, after, valid & pulsed))
         return valid

@@ -97,7 +97,7 @@ class BoardArray:
         most = min(limits.pulse_width, limits.duty * self.point.period, self._board.width_limit)
         return most * (1 - 1e-6)
 
-    def switch_on(self, watchdog: float) -> None:
+    def switch_on(self, watchdog: float, hold: float = 0.0) -> None:
         board = self._board
         board.watchdog = watchdog
         if not board.interlock_closed:
@@ -110,26 +110,30 @@ class BoardArray:
         try:
             draws.check_scale()  # from now on nobody else can change it
             draws.note_hold()
+            if hold:
+                draws.set_hold(hold)  # before the field, in which cells may forget
             if not board.field_enabled:  # a draw before has switched it off; pulses need it
                 board.field_enabled = True
         except BaseException:
             self.switch_off()
             raise
 
-    def switch_off(self) -> None:
+    def switch_off(self) -> bool:
         """Abort and switch off, or close a lost connection, which a board switches off at where the close arrives."""
         role = self._bench.roles.get("board")
         if not isinstance(role, BoardRole):
-            return  # the bench was left, and did it
+            return False  # the bench was left, and did it
         if role.board.lost:
             with contextlib.suppress(Exception):
                 role.board.close()
-            return
+            return False
         try:
-            if not role.safe_state():
-                log.critical("the output of the board is still on: switch it off by hand")
+            if role.safe_state():
+                return not (role.board.has_draws and self._board.field_enabled)
+            log.critical("the output of the board is still on: switch it off by hand")
         except BoardError as error:
             log.warning("%s; the bench tries again when it is left", error)
+        return False
 
     def keep_alive(self) -> None:
         """Look at the error queue and the output, no more than twice a second."""

@@ -67,6 +67,8 @@ class ArraySection(_Section):
     columns: int = Field(ge=1, le=65536, description="whole number")
     resistance: Ohms
     diameter: Metres | None = None
+    thermal_stability: float | None = Field(default=None, ge=0, le=1000, description="number")
+    thermal_stability_spread: float = Field(default=0.0, ge=0, le=0.5, description="fraction")
     stack: str = Field(default="", description="text")
     device: str = Field(default="", description="text")
 

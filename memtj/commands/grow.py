@@ -1,6 +1,7 @@
 """`memtj grow`: pictures that form in the magnetisation of an array, one pulse a pixel and step."""
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,16 +16,24 @@ from memtj._progress import ProgressDisplay
 from memtj._quantities import si
 
 if TYPE_CHECKING:
-    from memtj.growing import Growing, Grown
+    from instruments import Bench, DrawCalibration
+    from memtj.growing import Growing, Grown, RetentionLaw
+    from sampler import Checkpoint, Frames, RunFolder
+
+_OF_THE_RUN = frozenset(
+    {"out", "images", "labels", "steps", "mode", "floor", "microbatch", "animate", "suspend_at"}
+)
+_OF_A_RESUME = frozenset({"delta", "delta_spread", "most_lost"})
 
 
 def grow(
+    context: typer.Context,
     bench_file: BenchPath,
     model: Annotated[Path, typer.Option(help="Checkpoint folder of 'memtj train --process binary'.")],
     calibration: Annotated[
         Path, typer.Option(help="File of 'memtj calibrate': its pulses and hold are used.")
     ],
-    out: Annotated[Path, typer.Option(help="New folder for the pictures.")],
+    out: Annotated[Path | None, typer.Option(help="New folder for the pictures.")] = None,
     images: Annotated[int, typer.Option(min=1, help="How many pictures.")] = 20,
     store: Annotated[
         Path | None, typer.Option(help="Folder of the store for what is read; in --out by default.")
@@ -54,52 +63,185 @@ def grow(
     live: Annotated[
         Path | None, typer.Option(help="PNG file that shows the array's magnetisation after each step.")
     ] = None,
+    suspend_at: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="STEP",
+            help="End after so many steps, everything off: the pictures are in the junctions alone.",
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with the run that is suspended in this folder.")
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1000,
+            help="With --resume: thermal stability of the cells with everything off; the bench file's by default.",
+        ),
+    ] = None,
+    delta_spread: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.5, help="Its standard deviation from cell to cell, over it; likewise."),
+    ] = None,
+    most_lost: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=0.5,
+            help="With --resume: the share of the sentinels that may have flipped, or it is refused.",
+        ),
+    ] = 1e-3,
     as_json: AsJson = False,
     exit_with_parent: ExitWithParent = False,
 ) -> None:
     """Grow pictures in an array: each step flips each cell with the probability that the network says; all off then."""
     from instruments import Bench, DrawCalibration
     from memtj.commands.sample import labels_of
-    from memtj.growing import Growing
-    from sampler import RunFolder, SampleSettings, load_checkpoint
+    from memtj.growing import Growing, RetentionLaw
+    from sampler import SampleSettings, load_checkpoint
 
     if exit_with_parent:
         end_with_parent()
-    RunFolder.refuse_used(out)
-    refuse_unwritable(out)
+    _refuse_together(context, resume, suspend_at)
+    folder = resume or out
+    if folder is None:
+        raise typer.BadParameter(
+            "name a new folder for the pictures, or a run with --resume", param_hint="--out"
+        )
+    if resume is None:
+        _refuse_used(folder)
+    run = _Command(
+        Bench.from_toml(bench_file), store or folder / "store", folder, animate,
+        None if live is None else _Live(live).watch, grid, as_json,
+    )  # fmt: skip
+    known = DrawCalibration.load(calibration)
     checkpoint = load_checkpoint(model)
     if checkpoint.process != "binary":
         raise CommandError(
             f"{model} draws no pictures of bits: name a model of 'memtj train --process binary'."
         )
+    if resume is not None:
+        array = run.bench.array
+        law = RetentionLaw(
+            array.thermal_stability if delta is None else delta,
+            array.thermal_stability_spread if delta_spread is None else delta_spread,
+            most_lost,
+        )
+        run.resume(checkpoint, known, law)
+        return
     settings = SampleSettings(
         checkpoint.scheduler, steps or checkpoint.default_steps, microbatch=microbatch, floor=floor
     )
     wanted = labels_of(images, labels, checkpoint.pictures.labels)
-    growing = Growing(checkpoint, settings, wanted, DrawCalibration.load(calibration), mode == "write")
-    bench = Bench.from_toml(bench_file)
-    with ProgressDisplay() as display, bench:
-        grown, folder, frames = growing.run(
-            bench,
-            store or out / "store",
-            out,
-            animate=animate,
-            watch=None if live is None else _Live(live).watch,
-            progress=display.task("growing", images, "pictures").advance_to,
+    growing = Growing(checkpoint, settings, wanted, known, mode == "write")
+    if suspend_at is None:
+        run.grow(growing)
+    else:
+        run.suspend(growing, suspend_at)
+
+
+def _refuse_together(context: typer.Context, resume: Path | None, suspend_at: int | None) -> None:
+    """Raise CommandError where options are given that a suspended run, or one that is not, has no use for."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
+    if suspend_at is not None and given & {"animate", "live"}:
+        raise CommandError(
+            "--animate and --live keep the pictures as they form in files, and --suspend-at leaves them in the "
+            "junctions alone: leave one of them out."
         )
-    columns, scale = grid, max(1, 128 // max(checkpoint.pictures.height, checkpoint.pictures.width))
-    _lay_out(folder, frames, out, columns, scale)
-    outcome = _outcome(growing, grown, out, store or out / "store")
-    answer(as_json, outcome, [_sentence(outcome)])
+    others, why = _OF_THE_RUN, "with --resume, whose run has what it was begun with"
+    if resume is None:
+        others, why = _OF_A_RESUME, "without --resume"
+    if wrong := sorted(given & others):
+        named = ", ".join("--" + name.replace("_", "-") for name in wrong)
+        raise CommandError(f"{named} means nothing {why}: leave it out.")
 
 
-def _lay_out(folder: Any, frames: Any, out: Path, columns: int, scale: int) -> None:
-    from sampler import save_sheet
+def _refuse_used(out: Path) -> None:
+    from sampler import RunFolder
 
-    told = folder.provenance()
-    save_sheet(folder.pixels(), out / "images.png", columns, scale, provenance=told)
-    if frames is not None:
-        frames.animate(columns, scale, told)
+    RunFolder.refuse_used(out)
+    refuse_unwritable(out)
+
+
+@dataclass(frozen=True)
+class _Command:
+    """One call of the command: on which bench, what is kept where, and how it is shown."""
+
+    bench: "Bench"
+    store: Path
+    out: Path
+    animate: str | None
+    watch: Any
+    columns: int
+    as_json: bool
+
+    def grow(self, growing: "Growing") -> None:
+        """Grow pictures from the first step to the last."""
+        from memtj.growing import grow_pictures
+
+        with ProgressDisplay() as display, self.bench:
+            grown, folder, frames = grow_pictures(
+                growing, self.bench, self.store, self.out,
+                animate=self.animate, watch=self.watch, progress=self._progress(display, growing),
+            )  # fmt: skip
+        self._finish(growing, grown, folder, frames)
+
+    def suspend(self, growing: "Growing", at: int) -> None:
+        """Leave them in the junctions after some steps."""
+        from memtj.growing import suspend_pictures
+
+        with ProgressDisplay() as display, self.bench:
+            left = suspend_pictures(
+                growing, self.bench, self.store, self.out, at, progress=self._progress(display, growing)
+            )
+        outcome = {
+            "images": len(growing.labels), "suspended_at": at, "steps": growing.settings.steps, "off": left.off,
+            "sentinels": len(left.sentinels), "time": left.time, "temperature": left.temperature,
+            "store": str(self.store), "out": str(self.out),
+        }  # fmt: skip
+        off = "everything is off" if left.off else "nobody has confirmed that everything is off: look at it"
+        answer(
+            self.as_json,
+            outcome,
+            [
+                f"{len(growing.labels)} pictures are suspended after step {at} of {growing.settings.steps}, in the "
+                f"junctions of the board alone; {off}. Go on with: memtj grow … --resume {self.out}"
+            ],
+        )
+
+    def resume(self, checkpoint: "Checkpoint", known: "DrawCalibration", law: "RetentionLaw") -> None:
+        """Go on with them."""
+        from memtj.growing import Suspended, reopened, resume_pictures, resumed_run
+
+        growing = resumed_run(Suspended.load(self.out), checkpoint, known)
+        with ProgressDisplay() as display, reopened(growing, self.out) as (folder, suspended), self.bench:
+            grown = resume_pictures(
+                growing, self.bench, self.store, folder, suspended, law,
+                watch=self.watch, progress=self._progress(display, growing),
+            )  # fmt: skip
+        self._finish(growing, grown, folder, None)
+
+    def _progress(self, display: ProgressDisplay, growing: "Growing") -> Callable[[float], None]:
+        return display.task("growing", len(growing.labels), "pictures").advance_to
+
+    def _finish(
+        self, growing: "Growing", grown: "Grown", folder: "RunFolder", frames: "Frames | None"
+    ) -> None:
+        """Lay the pictures out, and say what they took."""
+        from sampler import save_sheet
+
+        kind = growing.checkpoint.pictures
+        scale, told = max(1, 128 // max(kind.height, kind.width)), folder.provenance()
+        save_sheet(folder.pixels(), self.out / "images.png", self.columns, scale, provenance=told)
+        if frames is not None:
+            frames.animate(self.columns, scale, told)
+        outcome = _outcome(growing, grown, self.out, self.store)
+        said = [] if grown.loss is None else [f"{grown.loss.sentence()}."]
+        answer(self.as_json, outcome, [*said, _sentence(outcome)])
 
 
 class _Live:
@@ -133,6 +275,7 @@ def _outcome(growing: "Growing", grown: "Grown", out: Path, store: Path) -> dict
         "seconds": grown.seconds,
         "network_seconds": grown.network_seconds,
         "simulated": grown.simulated,
+        **({} if grown.loss is None else {"sentinels": asdict(grown.loss)}),
         "store": str(store),
         "out": str(out),
     }

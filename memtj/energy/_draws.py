@@ -48,6 +48,11 @@ class DrawAccount(BaseModel):
             }
         )
 
+    def __add__(self, other: Self) -> Self:
+        """Give what a picture took in two parts; the volts that the second assumed stand for both."""
+        sums = {name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields}
+        return type(self)(**{**sums, "half_voltage": other.half_voltage})
+
     def terms(self, a: Assumptions) -> tuple[Term, ...]:
         """Give the terms of a picture with these assumptions; a half voltage that differs is said, and not followed."""
         sums = Joules(

@@ -13,7 +13,7 @@ class DrawEnergy:
     """Sums of draws since the account before; ohms of the cells from their calibration. The clock runs from here on."""
 
     def __init__(self, calibration: DrawCalibration, assumed: Assumptions) -> None:
-        self._point, self._assumed = calibration.conditions, assumed
+        self._point, self.assumptions = calibration.conditions, assumed
         self._r_p, self._r_ap = (
             np.nan_to_num(each, nan=np.inf) for each in (calibration.r_p, calibration.r_ap)
         )
@@ -67,9 +67,9 @@ class DrawEnergy:
         self._since, self._network_seconds = now, network_seconds
         self._clear()
         shares = {name: each / pictures for name, each in sums.items()}
-        return DrawAccount(**shares, half_voltage=self._assumed.half_voltage.value)
+        return DrawAccount(**shares, half_voltage=self.assumptions.half_voltage.value)
 
     def _at(self, volts: np.ndarray | float) -> np.ndarray:
         with np.errstate(invalid="ignore"):
-            ohms = at_bias(self._r_p, self._r_ap, self._point.read_voltage, volts, self._assumed)
+            ohms = at_bias(self._r_p, self._r_ap, self._point.read_voltage, volts, self.assumptions)
         return np.nan_to_num(ohms, nan=np.inf)

@@ -11,11 +11,11 @@ import scipy.stats
 
 from entropy import Store
 from instruments import Bench, DrawCalibration
-from instruments.array import BernoulliArray, DrawCounts, DrawDrift, SwitchingLaw
-from memtj.energy import DrawAccount, Term, load_assumptions
-from memtj.growing._energy import DrawEnergy
+from instruments.array import BernoulliArray, DrawCounts, SwitchingLaw
+from memtj.energy import Term
+from memtj.growing._drawing import switched_on
 from memtj.growing._placing import place
-from memtj.growing._recorder import DrawRecorder, calibrated_array, draws_plan
+from memtj.growing._recorder import calibrated_array, draws_plan
 from memtj.growing._retention import Straying, refuse_forgetting
 from sampler.processes import BinaryProcess, Bits
 
@@ -54,11 +54,12 @@ def noise_forward(
     `straying`: at which rate a cell flips by itself, 1/s at most. What flips so in s of the cells takes the share of
     flips from β to β + s (1 - 2 β), which is no less than β.
     """
+    flips = process.flips
     x = draws.write(clean)
     read = time.monotonic()
     yield NoisedStep(0, x, x.size)
     alpha = FAMILY / (4 * process.steps)  # half of the chance is for the rate
-    for t, beta in enumerate(process.flips, 1):
+    for t, beta in enumerate(flips, 1):
         state = draws.magnetisation.ravel()
         low, high = (each[draws.cells[: x.size]].mean() for each in law.interval(float(beta), state))
         before, x = x, draws.flip(np.full(x.shape, beta))
@@ -108,27 +109,24 @@ def noise_pictures(
     What is read is recorded, judged and followed as that of growing pictures. Raises CommandError where the pictures
     have no room, the array forgets, or a cell fails on the way. Everything is off at every end.
     """
-    array, known = calibrated_array(bench, calibration), calibration.conditions
+    array, flips = (
+        calibrated_array(bench, calibration),
+        process.flips,
+    )  # which takes seconds where it is first
     pictures, channels, height, width = clean.shape
     cells = place(calibration.used, array.shape, pictures, channels * height, width)
-    drift = DrawDrift(calibration.law)
-    draws, assumed = BernoulliArray(array, drift, cells.ravel()), load_assumptions(None)
-    with (
-        contextlib.ExitStack() as kept,
-        draws.switched_on(known.lowest, known.highest, hold=known.hold, watchdog=watchdog),
-    ):
-        energy, start = DrawEnergy(calibration, assumed), time.monotonic()
-        draws.read()
+    with contextlib.ExitStack() as kept, switched_on(array, cells, calibration, watchdog) as drawing:
+        start = time.monotonic()
+        drawing.draws.read()
         # A step sends a table, pulses and reads: it takes longer than this, and its own time counts.
-        straying = refuse_forgetting(draws, time.monotonic() - start, known.hold)
+        straying = refuse_forgetting(drawing.draws, time.monotonic() - start, calibration.conditions.hold)
         opened = kept.enter_context(Store(store))
-        plan = draws_plan(bench, array, calibration, "noise", steps=process.steps)
+        plan = draws_plan(bench, array, calibration, "noise", steps=len(flips))
         recording = kept.enter_context(opened.record(plan))
-        recorder = DrawRecorder(recording, draws, drift, energy, array.shape[1])
-        draws.observe, before, steps = recorder.take, draws.counts, list[NoisedStep]()
-        for step in noise_forward(draws, calibration.law, process, clean, straying.most):
+        drawing.record(recording)
+        steps = list[NoisedStep]()
+        for step in noise_forward(drawing.draws, calibration.law, process, clean, straying.most):
             steps.append(step)
             progress(step.t)
-        counts = draws.counts - before
-        account: DrawAccount = energy.account(pictures, counts.draws, 0.0)
-        return Noised(steps, cells, straying, counts, account.terms(assumed), recording.uuid, array.simulated)
+        terms = drawing.account(pictures, 0.0).terms(drawing.assumptions)
+        return Noised(steps, cells, straying, drawing.counts, terms, recording.uuid, array.simulated)

@@ -28,9 +28,12 @@ def calibrated_array(bench: Bench, calibration: DrawCalibration) -> Array:
 
 
 def draws_plan(
-    bench: Bench, array: Array, known: DrawCalibration, name: str, **parameters: Any
+    bench: Bench, array: Array, known: DrawCalibration, name: str, *, hidden: bool = False, **parameters: Any
 ) -> RecordingPlan:
-    """Give the plan of a recording of draws with a calibration, by a procedure of that name and parameters."""
+    """Give the plan of a recording of draws with a calibration, by a procedure of that name and parameters.
+
+    `hidden`: no bit is kept, and nothing that one could be guessed from.
+    """
     table = np.zeros(len(known.reason), CELL_DTYPE)
     table["row"], table["column"] = np.divmod(np.arange(len(table)), array.shape[1])
     for field in ("r_p", "r_ap", "threshold"):
@@ -41,23 +44,31 @@ def draws_plan(
     }  # fmt: skip
     return RecordingPlan(
         cells=table, bench=bench.snapshot(), procedure=procedure, simulated=array.simulated,
-        device=array.device, drawn=True, commanded=True, **known.record(),
+        device=array.device, drawn=True, commanded=not hidden, **known.record(),
     )  # fmt: skip
 
 
 class DrawRecorder:
     """Takes each draw of an array; what it reads is in the store, and used by this run, before it is judged.
 
-    `block`: buffer and index of the last one.
+    `block`: buffer and index of the last one. `hidden`: no bit is kept, since what is read is to be in the junctions
+    alone; counts and health are.
     """
 
     def __init__(
-        self, recording: Recording, draws: BernoulliArray, drift: DrawDrift, energy: DrawEnergy, columns: int
+        self,
+        recording: Recording,
+        draws: BernoulliArray,
+        drift: DrawDrift,
+        energy: DrawEnergy,
+        columns: int,
+        *,
+        hidden: bool = False,
     ) -> None:
         self.block = ("", -1)
         self._recording, self._draws, self._drift, self._energy = recording, draws, drift, energy
         self._health = DrawHealth(drift.law.cells, lines=np.divmod(np.arange(drift.law.cells), columns))
-        self._columns = columns
+        self._columns, self._hidden = columns, hidden
 
     def take(self, draw: Draw) -> None:
         """Record and judge; raises CommandError where a cell, or all cells together, do not draw as asked."""
@@ -82,9 +93,8 @@ class DrawRecorder:
 
     def _append(self, draw: Draw, health: int) -> None:
         block, point = draw.block, self._draws.array.point
-        valid = (
-            np.unpackbits(block.valid, count=block.cells).astype(bool) if block.valid is not None else None
-        )
+        mask = np.zeros((block.cells + 7) // 8, np.uint8) if self._hidden else block.valid
+        valid = None if mask is None else np.unpackbits(mask, count=block.cells).astype(bool)
         outcomes = np.unpackbits(block.bits, count=block.cells)
         usable = outcomes if valid is None else outcomes[valid]
         pulsed = draw.volts != 0
@@ -106,7 +116,7 @@ class DrawRecorder:
             np.packbits(usable),
             len(usable),
             facts,
-            valid=block.valid,
-            commanded=Commanded(draw.mode, draw.p, draw.drawn),
+            valid=mask,
+            commanded=None if self._hidden else Commanded(draw.mode, draw.p, draw.drawn),
         )
         self.block = commit.buffer, commit.index

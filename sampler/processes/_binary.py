@@ -111,16 +111,24 @@ def grow(
     *,
     writes: bool = False,
     floor: float = 0.0,
+    begun: BinaryStep | None = None,
 ) -> Iterator[BinaryStep]:
     """The reverse process: yields fair coin tosses of `shape` (pictures, …), then the bits after each step.
 
     A step flips what is stored, or with `writes` draws every bit anew: the same law. A flip less likely than `floor`
-    is left out (drawn with probability 0), which spares a device its pulse and changes the law by as much.
+    is left out (drawn with probability 0), which spares a device its pulse and changes the law by as much. `begun`: a
+    step that it came to before, whose bits `draws` still hold; it yields that, and goes on.
     """
     times = process.times(process.steps if steps is None else steps)
     half = np.full(shape, 0.5)
-    x = draws.draw(half)
-    yield BinaryStep(times[0], x, half)
+    if begun is None:
+        begun = BinaryStep(times[0], draws.draw(half), half)
+    elif begun.t not in times or begun.x.shape != shape:
+        raise SamplerError(
+            f"t = {begun.t} and {begun.x.shape} bits are not of a process of {times} and {shape}"
+        )
+    times, x = times[times.index(begun.t) :], begun.x
+    yield begun
     for t, to in pairwise(times):
         guess = predict(x, t)
         flip = process.flip_law(x, guess, t, to)

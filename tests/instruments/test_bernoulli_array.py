@@ -156,9 +156,9 @@ class Cells:
 
     def require_draws(self) -> None: ...
 
-    def switch_on(self, watchdog: float) -> None: ...
+    def switch_on(self, watchdog: float, hold: float = 0.0) -> None: ...
 
-    def switch_off(self) -> None: ...
+    def switch_off(self) -> bool: ...
 
     def hold(self, volts: float) -> None: ...
 
@@ -206,12 +206,18 @@ def test_counts_are_what_the_array_did(seed: int, bad: float, silent: float, tur
     cells, told = Cells(50, law, seed, bad, silent), []
     draws = BernoulliArray(cells, law, np.arange(10, 40), told.append)  # type: ignore[arg-type]
     with draws.switched_on(0.3, 0.9):
+        stored = draws.read()
         for what, chance in turns:
             p = np.where(np.arange(30) % 3 == 0, 0.0, chance / 100)
             stored = getattr(draws, what)(*[p] * (what != "read"))
             np.testing.assert_array_equal(stored, cells.state[10:40])
             if what in ("draw", "write"):
                 assert not stored[p == 0].any()
+        others, pattern = np.arange(2, 10), np.arange(8) % 2
+        np.testing.assert_array_equal(draws.read(others), cells.state[others])
+        np.testing.assert_array_equal(draws.write(pattern, others), pattern)
+        np.testing.assert_array_equal(draws.read(others), pattern)
+        np.testing.assert_array_equal(draws.read(), stored)
     counts = draws.counts
     assert counts.draws == 30 * sum(what in ("draw", "flip") for what, _ in turns)
     assert counts.strayed == 0

@@ -124,6 +124,24 @@ def test_a_scale_that_has_changed_since_the_table_was_set_keeps_the_output_off(
     assert wire.ask("OUTP?") == "0"
 
 
+def test_cells_are_held_before_they_are_in_the_field(
+    array: BoardArray, lab: Lab, monkeypatch: pytest.MonkeyPatch
+):
+    board, held = lab.boxes["board"], []
+    switch = board.set_field
+
+    def set_field(on: bool) -> None:
+        held.append((on, board.settings.hold))
+        switch(on)
+
+    monkeypatch.setattr(board, "set_field", set_field)
+    array.field(False)
+    assert array.switch_off()
+    array.switch_on(20.0, -0.5)
+    assert held == [(on, pytest.approx(-0.5, rel=1e-3)) for on in (False, True)]
+    assert board.field_on
+
+
 def test_a_board_of_1_1_is_refused_in_one_sentence(bench: Bench):
     bench.board.board._version = (1, 1)
     array = BoardArray(bench, POINT)

@@ -47,10 +47,10 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-def write_bench(lab: Lab, folder: Path) -> Path:
+def write_bench(lab: Lab | str, folder: Path, rows: int = ROWS, columns: int = COLUMNS) -> Path:
     """Write a bench whose driver waits as long as the machine is slow, since the lab is in this process."""
-    text = example_bench(lab.resources["board"]).replace("rows = 64", f"rows = {ROWS}")
-    text = text.replace("columns = 64", f"columns = {COLUMNS}")
+    text = example_bench(lab if isinstance(lab, str) else lab.resources["board"])
+    text = text.replace("rows = 64", f"rows = {rows}").replace("columns = 64", f"columns = {columns}")
     text = text.replace("pulse_width = 2e-9", "pulse_width = 6e-9\nhold_voltage = 0.5")
     text += f"\n[instruments.board.options]\ntimeout = {1000 * patience_for(5):.0f}\n"
     path = folder / "bench.toml"
@@ -61,15 +61,16 @@ def write_bench(lab: Lab, folder: Path) -> Path:
 def calibrated(lab: Lab, path: Path, hold: float, device: str = "C", bad: int = 0) -> Path:
     """What a perfect calibration of the lab's array would have written; its first `bad` cells are left out."""
     width, lowest, highest = WIDTHS[device]
+    rows, columns = lab.arrays["board"].rows, lab.arrays["board"].columns
     with BoardClient(lab) as client:
         identity = client.ask("*IDN?")
     r_p, r_ap = lab.arrays["board"].device.resistances(0.1, 300.0, 6e-9, 1e-6)
     conditions = DrawConditions(
         mode="toggle", width=width, **POINTS[device], read_voltage=0.1, settle=1e-6, hold=hold, lowest=lowest,
-        highest=highest, pulses=60_000, temperature=300.0, rows=ROWS, columns=COLUMNS, identity=identity,
+        highest=highest, pulses=60_000, temperature=300.0, rows=rows, columns=columns, identity=identity,
         device="example", simulated=True,
     )  # fmt: skip
-    reason = np.full(ROWS * COLUMNS, "", object)
+    reason = np.full(rows * columns, "", object)
     reason[:bad] = "shorted"
     law = true_law(lab, width, lowest, highest)
     DrawCalibration(conditions, "2026-01-01T00:00:00+00:00", law, r_p, r_ap, (r_p + r_ap) / 2, reason).save(

@@ -34,7 +34,7 @@ from sampler import (
     train,
 )
 from sampler._bernoulli_map import BernoulliReader, bernoullis_reference, most_bernoulli_bits
-from sampler.processes import BinaryProcess, StreamDraws, grow
+from sampler.processes import BinaryProcess, BinaryStep, StreamDraws, grow
 
 SETTINGS = SampleSettings("bernoulli", 16, microbatch=2)
 
@@ -131,6 +131,14 @@ def test_flipping_and_writing_have_one_law_and_a_floor_spares_draws() -> None:
             return super().flip(p)
 
     list(grow(process, sure, Watched([SoftwareSource(1)]), (1, 64), floor=0.05))
+    begun = BinaryStep(8, (np.arange(64) % 2).astype(np.uint8)[None], np.full((1, 64), 0.5))
+    held = StreamDraws([SoftwareSource(1)])
+    held.draw(begun.x.astype(float))
+    later = list(grow(process, sure, held, (1, 64), begun=begun))
+    assert [step.t for step in later] == list(range(8, -1, -1))
+    assert later[0] is begun
+    with pytest.raises(SamplerError, match="t = 8"):
+        next(grow(process, sure, held, (1, 64), 3, begun=begun))
     given = np.concatenate(asked)
     assert ((given == 0) | (given >= 0.05)).all()
     assert (given == 0).any()
