@@ -13,7 +13,7 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 from mock_hw._array import Run, Sequence, SimulatedArray, Trims, stream_words
-from mock_hw.boxes.array_board._time import Clock, IdleTime
+from mock_hw._clock import Clock, IdleTime
 
 MAGIC = b"MTJB"
 HEADER = struct.Struct("<4sHHQQIIdQIIII")

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from mock_hw._arguments import Count, Real, takes
 from mock_hw._array import Sequence, SimulatedArray
+from mock_hw._clock import Clock, IdleTime
+from mock_hw.boxes._rules import Rule, RuleBroken
 from mock_hw.boxes.array_board._acquisition import Acquisition, NoAcquisition, Plan, fifo_capacity
 from mock_hw.boxes.array_board._protection import Protection
-from mock_hw.boxes.array_board._settings import TRIMS, Limits, Rule, RuleBroken, Settings
-from mock_hw.boxes.array_board._time import Clock, IdleTime
+from mock_hw.boxes.array_board._settings import TRIMS, Limits, Settings
 
 
 class Connection(Protocol):

@@ -5,7 +5,8 @@ import time
 from typing import Protocol
 
 from mock_hw._arguments import Real, takes
-from mock_hw.boxes.array_board._settings import Rule, RuleBroken, Settings
+from mock_hw.boxes._rules import Rule, RuleBroken
+from mock_hw.boxes.array_board._settings import Settings
 
 HOTTEST = 358.15
 

@@ -1,7 +1,6 @@
 """What a board is set to, its hard limits, and the rules between them; a rule that does not hold raises."""
 
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from mock_hw._arguments import Count, OutOfRange, Real, take_fields, takes
 from mock_hw._array import Selection, Sequence, Trims
+from mock_hw.boxes._rules import Rule, RuleBroken
 
 TRIMS = ("trim", "trim_ap", "width_trim", "width_trim_ap")
 MODES = ("RES", "TOGG", "WRIT", "FLIP", "READ")
@@ -25,27 +25,6 @@ _RANGES = {
     "count": (0, LARGEST_COUNT),
     "block": (1, LARGEST_BLOCK_BITS),
 }
-
-
-class Rule(Enum):
-    """What kind of rule of the board does not hold."""
-
-    RANGE = auto()
-    CONFLICT = auto()
-    PROTECTED = auto()
-    RUNNING = auto()
-    WATCHDOG = auto()
-    INTERLOCK = auto()
-    TEMPERATURE = auto()
-
-
-class RuleBroken(Exception):
-    """A rule of the board does not hold, and nothing was changed: which kind of rule, and a sentence."""
-
-    def __init__(self, rule: Rule, detail: str = "") -> None:
-        super().__init__(rule, detail)
-        self.rule = rule
-        self.detail = detail
 
 
 @dataclass(frozen=True)

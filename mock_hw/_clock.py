@@ -1,4 +1,4 @@
-"""How a board's time passes: at rest, while pulses are simulated, and while the array is left alone."""
+"""How time passes in the lab: at rest, while something is simulated, and while an array is left alone."""
 
 import threading
 import time
