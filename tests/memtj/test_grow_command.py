@@ -13,11 +13,12 @@ import pytest
 from entropy import Store
 from entropy.quality.draws import audit_draws
 from entropy.testing import sound_accounts
-from instruments import DrawCalibration
+from instruments import Bench, DrawCalibration
 from instruments.tuning import DrawConditions
 from memtj._example_bench import example_bench
 from memtj.growing import place
 from mock_hw import Lab
+from mock_hw._array import Run, Sequence
 from mock_hw.testing import BoardClient, board_lab
 from sampler import TrainSettings, architecture_of_widths, load_data, load_provenance, train
 from tests.conftest import patience_for
@@ -265,6 +266,20 @@ def test_cells_that_draw_with_other_probabilities_stop_the_run_at_once(
     assert accounts_are_of_draws(tmp_path / "out" / "store") == 2 * ROWS * COLUMNS
 
 
+@pytest.fixture
+def at_the_junctions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float, float]]:
+    """The highest pulse, hold and read voltage of every run of pulses, as the simulated cells have them."""
+    seen, begin = list[tuple[float, float, float]](), Run.__init__
+
+    def begun(run: Run, array: Any, sequence: Sequence, **more: bool) -> None:
+        pulses = [np.abs(sequence.write_pulse(state)[0]).max() for state in (False, True)]
+        seen.append((max(*pulses, abs(sequence.reset_voltage)), abs(sequence.hold), sequence.read_voltage))
+        begin(run, array, sequence, **more)
+
+    monkeypatch.setattr(Run, "__init__", begun)
+    return seen
+
+
 @posix_only
 @pytest.mark.parametrize(
     ("how", "bits"),
@@ -286,6 +301,7 @@ def test_an_end_at_any_moment_leaves_accounts_exact_and_everything_off(
     tmp_path: Path,
     how: signal.Signals,
     bits: int,
+    at_the_junctions: list[tuple[float, float, float]],
 ):
     run = start(*options, "--images", 500)
     recorded(tmp_path / "out" / "store", bits)
@@ -294,6 +310,13 @@ def test_an_end_at_any_moment_leaves_accounts_exact_and_everything_off(
     assert accounts_are_of_draws(tmp_path / "out" / "store") >= bits
     with Store(tmp_path / "out" / "store") as store:
         assert all(info.drawn for info in store.buffers())
+    bench = Bench.from_toml(options[1])
+    # The lab has the volts of an open circuit, where the source's 50 ohms take their share.
+    share = bench.array.resistance / (bench.array.resistance + 50)
+    pulse, hold, read = share * np.max(at_the_junctions, axis=0)
+    assert 0.8 < pulse <= bench.limits.pulse_voltage
+    assert hold == pytest.approx(bench.limits.hold_voltage)
+    assert 0 < read <= bench.limits.read_voltage
 
 
 def test_pixels_have_cells_of_their_own():
