@@ -16,14 +16,14 @@ from memtj._progress import ProgressDisplay
 from memtj._quantities import si
 
 if TYPE_CHECKING:
-    from instruments import Bench, DrawCalibration
+    from instruments import Bench
     from memtj.growing import Growing, Grown, RetentionLaw
-    from sampler import Checkpoint, Frames, RunFolder
+    from sampler import Frames, RunFolder
 
 _OF_THE_RUN = frozenset(
     {"out", "images", "labels", "steps", "mode", "floor", "microbatch", "animate", "suspend_at"}
 )
-_OF_A_RESUME = frozenset({"delta", "delta_spread", "most_lost"})
+_OF_A_SUSPENDED = frozenset({"delta", "delta_spread", "most_lost"})
 
 
 def grow(
@@ -72,7 +72,8 @@ def grow(
         ),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Go on with the run that is suspended in this folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Go on with the run in this folder, suspended or ended early."),
     ] = None,
     delta: Annotated[
         float | None,
@@ -100,12 +101,13 @@ def grow(
     """Grow pictures in an array: each step flips each cell with the probability that the network says; all off then."""
     from instruments import Bench, DrawCalibration
     from memtj.commands.sample import labels_of
-    from memtj.growing import Growing, RetentionLaw
+    from memtj.growing import Growing, RetentionLaw, Suspended, resumed_run
     from sampler import SampleSettings, load_checkpoint
 
     if exit_with_parent:
         end_with_parent()
-    _refuse_together(context, resume, suspend_at)
+    is_suspended = resume is not None and Suspended.is_in(resume)
+    _refuse_together(context, resume, suspend_at, is_suspended)
     folder = resume or out
     if folder is None:
         raise typer.BadParameter(
@@ -124,13 +126,17 @@ def grow(
             f"{model} draws no pictures of bits: name a model of 'memtj train --process binary'."
         )
     if resume is not None:
+        growing = resumed_run(resume, checkpoint, known)
+        if not is_suspended:
+            run.go_on(growing)
+            return
         array = run.bench.array
         law = RetentionLaw(
             array.thermal_stability if delta is None else delta,
             array.thermal_stability_spread if delta_spread is None else delta_spread,
             most_lost,
         )
-        run.resume(checkpoint, known, law)
+        run.resume(growing, law)
         return
     settings = SampleSettings(
         checkpoint.scheduler, steps or checkpoint.default_steps, microbatch=microbatch, floor=floor
@@ -143,7 +149,9 @@ def grow(
         run.suspend(growing, suspend_at)
 
 
-def _refuse_together(context: typer.Context, resume: Path | None, suspend_at: int | None) -> None:
+def _refuse_together(
+    context: typer.Context, resume: Path | None, suspend_at: int | None, is_suspended: bool
+) -> None:
     """Raise CommandError where options are given that a suspended run, or one that is not, has no use for."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
@@ -152,12 +160,14 @@ def _refuse_together(context: typer.Context, resume: Path | None, suspend_at: in
             "--animate and --live keep the pictures as they form in files, and --suspend-at leaves them in the "
             "junctions alone: leave one of them out."
         )
-    others, why = _OF_THE_RUN, "with --resume, whose run has what it was begun with"
-    if resume is None:
-        others, why = _OF_A_RESUME, "without --resume"
-    if wrong := sorted(given & others):
-        named = ", ".join("--" + name.replace("_", "-") for name in wrong)
-        raise CommandError(f"{named} means nothing {why}: leave it out.")
+    cases = [
+        (_OF_THE_RUN if resume else frozenset(), "with --resume, whose run has what it was begun with"),
+        (frozenset() if is_suspended else _OF_A_SUSPENDED, "without --resume of a run that is suspended"),
+    ]
+    for others, why in cases:
+        if wrong := sorted(given & others):
+            named = ", ".join("--" + name.replace("_", "-") for name in wrong)
+            raise CommandError(f"{named} means nothing {why}: leave it out.")
 
 
 def _refuse_used(out: Path) -> None:
@@ -213,11 +223,17 @@ class _Command:
             ],
         )
 
-    def resume(self, checkpoint: "Checkpoint", known: "DrawCalibration", law: "RetentionLaw") -> None:
-        """Go on with them."""
-        from memtj.growing import Suspended, reopened, resume_pictures, resumed_run
+    def go_on(self, growing: "Growing") -> None:
+        """Grow what a run that ended early has not come to."""
+        with growing.open(self.out) as folder:
+            if not folder.missing:
+                raise CommandError(f"the run in {self.out} is finished: its pictures are there.")
+        self.grow(growing)
 
-        growing = resumed_run(Suspended.load(self.out), checkpoint, known)
+    def resume(self, growing: "Growing", law: "RetentionLaw") -> None:
+        """Go on with the pictures that are suspended."""
+        from memtj.growing import reopened, resume_pictures
+
         with ProgressDisplay() as display, reopened(growing, self.out) as (folder, suspended), self.bench:
             grown = resume_pictures(
                 growing, self.bench, self.store, folder, suspended, law,
@@ -259,9 +275,10 @@ class _Live:
 def _outcome(growing: "Growing", grown: "Grown", out: Path, store: Path) -> dict[str, Any]:
     from memtj.energy import LEVELS, total
 
-    counts, images = grown.counts, len(growing.labels)
+    counts, images = grown.counts, grown.pictures
     return {
-        "images": images,
+        "images": len(growing.labels),
+        "grown": images,
         "steps": growing.settings.steps,
         "mode": "write" if growing.writes else "flip",
         "floor": growing.settings.floor,
@@ -284,7 +301,7 @@ def _outcome(growing: "Growing", grown: "Grown", out: Path, store: Path) -> dict
 def _sentence(outcome: dict[str, Any]) -> str:
     joules = outcome["energy_per_picture"]
     return (
-        f"{outcome['images']} pictures of {outcome['steps']} steps in {outcome['out']}"
+        f"{outcome['grown']} pictures of {outcome['steps']} steps in {outcome['out']}"
         f"{' (simulated)' if outcome['simulated'] else ''}: {outcome['bits_per_picture']:,.0f} bits, "
         f"{outcome['pulses_per_picture']:,.0f} pulses ({outcome['resets_per_picture']:,.0f} of them resets) and "
         f"{si(joules['junction'], 'J')} at the junctions, {si(joules['circuit'], 'J')} with the circuit, "

@@ -20,11 +20,12 @@ from sampler import Frames, RunFolder
 
 @dataclass(frozen=True)
 class Grown:
-    """What a run came to: `counts` of its draws, `straying` of the cells in a step, the energy of a picture by term.
+    """What `pictures` came to: `counts` of their draws, `straying` of the cells in a step, a picture's energy by term.
 
     `loss`: what the sentinels of a run that was resumed said.
     """
 
+    pictures: int
     counts: DrawCounts
     straying: float
     network_seconds: float
@@ -44,6 +45,7 @@ class Grown:
     ) -> "Grown":
         """Give what pictures of these `accounts`, one each, came to."""
         return cls(
+            len(accounts),
             counts,
             straying,
             sum(each.network_seconds for each in accounts),
@@ -64,7 +66,7 @@ def grow_pictures(
     watch: Watch | None = None,
     progress: Progress = lambda done: None,
 ) -> tuple[Grown, RunFolder, Frames | None]:
-    """Grow all pictures into `out`, as many at a time as the array holds; each lot is kept once it is read out.
+    """Grow all pictures that `out` has not got, as many at a time as the array holds; a lot is kept once it is read.
 
     Nothing is made, and no cell is pulsed, before array, calibration, cells and retention are known to do. Raises
     CommandError where they do not, or a cell fails on the way. Everything is off at every end.
@@ -84,9 +86,11 @@ def grow_pictures(
         frames = None if animate is None else Frames(folder, out / f"images.{animate}")
         recorder = drawing.record(recording)
         accounts: list[DrawAccount] = []  # one a picture
-        for first in range(0, len(run.labels), len(cells)):
-            numbers = tuple(range(first, min(first + len(cells), len(run.labels))))
-            lot = Lot(run, drawing, network, numbers, progress, watch, frames)
+        missing = [number for number, _ in folder.missing]
+        done = len(run.labels) - len(missing)
+        for at in range(0, len(missing), len(cells)):
+            numbers = tuple(missing[at : at + len(cells)])
+            lot = Lot(run, drawing, network, numbers, done + at, progress, watch, frames)
             drawing.draws.read()  # what was there before
             lot.grow()
             pictures, account = lot.read_out(recorder, recording, opened.uuid)
@@ -94,5 +98,5 @@ def grow_pictures(
             if frames is not None:
                 frames.save(pictures)
             folder.save(pictures)
-            progress(numbers[-1] + 1)
+            progress(done + at + len(numbers))
         return Grown.of(drawing, drawing.counts, straying.share, accounts), folder, frames

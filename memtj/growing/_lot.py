@@ -24,12 +24,13 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True)
 class Lot:
-    """The pictures of a run, by their `numbers`, that are in the array at a time."""
+    """The pictures of a run, by their `numbers`, that are in the array at a time; `done`: how many are there before."""
 
     run: Growing
     drawing: Drawing
     network: Network
     numbers: tuple[int, ...]
+    done: int
     progress: Progress
     watch: Watch | None = None
     frames: Frames | None = None
@@ -57,7 +58,7 @@ class Lot:
                     self.frames.watch(told)
                 if self.watch is not None:
                     self.watch(told, self.drawing.draws.magnetisation)
-                self.progress(self.numbers[0] + count * at / settings.steps)
+                self.progress(self.done + count * at / settings.steps)
             if at == until:
                 break
             seen = bits

@@ -64,13 +64,13 @@ def suspend_pictures(
             plan = run.plan(bench, array, hidden=True, suspend_at=at)
             drawing.record(kept.enter_context(opened.record(plan)), hidden=True)
             drawing.draws.read()
-            Lot(run, drawing, network, tuple(range(count)), progress).grow(until=at)
+            Lot(run, drawing, network, tuple(range(count)), 0, progress).grow(until=at)
             drawn = drawing.counts
             drawing.unrecorded()  # a pattern that is known is no draw; it is paid for all the same
             pattern = drawing.draws.write(known_pattern(len(sentinels)), sentinels)
             took = SoFar(drawn, straying.share, drawing.account(count, network.seconds))
             suspended = Suspended(
-                at, run.described, run.process.config, array.identity, cells.tolist(), sentinels.tolist(),
+                at, run.checkpoint.sha256, run.process.config, array.identity, cells.tolist(), sentinels.tolist(),
                 "".join(map(str, pattern)), utc().isoformat(timespec="seconds"), array.temperature(), False, took,
             )  # fmt: skip
             # A kill from here on leaves a run that can be resumed: the board goes off by itself.
@@ -81,10 +81,21 @@ def suspend_pictures(
         return suspended
 
 
-def resumed_run(suspended: Suspended, checkpoint: Checkpoint, calibration: DrawCalibration) -> Growing:
-    """Give a run that was suspended; raises CommandError where its model or calibration is another."""
-    suspended.refuse_other(checkpoint, calibration)
-    told = suspended.run
+def resumed_run(out: Path, checkpoint: Checkpoint, calibration: DrawCalibration) -> Growing:
+    """Give the run in a folder; raises CommandError where there is none, or its model or calibration is another."""
+    told = RunFolder.begun_with(out)
+    if told is None or told.get("source") != "array":
+        raise CommandError(f"{out} holds no run of 'memtj grow': name its folder, or a new one with --out.")
+    if (checkpoint.sha256, checkpoint.config_sha256) != (told["model"], told["model_config"]):
+        raise CommandError(
+            f"the run was begun with the model {told['model'][:12]}…, and this one is {checkpoint.sha256[:12]}…: name "
+            "that one with --model."
+        )
+    if told["calibration"].get("sha256") != calibration.source.get("sha256"):
+        raise CommandError(
+            f"the run was begun with the calibration {told['calibration'].get('file')}, and this one is another: name "
+            "that one with --calibration."
+        )
     labels = told["labels"] or [None] * told["images"]
     # The file of the calibration may have another name by now.
     known = replace(calibration, source=told["calibration"])
@@ -132,7 +143,7 @@ def resume_pictures(
         # From here on the cells have pulses, and only this process knows what is to come of them.
         resumed = now.isoformat(timespec="seconds")
         replace(suspended, resumed=resumed).save(folder.folder)
-        lot = Lot(run, drawing, network, tuple(range(len(cells))), progress, watch)
+        lot = Lot(run, drawing, network, tuple(range(len(cells))), 0, progress, watch)
         lot.grow(after=suspended.step, x=x)
         told = {
             "step": suspended.step, "suspended": suspended.time, "resumed": resumed, "field_off": suspended.off,

@@ -11,12 +11,11 @@ import numpy as np
 import scipy.stats
 from pydantic import TypeAdapter, ValidationError
 
-from instruments import DrawCalibration
 from instruments.array import DrawCounts
 from memtj._errors import CommandError
 from memtj._quantities import duration
 from memtj.energy import DrawAccount
-from sampler import Checkpoint, write_whole
+from sampler import write_whole
 
 SENTINELS = 2048
 """Cells beside the pictures that hold a known pattern: with fewer no run is suspended."""
@@ -104,12 +103,12 @@ class RetentionLaw:
 class Suspended:
     """What resumes a run, beside the junctions: `cells` hold the pictures after `step` steps, one row a picture.
 
-    `run`: what it was begun with; `pattern`: what the sentinels hold, a digit each; `off`: whether the board said
-    that all is off, the field too; `resumed`: when, after which nothing else can resume it. Times are UTC.
+    `model`: SHA-256 of its weights; `board`: identity; `pattern`: what the sentinels hold, a digit each; `off`: whether
+    the board said that all is off, the field too; `resumed`: when, after which nothing else can resume it. Times: UTC.
     """
 
     step: int
-    run: dict[str, Any]
+    model: str
     process: dict[str, Any]
     board: str
     cells: list[list[int]]
@@ -126,36 +125,22 @@ class Suspended:
         told = TypeAdapter(type(self)).dump_python(self, mode="json")
         write_whole(folder / _FILE, json.dumps({**_FORMAT, **told}).encode(), durable=True)
 
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Whether the run of a folder was suspended."""
+        return (folder / _FILE).exists()
+
     @classmethod
     def load(cls, folder: Path) -> "Suspended":
-        """Read the one of a run; raises CommandError where it was not suspended."""
+        """Read the one of a run; raises CommandError where it cannot be read."""
         file = folder / _FILE
         try:
             told = json.loads(file.read_text("utf-8"))
             if {name: told.pop(name, None) for name in _FORMAT} != _FORMAT:
                 raise ValueError("its format is another")
             return TypeAdapter(cls).validate_python(told)
-        except FileNotFoundError:
-            raise CommandError(
-                f"{folder} holds no {_FILE}: no run is suspended there, or it ended before its pictures were left in "
-                "the junctions; begin anew, with another --out."
-            ) from None
         except (OSError, ValueError, AttributeError, ValidationError) as error:
             raise CommandError(f"{file} cannot be read ({str(error).splitlines()[0]}).") from None
-
-    def refuse_other(self, checkpoint: Checkpoint, calibration: DrawCalibration) -> None:
-        """Raise CommandError where model or calibration, and with it the board, are not those of the suspension."""
-        if (checkpoint.sha256, checkpoint.config_sha256) != (self.run["model"], self.run["model_config"]):
-            raise CommandError(
-                f"the run was suspended with the model {self.run['model'][:12]}…, and this one is "
-                f"{checkpoint.sha256[:12]}…: name that one with --model."
-            )
-        then, now = self.run["calibration"], calibration.source
-        if then.get("sha256") != now.get("sha256"):
-            raise CommandError(
-                f"the run was suspended with the calibration {then.get('file')}, and this one is another: name that "
-                "one with --calibration."
-            )
 
     def refuse_resumed(self, missing: int) -> None:
         """Raise CommandError where it was resumed before; `missing`: how many pictures it has not come to."""

@@ -319,6 +319,31 @@ def test_an_end_at_any_moment_leaves_accounts_exact_and_everything_off(
     assert 0 < read <= bench.limits.read_voltage
 
 
+@posix_only
+def test_a_run_that_ended_early_is_gone_on_with(
+    lab: Lab, options: list[Any], start: Callable, end: Callable, wait_until: Callable, memtj_here: Callable[..., Done],
+    tmp_path: Path,
+):  # fmt: skip
+    out = tmp_path / "out"
+    run = start(*options, "--images", 35)
+    wait_until(lambda: len(list(out.glob("pictures/*.png"))) >= 10, 60, "no lot is read out")
+    end(run, signal.SIGKILL)
+    wait_until(lambda: is_off(lab), 5, "something is on")
+    kept = {path: path.read_bytes() for path in out.glob("pictures/[0-9]*.png")}
+    resume = [*options[: options.index("--out")], "--resume", out]
+    for wrong in (["--mode", "flip"], ["--most-lost", 0.1]):
+        assert f"{wrong[0]} means nothing" in memtj_here(*resume, *wrong, status=1).sentence
+    done = memtj_here(*resume, "--json", status=0).json
+    pictures = sorted(out.glob("pictures/*.png"))
+    assert (done["images"], done["grown"], len(pictures)) == (35, 35 - len(kept), 35)
+    assert done["bits_per_picture"] == PIXELS * (STEPS + 1)
+    assert all(path.read_bytes() == old for path, old in kept.items())
+    replay = ["replay", *pictures, "--store", done["store"], "--model", options[3]]
+    assert all(each["identical"] for each in memtj_here(*replay, "--json", status=0).json["pictures"])
+    accounts_are_of_draws(Path(done["store"]))
+    assert "is finished: its pictures are there" in memtj_here(*resume, status=1).sentence
+
+
 def test_pixels_have_cells_of_their_own():
     used = np.random.default_rng(1).random(12 * 20) < 0.8
     cells = place(used, (12, 20), 4, 5, 6)

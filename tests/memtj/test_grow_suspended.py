@@ -146,9 +146,12 @@ def test_what_cannot_be_suspended_or_resumed_is_refused(
         ("48 of 60 pictures fit", (*of_the_board, *new, AT, "--images", 60)),
         ("after 1 to 15, not 16", (*of_the_board, *new, 16)),
         ("leaves them in the junctions alone", (*of_the_board, *new, AT, "--animate", "gif")),
-        ("holds no suspended.json", (*of_the_board, "--resume", tmp_path / "new")),
+        ("holds no run of 'memtj grow'", (*of_the_board, "--resume", tmp_path / "new")),
         ("--images, --mode means nothing", (*of_the_board, "--resume", out, "--images", 8, "--mode", "flip")),
-        ("--delta means nothing without --resume", (*of_the_board, "--out", tmp_path / "new", "--delta", 50)),
+        (
+            "--delta means nothing without --resume of a run that is",
+            (*of_the_board, "--out", tmp_path / "new", "--delta", 50),
+        ),
         ("and this one is another: name that one with --calibration", (*other, "--resume", out)),
     ]
     for part, arguments in cases:
@@ -159,12 +162,14 @@ def test_what_cannot_be_suspended_or_resumed_is_refused(
         said = memtj_here(*of_the_board, "--resume", out, status=1).sentence
         assert "0002" in said
         assert "calibration" in said
-    told = json.loads((out / "suspended.json").read_text())
-    told["run"]["model"] = "0" * 64
-    (out / "suspended.json").write_text(json.dumps(told))
-    assert "name that one with --model" in memtj_here(*of_the_board, "--resume", out, status=1).sentence
+    whole = (out / "suspended.json").read_text()
     (out / "suspended.json").write_text("{")
     assert "suspended.json cannot be read" in memtj_here(*of_the_board, "--resume", out, status=1).sentence
+    (out / "suspended.json").write_text(whole)
+    told = json.loads((out / "run.json").read_text())
+    told["settings"]["model"] = "0" * 64
+    (out / "run.json").write_text(json.dumps(told))
+    assert "name that one with --model" in memtj_here(*of_the_board, "--resume", out, status=1).sentence
 
 
 def test_an_end_before_the_field_goes_off_leaves_a_run_that_can_be_resumed(
@@ -200,7 +205,7 @@ def test_a_resume_that_ends_early_says_so_and_two_at_once_are_refused(
 
 
 @posix_only
-def test_a_kill_before_the_suspension_leaves_a_run_that_says_so(
+def test_a_kill_before_the_suspension_leaves_a_run_that_is_grown_from_its_first_step(
     lab: Lab, of_the_board: list[Any], memtj_here: Callable, start: Callable, end: Callable, wait_until: Callable,
     out: Path,
 ):  # fmt: skip
@@ -208,8 +213,10 @@ def test_a_kill_before_the_suspension_leaves_a_run_that_says_so(
     wait_until((out / "store" / "ledger.sqlite").exists, 60, "nothing is begun")
     end(run, signal.SIGKILL)
     wait_until(lambda: is_off(lab), 5, "something is on")
-    assert "holds no suspended.json" in memtj_here(*of_the_board, "--resume", out, status=1).sentence
     assert sound_accounts(out / "store").recorded == 0
+    done = memtj_here(*of_the_board, "--resume", out, "--json", status=0).json
+    assert (done["images"], done["grown"]) == (8, 8)
+    assert done["bits_per_picture"] == PIXELS * (done["steps"] + 1)
 
 
 def test_the_share_that_flips_is_that_of_two_states():
