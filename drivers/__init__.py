@@ -1,8 +1,8 @@
 """pymeasure instruments for boxes that pymeasure lacks, and the register of which class drives which box."""
 
-from ._errors import BoardError, CorruptBlock, LostBlocks, UnknownDriver
+from ._errors import BoardError, CorruptBlock, UnknownDriver
 from ._register import Known, identify, known, resolve
-from .array_board import ArrayBlock, ArrayBoard
+from .array_board import ArrayBlock, ArrayBoard, LostBlocks
 
 __all__ = [
     "ArrayBlock",

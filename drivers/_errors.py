@@ -1,10 +1,5 @@
 """What can go wrong with a board; every message names the board and says what to do."""
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .array_board import ArrayBlock
-
 
 class BoardError(Exception):
     """A board refused a command, stopped answering, or cannot be reached.
@@ -26,18 +21,6 @@ class BoardError(Exception):
 
 class CorruptBlock(BoardError):
     """A block arrived damaged (CRC, header, length or frame); the board can be asked for it again."""
-
-
-class LostBlocks(BoardError):
-    """Blocks are missing before one that arrived well.
-
-    `missing`: how many; `block`: the one that did arrive.
-    """
-
-    def __init__(self, message: str, *, missing: int, block: "ArrayBlock") -> None:
-        super().__init__(message)
-        self.missing = missing
-        self.block = block
 
 
 class UnknownDriver(BoardError):

@@ -4,7 +4,7 @@
 dialect lets a board answer; `_settings`: what a host may set; `_block`: blocks of an acquisition.
 """
 
-from ._block import ArrayBlock
+from ._block import ArrayBlock, LostBlocks
 from ._driver import ArrayBoard
 
-__all__ = ["ArrayBlock", "ArrayBoard"]
+__all__ = ["ArrayBlock", "ArrayBoard", "LostBlocks"]

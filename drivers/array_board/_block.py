@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from isal import isal_zlib
 
-from drivers._errors import CorruptBlock
+from drivers._errors import BoardError, CorruptBlock
 
 HEADER = struct.Struct("<4sHHQQIIdQIIII")
 HEADER_BYTES = 64
@@ -43,6 +43,18 @@ class ArrayBlock:
     valid: np.ndarray | None
     resistances: np.ndarray | None
     generation: int = 0
+
+
+class LostBlocks(BoardError):
+    """Blocks are missing before one that arrived well.
+
+    `missing`: how many; `block`: the one that did arrive.
+    """
+
+    def __init__(self, message: str, *, missing: int, block: ArrayBlock) -> None:
+        super().__init__(message)
+        self.missing = missing
+        self.block = block
 
 
 def parse_block(payload: bytes | memoryview, source: str) -> ArrayBlock:

@@ -10,11 +10,11 @@ import numpy as np
 from pymeasure.adapters import Adapter
 from pymeasure.instruments import Instrument
 
-from drivers._errors import BoardError, CorruptBlock, LostBlocks
+from drivers._errors import BoardError, CorruptBlock
 
 from . import _answers as answers
 from . import _settings as settings
-from ._block import ArrayBlock, parse_block
+from ._block import ArrayBlock, LostBlocks, parse_block
 from ._conversation import Conversation
 from ._link import BadFrame
 
