@@ -1,7 +1,6 @@
 """The simulated laboratory: from a TOML file to boxes on wires, in this process or one of its own."""
 
 import contextlib
-import hashlib
 import json as json_format
 import logging
 import os
@@ -12,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Self
 
@@ -20,14 +19,19 @@ import numpy as np
 
 from mock_hw._arguments import Count, takes
 from mock_hw._array import Run, Selection, Sequence, SimulatedArray, stream_words
+from mock_hw._clock import PACES
 from mock_hw._errors import LabError
-from mock_hw._lab_file import BoxSettings, LabSettings, PaceName, read_lab_file
+from mock_hw._lab_devices import cells_of, device_name, devices_of
+from mock_hw._lab_file import Agilent33500Settings, AnyBox, BoxSettings, LabSettings, PaceName, read_lab_file
 from mock_hw._state_file import BoxState, LabState, StateFile, StateKeeper
 from mock_hw._wires import SerialWire, TcpWire
-from mock_hw.boxes.array_board import PACES, ArrayBoard, Limits
+from mock_hw.boxes._instrument import Instrument
+from mock_hw.boxes._junction import Junction
+from mock_hw.boxes.agilent_33500 import agilent_33500
+from mock_hw.boxes.array_board import ArrayBoard, Limits
+from mock_hw.boxes.keithley_2400 import keithley_2400
 from mock_hw.faults import FaultyBoard
-from mock_hw.faults._cells import FaultyDevice
-from mock_hw.physics import DeviceError, DeviceParameters, MacrospinDevice, load_device, table_of
+from mock_hw.physics import MacrospinDevice
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +62,13 @@ class Lab:
         self.settings = settings
         self._progress = progress
         self.pace: PaceName = pace or settings.lab.pace
-        self.devices = _devices(settings.boxes, device)
-        self._device_names = {name: _device_name(parameters) for name, parameters in self.devices.items()}
+        self.devices = devices_of(settings, device)
+        self._device_names = {name: device_name(parameters) for name, parameters in self.devices.items()}
         self.arrays: dict[str, SimulatedArray] = {}
         self.boxes: dict[str, ArrayBoard] = {}
         self.faults: dict[str, FaultyBoard] = {}
+        self.junctions: dict[str, Junction] = {}
+        self.instruments: dict[str, Instrument] = {}
         self._wires: dict[str, TcpWire | SerialWire] = {}
         self._fault_seeds: dict[str, int] = {}
         self._field_at_first: dict[str, bool] = {}  # of boxes that go on from a state
@@ -80,12 +86,18 @@ class Lab:
             self._check(saved, seed)
         self.seed = saved.seed if saved is not None else secrets.randbits(63) if seed is None else seed
         for number, (name, box) in enumerate(self.settings.boxes.items()):
-            seeds = np.random.SeedSequence([self.seed, number]).generate_state(3, np.uint64)
-            device = _device(self.devices[name], box.rows * box.columns, int(seeds[0]), self._progress)
-            self.arrays[name] = SimulatedArray(device, box.rows, box.columns, int(seeds[1]))
-            self._fault_seeds[name] = int(seeds[2])
+            if isinstance(box, BoxSettings):
+                self._make_array(name, box.rows, box.columns, [self.seed, number])
+        for number, name in enumerate(self.settings.junctions):
+            self._make_array(name, 1, 1, [self.seed, number, 1])
         if saved is not None:
             self._restore(saved.boxes)
+
+    def _make_array(self, name: str, rows: int, columns: int, entropy: list[int]) -> None:
+        seeds = np.random.SeedSequence(entropy).generate_state(3, np.uint64)
+        device = cells_of(self.devices[name], rows * columns, int(seeds[0]), self._progress)
+        self.arrays[name] = SimulatedArray(device, rows, columns, int(seeds[1]))
+        self._fault_seeds[name] = int(seeds[2])
 
     def _check(self, saved: LabState, seed: int | None) -> None:
         """Refuse a state of another seed, of other boxes or devices, before devices are made for it."""
@@ -121,13 +133,16 @@ class Lab:
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 why = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
                 raise self._misfit(name, why) from error
-            kelvin = self.settings.boxes[name].temperature
+            kelvin = self._kelvin(name)
             # The last sign of life of a lab that was killed says until when there was power, field and hold.
             died = min(max(state.taken, alive), now)
             powered = max(0.0, state.idle) + max(0.0, died - state.taken)
             array.rest(powered, powered=state.field_on, temperature=kelvin, hold=state.hold)
             array.rest(max(0.0, now - max(died, state.taken)), powered=False, temperature=kelvin)
             self._field_at_first[name] = state.field_on and not state.field_switched
+
+    def _kelvin(self, name: str) -> float:
+        return (self.settings.boards | self.settings.junctions)[name].temperature
 
     @property
     def _state_path(self) -> str:
@@ -166,16 +181,22 @@ class Lab:
 
     def power_cycle(self, name: str | None = None) -> None:
         """Take the power from one box, or all, and give it back: connections drop, magnetisation stays."""
-        if name is not None and name not in self.boxes:
-            raise LabError(f"the lab has no box {name!r}; it serves {', '.join(self.boxes) or 'nothing'}")
-        for box in self.faults.values() if name is None else [self.faults[name]]:
+        boxes = {**self.faults, **self.instruments}
+        if name is not None and name not in boxes:
+            raise LabError(f"the lab has no box {name!r}; it serves {', '.join(boxes) or 'nothing'}")
+        for box in boxes.values() if name is None else [boxes[name]]:
             box.power_cycle()
 
     def __enter__(self) -> Self:
         _compile()
         try:
+            for name, junction in self.settings.junctions.items():
+                self.junctions[name] = Junction(
+                    self.arrays[name], edge=self.settings.edge_at(name), temperature=junction.temperature,
+                    clock=PACES[self.pace], on_rest=partial(self._array_left_alone, name),
+                )  # fmt: skip
             for name, box in self.settings.boxes.items():
-                self._serve(name, box)
+                self._serve(name, box, self._box(name, box))
             if self._state_file is not None:
                 self._keeper = StateKeeper(self._state_file, self.seed, self._look)
         except BaseException:
@@ -188,10 +209,10 @@ class Lab:
 
     def _look(self) -> dict[str, BoxState | None]:
         """The state of every box, None for one whose pulses are running."""
-        return {name: self._look_at(name) for name in self.boxes}
+        return {name: self._look_at(name) for name in self.arrays}
 
     def _look_at(self, name: str) -> BoxState | None:
-        rested = self.boxes[name].rested()
+        rested = (self.junctions if name in self.junctions else self.boxes)[name].rested()
         if rested is None:
             return None
         arrays, idle, surroundings = rested
@@ -201,7 +222,20 @@ class Lab:
         if self._keeper is not None and (state := self._look_at(name)) is not None:
             self._keeper.touch(name, state)
 
-    def _serve(self, name: str, box: BoxSettings) -> None:
+    def _box(self, name: str, box: AnyBox) -> FaultyBoard | Instrument:
+        if isinstance(box, BoxSettings):
+            return self._board(name, box)
+        junction = self.junctions[box.junction]
+        if isinstance(box, Agilent33500Settings):
+            made = agilent_33500(
+                junction, name=name, serial_number=box.serial_number, attenuation=box.attenuation
+            )
+        else:
+            made = keithley_2400(junction, serial_number=box.serial_number, leads=box.leads)
+        self.instruments[name] = made
+        return made
+
+    def _board(self, name: str, box: BoxSettings) -> FaultyBoard:
         volts, seconds = self.devices[name].limits()
         limits = Limits(
             box.limits.voltage or volts, box.limits.width or seconds, box.limits.read, box.limits.hold
@@ -218,20 +252,23 @@ class Lab:
         )
         faulty = self.faults[name] = FaultyBoard(board, seed=self._fault_seeds[name])
         faulty.inflict(box.faults)
+        return faulty
+
+    def _serve(self, name: str, settings: AnyBox, box: FaultyBoard | Instrument) -> None:
         try:
-            if box.wire == "tcp":
-                self._wires[name] = TcpWire(faulty, host=box.host, port=box.port)
+            if settings.wire == "tcp":
+                self._wires[name] = TcpWire(box, host=settings.host, port=settings.port)
             else:
-                self._wires[name] = SerialWire(faulty)
+                self._wires[name] = SerialWire(box)
         except OSError as error:
-            where = f"{box.host}:{box.port}" if box.wire == "tcp" else "a pseudo-terminal"
+            where = f"{settings.host}:{settings.port}" if settings.wire == "tcp" else "a pseudo-terminal"
             raise LabError(f"box {name!r} cannot be served on {where}: {error.strerror or error}") from error
 
     def _close(self) -> None:
         for wire in self._wires.values():
             wire.close()
-        for board in self.boxes.values():
-            board.close()
+        for box in (*self.boxes.values(), *self.instruments.values()):
+            box.close()
         self._wires.clear()
         keeper, self._keeper = self._keeper, None
         try:
@@ -240,70 +277,13 @@ class Lab:
         finally:
             self.boxes.clear()
             self.faults.clear()
+            self.instruments.clear()
+            self.junctions.clear()
             self._release_state()
 
     def _release_state(self) -> None:
         if self._state_file is not None:
             self._state_file.close()
-
-
-def _devices(
-    boxes: Mapping[str, BoxSettings], device: str | os.PathLike[str] | None
-) -> dict[str, DeviceParameters]:
-    """The devices of all boxes; `device` stands in for every one of them."""
-    if device is not None:
-        boxes = {name: box.model_copy(update={"device": str(device)}) for name, box in boxes.items()}
-    return {name: _parameters(name, box) for name, box in boxes.items()}
-
-
-def _parameters(name: str, box: BoxSettings) -> DeviceParameters:
-    """The device of one box; raises `LabError` where there is none, or the box's limits are beyond its model."""
-    try:
-        parameters = load_device(box.device)
-    except DeviceError as error:
-        raise LabError(f"box {name!r}: {error}") from error
-    volts, seconds = parameters.limits()
-    for key, given, most, unit in (
-        ("voltage", box.limits.voltage, volts, "V"),
-        ("width", box.limits.width, seconds, "s"),
-    ):
-        if given is not None and given > most:
-            raise LabError(
-                f"box {name!r}: limits.{key} = {given:g} {unit} is beyond the {most:g} {unit} that the model of "
-                f"device {box.device!r} covers: lower it, or leave it out"
-            )
-    low, high = parameters.temperatures()
-    if not low <= box.temperature <= high:
-        raise LabError(
-            f"box {name!r}: a temperature of {box.temperature:g} K is outside the {low:g} to {high:g} K that the "
-            f"model of device {box.device!r} covers: stay within, or widen table.temperature in a device file"
-        )
-    return parameters
-
-
-def _device(
-    parameters: DeviceParameters, cells: int, seed: int, progress: Callable[[str], None]
-) -> FaultyDevice:
-    """The cells of one box; raises `LabError` where its model cannot be had.
-
-    A device whose switching table is not there yet takes minutes, of which `progress` is told.
-    """
-
-    def made(done: int, of: int) -> None:
-        progress(f"making the switching table of {parameters.name}, once: {done} of {of}")
-
-    try:
-        sound = MacrospinDevice(parameters, cells, seed, table=table_of(parameters, made))
-    except DeviceError as error:
-        raise LabError(f"{parameters.name}: {error}") from error
-    return FaultyDevice(sound, largest_pulse=parameters.limits()[0])
-
-
-def _device_name(parameters: DeviceParameters) -> str:
-    """What the state file calls a device: its name, and a digest of all that its file says."""
-    # Of what the file says, so that a state fits it still when a later version knows more about devices.
-    digest = hashlib.sha256(parameters.model_dump_json(exclude_unset=True).encode()).hexdigest()
-    return f"{parameters.name} ({digest[:16]})"
 
 
 @takes(seed=Count())
@@ -348,8 +328,8 @@ def describe(
     path: str | os.PathLike[str] | None = None, *, device: str | os.PathLike[str] | None = None
 ) -> dict[str, list[tuple[str, str]]]:
     """What the devices of a lab are, without serving it: (quantity, value with unit) by the names of its boxes."""
-    boxes = read_lab_file(DEFAULT if path is None else path).boxes
-    return {name: parameters.describe() for name, parameters in _devices(boxes, device).items()}
+    settings = read_lab_file(DEFAULT if path is None else path)
+    return {name: parameters.describe() for name, parameters in devices_of(settings, device).items()}
 
 
 def _announce(lab: Lab, json: bool) -> None:

@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from mock_hw._errors import LabError
 from mock_hw._toml import Strict, message_of, read_toml
+from mock_hw.boxes.agilent_33500 import FASTEST_EDGE
 from mock_hw.faults import FaultTable
 from mock_hw.faults._kinds import fit
 
@@ -48,6 +49,42 @@ class BoxSettings(Strict):
         return self
 
 
+class JunctionSettings(Strict):
+    """One junction that instruments are wired to, through a bias tee; `temperature` in kelvin, `device` as of a box."""
+
+    device: str = Field(default="B", min_length=1)
+    temperature: float = Field(default=300.0, ge=200, le=358)
+
+
+class InstrumentSettings(Strict):
+    """What instruments of a bench have in common: their wire, and the junction that they are wired to."""
+
+    junction: str = Field(min_length=1)
+    wire: Literal["tcp"] = "tcp"
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
+
+
+class Agilent33500Settings(InstrumentSettings):
+    """A pulse generator; `edge`: seconds from 10 to 90 % that its pulses have, `attenuation` in decibels behind it."""
+
+    kind: Literal["agilent-33500"]
+    edge: float = Field(default=FASTEST_EDGE, ge=FASTEST_EDGE, le=1e-6)
+    attenuation: float = Field(default=0.0, ge=0, le=80)
+
+
+class Keithley2400Settings(InstrumentSettings):
+    """A source-meter; `leads`: ohms between it and the junction."""
+
+    kind: Literal["keithley-2400"]
+    leads: float = Field(default=0.0, ge=0, le=1e6)
+
+
+AnyBox = Annotated[BoxSettings | Agilent33500Settings | Keithley2400Settings, Field(discriminator="kind")]
+_KINDS = ("array-board", "agilent-33500", "keithley-2400")
+
+
 class LabSection(Strict):
     """What all boxes have in common."""
 
@@ -56,10 +93,38 @@ class LabSection(Strict):
 
 
 class LabSettings(Strict):
-    """A lab's TOML file: `[lab]` with `seed` and `pace`, and one `[boxes.NAME]` for each box."""
+    """A lab's TOML file: `[lab]`, `[boxes.NAME]` for each box, `[junctions.NAME]` that instruments are wired to."""
 
     lab: LabSection = LabSection()
-    boxes: dict[str, BoxSettings] = Field(min_length=1)
+    junctions: dict[str, JunctionSettings] = Field(default_factory=dict[str, JunctionSettings])
+    boxes: dict[str, AnyBox] = Field(min_length=1)
+
+    @property
+    def boards(self) -> dict[str, BoxSettings]:
+        """The array boards, which have cells of their own."""
+        return {name: box for name, box in self.boxes.items() if isinstance(box, BoxSettings)}
+
+    def edge_at(self, junction: str) -> float:
+        """Edges of the pulses that reach a junction, in seconds; the fastest there are where nothing pulses it."""
+        generators = [box for box in self.boxes.values() if isinstance(box, Agilent33500Settings)]
+        return next((box.edge for box in generators if box.junction == junction), FASTEST_EDGE)
+
+    @model_validator(mode="after")
+    def _wired(self) -> Self:
+        wired: set[str] = set()
+        for name, box in self.boxes.items():
+            if isinstance(box, BoxSettings):
+                continue
+            if box.junction not in self.junctions:
+                raise ValueError(
+                    f"the box {name!r} is wired to a junction {box.junction!r}: give [junctions.{box.junction}]"
+                )
+            if isinstance(box, Agilent33500Settings) and box.junction in wired:
+                raise ValueError(f"the junction {box.junction!r} has two generators: one is simulated")
+            wired |= {box.junction} if isinstance(box, Agilent33500Settings) else set()
+        if both := self.junctions.keys() & self.boxes.keys():
+            raise ValueError(f"{both.pop()!r} is a box and a junction: give one of them another name")
+        return self
 
 
 def read_lab_file(path: str | os.PathLike[str]) -> LabSettings:
@@ -68,20 +133,38 @@ def read_lab_file(path: str | os.PathLike[str]) -> LabSettings:
     A device file is looked for beside the lab file.
     """
     path = Path(path)
-    settings = read_toml(path, "lab file", LabSettings, LabError, _say)
+    settings = read_toml(path, "lab file", LabSettings, LabError, _say, where=_where)
     return settings.model_copy(
-        update={"boxes": {name: _beside(path, box) for name, box in settings.boxes.items()}}
+        update={
+            "boxes": {name: _beside(path, box) for name, box in settings.boxes.items()},
+            "junctions": {name: _beside(path, each) for name, each in settings.junctions.items()},
+        }
     )
 
 
-def _beside(path: Path, box: BoxSettings) -> BoxSettings:
-    if not box.device.endswith(".toml"):
-        return box
-    return box.model_copy(update={"device": str(path.parent / box.device)})
+_Settings = TypeVar("_Settings", bound=Strict)
+
+
+def _beside(path: Path, settings: _Settings) -> _Settings:
+    device = getattr(settings, "device", "")
+    if not device.endswith(".toml"):
+        return settings
+    return settings.model_copy(update={"device": str(path.parent / device)})
+
+
+def _where(details: Any) -> tuple[int | str, ...]:
+    """The key that is wrong, without the kinds that pydantic puts between."""
+    place = details["loc"]
+    if place[:1] == ("boxes",) and len(place) == 2 and details["type"].startswith("union_tag"):
+        return *place, "kind"
+    return (
+        place[:2] + place[3:] if place[:1] == ("boxes",) and len(place) > 2 and place[2] in _KINDS else place
+    )
 
 
 def _say(details: Any) -> str:
     where = "" if details["loc"] else "the file: "
     if details["type"] == "union_tag_not_found":
-        return f"{where}say by 'kind' which fault it is"
+        what = "box" if len(details["loc"]) == 2 else "fault"
+        return f"{where}say by 'kind' which {what} it is"
     return where + message_of(details)

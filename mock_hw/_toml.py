@@ -23,10 +23,11 @@ def read_toml(
     error: type[Exception],
     say: Callable[[Any], str],
     prepare: Callable[[Any], Any] = lambda content: content,
+    where: Callable[[Any], tuple[int | str, ...]] = lambda details: details["loc"],
 ) -> _M:
     """The content of a file that messages call `what`, `prepare`d and checked; raises `error` where it is not right.
 
-    `say` makes a sentence of what pydantic found wrong first.
+    `say` makes a sentence of what pydantic found wrong first, and `where` the key that it is about.
     """
     try:
         content = tomllib.loads(path.read_text("utf-8-sig"))  # Windows editors write a byte order mark
@@ -38,7 +39,7 @@ def read_toml(
     except tomllib.TOMLDecodeError as why:
         raise error(f"the {what} {path} is not valid TOML: {why}") from why
     except ValidationError as why:
-        raise error(f"the {what} {path} is wrong: {_explain(why, say)}") from why
+        raise error(f"the {what} {path} is wrong: {_explain(why, say, where)}") from why
 
 
 def message_of(details: Any) -> str:
@@ -46,10 +47,12 @@ def message_of(details: Any) -> str:
     return details["msg"].removeprefix("Value error, ")
 
 
-def _explain(wrong: ValidationError, say: Callable[[Any], str]) -> str:
+def _explain(
+    wrong: ValidationError, say: Callable[[Any], str], locate: Callable[[Any], tuple[int | str, ...]]
+) -> str:
     """The first mistake, its key and what `say` makes of pydantic's details, and how many more there are."""
     # A key that does not belong here is often the misspelt one of those that are missing.
     first = min(wrong.errors(), key=lambda each: each["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
+    where = ".".join(str(part) for part in locate(first))
     more = f" (and {wrong.error_count() - 1} more)" if wrong.error_count() > 1 else ""
     return f"{where}{': ' if where else ''}{say(first)}{more}"

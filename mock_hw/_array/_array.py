@@ -132,6 +132,10 @@ class SimulatedArray:
         readout = Readout(self.device, sequence, after_pulse=False)
         return readout.readings(sequence.selected(self._antiparallel), key, 0)
 
+    def flip(self) -> None:
+        """Reverse the magnetisation of every cell."""
+        self._antiparallel = ~self._antiparallel
+
     def put(self, selection: Selection, antiparallel: NDArray[np.bool_]) -> None:
         """Set the magnetisation of the selected cells, (cells,)."""
         where = self._antiparallel[selection.rectangle]

@@ -6,7 +6,7 @@ SCPI-1999 as far as docs/array-board-protocol.md names them, and what boxes writ
 
 from mock_hw._scpi._input import Assembler, InputClosed, Line
 from mock_hw._scpi._messages import Unit, arguments, definite_block, units
-from mock_hw._scpi._parameters import Converter, block, boolean, integer, number, quoted, word
+from mock_hw._scpi._parameters import Converter, block, boolean, integer, number, number_or, quoted, word
 from mock_hw._scpi._status import ERRORS, MAX_ERRORS, ScpiError, Status
 from mock_hw._scpi._table import Answer, Command, Table, spellings
 
@@ -29,6 +29,7 @@ __all__ = [
     "definite_block",
     "integer",
     "number",
+    "number_or",
     "quoted",
     "spellings",
     "units",

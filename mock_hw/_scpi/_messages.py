@@ -80,9 +80,9 @@ def _split(text: str, at: str, most: int) -> list[str]:
 def arguments(command: Command, unit: Unit) -> list[Any]:
     """The converted parameters of a unit; −104, −108, −109 when they do not fit the command."""
     if unit.query:
-        if len(unit.parameters) > len(command.asked):
-            raise ScpiError(-108, "a query takes no more" if command.asked else "a query takes none")
-        wanted = command.asked[: len(unit.parameters)]
+        if unit.parameters:
+            raise ScpiError(-108, "a query takes none")
+        wanted = ()
     else:
         more = len(unit.parameters) - len(command.parameters)
         wanted = command.parameters + command.parameters[-1:] * (max(more, 0) if command.many else 0)

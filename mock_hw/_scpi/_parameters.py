@@ -22,6 +22,17 @@ def number(text: str) -> float:
     return value
 
 
+def number_or(**words: float) -> Converter:
+    """Decimal numeric data, or one of some words that stand for a number."""
+    convert = word(*words)
+    values = {forms_of(name)[0]: value for name, value in words.items()}
+
+    def numeric(text: str) -> float:
+        return values[convert(text)] if text[:1].isalpha() else number(text)
+
+    return numeric
+
+
 def integer(text: str) -> int:
     """Decimal numeric data, rounded to an integer as IEEE 488.2 says."""
     return round(number(text))

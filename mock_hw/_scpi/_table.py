@@ -19,7 +19,7 @@ class Command:
     `header` as the protocol page writes it, without the question mark; `read` answers the query, `write`
     acts on the parameters; both get the box's session first. `idle`: the command is refused while an
     acquisition runs; `anyone`: it may be sent by others than the owner; `block_answer`: the query must be
-    the last unit of its line. `asked`: what the query may be given, or not; `many`: the last parameter may be repeated.
+    the last unit of its line. `many`: the last parameter may be repeated.
     """
 
     header: str
@@ -31,7 +31,6 @@ class Command:
     owner_query: bool = False
     anyone: bool = False
     block_answer: bool = False
-    asked: tuple[Converter, ...] = ()
     many: bool = False
 
 

@@ -1,6 +1,5 @@
 """The simulated array board: docs/array-board-protocol.md as firmware would implement it."""
 
-from mock_hw._clock import PACES
 from mock_hw.boxes._rules import RuleBroken
 from mock_hw.boxes._session import Response
 from mock_hw.boxes.array_board._board import ArrayBoard
@@ -10,7 +9,6 @@ from mock_hw.boxes.array_board._settings import Limits, Settings
 
 __all__ = [
     "NO_BLOCK",
-    "PACES",
     "TABLE",
     "ArrayBoard",
     "Limits",

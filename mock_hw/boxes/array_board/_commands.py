@@ -18,6 +18,7 @@ from mock_hw._scpi import (
     number,
     word,
 )
+from mock_hw.boxes._status_commands import status_commands
 from mock_hw.boxes.array_board._session import Session
 
 FIRMWARE = "1.2"
@@ -134,24 +135,6 @@ def _set_output(s: Session, on: bool) -> None:
         s.board.switch_off()
 
 
-def _register(header: str, name: str) -> Command:
-    def write(s: Session, value: int) -> None:
-        if not 0 <= value <= 255:
-            raise ScpiError(-222, "0 to 255")
-        setattr(s.status, name, value)
-
-    return Command(header, lambda s: str(getattr(s.status, name)), write, (integer,), anyone=True)
-
-
-def _event_status(s: Session) -> str:
-    value, s.status.event_status = s.status.event_status, 0
-    return str(value)
-
-
-def _complete(s: Session) -> None:
-    s.status.event_status |= 1
-
-
 def _stalls(s: Session) -> str:
     count, seconds = s.board.acquisition.stalls
     return f"{count},{seconds!r}"
@@ -165,16 +148,7 @@ TABLE = Table(
     (
         Command("*IDN", lambda s: f"MEMTJ,{s.board.model},{s.board.serial_number},{FIRMWARE}"),
         Command("*RST", write=lambda s: s.board.reset()),
-        Command("*CLS", write=lambda s: s.status.clear(), anyone=True),
-        Command("*OPC", lambda s: "1", _complete, anyone=True),
-        Command("*ESR", _event_status),
-        _register("*ESE", "event_enable"),
-        _register("*SRE", "service_enable"),
-        Command("*STB", lambda s: str(s.status.byte(s.board.acquisition.blocks > 0))),
-        Command("*TST", lambda s: "0"),
-        Command("*WAI", write=lambda s: None, anyone=True),
-        Command("SYSTem:ERRor[:NEXT]", lambda s: s.status.pop()),
-        Command("SYSTem:ERRor:COUNt", lambda s: str(s.status.errors)),
+        *status_commands(lambda s: s.board.acquisition.blocks > 0),
         Command("SYSTem:VERSion", lambda s: "1999.0"),
         Command("SYSTem:PROTocol", lambda s: PROTOCOL),
         Command("SYSTem:ORIGin", lambda s: "SIM"),
