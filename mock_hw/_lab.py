@@ -27,9 +27,9 @@ from mock_hw._state_file import BoxState, LabState, StateFile, StateKeeper
 from mock_hw._wires import SerialWire, TcpWire
 from mock_hw.boxes._instrument import Instrument
 from mock_hw.boxes._junction import Junction
-from mock_hw.boxes.agilent_33500 import agilent_33500
+from mock_hw.boxes.agilent_33500._commands import agilent_33500
 from mock_hw.boxes.array_board import ArrayBoard, Limits
-from mock_hw.boxes.keithley_2400 import keithley_2400
+from mock_hw.boxes.keithley_2400._commands import keithley_2400
 from mock_hw.faults import FaultyBoard
 from mock_hw.physics import MacrospinDevice
 
