@@ -1,5 +1,6 @@
 """The state file: magnetisation that outlives the lab, however it ends; files and labs that do not fit."""
 
+import io
 import json
 import os
 import pickle
@@ -381,6 +382,12 @@ def held(connect_to, start, file) -> tuple[subprocess.Popen[str], Any]:
     return process, board
 
 
+def named(file: Path, state: bytes) -> bool:
+    """Say whether the last note beside `file` counts with this state, the content of a file."""
+    with np.load(f"{file}.last") as note, np.load(io.BytesIO(state)) as content:
+        return str(content["saved"]) in note["after"].tolist()
+
+
 def killed(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.wait(60)
@@ -429,17 +436,18 @@ def test_time_in_the_field_counts_until_the_lab_was_killed_and_no_further(held, 
     assert flipped < 0.26 or most > 0.2
 
 
-def test_a_note_counts_with_the_state_that_it_was_written_after_and_no_other(held, file):
+def test_a_note_counts_with_the_state_that_it_was_written_after_and_no_other(held, file, wait_until):
     process, board = held
     old = file.read_bytes()
     outcome = drawn(board)
-    time.sleep(1.5)  # the whole state is written again
-    drawn(board)
-    time.sleep(0.3)
+    wait_until(lambda: file.read_bytes() != old, what="the whole state, written again")
+    later = drawn(board)
+    wait_until(lambda: not named(file, old), what="a note after the newer state alone")
     killed(process)
     file.write_bytes(old)
     lab = Lab(settings(board=FORGETFUL), state=file)
-    assert (lab.arrays["board"].antiparallel.ravel() != outcome).mean() > 0.05
+    for each in (outcome, later):
+        assert (lab.arrays["board"].antiparallel.ravel() != each).mean() > 0.05
     lab.__exit__()
     file.with_name("lab.npz.last").write_bytes(b"PK no such thing")
     assert Lab(settings(board=FORGETFUL), state=file).seed == lab.seed
