@@ -10,8 +10,8 @@ trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -q pymeasure==0.16.0
 cat >"$folder/show.py" <<'PY'
-import sys
 from pymeasure.instruments.kepco import KepcoBOP3612
+from pymeasure.instruments.validators import strict_range
 from pymeasure.test import expected_protocol
 
 asked = (
@@ -24,11 +24,10 @@ for name, value, line in asked:
         setattr(supply, name, value)
     print(f"{name} = {value} -> {line}")
 try:
-    from pymeasure.instruments.validators import strict_range
     strict_range(float("nan"), [-36, 36])
 except ValueError as refusal:
     print("strict_range:", refusal)
 else:
-    sys.exit(1)
+    raise SystemExit("strict_range takes NaN")
 PY
 "$folder/venv/bin/python" "$folder/show.py"

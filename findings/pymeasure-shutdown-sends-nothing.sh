@@ -3,7 +3,7 @@
 # Source: pymeasure/instruments/instrument.py, `shutdown`: it marks the object and writes a line of the log; few classes add commands of their own.
 # Behaviour: a pulse generator, a magnet supply, a lock-in whose sine excites the device: none of them hears a command, and all their outputs stay as they
 # are; nor is the connection closed. Of the classes shown only the source-meter switches its output off.
-# Seen on 2026-11-30: "Keysight81160A: no lines; KepcoBOP3612: no lines; SR830: no lines; Agilent33500: no lines; Keithley2400: 34 lines".
+# Seen on 2026-11-30: "Keysight81160A: no lines; KepcoBOP3612: no lines; SR830: no lines; Agilent33500: no lines; Keithley2400: 33 lines, then OUTPUT 0".
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -41,8 +41,9 @@ def lines(kind, answers=()):
 
 
 seen = {kind.__name__: len(lines(kind)) for kind in (Keysight81160A, KepcoBOP3612, SR830, Agilent33500)}
-seen["Keithley2400"] = len(lines(Keithley2400, ["VOLT", "0"]))
-print("; ".join(f"{name}: {count or 'no'} lines" for name, count in seen.items()))
-sys.exit(not (seen.pop("Keithley2400") > 1 and not any(seen.values())))
+*others, last = lines(Keithley2400, ["VOLT", "0"])
+print("; ".join(f"{name}: {count or 'no'} lines" for name, count in seen.items()), end="")
+print(f"; Keithley2400: {len(others)} lines, then {last}")
+sys.exit(any(seen.values()) or last != "OUTPUT 0")
 PY
 "$folder/venv/bin/python" "$folder/show.py"
