@@ -6,13 +6,14 @@ import signal
 import sys
 import traceback
 import warnings
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from memtj import __version__
+from memtj._interrupts import hear_interrupts
 
 # What `memtj --help` says of each command: the first line of its own help, so that none has to be imported for it.
 COMMANDS = {
@@ -129,16 +130,7 @@ def _speak(error: Exception) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit status: 0 success, 1 error, 2 usage, 130 Ctrl-C, 143 SIGTERM."""
-    terminated = False
-
-    def terminate(signum: int, frame: object) -> NoReturn:
-        nonlocal terminated
-        terminated = True
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, terminate)
-    # A shell starts background jobs with Ctrl-C ignored; a request to stop pulsing is always heard.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    heard = hear_interrupts()
     try:
         app(arguments, prog_name="memtj")
     except SystemExit as end:
@@ -154,6 +146,10 @@ def run(arguments: list[str]) -> int:
     else:
         status = 0
     if status == 130:
+        # Python notes an interruption of `exec` of a text (a dataclass is made by one), and `python -m` would end by
+        # SIGINT instead of with our status; the next such call takes the note back.
+        exec("")
+        terminated = signal.SIGTERM in heard
         print("memtj: terminated." if terminated else "memtj: interrupted.", file=sys.stderr)
         return 143 if terminated else 130
     return status

@@ -1,6 +1,5 @@
 """Child processes of the demo: the simulated lab and the recorder, each ended on every way out."""
 
-import _thread
 import json
 import os
 import queue
@@ -13,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from memtj._errors import CommandError
+from memtj._interrupts import send_to_main
 
 
 class Child:
@@ -110,15 +110,10 @@ class Child:
 
 def end_with_parent() -> None:
     """Send this process SIGTERM once its standard input closes: the process that started it is gone."""
-    main = threading.main_thread()
 
     def watch() -> None:
         while os.read(0, 4096):
             pass
-        # On POSIX the signal must reach the main thread itself, to wake it from a blocking call.
-        if hasattr(signal, "pthread_kill") and main.ident is not None:
-            signal.pthread_kill(main.ident, signal.SIGTERM)
-        else:
-            _thread.interrupt_main(signal.SIGTERM)
+        send_to_main(signal.SIGTERM)
 
     threading.Thread(target=watch, name="end with parent", daemon=True).start()

@@ -80,12 +80,14 @@ def memtj_here() -> Callable[..., Done]:
     def call(*arguments: object, status: int | None = None) -> Done:
         out, err = io.StringIO(), io.StringIO()
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        unraisable = sys.unraisablehook
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 ended = run([str(item) for item in arguments])
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            sys.unraisablehook = unraisable
         return done_with(status, command(*arguments), ended, out.getvalue(), err.getvalue())
 
     return call
