@@ -24,7 +24,7 @@ from mock_hw._errors import LabError
 from mock_hw._lab_devices import cells_of, device_name, devices_of
 from mock_hw._lab_file import Agilent33500Settings, AnyBox, BoxSettings, LabSettings, PaceName, read_lab_file
 from mock_hw._state_file import BoxState, LabState, StateFile, StateKeeper
-from mock_hw._wires import SerialWire, TcpWire
+from mock_hw._wires import HislipWire, SerialWire, TcpWire, Wire
 from mock_hw.boxes._instrument import Instrument
 from mock_hw.boxes._junction import Junction
 from mock_hw.boxes.agilent_33500._commands import agilent_33500
@@ -69,7 +69,7 @@ class Lab:
         self.faults: dict[str, FaultyBoard] = {}
         self.junctions: dict[str, Junction] = {}
         self.instruments: dict[str, Instrument] = {}
-        self._wires: dict[str, TcpWire | SerialWire] = {}
+        self._wires: dict[str, Wire] = {}
         self._fault_seeds: dict[str, int] = {}
         self._field_at_first: dict[str, bool] = {}  # of boxes that go on from a state
         self._keeper: StateKeeper | None = None
@@ -256,12 +256,13 @@ class Lab:
 
     def _serve(self, name: str, settings: AnyBox, box: FaultyBoard | Instrument) -> None:
         try:
-            if settings.wire == "tcp":
-                self._wires[name] = TcpWire(box, host=settings.host, port=settings.port)
-            else:
+            if settings.wire == "serial":
                 self._wires[name] = SerialWire(box)
+            else:
+                wire = TcpWire if settings.wire == "tcp" else HislipWire
+                self._wires[name] = wire(box, host=settings.host, port=settings.port)
         except OSError as error:
-            where = f"{settings.host}:{settings.port}" if settings.wire == "tcp" else "a pseudo-terminal"
+            where = f"{settings.host}:{settings.port}" if settings.wire != "serial" else "a pseudo-terminal"
             raise LabError(f"box {name!r} cannot be served on {where}: {error.strerror or error}") from error
 
     def _close(self) -> None:

@@ -31,7 +31,7 @@ class BoxSettings(Strict):
     kind: Literal["array-board"]
     rows: int = Field(default=64, ge=1, le=1024)
     columns: int = Field(default=64, ge=1, le=1024)
-    wire: Literal["tcp", "serial"] = "tcp"
+    wire: Literal["tcp", "serial", "hislip"] = "tcp"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
@@ -60,7 +60,7 @@ class InstrumentSettings(Strict):
     """What instruments of a bench have in common: their wire, and the junction that they are wired to."""
 
     junction: str = Field(min_length=1)
-    wire: Literal["tcp"] = "tcp"
+    wire: Literal["tcp", "hislip"] = "tcp"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")

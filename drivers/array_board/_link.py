@@ -102,11 +102,12 @@ class Link:
     def ask_twice(self, question: str) -> tuple[str, str] | None:
         """Ask plainly and with a mark at once; the marked answer is the second. None where the board refused.
 
-        Where there are no marks it is asked once.
+        Where there are no marks it is asked once, and where a message is answered once in two messages.
         """
-        if not self._wire.marks:
-            answer = self.ask(question)
-            return None if answer is None else (answer, answer)
+        if not self._wire.marks or self._wire.messages:
+            first = self.ask(question)
+            second = self.ask(question) if self._wire.messages else first
+            return None if first is None or second is None else (first, second)
         self._asked = question
         before = self._find_mark(f"{question};*ESE?", question).splitlines()
         answer = self._after_mark()
@@ -144,8 +145,9 @@ class Link:
         self._mark = (self._mark + _STEP) % _MARKS
         high, low = divmod(self._mark, 256)
         # What an unfinished answer has left on the wire ends with the line of another one.
-        lines = [*([] if self._in_step else ["*ESE?"]), *ahead]
-        seen, self._rest = bytearray(b"\n" if self._in_step else b"") + self._rest, bytearray()
+        in_step = self._in_step or self._wire.messages  # a message begins where the last one has ended
+        lines = [*([] if in_step else ["*ESE?"]), *ahead]
+        seen, self._rest = bytearray(b"\n" if in_step else b"") + self._rest, bytearray()
         self._first = self._in_step = False
         self.write("\n".join([*lines, f"*ESE {high};*ESE?;*ESE {low};*ESE?;*ESE {self._enabled};{question}"]))
         before, self._rest = self._search(seen, b"\n%d;%d" % (high, low))

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import pyvisa
 from pymeasure.adapters import Adapter, SerialAdapter, VISAAdapter
 from pyvisa.constants import StatusCode
-from pyvisa.resources import MessageBasedResource
+from pyvisa.resources import GPIBInstrument, MessageBasedResource, TCPIPInstrument, USBInstrument
 
 from drivers._errors import BoardError
 
@@ -27,11 +27,13 @@ class Wire(Protocol):
     """Carries bytes.
 
     `marks`: answers may be late, or left by a program before, so that questions need marks; `clean`: nothing can be
-    on it yet; `patience`: seconds for which something is waited for.
+    on it yet; `messages`: what is written at once is one message (HiSLIP, USBTMC, GPIB), which a board answers once,
+    and a new one drops an answer that nobody has read; `patience`: seconds for which something is waited for.
     """
 
     marks: bool
     clean: bool
+    messages: bool
 
     @property
     def patience(self) -> float: ...
@@ -48,6 +50,8 @@ def wire_of(adapter: Adapter) -> Wire:
     connection = adapter.connection if isinstance(adapter, VISAAdapter) else None
     if not isinstance(connection, MessageBasedResource):
         return AdapterWire(adapter)
+    if isinstance(connection, GPIBInstrument | TCPIPInstrument | USBInstrument):
+        return MessageWire(connection)
     below = _socket(connection)
     return VisaWire(connection) if below is None else SocketWire(connection, below)
 
@@ -59,6 +63,7 @@ class SocketWire:
     """
 
     marks = clean = True
+    messages = False
 
     def __init__(self, connection: MessageBasedResource, below: socket.socket) -> None:
         self._connection = connection
@@ -83,6 +88,7 @@ class VisaWire:
     """A session of any other VISA library or kind."""
 
     marks = clean = True
+    messages = False
 
     def __init__(self, connection: MessageBasedResource) -> None:
         self._connection = connection
@@ -112,10 +118,38 @@ class VisaWire:
             self._connection.read_termination = before
 
 
+class MessageWire:
+    """A session that carries messages with an end, of any VISA library: HiSLIP, VXI-11, USBTMC, GPIB.
+
+    pyvisa's `read_bytes` would ask for ever for what a message that has ended lacks.
+    """
+
+    marks = clean = messages = True
+
+    def __init__(self, connection: MessageBasedResource) -> None:
+        self._connection = connection
+
+    @property
+    def patience(self) -> float:
+        return _seconds(self._connection)
+
+    def take(self, count: int | None) -> bytes:
+        most = _CHUNK if count is None else min(count, _CHUNK)
+        try:
+            with self._connection.ignore_warning(StatusCode.success_max_count_read):
+                return bytes(self._connection.visalib.read(self._connection.session, most)[0])
+        except pyvisa.errors.VisaIOError as error:
+            if error.error_code == StatusCode.error_timeout:
+                return b""
+            raise
+        except RuntimeError as error:  # pyvisa-py's HiSLIP, of a connection that the other end has closed
+            raise ConnectionResetError(str(error)) from error
+
+
 class SerialWire:
     """A serial line. It has no beginning: a program that ended before may have left half an answer on it."""
 
-    marks, clean = True, False
+    marks, clean, messages = True, False, False
 
     def __init__(self, adapter: SerialAdapter) -> None:
         self._port = adapter.connection
@@ -133,7 +167,7 @@ class SerialWire:
 class AdapterWire:
     """Any other adapter, pymeasure's for tests among them: it gives one answer for each question."""
 
-    marks, clean, patience = False, True, TIMEOUT
+    marks, clean, messages, patience = False, True, False, TIMEOUT
 
     def __init__(self, adapter: Adapter) -> None:
         self._adapter = adapter

@@ -41,6 +41,16 @@ class Assembler:
                 return
             yield item
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a line was begun and has not ended."""
+        return bool(self._buffer)
+
+    def clear(self) -> None:
+        """Forget what was begun."""
+        self._buffer.clear()
+        self._searched, self._discarding, self._discarded = 0, False, 0
+
     def _skip(self) -> bool:
         """Drop bytes up to the line feed; False when it is not there yet."""
         end = self._buffer.find(b"\n")

@@ -30,6 +30,7 @@ _OF_OTHERS = {
     -151: "Invalid string data",
     -211: "Trigger ignored",
     -300: "Device-specific error",
+    -410: "Query INTERRUPTED",
     803: "Not permitted with OUTPUT off",
     824: "Cannot exceed compliance range",
 }

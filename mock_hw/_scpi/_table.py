@@ -44,6 +44,9 @@ class Table:
             spelling: command for command in self.commands for spelling in spellings(command.header)
         }
 
+    def __contains__(self, header: str) -> bool:
+        return header.upper() in self._by_header
+
     def find(self, header: str) -> Command:
         """The command of a complete header in any case; −113 when there is none."""
         try:

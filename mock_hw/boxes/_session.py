@@ -62,23 +62,47 @@ class BoxSession:
         self._lock = lock
         self._input = Assembler(max_block)
 
-    def feed(self, data: bytes | memoryview) -> Iterator[Response]:
-        """Act on received bytes, and give the responses.
+    def feed(self, data: bytes | memoryview, *, end: bool = False) -> Iterator[Response]:
+        """Act on received bytes, and give the responses; `end`: the wire says that a message ends with them.
 
         Raises `mock_hw._scpi.InputClosed` when the connection should be closed.
         """
-        for line in self.lines(data):
+        for line in self.lines(data, end=end):
             if response := self.execute(line):
                 yield response
 
-    def lines(self, data: bytes | memoryview) -> Iterator[Line]:
-        """The lines that these bytes complete."""
-        for item in self._input.feed(data):
+    def lines(self, data: bytes | memoryview, *, end: bool = False) -> Iterator[Line]:
+        """The lines that these bytes complete; an `end` completes one as a line feed does."""
+        for item in self._input.feed(bytes(data) + b"\n" if end else data):
             if isinstance(item, Line):
                 yield item
             else:
-                with self._lock:
-                    self.status.push(item)
+                self._push(item)
+        if end and self._input.unfinished:
+            self._input.clear()
+            self._push(ScpiError(-161, "the message ends within a block"))
+
+    def trigger(self) -> Iterator[Response]:
+        """Act as on `*TRG`; a box that has none takes no notice (IEEE 488.2: DT0)."""
+        if "*TRG" in self._table and (response := self.execute(Line(b"*TRG", None))):
+            yield response
+
+    def interrupt(self) -> None:
+        """Queue that a message came before the answer to the last one was read."""
+        self._push(ScpiError(-410))
+
+    def clear(self) -> None:
+        """Forget the line that was begun."""
+        self._input.clear()
+
+    def status_byte(self, available: bool) -> int:
+        """The status byte as a serial poll reads it; `available`: an answer waits."""
+        with self._lock:
+            return self.status.byte(available)
+
+    def _push(self, error: ScpiError) -> None:
+        with self._lock:
+            self.status.push(error)
 
     def execute(self, line: Line) -> Response:
         """Act on one line; empty where there is nothing to answer."""

@@ -254,12 +254,13 @@ class FaultySession:
         self.honest = honest
         self._faults = faults
 
-    def feed(self, data: bytes | memoryview) -> Iterator[Iterable[Piece]]:
+    def feed(self, data: bytes | memoryview, *, end: bool = False) -> Iterator[Iterable[Piece]]:
         """Act on received bytes, and give the responses, in pieces to send; a number among them is a pause in seconds.
 
-        Raises `mock_hw._scpi.InputClosed` when the connection should be closed.
+        `end`: the wire says that a message ends with them. Raises `mock_hw._scpi.InputClosed` when the connection
+        should be closed.
         """
-        for line in self.honest.lines(data):
+        for line in self.honest.lines(data, end=end):
             with self.honest.board.changed:
                 if self._faults.swallows(line.text):
                     continue
@@ -268,6 +269,23 @@ class FaultySession:
                 if self.honest in self._faults.cut:
                     self._faults.cut.remove(self.honest)
                     raise InputClosed("a simulated fault cuts it")
+
+    def trigger(self) -> Iterator[Iterable[Piece]]:
+        """Act as on `*TRG`, unless the board hangs."""
+        if not self._faults.hung:
+            yield from self.honest.trigger()
+
+    def interrupt(self) -> None:
+        """An answer was not read."""
+        self.honest.interrupt()
+
+    def clear(self) -> None:
+        """Forget the line that was begun."""
+        self.honest.clear()
+
+    def status_byte(self, available: bool) -> int:
+        """The status byte, which the wire's own electronics tell even of a board that hangs."""
+        return self.honest.status_byte(available)
 
     def close(self) -> None:
         """The connection is gone, which a board that hangs does not notice."""

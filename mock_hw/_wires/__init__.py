@@ -1,0 +1,15 @@
+"""Wires that serve a box: a TCP socket, a serial line on a pseudo-terminal, HiSLIP. They know nothing of SCPI.
+
+A box offers `open_session(hang_up)`; a session takes received bytes by `feed`, which yields responses
+(pieces of bytes to send in order, a number among them being a pause in seconds) and raises `InputClosed` when
+the connection should end, and is told of its end by `close`.
+"""
+
+from mock_hw._wires._box import Box, Session
+from mock_hw._wires._hislip import MAX_CLIENTS, HislipWire
+from mock_hw._wires._serial import SerialWire
+from mock_hw._wires._tcp import MAX_CONNECTIONS, TcpWire
+
+Wire = TcpWire | SerialWire | HislipWire
+
+__all__ = ["MAX_CLIENTS", "MAX_CONNECTIONS", "Box", "HislipWire", "SerialWire", "Session", "TcpWire", "Wire"]
