@@ -88,7 +88,10 @@ class Client:
     def serve_sync(self) -> None:
         """Act on messages until the client is gone, or does not open its other channel in time."""
         while True:
-            header = self._sync.header(patient=lambda: self._async is not None)
+            try:
+                header = self._sync.header(patient=lambda: self._async is not None)
+            except TimeoutError:
+                raise Refused(Fatal.ONE_CHANNEL, "the other channel was not opened in time") from None
             if self._async is None:
                 raise Refused(Fatal.ONE_CHANNEL, "open both channels before anything else is sent")
             self._take(header)
@@ -121,11 +124,14 @@ class Client:
 
     def _may_act(self) -> bool:
         """Wait for a lock that others hold; False where a device clear came meanwhile."""
-        if self._locks.wait_for_turn(self, lambda: self._gone.is_set() or self._clearing.is_set()):
+        if self._locks.wait_for_turn(self, lambda: self._clearing.is_set() or self._has_left(self._sync)):
             return True
-        if self._gone.is_set():
-            raise Closed("gone while it waited for a lock")
-        return False
+        if self._clearing.is_set():
+            return False
+        raise Closed("gone while it waited for a lock")
+
+    def _has_left(self, channel: Channel) -> bool:
+        return self._gone.is_set() or channel.ended()
 
     def _act(self, header: Header) -> None:
         self._number = header.parameter
@@ -240,9 +246,7 @@ class Client:
     def _lock(self, channel: Channel, header: Header) -> None:
         key = channel.text(header, _LONGEST_TEXT)
         if header.control == 1:
-            answer = self._locks.request(
-                self, key, header.parameter / 1000, lambda: self._gone.is_set() or channel.ended()
-            )
+            answer = self._locks.request(self, key, header.parameter / 1000, lambda: self._has_left(channel))
         elif header.control == 0:
             self._settle(header.parameter)
             answer = self._locks.release(self)

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import pyvisa
 
 from mock_hw import Lab, Selection, Sequence
 from mock_hw._array import Run, stream_words
@@ -79,6 +81,25 @@ def start() -> Iterator[Callable[[str], "subprocess.Popen[str]"]]:
             return process
 
         yield begin
+
+
+@pytest.fixture
+def visa(lab: Lab, patience: Callable[[float], float]) -> Iterator[Callable[[str], Any]]:
+    """Open a box of the module's lab by pyvisa-py until the end of the test."""
+    manager = pyvisa.ResourceManager("@py")
+    with contextlib.ExitStack() as opened:
+
+        def open_box(name: str) -> Any:
+            resource = manager.open_resource(
+                lab.resources[name],
+                read_termination="\n",
+                write_termination="\n",
+                timeout=1000 * patience(10),
+            )
+            opened.callback(resource.close)
+            return resource
+
+        yield open_box
 
 
 def sequence(rows: int, columns: int, *, threshold: float = 123e3, **changes: object) -> Sequence:
