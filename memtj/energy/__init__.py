@@ -2,9 +2,11 @@
 
 from ._assumptions import Assumed, Assumptions, Published, load_assumptions
 from ._comparison import Ratio, ratios
+from ._draw_joules import DrawJoules
 from ._draws import DrawAccount
+from ._joules import Joules, at_bias
 from ._pictures import PicturesEnergy, energy_of_pictures
-from ._recorded import Areas, Joules, StoreEnergy, at_bias, energy_of_store, terms_of
+from ._recorded import Areas, StoreEnergy, energy_of_store, terms_of
 from ._terms import LEVELS, Level, Standing, Term, total
 
 __all__ = [
@@ -13,6 +15,7 @@ __all__ = [
     "Assumed",
     "Assumptions",
     "DrawAccount",
+    "DrawJoules",
     "Joules",
     "Level",
     "PicturesEnergy",

@@ -8,7 +8,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from ._assumptions import Assumptions
-from ._recorded import Joules, terms_of
+from ._joules import Joules
+from ._recorded import terms_of
 from ._terms import Term
 
 _Sum = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from instruments.holding import trims_at
 from memtj._errors import CommandError
 
 from ._assumptions import Assumed, Assumptions
+from ._joules import Joules, at_bias
+from ._recorded_draws import RecordedDraws
 from ._terms import Level, Standing, Term, total
 
 
@@ -55,57 +57,36 @@ class StoreEnergy:
         }
 
 
-@dataclass
-class Joules:
-    """Joules of all bits so far; NaN once they are not known for some."""
-
-    write_from_p: float = 0.0
-    write_from_ap: float = 0.0
-    reset: float = 0.0
-    read: float = 0.0
-    line: float = 0.0
-    conversions: float = 0.0
-    comparisons: float = 0.0
-    hold: float = 0.0
-    magnet: float = 0.0
-    wire: float = 0.0
-    host: float = 0.0
-
-    def add(self, other: "Joules") -> None:
-        for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
-
-
 def energy_of_store(
     store: Store, assumed: Assumptions, buffers: Collection[str] | None = None
 ) -> StoreEnergy:
     """Account for the usable bits of a store, or of these of its buffers (uuids); nothing is spent.
 
-    Draws are not among them: each has a voltage of its own, and the pictures that they became hold their account.
-    Raises CommandError where there are no bits, or no file of them.
+    Draws count as bits, with the volts of each pulse as their calibration and block have them. Raises CommandError
+    where there are no bits, or no file of them, or where a recording of draws does not say what was pulsed.
     """
     named = None if buffers is None else set(buffers)
-    here = [
+    there = [
         info
         for info in store.buffers()
         if info.bits and info.path.exists() and (named is None or info.uuid in named)
     ]
-    there = [info for info in here if not info.drawn]
-    if here and not there:
-        raise CommandError(
-            f"{store.path} holds draws alone, whose account is in the pictures that they became: name their folder."
-        )
     if not there or (named is not None and len(there) < len(named)):
         raise CommandError(
             f"{store.path} does not have the recorded bits: name a store with the buffers that are meant."
         )
     sums, seconds, cells, held = Joules(), 0.0, 0.0, False
     bits = sum(info.bits for info in there)
+    stored: dict[str, np.ndarray] = {}  # what the cells held at the end of a recording's buffer before
     for info in there:
-        run = _Buffer(store, info, assumed)
+        if info.drawn:
+            run = RecordedDraws(store, info, assumed, stored.get(info.recording))
+            stored[info.recording] = run.stored
+        else:
+            run = _Buffer(store, info, assumed)
         sums.add(run.sums())
         seconds += run.seconds
-        cells += info.bits / bits * int(run.used.sum())
+        cells += info.bits / bits * run.together
         held = held or "hold_voltage" in run.procedure
     diameter = _diameter(store.bench(there[0].uuid), assumed)
     return StoreEnergy(
@@ -113,12 +94,26 @@ def energy_of_store(
         any(info.simulated for info in there),
         seconds if math.isfinite(seconds) and seconds > 0 else None,
         cells,
-        terms_of(sums, bits, assumed, held),
+        _of_draws(terms_of(sums, bits, assumed, held), any(info.drawn for info in there)),
         Areas(
             math.pi / 4 * diameter**2,
             assumed.cell_area.value,
             assumed.cell_area.value / assumed.array_efficiency.value,
         ),
+    )
+
+
+def _of_draws(terms: tuple[Term, ...], drawn: bool) -> tuple[Term, ...]:
+    """Say of the terms what else is in them where bits are draws."""
+    more = {
+        "write from P": "; of draws V by V(P) and the block's mean",
+        "write from AP": "; of draws those that read AP, V likewise",
+        "host": "; of draws the network's time included",
+        "magnet": "; of draws always on",
+    }
+    return tuple(
+        replace(term, basis=term.basis + more[term.name]) if drawn and term.name in more else term
+        for term in terms
     )
 
 
@@ -135,6 +130,7 @@ class _Buffer:
         self.rows, self.cells = store.rows(info.uuid), store.cells(info.uuid)
         resistive = np.isfinite(self.cells["r_p"]) & (self.cells["r_p"] > 0) & (self.cells["r_ap"] > 0)
         self.used = (self.cells["quarantined"] == 0) & resistive
+        self.together = int(self.used.sum())
         self.pulses = float(self.rows["pulses"].sum())
         self.ones = info.ones / info.bits
         self.toggle = self.procedure.get("mode") == "toggle"
@@ -206,15 +202,6 @@ class _Buffer:
             joules += pulses * float((v**2 * (point["width"] + widths) / r).sum())
             squares += pulses * float((v**2).sum())
         return joules, squares
-
-
-def at_bias(
-    r_p: np.ndarray, r_ap: np.ndarray, read: float, volts: np.ndarray | float, assumed: Assumptions
-) -> np.ndarray:
-    """Ohms of antiparallel cells at a voltage: R_P (1 + TMR₀/(1 + (V/V_h)²)), the TMR from readings at `read` volts."""
-    half = assumed.half_voltage.value
-    tmr = (r_ap / r_p - 1) * (1 + (read / half) ** 2)
-    return r_p * (1 + tmr / (1 + (np.abs(volts) / half) ** 2))
 
 
 def _trims(store: Store, buffer: str, cells: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
