@@ -49,6 +49,10 @@ class Clock:
         """Pulses that take `seconds` have been simulated; return when they are over, or `go_on` says no."""
         self.advance(seconds)
 
+    def wait(self, seconds: float) -> None:
+        """Let what takes `seconds` have taken them: several threads may, on one clock."""
+        self.advance(seconds)
+
     def _now(self) -> float:
         return self._time if self._since is None else self._time + time.monotonic() - self._since
 
@@ -74,6 +78,10 @@ class RealClock(Clock):
         self._due = max(self._due + seconds, self.now() - _MOST_BEHIND)
         while go_on() and (left := self._due - self.now()) > 0:
             time.sleep(min(left, _SLEEP))
+
+    def wait(self, seconds: float) -> None:
+        """Wait for so long."""
+        time.sleep(seconds)
 
 
 PACES: dict[str, type[Clock]] = {"fast": Clock, "real": RealClock}

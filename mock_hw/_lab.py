@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -22,14 +22,14 @@ from mock_hw._array import Run, Selection, Sequence, SimulatedArray, stream_word
 from mock_hw._clock import PACES
 from mock_hw._errors import LabError
 from mock_hw._lab_devices import cells_of, device_name, devices_of
-from mock_hw._lab_file import Agilent33500Settings, AnyBox, BoxSettings, LabSettings, PaceName, read_lab_file
+from mock_hw._lab_file import AnyBox, BoxSettings, LabSettings, PaceName, read_lab_file
+from mock_hw._lab_instruments import Bench
 from mock_hw._state_file import BoxState, LabState, StateFile, StateKeeper
 from mock_hw._wires import HislipWire, SerialWire, TcpWire, Wire
 from mock_hw.boxes._instrument import Instrument
 from mock_hw.boxes._junction import Junction
-from mock_hw.boxes.agilent_33500._commands import agilent_33500
+from mock_hw.boxes._magnet import Magnet
 from mock_hw.boxes.array_board import ArrayBoard, Limits
-from mock_hw.boxes.keithley_2400._commands import keithley_2400
 from mock_hw.faults import FaultyBoard
 from mock_hw.physics import MacrospinDevice
 
@@ -68,6 +68,7 @@ class Lab:
         self.boxes: dict[str, ArrayBoard] = {}
         self.faults: dict[str, FaultyBoard] = {}
         self.junctions: dict[str, Junction] = {}
+        self.magnets: dict[str, Magnet] = {}
         self.instruments: dict[str, Instrument] = {}
         self._wires: dict[str, Wire] = {}
         self._fault_seeds: dict[str, int] = {}
@@ -190,13 +191,14 @@ class Lab:
     def __enter__(self) -> Self:
         _compile()
         try:
-            for name, junction in self.settings.junctions.items():
-                self.junctions[name] = Junction(
-                    self.arrays[name], edge=self.settings.edge_at(name), temperature=junction.temperature,
-                    clock=PACES[self.pace], on_rest=partial(self._array_left_alone, name),
-                )  # fmt: skip
+            bench = Bench(self.settings, self.arrays, self.pace, self._array_left_alone)
+            self.junctions, self.magnets = bench.junctions, bench.magnets
             for name, box in self.settings.boxes.items():
-                self._serve(name, box, self._box(name, box))
+                if isinstance(box, BoxSettings):
+                    self._serve(name, box, self._board(name, box))
+                else:
+                    self.instruments[name] = bench.instrument(name, box)
+                    self._serve(name, box, self.instruments[name])
             if self._state_file is not None:
                 self._keeper = StateKeeper(self._state_file, self.seed, self._look)
         except BaseException:
@@ -221,19 +223,6 @@ class Lab:
     def _array_left_alone(self, name: str) -> None:
         if self._keeper is not None and (state := self._look_at(name)) is not None:
             self._keeper.touch(name, state)
-
-    def _box(self, name: str, box: AnyBox) -> FaultyBoard | Instrument:
-        if isinstance(box, BoxSettings):
-            return self._board(name, box)
-        junction = self.junctions[box.junction]
-        if isinstance(box, Agilent33500Settings):
-            made = agilent_33500(
-                junction, name=name, serial_number=box.serial_number, attenuation=box.attenuation
-            )
-        else:
-            made = keithley_2400(junction, serial_number=box.serial_number, leads=box.leads)
-        self.instruments[name] = made
-        return made
 
     def _board(self, name: str, box: BoxSettings) -> FaultyBoard:
         volts, seconds = self.devices[name].limits()
@@ -280,6 +269,7 @@ class Lab:
             self.faults.clear()
             self.instruments.clear()
             self.junctions.clear()
+            self.magnets.clear()
             self._release_state()
 
     def _release_state(self) -> None:

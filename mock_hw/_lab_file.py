@@ -54,35 +54,54 @@ class JunctionSettings(Strict):
 
     device: str = Field(default="B", min_length=1)
     temperature: float = Field(default=300.0, ge=200, le=358)
+    magnet: str | None = Field(default=None, min_length=1)
 
 
-class InstrumentSettings(Strict):
-    """What instruments of a bench have in common: their wire, and the junction that they are wired to."""
+class MagnetSettings(Strict):
+    """One electromagnet: T/A, ohms, henries; `axis`: along which its field is, z being normal to every junction."""
 
-    junction: str = Field(min_length=1)
+    field_per_ampere: Positive
+    resistance: Positive
+    inductance: Positive
+    axis: Literal["z"] = "z"
+
+
+class WiredSettings(Strict):
+    """What instruments of a bench have in common: their wire."""
+
     wire: Literal["tcp", "hislip"] = "tcp"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
 
 
-class Agilent33500Settings(InstrumentSettings):
+class Agilent33500Settings(WiredSettings):
     """A pulse generator; `edge`: seconds from 10 to 90 % that its pulses have, `attenuation` in decibels behind it."""
 
     kind: Literal["agilent-33500"]
+    junction: str = Field(min_length=1)
     edge: float = Field(default=FASTEST_EDGE, ge=FASTEST_EDGE, le=1e-6)
     attenuation: float = Field(default=0.0, ge=0, le=80)
 
 
-class Keithley2400Settings(InstrumentSettings):
+class Keithley2400Settings(WiredSettings):
     """A source-meter; `leads`: ohms between it and the junction."""
 
     kind: Literal["keithley-2400"]
+    junction: str = Field(min_length=1)
     leads: float = Field(default=0.0, ge=0, le=1e6)
 
 
-AnyBox = Annotated[BoxSettings | Agilent33500Settings | Keithley2400Settings, Field(discriminator="kind")]
-_KINDS = ("array-board", "agilent-33500", "keithley-2400")
+class KepcoBopSettings(WiredSettings):
+    """A bipolar supply, and the magnet that it drives."""
+
+    kind: Literal["kepco-bop"]
+    magnet: str = Field(min_length=1)
+
+
+InstrumentSettings = Agilent33500Settings | Keithley2400Settings | KepcoBopSettings
+AnyBox = Annotated[BoxSettings | InstrumentSettings, Field(discriminator="kind")]
+_KINDS = ("array-board", "agilent-33500", "keithley-2400", "kepco-bop")
 
 
 class LabSection(Strict):
@@ -93,10 +112,11 @@ class LabSection(Strict):
 
 
 class LabSettings(Strict):
-    """A lab's TOML file: `[lab]`, `[boxes.NAME]` for each box, `[junctions.NAME]` that instruments are wired to."""
+    """A lab's TOML file: `[lab]`, `[boxes.NAME]` for each box, what instruments are wired to (junctions, magnets)."""
 
     lab: LabSection = LabSection()
     junctions: dict[str, JunctionSettings] = Field(default_factory=dict[str, JunctionSettings])
+    magnets: dict[str, MagnetSettings] = Field(default_factory=dict[str, MagnetSettings])
     boxes: dict[str, AnyBox] = Field(min_length=1)
 
     @property
@@ -111,20 +131,23 @@ class LabSettings(Strict):
 
     @model_validator(mode="after")
     def _wired(self) -> Self:
-        wired: set[str] = set()
-        for name, box in self.boxes.items():
-            if isinstance(box, BoxSettings):
-                continue
-            if box.junction not in self.junctions:
-                raise ValueError(
-                    f"the box {name!r} is wired to a junction {box.junction!r}: give [junctions.{box.junction}]"
-                )
-            if isinstance(box, Agilent33500Settings) and box.junction in wired:
-                raise ValueError(f"the junction {box.junction!r} has two generators: one is simulated")
-            wired |= {box.junction} if isinstance(box, Agilent33500Settings) else set()
+        things = [(f"box {name!r}", box) for name, box in self.boxes.items()]
+        things += [(f"junction {name!r}", junction) for name, junction in self.junctions.items()]
+        for what, thing in things:
+            for kind, there in (("junction", self.junctions), ("magnet", self.magnets)):
+                wanted = getattr(thing, kind, None)
+                if wanted is not None and wanted not in there:
+                    raise ValueError(f"the {what} has a {kind} {wanted!r}: give [{kind}s.{wanted}]")
+        self._once("junction", "generators", Agilent33500Settings)
+        self._once("magnet", "supplies", KepcoBopSettings)
         if both := self.junctions.keys() & self.boxes.keys():
             raise ValueError(f"{both.pop()!r} is a box and a junction: give one of them another name")
         return self
+
+    def _once(self, what: str, boxes: str, kind: type[WiredSettings]) -> None:
+        wired = [getattr(box, what) for box in self.boxes.values() if isinstance(box, kind)]
+        if twice := next((name for name in wired if wired.count(name) > 1), None):
+            raise ValueError(f"the {what} {twice!r} has two {boxes}: one is simulated")
 
 
 def read_lab_file(path: str | os.PathLike[str]) -> LabSettings:

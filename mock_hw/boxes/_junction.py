@@ -10,8 +10,8 @@ from mock_hw import _draws
 from mock_hw._arguments import Count, Real, takes
 from mock_hw._array import SimulatedArray
 from mock_hw._clock import Clock, IdleTime
+from mock_hw.boxes._magnet import Magnet
 from mock_hw.boxes._rules import Rule, RuleBroken
-from mock_hw.physics import DeviceError
 
 _SETTLED = 1.0  # s, after which nothing charges any more
 _MOST_SHARES = 1000
@@ -22,9 +22,11 @@ _FEEBLE = 1e-9  # V, below which a reading is all noise
 class Junction:
     """A junction behind a bias tee: pulses pass its capacitor, standing voltages its coil, and both add up.
 
-    The array has one cell. `edge`: seconds from 10 to 90 % of the pulses that its switching table was made for.
-    `largest_voltage`: the largest magnitude that was ever across it, for tests that watch the world; the idle level of
-    a generator counts, though a capacitor stops it. Boxes hold `lock` while they act on it.
+    The array has one cell. `edge`: seconds from 10 to 90 % of the pulses that its switching table was made for. In
+    the field of a `magnet`, whose clock it shares, that field counts for pulses and for the time between them, which
+    then is no longer told in whole seconds alone. `largest_voltage`: the largest magnitude that was ever across it, for
+    tests that watch the world; the idle level of a generator counts, though a capacitor stops it. Boxes hold `lock`
+    while they act on it.
     """
 
     @takes(edge=Real(above=0), temperature=Real(above=0))
@@ -35,15 +37,19 @@ class Junction:
         edge: float,
         temperature: float = 300.0,
         clock: Callable[[], Clock] = Clock,
+        magnet: Magnet | None = None,
         on_rest: Callable[[], None] = lambda: None,
     ) -> None:
         self.array, self.edge, self.temperature = array, edge, temperature
         self.lock = threading.RLock()
-        self.clock = clock()
+        self.clock = clock() if magnet is None else magnet.clock
         self.largest_voltage = 0.0
         self.pulses = 0
         self._idle = IdleTime(self.clock)
         self._on_rest = on_rest
+        self._magnet = magnet
+        if magnet is not None:
+            magnet.around.append(self)
         self._levels: dict[str, float] = {}  # volts across it by the idle levels of generators
         self._standing = 0.0
         self._shares: dict[tuple[float, float, bool], float] = {}  # until the device drifts
@@ -74,7 +80,7 @@ class Junction:
     @takes(emf=Real(), series=Real(0), most=Real(0, infinite=True))
     def hold(self, emf: float, series: float, most: float = np.inf) -> None:
         """Have volts stand across it, through the coil, from a source that gives `most` amperes at most."""
-        self._let_time_pass()
+        self.catch_up()
         volts = self.share(emf, series)
         if abs(volts) > most * _LEAST_OHMS:
             limited = volts
@@ -101,9 +107,10 @@ class Junction:
     ) -> None:
         """Give it `count` pulses to an `emf` from the idle level of their generator, `width` seconds at half height.
 
-        Raises RuleBroken where the model of its device does not go so far; then it has had the voltage all the same.
+        Raises RuleBroken (edges) or DeviceError (volts, field) where the model of its device does not go so far; then
+        it has had the voltage all the same.
         """
-        self._let_time_pass()
+        self.catch_up()
         idle = self._levels.get(name, 0.0)
         across = [self.share(emf, impedance, state) for state in (False, True)]
         for volts in across if count > 1 else [across[int(self.antiparallel)]]:
@@ -116,32 +123,30 @@ class Junction:
             raise RuleBroken(
                 Rule.SIMULATION, f"pulses with edges of {edge:g} s: the lab has a table for {self.edge:g} s"
             )
-        try:
-            flips = [
-                float(device.switching_probability(np.array([volts]), width, self.temperature, 0.0, state)[0])
-                for volts, state in zip(pulses, (False, True), strict=True)
-            ]
-        except DeviceError as error:
-            raise RuleBroken(Rule.SIMULATION, str(error)) from error
+        field = 0.0 if self._magnet is None else self._magnet.field()
+        flips = [
+            float(device.switching_probability(np.array([volts]), width, self.temperature, field, state)[0])
+            for volts, state in zip(pulses, (False, True), strict=True)
+        ]
         self._switch(flips[0], flips[1], count)
 
     @takes(seconds=Real(above=0))
     def measure(self, seconds: float) -> tuple[float, float]:
         """Average over `seconds`: volts across it, and amperes through it with their noise."""
-        self._let_time_pass()
+        self.catch_up()
         volts = self._standing
         ohms = self.resistance(volts)
         sigma = self.array.device.read_noise(np.array([ohms]), volts, seconds, self.temperature)[0]
         noise = np.empty(1)
         _draws.gaussian(*self.array.next_key(), 0, noise)
-        self.clock.begin()
-        self.clock.spend(seconds, lambda: True)
-        self.clock.end()
+        self.clock.wait(seconds)
         return volts, float(volts / ohms + noise[0] * sigma * max(abs(volts), _FEEBLE) / ohms**2)
 
     def rested(self) -> tuple[dict[str, NDArray], float, tuple[float, bool, bool]]:
         """What of it is to be kept, for how many seconds it has been left alone, and at how many volts."""
         with self.lock:
+            if self._magnet is not None:  # whose field no state knows
+                self.catch_up()
             return self.array.save(), self._idle.seconds, (self._standing, True, False)
 
     def _switch(self, from_parallel: float, from_antiparallel: float, count: int) -> None:
@@ -155,11 +160,15 @@ class Junction:
             self.array.flip()
         self._on_rest()
 
-    def _let_time_pass(self) -> None:
-        seconds = self._idle.take()
+    def catch_up(self) -> None:
+        """Let the time that has passed since act on it, in the field that there was."""
+        seconds = self._idle.take(whole=self._magnet is None)
         if seconds or len(self._shares) > _MOST_SHARES:
             self._shares.clear()
-        self.array.rest(seconds, temperature=self.temperature, hold=self._standing)
+        now = self.clock.now()
+        steps = [(seconds, 0.0)] if self._magnet is None else self._magnet.fields(now - seconds, now)
+        for each, field in steps:
+            self.array.rest(each, temperature=self.temperature, field=field, hold=self._standing)
 
     def _look(self, more: float = 0.0) -> None:
         """Note the volts that are across it now, with `more` of a pulse."""

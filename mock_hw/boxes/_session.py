@@ -1,5 +1,6 @@
 """A connection to a box: lines, answers, error queue; a rule of the box that does not hold is an error in it."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -16,6 +17,9 @@ from mock_hw._scpi import (
     units,
 )
 from mock_hw.boxes._rules import Rule, RuleBroken
+from mock_hw.physics import DeviceError
+
+log = logging.getLogger(__name__)
 
 _NUMBERS = {
     Rule.RANGE: -222,
@@ -114,6 +118,9 @@ class BoxSession:
                     answer = self._perform(unit)
                 except RuleBroken as trouble:
                     self.report(trouble)
+                except DeviceError as error:
+                    log.warning("a command went beyond the model of a device: %s", error)
+                    self.report(RuleBroken(Rule.SIMULATION, str(error)))
                 except ScpiError as error:
                     self.status.push(error)
                 else:

@@ -31,7 +31,7 @@ def escape_rate(
     """Rate in 1/s of leaving the well m_z > 0; fields (cells,) in tesla, `moment` in A m².
 
     For barriers of a few k_B T or more. `anisotropy` is B_k; turn the sign of `out_of_plane` for the other well. Where
-    the field leaves no well the rate is the attempt frequency, γ B_k / 2π.
+    the field leaves no well the rate is the attempt frequency, γ B_k / 2π, and 0 where it leaves this one alone.
     """
     return EscapeRates(anisotropy, in_plane, out_of_plane, moment, damping)(temperature)
 
@@ -108,6 +108,8 @@ def _over_the_barrier(k, x, z, damping, action_at, action, out):
         top, top_t, top_p = _stationary(k[n], x[n], z[n], np.pi / 2)
         barrier = _energy(k[n], x[n], z[n], top) - _energy(k[n], x[n], z[n], well)
         if not (barrier > 0 and well_t * well_p > 0 and top_t < 0 < top_p):
+            if z[n] > 0:  # the well that a strong field leaves alone
+                out[0, n] = 0.0
             continue
         growth = -top_t - top_p + np.sqrt((top_t - top_p) ** 2 - 4 * top_t * top_p / damping**2)
         growth *= GAMMA * damping / (2 * (1 + damping**2))

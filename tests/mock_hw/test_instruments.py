@@ -12,8 +12,15 @@ from pymeasure.instruments.agilent import Agilent33500
 from pymeasure.instruments.keithley import Keithley2400
 
 from mock_hw import Lab, LabError, LabSettings
-from mock_hw._lab_file import Agilent33500Settings, JunctionSettings, Keithley2400Settings, read_lab_file
-from mock_hw.boxes import agilent_33500, keithley_2400
+from mock_hw._lab_file import (
+    Agilent33500Settings,
+    JunctionSettings,
+    Keithley2400Settings,
+    KepcoBopSettings,
+    MagnetSettings,
+    read_lab_file,
+)
+from mock_hw.boxes import agilent_33500, keithley_2400, kepco_bop
 from mock_hw.testing import BoardClient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulated-instruments.md").read_text("utf-8")
@@ -54,14 +61,22 @@ def _opened(lab: Lab, name: str, driver: Any) -> Iterator[Any]:
         assert client.error() == 0
 
 
-@pytest.mark.parametrize("title", ["Agilent 33500 (33521A)", "Keithley 2400"])
+TABLES = {
+    "Agilent 33500 (33521A)": agilent_33500.TABLE,
+    "Keithley 2400": keithley_2400.TABLE,
+    "Kepco BOP 36-12": kepco_bop.TABLE,
+}
+
+
+@pytest.mark.parametrize("title", TABLES)
 def test_the_page_names_every_command_and_no_other(title: str) -> None:
-    table = {"A": agilent_33500.TABLE, "K": keithley_2400.TABLE}[title[0]]
+    table = TABLES[title]
     section = PAGE.split(f"## {title}")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`[^|]*`) \| ([^|]+) \|", section, re.MULTILINE)
     named = [header for cell, _ in rows for header in re.findall(r"`([^`]+)`", cell)]
     assert sorted(named) == sorted(command.header for command in table.commands)
-    assert all(re.fullmatch(r"—|\d[\d-]*(, \d[\d-]*)*", page) for _, page in rows)
+    place = r"(\d[\d-]*|[AB]\.\d+)"  # a page, or a section
+    assert all(re.fullmatch(rf"—|{place}(, {place})*", page) for _, page in rows)
 
 
 def test_the_page_names_every_key_of_the_lab_file(tmp_path: Path) -> None:
@@ -71,16 +86,21 @@ def test_the_page_names_every_key_of_the_lab_file(tmp_path: Path) -> None:
     for first, keys in re.findall(r"^\| ([^|]*)\| ((?:`\w+`(?:, )?)+) \|", section, re.MULTILINE):
         table = first.strip(" `") or table
         written.setdefault(table, set()).update(re.findall(r"`(\w+)`", keys))
-    common = set(Agilent33500Settings.model_fields) & set(Keithley2400Settings.model_fields)
+    kinds = {
+        "agilent-33500": set(Agilent33500Settings.model_fields),
+        "keithley-2400": set(Keithley2400Settings.model_fields),
+        "kepco-bop": set(KepcoBopSettings.model_fields),
+    }
+    common = set.intersection(*kinds.values())
     assert written == {
         "[junctions.NAME]": set(JunctionSettings.model_fields),
+        "[magnets.NAME]": set(MagnetSettings.model_fields),
         "[boxes.NAME]": common,
-        "agilent-33500": set(Agilent33500Settings.model_fields) - common,
-        "keithley-2400": set(Keithley2400Settings.model_fields) - common,
+        **{kind: keys - common for kind, keys in kinds.items()},
     }
     path = tmp_path / "lab.toml"
     path.write_text(section.split("```toml")[1].split("```")[0])
-    assert list(read_lab_file(path).boxes) == ["generator", "meter"]
+    assert list(read_lab_file(path).boxes) == ["supply", "generator", "meter"]
 
 
 @pytest.mark.parametrize(
