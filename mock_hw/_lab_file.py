@@ -67,9 +67,8 @@ class MagnetSettings(Strict):
 
 
 class WiredSettings(Strict):
-    """What instruments of a bench have in common: their wire."""
+    """What instruments of a bench have in common: where their wire ends."""
 
-    wire: Literal["tcp", "hislip"] = "tcp"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
@@ -79,6 +78,7 @@ class Agilent33500Settings(WiredSettings):
     """A pulse generator; `edge`: seconds from 10 to 90 % that its pulses have, `attenuation` in decibels behind it."""
 
     kind: Literal["agilent-33500"]
+    wire: Literal["tcp", "hislip"] = "tcp"
     junction: str = Field(min_length=1)
     edge: float = Field(default=FASTEST_EDGE, ge=FASTEST_EDGE, le=1e-6)
     attenuation: float = Field(default=0.0, ge=0, le=80)
@@ -88,6 +88,7 @@ class Keithley2400Settings(WiredSettings):
     """A source-meter; `leads`: ohms between it and the junction."""
 
     kind: Literal["keithley-2400"]
+    wire: Literal["tcp", "hislip"] = "tcp"
     junction: str = Field(min_length=1)
     leads: float = Field(default=0.0, ge=0, le=1e6)
 
@@ -96,12 +97,21 @@ class KepcoBopSettings(WiredSettings):
     """A bipolar supply, and the magnet that it drives."""
 
     kind: Literal["kepco-bop"]
+    wire: Literal["tcp", "hislip"] = "tcp"
     magnet: str = Field(min_length=1)
 
 
-InstrumentSettings = Agilent33500Settings | Keithley2400Settings | KepcoBopSettings
+class LakeShore425Settings(WiredSettings):
+    """A gaussmeter, and the magnet that its probe is in."""
+
+    kind: Literal["lakeshore-425"]
+    wire: Literal["tcp"] = "tcp"
+    magnet: str = Field(min_length=1)
+
+
+InstrumentSettings = Agilent33500Settings | Keithley2400Settings | KepcoBopSettings | LakeShore425Settings
 AnyBox = Annotated[BoxSettings | InstrumentSettings, Field(discriminator="kind")]
-_KINDS = ("array-board", "agilent-33500", "keithley-2400", "kepco-bop")
+_KINDS = ("array-board", "agilent-33500", "keithley-2400", "kepco-bop", "lakeshore-425")
 
 
 class LabSection(Strict):

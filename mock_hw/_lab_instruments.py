@@ -8,6 +8,7 @@ from mock_hw._lab_file import (
     Agilent33500Settings,
     InstrumentSettings,
     Keithley2400Settings,
+    KepcoBopSettings,
     LabSettings,
     PaceName,
 )
@@ -17,6 +18,7 @@ from mock_hw.boxes._magnet import Magnet
 from mock_hw.boxes.agilent_33500._commands import agilent_33500
 from mock_hw.boxes.keithley_2400._commands import keithley_2400
 from mock_hw.boxes.kepco_bop._commands import kepco_bop
+from mock_hw.boxes.lakeshore_425._commands import lakeshore_425
 
 
 class Bench:
@@ -58,4 +60,5 @@ class Bench:
             return keithley_2400(
                 self.junctions[box.junction], serial_number=box.serial_number, leads=box.leads
             )
-        return kepco_bop(self.magnets[box.magnet], serial_number=box.serial_number)
+        supply_or_meter = kepco_bop if isinstance(box, KepcoBopSettings) else lakeshore_425
+        return supply_or_meter(self.magnets[box.magnet], serial_number=box.serial_number)

@@ -83,6 +83,8 @@ def arguments(command: Command, unit: Unit) -> list[Any]:
         if unit.parameters:
             raise ScpiError(-108, "a query takes none")
         wanted = ()
+    elif command.optional and not unit.parameters:
+        wanted = ()
     else:
         more = len(unit.parameters) - len(command.parameters)
         wanted = command.parameters + command.parameters[-1:] * (max(more, 0) if command.many else 0)

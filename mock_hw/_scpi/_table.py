@@ -19,7 +19,7 @@ class Command:
     `header` as the protocol page writes it, without the question mark; `read` answers the query, `write`
     acts on the parameters; both get the box's session first. `idle`: the command is refused while an
     acquisition runs; `anyone`: it may be sent by others than the owner; `block_answer`: the query must be
-    the last unit of its line. `many`: the last parameter may be repeated.
+    the last unit of its line. `many`: the last parameter may be repeated; `optional`: all may be left out.
     """
 
     header: str
@@ -32,6 +32,7 @@ class Command:
     anyone: bool = False
     block_answer: bool = False
     many: bool = False
+    optional: bool = False
 
 
 class Table:

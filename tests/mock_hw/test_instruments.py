@@ -17,10 +17,11 @@ from mock_hw._lab_file import (
     JunctionSettings,
     Keithley2400Settings,
     KepcoBopSettings,
+    LakeShore425Settings,
     MagnetSettings,
     read_lab_file,
 )
-from mock_hw.boxes import agilent_33500, keithley_2400, kepco_bop
+from mock_hw.boxes import agilent_33500, keithley_2400, kepco_bop, lakeshore_425
 from mock_hw.testing import BoardClient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulated-instruments.md").read_text("utf-8")
@@ -65,6 +66,7 @@ TABLES = {
     "Agilent 33500 (33521A)": agilent_33500.TABLE,
     "Keithley 2400": keithley_2400.TABLE,
     "Kepco BOP 36-12": kepco_bop.TABLE,
+    "Lake Shore 425": lakeshore_425.TABLE,
 }
 
 
@@ -90,6 +92,7 @@ def test_the_page_names_every_key_of_the_lab_file(tmp_path: Path) -> None:
         "agilent-33500": set(Agilent33500Settings.model_fields),
         "keithley-2400": set(Keithley2400Settings.model_fields),
         "kepco-bop": set(KepcoBopSettings.model_fields),
+        "lakeshore-425": set(LakeShore425Settings.model_fields),
     }
     common = set.intersection(*kinds.values())
     assert written == {
@@ -100,7 +103,7 @@ def test_the_page_names_every_key_of_the_lab_file(tmp_path: Path) -> None:
     }
     path = tmp_path / "lab.toml"
     path.write_text(section.split("```toml")[1].split("```")[0])
-    assert list(read_lab_file(path).boxes) == ["supply", "generator", "meter"]
+    assert list(read_lab_file(path).boxes) == ["supply", "gaussmeter", "generator", "meter"]
 
 
 @pytest.mark.parametrize(
