@@ -18,6 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.ticker import NullLocator
 from PIL import Image
 from study import ARMS, BASELINE, FLOOR, MANY, STEPS
 
@@ -153,9 +154,17 @@ def draw_curves(found: dict[str, Any]) -> None:
             axes.errorbar(
                 at, value, [value - low, high - value], fmt="o-", ms=4, lw=1, capsize=2, label=label
             )
-        axes.set(xlabel=axis, ylabel="Fréchet distance, digit features", yscale="symlog")
+        axes.set(xlabel=axis, ylabel="Fréchet distance, digit features")
+        if max(arm["frechet_interval"]["high"] for arm in arms if arm["group"] in groups) > 2:
+            axes.set_yscale("symlog")
+            axes.yaxis.set_major_formatter("{x:g}")
         if name not in ("shift", "codes", "steps", "floor"):
+            at = sorted({arm["at"] for arm in arms if arm["group"] in groups})
             axes.set_xscale("log")
+            axes.set_xticks(at, labels=[f"{each:g}" for each in at])
+            axes.xaxis.set_minor_locator(NullLocator())
+        else:
+            axes.locator_params("x", nbins=5)
         axes.legend(frameon=False, fontsize=8)
         figure.savefig(HERE / "figures" / f"{name}.png", dpi=90)
         plt.close(figure)
@@ -165,7 +174,9 @@ def draw_sheet(name: str, images: np.ndarray) -> None:
     """Lay the first hundred pictures out, ten a row."""
     rows = [np.concatenate(list(images[at : at + 10]), axis=1) for at in range(0, 100, 10)]
     sheet = Image.fromarray(np.concatenate(rows)).convert("1")
-    sheet.resize((sheet.width * 2, sheet.height * 2)).save(HERE / "figures" / f"{name}.png", optimize=True)
+    sheet.resize((sheet.width * 2, sheet.height * 2)).save(
+        HERE / "figures" / f"{name.replace(' ', '-')}.png", optimize=True
+    )
 
 
 def main() -> None:
