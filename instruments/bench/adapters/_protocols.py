@@ -1,0 +1,94 @@
+"""What the bench wants of a pulse source and of a readout, whatever boxes they are."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from entropy.arguments import Count, Real, take_fields
+
+
+@dataclass(frozen=True)
+class PulseSettings:
+    """A burst: `voltage` at the device (V), `width`, `edge` (10 to 90 %) and `period` in seconds, `count` pulses.
+
+    Raises TypeError or ValueError for what is not finite or out of range.
+    """
+
+    voltage: float
+    width: float
+    edge: float
+    period: float
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        positive = Real(above=0)
+        take_fields(
+            self, voltage=Real(), width=positive, edge=positive, period=positive, count=Count(least=1)
+        )
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """A reading: `voltage` at the device (V), `compliance` (A), `current_range` (A); None: the box chooses it.
+
+    Raises TypeError or ValueError for what is not finite or out of range.
+    """
+
+    voltage: float
+    compliance: float
+    current_range: float | None = None
+
+    def __post_init__(self) -> None:
+        positive = Real(above=0)
+        take_fields(self, voltage=Real(), compliance=positive, current_range=positive)
+
+
+class Adapter(Protocol):
+    """What the bench wants of every box; every method raises BenchError where the box does not do as it is told.
+
+    `driver`: path of the class that opens the box, as in a bench file; `models`: how the second field of its `*IDN?`
+    begins; `unseen`: what no question to the box can confirm.
+    """
+
+    driver: ClassVar[str]
+    models: ClassVar[tuple[str, ...]]
+    unseen: ClassVar[tuple[str, ...]]
+
+    def check(self) -> None:
+        """Refuse another box than the expected one."""
+        ...
+
+    def output_is_on(self) -> bool:
+        """Ask whether the output is on."""
+        ...
+
+    def look(self) -> str:
+        """Say what the box is set to, changing nothing."""
+        ...
+
+    def off(self) -> None:
+        """Send the safe state and read it back: all of it is tried, whatever fails."""
+        ...
+
+
+class PulseSource(Adapter, Protocol):
+    """A box that gives bursts of pulses."""
+
+    def prepare(self, settings: PulseSettings) -> None:
+        """Set a burst with the output off, read everything back, then switch the output on."""
+        ...
+
+    def pulse(self) -> None:
+        """Give the burst, and come back when it is over."""
+        ...
+
+
+class Readout(Adapter, Protocol):
+    """A box that reads the resistance."""
+
+    def prepare(self, settings: ReadSettings) -> None:
+        """Set volts and compliance with the output off, read everything back, then switch the output on."""
+        ...
+
+    def read(self) -> float:
+        """Give the resistance of the device in ohms, that of the path taken off."""
+        ...

@@ -1,0 +1,152 @@
+"""Lines to a box, and its answers: no setter is trusted, no late answer passes; all trouble is BenchError."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from itertools import cycle
+
+from pymeasure.instruments import Instrument
+
+from ..._errors import BenchError
+
+_MARKS = cycle(range(1, 256))
+_LATE = 20  # answers to earlier questions that are passed over
+
+
+def tell(box: Instrument, *lines: str) -> None:
+    """Send lines one by one."""
+    for line in lines:
+        try:
+            box.write(line)
+        except Exception as error:  # drivers and wires raise what they like
+            raise BenchError(f"the {box.name!r} does not take {line}: {_said(error)}") from error
+
+
+def ask(box: Instrument, question: str, *, marked: bool = True) -> str:
+    """Ask and give the answer.
+
+    A question that was not answered in time may be answered later, and would be taken for the answer to the next: so
+    a mark comes before each answer, by way of `*ESE`. Without it nothing is changed, not even that.
+    """
+    mark = next(_MARKS)
+    try:
+        box.write(f"*ESE {mark};*ESE?;{question}" if marked else question)
+        for _ in range(_LATE):
+            answer = str(box.read()).strip()
+            if not marked:
+                return answer
+            head, separator, rest = answer.partition(";")
+            if _number(head) == mark:
+                if not separator:
+                    raise BenchError(f"the {box.name!r} does not know {question}: is it the right box?")
+                return rest.strip()
+    except BenchError:
+        raise
+    except Exception as error:
+        raise BenchError(f"the {box.name!r} does not answer {question}: {_said(error)}") from error
+    raise BenchError(f"the {box.name!r} does not answer {question}, but other questions: open it anew")
+
+
+def ask_number(box: Instrument, question: str, *, marked: bool = True) -> float:
+    """Ask for a number; raises BenchError where none is answered."""
+    answer = ask(box, question, marked=marked)
+    if math.isnan(found := _number(answer)):
+        raise _unlike(box, question, answer, "a number")
+    return found
+
+
+def expect_model(box: Instrument, models: tuple[str, ...]) -> None:
+    """Raise BenchError where the box does not answer `*IDN?` with one of these models."""
+    identity = ask(box, "*IDN?")
+    if not is_model(identity, models):
+        raise BenchError(
+            f"the {box.name!r} is {identity!r} where a model {' or '.join(models)} is expected: put the right "
+            "box there"
+        )
+
+
+def is_model(identity: str, models: tuple[str, ...]) -> bool:
+    """Say whether an answer to `*IDN?` is that of one of these models."""
+    fields = [field.strip() for field in identity.split(",")]
+    return len(fields) == 4 and fields[1].startswith(models)
+
+
+def expect_number(box: Instrument, question: str, wanted: float, resolution: float) -> None:
+    """Raise BenchError where the answer is further than 0.01 % and `resolution` (the unit's own) from `wanted`."""
+    answer = ask(box, question)
+    if not abs(_number(answer) - wanted) <= 1e-4 * abs(wanted) + resolution:
+        raise _unlike(box, question, answer, f"{wanted:g}")
+
+
+def expect_range(box: Instrument, question: str, least: float, most: float) -> None:
+    """Raise BenchError where the answer is not from `least` to `most`."""
+    answer = ask(box, question)
+    if not least * (1 - 1e-6) <= _number(answer) <= most * (1 + 1e-6):
+        raise _unlike(box, question, answer, f"{least:g} to {most:g}")
+
+
+def expect_word(box: Instrument, question: str, word: str) -> None:
+    """Raise BenchError where the answer is not this word."""
+    answer = ask(box, question)
+    if answer != word:
+        raise _unlike(box, question, answer, word)
+
+
+def expect_no_error(box: Instrument) -> None:
+    """Raise BenchError where the box has an error in its queue."""
+    answer = ask(box, "SYST:ERR?")
+    if _number(answer.split(",")[0]) != 0:
+        raise BenchError(f"the {box.name!r} says {answer}: look at it before going on")
+
+
+def is_on(box: Instrument, question: str, *, marked: bool = True) -> bool:
+    """Ask whether a switch is on; raises BenchError for an answer that is neither."""
+    answer = ask(box, question, marked=marked)
+    if answer not in ("0", "1"):
+        raise _unlike(box, question, answer, "0 or 1")
+    return answer == "1"
+
+
+def try_all(box: Instrument, *steps: Callable[[], object]) -> None:
+    """Take every step of the way to safety, whatever fails; raises BenchError that says all that failed."""
+    failed: list[Exception] = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            failed.append(error)
+    if failed:
+        said = "; ".join(dict.fromkeys(str(error).removeprefix(f"the {box.name!r} ") for error in failed))
+        raise BenchError(
+            f"the {box.name!r} is not known to be off, switch it off by hand: it {said}"
+        ) from failed[0]
+
+
+@contextlib.contextmanager
+def off_where_it_fails(off: Callable[[], None]) -> Iterator[None]:
+    """Have a failure in here end with `off`; it stays the failure that is raised, with a note where that fails too."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            off()
+        except Exception as trouble:
+            error.add_note(str(trouble))
+        raise
+
+
+def _number(answer: str) -> float:
+    try:
+        return float(answer)
+    except ValueError:
+        return math.nan
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _unlike(box: Instrument, question: str, answer: str, wanted: str) -> BenchError:
+    return BenchError(
+        f"the {box.name!r} answers {question} by {answer!r} where {wanted} is expected: look at it before going on"
+    )
