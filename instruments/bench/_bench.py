@@ -54,6 +54,11 @@ class Bench:
 
     def __enter__(self) -> Self:
         self._opening.refuse_instruments_without_role()
+        if self.file.is_classic:
+            raise BenchError(
+                f"{self.source} has a pulse source and a readout, which this version only checks and switches off "
+                "('memtj bench check', 'memtj bench off'): recording and tuning need a [roles.board]"
+            )
         self._release_sigterm = catch_sigterm()
         try:
             for name in self.file.instruments:

@@ -13,8 +13,9 @@ from pydantic.fields import FieldInfo
 from .._errors import BenchError
 from ._resource import misspelt
 
-SUPPORTED_ROLES = ("board",)
-LATER_ROLES = ("pulse_source", "readout", "field", "selector")
+SUPPORTED_ROLES = ("board", "pulse_source", "readout")
+LATER_ROLES = ("field", "selector")
+CLASSIC_ROLES = {"pulse_source", "readout"}
 
 Volts = Annotated[float, Field(gt=0, le=100, description="volts")]
 Seconds = Annotated[float, Field(gt=0, le=1e-3, description="seconds")]
@@ -81,6 +82,7 @@ class LimitsSection(_Section):
     read_voltage: Volts
     duty: float = Field(default=1.0, gt=0, le=1, description="fraction")
     hold_voltage: float = Field(default=0.0, ge=0, le=100, description="volts")
+    current: float | None = Field(default=None, gt=0, le=10, description="amperes")
 
 
 class BenchFile(_Section):
@@ -97,6 +99,11 @@ class BenchFile(_Section):
         """The instruments that play no role, so that nobody knows how to make them safe."""
         used = {role.instrument for role in self.roles.values()}
         return [name for name in self.instruments if name not in used]
+
+    @property
+    def is_classic(self) -> bool:
+        """Whether it has a pulse source and a readout in the place of a board."""
+        return bool(CLASSIC_ROLES & self.roles.keys())
 
     def roles_of(self, instrument: str) -> list[str]:
         """Name the roles that an instrument plays."""
@@ -127,6 +134,7 @@ def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
             + (f" (and {more} more)" if more else "")
         ) from None
     _check_roles(file, path, text)
+    _check_classic(file, path, text)
     _check_resources(file, path, text)
     return file
 
@@ -147,6 +155,25 @@ def _check_roles(file: BenchFile, path: Path, text: str) -> None:
                 f"{where}there is no instrument '{role.instrument}'; "
                 f"the file has {', '.join(repr(known) for known in file.instruments)}"
             )
+
+
+def _check_classic(file: BenchFile, path: Path, text: str) -> None:
+    given = file.limits.current is not None
+    if not file.is_classic:
+        if given:
+            where = _at(path, text, ("limits", "current"))
+            raise BenchError(f"{where}a board has no limit of the current: leave 'limits.current' out")
+        return
+    where = _at(path, text, ("roles", next(iter(file.roles))))
+    if file.roles.keys() != CLASSIC_ROLES:
+        raise BenchError(
+            f"{where}a bench has [roles.board] alone, or [roles.pulse_source] and [roles.readout]"
+        )
+    if not given:
+        raise BenchError(f"{_at(path, text, ('limits',))}the key 'limits.current' (amperes) is missing")
+    if (file.array.rows, file.array.columns) != (1, 1):
+        where = _at(path, text, ("array",))
+        raise BenchError(f"{where}a pulse source and a readout have one junction: rows = 1, columns = 1")
 
 
 def _check_resources(file: BenchFile, path: Path, text: str) -> None:

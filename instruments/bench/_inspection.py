@@ -37,7 +37,11 @@ def switch_off(opening: Opening) -> list[Finding]:
             continue
         try:
             safe = opening.role(name, instrument).safe_state()
-            detail = "off, confirmed by the board" if safe else "still on: switch it off by hand"
+            detail = (
+                f"off, confirmed by the {'board' if name == 'board' else 'box'}"
+                if safe
+                else "still on: switch it off by hand"
+            )
         except Exception as error:  # whatever it is, the other roles must be made safe too
             safe, detail = False, str(error)
         finally:

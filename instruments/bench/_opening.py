@@ -11,13 +11,17 @@ from drivers import ArrayBoard, BoardError
 
 from .._errors import BenchError
 from ._board_role import BoardRole
+from ._classic_roles import ADAPTERS, PulseSourceRole, ReadoutRole, drives, is_expected, models_of
 from ._file import BenchFile
 from ._resource import unreachable
 from ._role import Role
 from ._signal_path import SignalPath
+from .adapters import Junction, JunctionLimits
 
 _PROTOCOL = "1"
-ROLES = {"board": BoardRole}
+_CLASSIC = {"pulse_source": PulseSourceRole, "readout": ReadoutRole}
+ROLES = {"board": BoardRole, **_CLASSIC}
+_LINES = {"read_termination": "\n", "write_termination": "\n"}  # of a raw socket: pyvisa has none by default
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Opening:
     def __init__(self, file: BenchFile, source: str) -> None:
         self.file = file
         self.source = source
+        self._junction: Junction | None = None  # one for all roles, so that each counts the others
 
     def open(self, name: str, findings: list[Finding] | None = None) -> tuple[Instrument, str]:
         """Open an instrument and ask who it is; gives it and its identity.
@@ -90,24 +95,43 @@ class Opening:
             driver: Any = drivers.resolve(section.driver)
         except drivers.UnknownDriver as error:
             raise BenchError(f"{self.source}, key 'instruments.{name}.driver': {error}") from error
-        options: dict[str, Any] = {"visa_library": self.file.bench.visa_library, **section.options}
+        lines = _LINES if models_of(section.driver) and section.resource.upper().endswith("SOCKET") else {}
+        options: dict[str, Any] = {"visa_library": self.file.bench.visa_library, **lines, **section.options}
         return driver(section.resource, name=name, **options)
 
     def role(self, name: str, instrument: Instrument) -> Role:
         """Make a role of the file over its instrument; raises BenchError where its driver does not serve."""
         section, file = self.file.roles[name], self.file
+        path = SignalPath(
+            section.source_impedance, section.assumed_load, section.attenuation, section.overshoot,
+            file.array.resistance,
+        )  # fmt: skip
+        if name in ADAPTERS:
+            return self._classic_role(name, instrument, path)
         if not isinstance(instrument, ArrayBoard):
             raise BenchError(
                 f"the role '{name}' in {self.source} needs an ArrayBoard, and "
                 f"[instruments.{section.instrument}] is driven by {type(instrument).__name__}"
             )
-        path = SignalPath(
-            section.source_impedance, section.assumed_load, section.attenuation, section.overshoot,
-            file.array.resistance,
-        )  # fmt: skip
-        return ROLES[name](
+        return BoardRole(
             instrument, path, file.limits, file.array, source=self.source, instrument=section.instrument
         )
+
+    def _classic_role(self, name: str, instrument: Instrument, path: SignalPath) -> Role:
+        section, limits = self.file.roles[name], self.file.limits
+        driver = type(instrument).__name__
+        adapter = next((each for each in ADAPTERS[name] if drives(each, driver)), None)
+        if adapter is None or limits.current is None:
+            raise BenchError(
+                f"the role '{name}' in {self.source} has no adapter for {driver}, which drives "
+                f"[instruments.{section.instrument}]: give it {' or '.join(each.driver for each in ADAPTERS[name])}"
+            )
+        self._junction = self._junction or Junction(
+            JunctionLimits(
+                limits.pulse_voltage, limits.pulse_width, limits.read_voltage, limits.current, limits.duty
+            )
+        )
+        return _CLASSIC[name](adapter(instrument, path, self._junction), instrument=section.instrument)
 
     def refuse_instruments_without_role(self) -> None:
         """Raise BenchError where the file has an instrument that leaving the bench would not make safe."""
@@ -123,7 +147,8 @@ class Opening:
         """Say what is wrong with an instrument's identity, or None."""
         section = self.file.instruments[name]
         expected = type(instrument) in {entry.driver for entry in drivers.known}
-        if expected and drivers.identify(identity) is not type(instrument):
+        other = expected and drivers.identify(identity) is not type(instrument)
+        if other or not is_expected(identity, type(instrument).__name__):
             return (
                 f"{section.resource} is no box for the driver {section.driver}: it says it is {identity!r}; "
                 f"correct 'resource' or 'driver' of [instruments.{name}] in {self.source}"

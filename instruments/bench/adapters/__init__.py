@@ -4,6 +4,7 @@ from ._agilent_33500 import Agilent33500Source
 from ._junction import Junction, JunctionLimits
 from ._keithley_2400 import Keithley2400Readout
 from ._protocols import Adapter, PulseSettings, PulseSource, Readout, ReadSettings
+from ._wire import is_model
 
 __all__ = [
     "Adapter",
@@ -15,4 +16,5 @@ __all__ = [
     "PulseSource",
     "ReadSettings",
     "Readout",
+    "is_model",
 ]
