@@ -51,3 +51,24 @@ def test_every_figure_is_there_and_shown() -> None:
     figures = sorted(path.name for path in (STUDY / "figures").iterdir())
     assert len(figures) == 10
     assert all(f"figures/{name}" in README for name in figures)
+
+
+def test_what_the_readme_says_beside_the_gaussian_process() -> None:
+    found = json.loads((STUDY / "gaussian.json").read_text(encoding="utf-8"))
+    for name, shown in {"gaussian": "Gaussian, 100 steps of 32-bit normals", "real": "real digits"}.items():
+        _, value, low, high = found[name]["distance"]
+        bits = f"{found[name]['bits']:,}" if "bits" in found[name] else "–"
+        assert f"| {shown} | {bits} | – | {value:.2f} [{low:.2f}, {high:.2f}] |" in README
+    ways = {"flip, no floor": "by flips, no floor", "flip": "by flips", "write": "by writes"}
+    for name, shown in ways.items():
+        way, (_, value, low, high) = found[name], found[name]["distance"]
+        pulses = way["pulses"] + way["resets"]
+        assert (
+            f"| bits, {shown} | {way['bits']:,.0f} | {pulses:.1f} | {value:.2f} [{low:.2f}, {high:.2f}] |"
+            in README
+        )
+    ratios = found["ratios"]
+    assert f"{ratios['distance, binary to gaussian']:.2f} times as far" in README
+    assert f"{ratios['bits of 1-bit normals to bits read']:.1f} times as many bits" in README
+    assert f"{ratios['pulses, write to flip']:.1f} times fewer pulses" in README
+    assert f"{ratios['pulses, write without those of P = 0 to flip']:.1f} times, where" in README
