@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from entropy.lazy import later
 
 from ._errors import BenchError, Terminated
-from ._new_file import refuse_unwritable
+from ._new_file import refuse_unwritable, write_whole
 from .bench import Bench, BenchFile, BoardRole, Finding, Role, SignalPath, Trims, read_bench_file
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "refuse_unwritable",
     "run",
     "run_procedure",
+    "write_whole",
 ]
 
 __getattr__, __dir__ = later(__name__, _LATER)

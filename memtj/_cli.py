@@ -33,7 +33,7 @@ COMMANDS = {
     "replay": "Draw pictures again from the bits that their provenance names; exit code 1 unless all are identical.",
     "compare": "Run the arms of a plan and report what sets their pictures, and their bits, apart from software's.",
     "energy": "Say what recorded bits, or pictures, took in joules and area, by term; no bit is spent.",
-    "bench": "Check the bench, or switch everything off.",
+    "bench": "Find boxes and begin a bench file, check the bench, or switch everything off.",
     "store": "What a store holds, whether it is sound, and its care.",
 }
 

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -287,12 +287,13 @@ def serve(
     device: str | os.PathLike[str] | None = None,
     state: str | os.PathLike[str] | None = None,
     exit_with_stdin: bool = False,
+    publish: str | os.PathLike[str] | None = None,
 ) -> None:
     """Serve a lab until SIGINT or SIGTERM; call it in the main thread of a process of its own.
 
-    Prints the resources and the seed when everything answers, with `json` as one JSON line. With
-    `exit_with_stdin` the end of standard input ends it too, so that it does not outlive a parent that was
-    killed.
+    Prints the resources and the seed when everything answers, with `json` as one JSON line, which the file `publish`
+    holds until the lab ends. With `exit_with_stdin` the end of standard input ends it too, so that it does not outlive
+    a parent that was killed.
     """
     lab = Lab.from_toml(
         DEFAULT if path is None else path,
@@ -308,7 +309,7 @@ def serve(
         signal.signal(number, lambda *_: stop.put(None))
     if exit_with_stdin:
         threading.Thread(target=_wait_for_end_of_input, args=(stop,), name="stdin", daemon=True).start()
-    with lab:
+    with lab, _published(lab, publish):
         _announce(lab, json)
         while True:  # on Windows a wait without a time-out is deaf to Ctrl-C
             with contextlib.suppress(queue.Empty):
@@ -325,12 +326,33 @@ def describe(
 
 def _announce(lab: Lab, json: bool) -> None:
     if json:
-        ready = {"resources": lab.resources, "pid": os.getpid(), "seed": lab.seed}
-        print(json_format.dumps(ready), flush=True)
+        print(_as_json(lab), flush=True)
         return
     for name, resource in lab.resources.items():
         print(f"{name}: {resource}")
     print(f"simulated laboratory, seed {lab.seed}; Ctrl-C ends it", flush=True)
+
+
+def _as_json(lab: Lab) -> str:
+    return json_format.dumps({"resources": lab.resources, "pid": os.getpid(), "seed": lab.seed})
+
+
+@contextlib.contextmanager
+def _published(lab: Lab, publish: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Have a file say where the boxes are; one that cannot be written is no reason not to serve."""
+    path = None if publish is None else Path(publish)
+    try:
+        if path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(_as_json(lab) + "\n", "utf-8")
+            except OSError as error:
+                log.warning("other programs are not told of this lab: %s", error)
+        yield
+    finally:
+        if path is not None:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def _wait_for_end_of_input(stop: "queue.SimpleQueue[None]") -> None:

@@ -1,8 +1,10 @@
 """The bench: its file, its instruments in their roles, the limits, and the way to safety."""
 
 from ._bench import Bench
+from ._blank import blank_bench_file
 from ._board_role import BoardRole
 from ._dac import DacScale
+from ._discovery import FoundBox, array_size, find_boxes
 from ._file import ArraySection, BenchFile, read_bench_file
 from ._opening import Finding
 from ._role import Role, SafeStep
@@ -16,9 +18,13 @@ __all__ = [
     "BoardRole",
     "DacScale",
     "Finding",
+    "FoundBox",
     "Role",
     "SafeStep",
     "SignalPath",
     "Trims",
+    "array_size",
+    "blank_bench_file",
+    "find_boxes",
     "read_bench_file",
 ]

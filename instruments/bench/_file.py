@@ -4,6 +4,7 @@ import math
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from ._resource import misspelt
 SUPPORTED_ROLES = ("board", "pulse_source", "readout")
 LATER_ROLES = ("field", "selector")
 CLASSIC_ROLES = {"pulse_source", "readout"}
+UNKNOWN = "?"  # in the place of a value that is still to be filled in
 
 Volts = Annotated[float, Field(gt=0, le=100, description="volts")]
 Seconds = Annotated[float, Field(gt=0, le=1e-3, description="seconds")]
@@ -122,6 +124,7 @@ def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
         raise BenchError(f"the bench file {path} is no text in UTF-8: save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise BenchError(f"the bench file {path} is not valid TOML: {error}") from error
+    _refuse_unknown(content, path, text)
     try:
         file = BenchFile.model_validate(content)
     except ValidationError as error:
@@ -137,6 +140,26 @@ def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
     _check_classic(file, path, text)
     _check_resources(file, path, text)
     return file
+
+
+def _refuse_unknown(content: dict[str, Any], path: Path, text: str) -> None:
+    unknown = list(_unknown(content, ()))
+    if unknown:
+        key, field = ".".join(unknown[0]), _describe(unknown[0])[1]
+        unit = f" ({field.description})" if field is not None and field.description else ""
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        raise BenchError(
+            f"{_at(path, text, unknown[0])}the key '{key}'{unit} is not filled in: write the value of your bench "
+            f'in the place of "{UNKNOWN}", docs/bench-file.md says what it means{more}'
+        )
+
+
+def _unknown(section: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from _unknown(value, (*above, key))
+        elif value == UNKNOWN:
+            yield (*above, key)
 
 
 def _check_roles(file: BenchFile, path: Path, text: str) -> None:

@@ -42,6 +42,7 @@ def lab(
 ) -> None:
     """Serve the simulated lab on this computer until Ctrl-C, and print the VISA resource of each of its boxes."""
     import mock_hw
+    from memtj._labs import own_file
 
     if describe:
         _print(mock_hw.describe(file, device=device), as_json)
@@ -54,6 +55,7 @@ def lab(
         device=device,
         state=state,
         exit_with_stdin=exit_with_parent,
+        publish=own_file(),
     )
 
 
