@@ -125,25 +125,29 @@ def improve(curves: Curves, counts: Counts, times: int, rest: Callable[[], None]
     `rest` is called a few times a second.
     """
 
-    def one_step(cells: slice) -> tuple[Floats, Floats, Floats, tuple[float, float, float]]:
+    def one_step(cells: slice) -> tuple[Floats, tuple[float, float, float]]:
         rest()
-        return _one_step(curves.nodes[cells], curves, precision, counts.of(cells), rise)
+        nodes[cells], spread[cells], within, sums = _one_step(
+            curves.nodes[cells], curves, precision, counts.of(cells), rise
+        )
+        return within, sums
 
+    # Some hundred MB on a large array: made once and filled part by part, since nothing rests while they are copied.
+    nodes, spread = np.empty_like(curves.nodes), np.empty_like(curves.spread)
     rise = float(np.diff(curves.nodes[..., [0, -1]]).mean() / (NODES[-1] - NODES[0]))
     jitter = np.eye(len(curves.mean)) * (_JITTER * rise) ** 2
     for _ in range(times):
         precision = np.linalg.inv(curves.covariance)
-        parts = [one_step(part) for part in _parts(len(curves.nodes))]
-        nodes, spread = (np.concatenate([each[i] for each in parts]) for i in (0, 1))
-        within = sum(each[2] for each in parts) / len(nodes)
-        squares, freedom, weight = np.sum([each[3] for each in parts], axis=0)
+        parts = [one_step(part) for part in _parts(len(nodes))]
+        within = sum(each[0] for each in parts) / len(nodes)
+        squares, freedom, weight = np.sum([each[1] for each in parts], axis=0)
         flat = nodes.reshape(len(nodes), -1)
         # The mean of shrunken curves is drawn to the old mean, and EM alone would be slow to leave it.
         shrunk = np.eye(len(precision)) * (1 + _RIDGE) - within @ precision
         mean = curves.mean + np.linalg.solve(shrunk, flat.mean(0) - curves.mean)
         covariance = within + (flat - mean).T @ (flat - mean) / len(flat) + jitter
         wander = max(0.0, (squares - freedom) / max(weight, 1e-12))
-        curves = Curves(nodes, mean, covariance, spread, wander)
+        curves = Curves(nodes.copy(), mean, covariance, spread, wander)
     return curves
 
 

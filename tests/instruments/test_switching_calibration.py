@@ -1,11 +1,14 @@
 """V(P) of every cell from few pulses, held against the simulated truth."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from benchmarks.bernoulli import TrueCells, measure
 from instruments.array import SwitchingLaw
-from instruments.tuning import calibrate
+from instruments.tuning import _voltage_curves, calibrate
 
 
 def test_few_pulses_tell_the_voltage_of_every_probability():
@@ -54,3 +57,28 @@ def test_a_law_gives_back_the_probability_that_its_voltage_was_asked_for():
     np.testing.assert_array_equal(narrow.voltage(0.001, False)[0], narrow.lowest)
     with pytest.raises(ValueError, match="falls"):
         SwitchingLaw(logits, law.volts[..., ::-1], law.sigma, 0.2, 1.0)
+
+
+def test_no_copy_of_a_large_array_keeps_the_board_waiting(monkeypatch: pytest.MonkeyPatch):
+    """Between two rests no more memory is taken than a part wants: copying 500 MB took longer than a watchdog waits."""
+    monkeypatch.setattr(_voltage_curves, "_AT_ONCE", 64)
+    rng, cells = np.random.default_rng(1), 2048
+    volts = np.broadcast_to(np.linspace(0.35, 1.1, 24)[:, None, None], (24, 2, cells))
+    n = np.full(volts.shape, 50)
+    k = rng.binomial(n, expit((volts - 0.67 - 0.02 * rng.standard_normal((2, cells))) / 0.03))
+    curves, counts = _voltage_curves.first_guess(_voltage_curves.Counts(volts, n, k))
+    peaks: list[int] = []
+
+    def rest() -> None:
+        peaks.append(tracemalloc.get_traced_memory()[1] - held)
+        tracemalloc.reset_peak()
+
+    tracemalloc.start()
+    held = tracemalloc.get_traced_memory()[0]
+    try:
+        _voltage_curves.improve(curves, counts, 2, rest)
+        end = tracemalloc.get_traced_memory()[1] - held
+    finally:
+        tracemalloc.stop()
+    whole = curves.spread.nbytes
+    assert max(*peaks[1:], end) < 1.5 * whole, "the parts' arrays beside the one that is filled"
