@@ -27,11 +27,12 @@ def run_for_cells(
     out: Path,
     rows: Path,
     follow: Callable[[ProgressDisplay], Callable[[], None]],
+    wire_log: Path | None,
 ) -> None:
     """Run a procedure on a bench, both files refused before it opens; `follow` gives what shows the progress."""
     from instruments import Bench, refuse_unwritable, run_procedure
 
-    bench = Bench.from_toml(bench_file)
+    bench = Bench.from_toml(bench_file, wire_log=wire_log)
     for file in (out, rows):
         refuse_unwritable(file)
     with ProgressDisplay() as display, bench:

@@ -25,6 +25,12 @@ Form = Literal["packed", "bytes", "npy"]  # of a file of bits
 
 StorePath = Annotated[Path, typer.Argument(help="Folder of the store.")]
 BenchPath = Annotated[Path, typer.Argument(metavar="BENCH", help="Bench file (TOML).")]
+WireLogPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--wire-log", help="New file for everything that is said to the boxes and by them, with its time."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")]
 ExitWithParent = Annotated[bool, typer.Option("--exit-with-parent", help="End when standard input closes.")]
 

@@ -50,6 +50,10 @@ class Conversation(Instrument):
         """Get the seconds for which an answer is waited for (float)."""
         return self._link.patience
 
+    def overhear(self, heard: Callable[[str, bytes], None]) -> None:
+        """Have `heard` told of every piece that is "sent", "got" or "failed" (no byte came in time), as bytes."""
+        self._link.heard = heard
+
     def write(self, command: str, **kwargs: Any) -> None:
         """Write one line; see `Instrument.write`."""
         with self.lock:

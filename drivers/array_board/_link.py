@@ -11,7 +11,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyvisa
@@ -45,12 +45,14 @@ class BadFrame(BoardError):
 class Link:
     """One connection: sends lines and reads the answers that belong to them; `who` names the board in what is raised.
 
-    `lost`: the connection was found dead. Raises BoardError: NoAnswer, BadFrame, one that is `lost` where the wire
-    is gone, and another where only other things than the answer arrive.
+    `lost`: the connection was found dead; `heard`: is told of what is "sent", "got" or "failed". Raises BoardError:
+    NoAnswer, BadFrame, one that is `lost` where the wire is gone, and another where only other things than the answer
+    arrive.
     """
 
     def __init__(self, adapter: Adapter, who: str) -> None:
         self.lost = False
+        self.heard: Callable[[str, bytes], None] | None = None
         self._adapter = adapter
         self._wire = wire_of(adapter)
         self._who = who
@@ -73,11 +75,15 @@ class Link:
         enabled = _ENABLE.fullmatch(line.strip())
         if enabled:
             self._enabled = int(enabled[1])
+        if self.heard is not None:
+            self.heard("sent", line.encode("ascii", "replace") + b"\n")
         with self._watched():
             self._adapter.write(line, **kwargs)
 
     def write_bytes(self, content: bytes, **kwargs: Any) -> None:
         """Send bytes as they are."""
+        if self.heard is not None:
+            self.heard("sent", content)
         with self._watched():
             self._adapter.write_bytes(content, **kwargs)
 
@@ -231,6 +237,8 @@ class Link:
     def _some(self, count: int | None, *, partial: bool, other: bytes | bytearray = b"") -> bytes:
         with self._watched(partial):
             data = self._wire.take(count)
+        if self.heard is not None:
+            self.heard("got" if data else "failed", data or b"nothing came in time")
         if not data:
             how = "stopped in the middle of its answer to" if partial else "did not answer"
             silence = NoAnswer(

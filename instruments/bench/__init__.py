@@ -7,6 +7,7 @@ from ._dac import DacScale
 from ._discovery import FoundBox, array_size, find_boxes
 from ._file import ArraySection, BenchFile, read_bench_file
 from ._opening import Finding
+from ._replay import WireLogReplay
 from ._role import Role, SafeStep
 from ._signal_path import SignalPath
 from ._trims import Trims
@@ -23,6 +24,7 @@ __all__ = [
     "SafeStep",
     "SignalPath",
     "Trims",
+    "WireLogReplay",
     "array_size",
     "blank_bench_file",
     "find_boxes",

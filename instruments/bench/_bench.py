@@ -17,6 +17,7 @@ from ._file import BenchFile, read_bench_file
 from ._opening import Finding, Opening, close
 from ._role import Role
 from ._signals import catch_sigterm, held_back
+from ._wire_log import WireLog
 
 log = logging.getLogger(__name__)
 
@@ -29,20 +30,28 @@ class Bench:
     safe order, asks for confirmation, and closes the connections; that part never raises.
     """
 
-    def __init__(self, file: BenchFile, source: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, file: BenchFile, source: str | os.PathLike[str], *, wire_log: WireLog | None = None
+    ) -> None:
         self.file = file
         self.source = str(source)
         self.array, self.limits = file.array, file.limits
         self.instruments: dict[str, Instrument] = {}
         self.roles: dict[str, Role] = {}
-        self._opening = Opening(file, self.source)
+        self._opening = Opening(file, self.source, wire_log)
         self._identities: dict[str, str] = {}
         self._release_sigterm: Callable[[], object] = lambda: None
 
     @classmethod
-    def from_toml(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a bench file; raises BenchError naming file, line and key. Nothing is opened yet."""
-        return cls(read_bench_file(path), Path(path))
+    def from_toml(
+        cls, path: str | os.PathLike[str], *, wire_log: str | os.PathLike[str] | None = None
+    ) -> Self:
+        """Read a bench file; raises BenchError naming file, line and key. Nothing is opened yet.
+
+        `wire_log`: a new file for everything that is said to the boxes and by them (docs/wire-log.md).
+        """
+        file = read_bench_file(path)
+        return cls(file, Path(path), wire_log=None if wire_log is None else WireLog(wire_log))
 
     @property
     def board(self) -> BoardRole:
@@ -149,6 +158,7 @@ class Bench:
                 close(instrument)
             self.roles.clear()
             self.instruments.clear()
+            self._opening.end_wire_log()
         self._release_sigterm()
         return bool(interruptions)
 

@@ -24,6 +24,7 @@ def check(opening: Opening, opened: Mapping[str, Instrument]) -> list[Finding]:
         finally:
             if mine:
                 close(instrument)
+    opening.end_wire_log()
     return findings + _without_role(opening, "role", "it is not made safe, and nothing is run beside it")
 
 
@@ -47,6 +48,7 @@ def switch_off(opening: Opening) -> list[Finding]:
         finally:
             close(instrument)
         findings.append(Finding(role.instrument, resource, "output", safe, detail))
+    opening.end_wire_log()
     return findings + _without_role(opening, "output", "it was not switched off: do that by hand")
 
 

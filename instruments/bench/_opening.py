@@ -16,6 +16,7 @@ from ._file import BenchFile
 from ._resource import unreachable
 from ._role import Role
 from ._signal_path import SignalPath
+from ._wire_log import WireLog
 from .adapters import Junction, JunctionLimits
 
 _PROTOCOL = "1"
@@ -36,11 +37,12 @@ class Finding:
 
 
 class Opening:
-    """Opens what a bench file names; `source` is the file, for what is raised."""
+    """Opens what a bench file names; `source` is the file, for what is raised; `wire_log` gets what passes."""
 
-    def __init__(self, file: BenchFile, source: str) -> None:
+    def __init__(self, file: BenchFile, source: str, wire_log: WireLog | None = None) -> None:
         self.file = file
         self.source = source
+        self.wire_log = wire_log
         self._junction: Junction | None = None  # one for all roles, so that each counts the others
 
     def open(self, name: str, findings: list[Finding] | None = None) -> tuple[Instrument, str]:
@@ -97,7 +99,20 @@ class Opening:
             raise BenchError(f"{self.source}, key 'instruments.{name}.driver': {error}") from error
         lines = _LINES if models_of(section.driver) and section.resource.upper().endswith("SOCKET") else {}
         options: dict[str, Any] = {"visa_library": self.file.bench.visa_library, **lines, **section.options}
+        if self.wire_log is None:
+            return driver(section.resource, name=name, **options)
+        self.wire_log.note(name, "opened", section.resource, driver=section.driver)
+        if driver is ArrayBoard:
+            instrument = driver(section.resource, name=name, **options)
+            instrument.overhear(self.wire_log.noting(name))
+            return instrument
+        options["visa_library"] = self.wire_log.library(name, options["visa_library"])
         return driver(section.resource, name=name, **options)
+
+    def end_wire_log(self) -> None:
+        """Have the wire log written, where there is one."""
+        if self.wire_log is not None:
+            self.wire_log.end()
 
     def role(self, name: str, instrument: Instrument) -> Role:
         """Make a role of the file over its instrument; raises BenchError where its driver does not serve."""

@@ -1,5 +1,7 @@
 """`memtj bench`: which boxes there are, is everything reachable and what it should be; switch everything off."""
 
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memtj._answer import answer
-from memtj._options import AsJson, BenchPath
+from memtj._options import AsJson, BenchPath, WireLogPath
 
 if TYPE_CHECKING:
     from instruments import Finding
@@ -46,19 +48,25 @@ def _report(findings: "Sequence[Finding]", as_json: bool) -> None:
 
 
 @app.command("check")
-def check(file: BenchPath, as_json: AsJson = False) -> None:
+def check(file: BenchPath, wire_log: WireLogPath = None, as_json: AsJson = False) -> None:
     """Look at every instrument without switching anything on; exit code 1 unless all is well."""
     from instruments import Bench
 
-    _report(Bench.from_toml(file).check(), as_json)
+    _report(Bench.from_toml(file, wire_log=wire_log).check(), as_json)
 
 
 @app.command("off")
-def off(file: BenchPath, as_json: AsJson = False) -> None:
+def off(file: BenchPath, wire_log: WireLogPath = None, as_json: AsJson = False) -> None:
     """Switch everything off, whoever switched it on, and ask the instruments whether it is."""
-    from instruments import Bench
+    from instruments import Bench, BenchError
 
-    _report(Bench.from_toml(file).off(), as_json)
+    bench = Bench.from_toml(file)
+    if wire_log is not None:
+        try:
+            bench = Bench.from_toml(file, wire_log=wire_log)
+        except BenchError as error:  # no reason to leave anything on
+            print(f"memtj: {error}", file=sys.stderr)
+    _report(bench.off(), as_json)
 
 
 @app.command("find")
@@ -117,3 +125,27 @@ def _found(
     if resources is None:
         boxes += find_boxes(labs, visa_library=visa_library, baud_rate=baud_rate)
     return labs, boxes
+
+
+@app.command("replay")
+def replay(
+    file: Annotated[Path, typer.Argument(help="Wire log, of --wire-log.")],
+    expected_protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BOX", help="Print what was said to this box as a test for pymeasure; serve nothing."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play the boxes' side of a wire log on loopback, each piece once; exit code 1 where something else is said."""
+    from instruments.bench import WireLogReplay
+
+    replay = WireLogReplay.load(file)
+    if expected_protocol is not None:
+        print(replay.expected_protocol(expected_protocol), end="")
+        return
+    with replay:
+        lines = [f"{name}: {resource}" for name, resource in replay.resources.items()]
+        answer(as_json, {"resources": replay.resources, "pid": os.getpid()}, lines)
+        replay.wait()

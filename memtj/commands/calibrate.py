@@ -17,6 +17,7 @@ from memtj._options import (
     ResetWidth,
     Settle,
     Width,
+    WireLogPath,
     given,
 )
 from memtj._progress import ProgressDisplay
@@ -45,6 +46,7 @@ def calibrate(
     csv: Annotated[
         Path | None, typer.Option(help="New file for rows of the cells; beside --out by default.")
     ] = None,
+    wire_log: WireLogPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Find at which voltage each cell switches with which probability; the output is off at every end."""
@@ -56,7 +58,7 @@ def calibrate(
     )  # fmt: skip
     rows = rows_file(out, csv)
     procedure = CalibrateDraws(pulses=pulses, hold=hold, out=str(out), **point)
-    run_for_cells(procedure, bench_file, out, rows, lambda display: _follow(display, procedure))
+    run_for_cells(procedure, bench_file, out, rows, lambda display: _follow(display, procedure), wire_log)
     if procedure.calibration is None:
         raise CommandError("the calibration was stopped before its end, so there is no file.")
     outcome = _outcome(procedure.calibration, out)

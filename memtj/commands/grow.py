@@ -9,7 +9,7 @@ import typer
 
 from memtj._answer import answer
 from memtj._errors import CommandError
-from memtj._options import AsJson, BenchPath, ExitWithParent
+from memtj._options import AsJson, BenchPath, ExitWithParent, WireLogPath
 from memtj._outputs import refuse_unwritable
 from memtj._processes import end_with_parent
 from memtj._progress import ProgressDisplay
@@ -95,6 +95,7 @@ def grow(
             help="With --resume: the share of the sentinels that may have flipped, or it is refused.",
         ),
     ] = 1e-3,
+    wire_log: WireLogPath = None,
     as_json: AsJson = False,
     exit_with_parent: ExitWithParent = False,
 ) -> None:
@@ -116,7 +117,7 @@ def grow(
     if resume is None:
         _refuse_used(folder)
     run = _Command(
-        Bench.from_toml(bench_file), store or folder / "store", folder, animate,
+        Bench.from_toml(bench_file, wire_log=wire_log), store or folder / "store", folder, animate,
         None if live is None else _Live(live).watch, grid, as_json,
     )  # fmt: skip
     known = DrawCalibration.load(calibration)

@@ -8,7 +8,7 @@ import typer
 
 from memtj._answer import answer
 from memtj._errors import CommandError
-from memtj._options import AsJson, BenchPath, ExitWithParent
+from memtj._options import AsJson, BenchPath, ExitWithParent, WireLogPath
 from memtj._outputs import refuse_unwritable
 from memtj._processes import end_with_parent
 from memtj._progress import ProgressDisplay
@@ -33,6 +33,7 @@ def noise(
         int | None, typer.Option(min=1, help="Pixels of a side; those of the data by default.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of the binary process.")] = 64,
+    wire_log: WireLogPath = None,
     as_json: AsJson = False,
     exit_with_parent: ExitWithParent = False,
 ) -> None:
@@ -58,7 +59,7 @@ def noise(
     known, process, bench = (
         DrawCalibration.load(calibration),
         BinaryProcess(steps),
-        Bench.from_toml(bench_file),
+        Bench.from_toml(bench_file, wire_log=wire_log),
     )
     with ProgressDisplay() as display, bench:
         follow = display.task("noising", steps, "steps").advance_to

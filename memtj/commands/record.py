@@ -22,6 +22,7 @@ from memtj._options import (
     Settle,
     Voltage,
     Width,
+    WireLogPath,
     bits_option,
     given,
 )
@@ -96,6 +97,7 @@ def record(
     csv: Annotated[
         Path | None, typer.Option(help="New file for the rows of the blocks; inside the store by default.")
     ] = None,
+    wire_log: WireLogPath = None,
     as_json: AsJson = False,
     exit_with_parent: ExitWithParent = False,
 ) -> None:
@@ -129,7 +131,7 @@ def record(
         false_alarm=false_alarm,
         **chosen,
     )
-    bench = Bench.from_toml(bench_file)
+    bench = Bench.from_toml(bench_file, wire_log=wire_log)
     if csv is not None:
         refuse_unwritable(csv)
     with bench, ProgressDisplay() as display:

@@ -19,6 +19,7 @@ from memtj._options import (
     Settle,
     Voltage,
     Width,
+    WireLogPath,
     given,
 )
 from memtj._progress import ProgressDisplay
@@ -49,6 +50,7 @@ def tune(
     csv: Annotated[
         Path | None, typer.Option(help="New file for one row a cell; beside --out by default.")
     ] = None,
+    wire_log: WireLogPath = None,
     as_json: AsJson = False,
 ) -> None:
     """Trim the pulse of every cell until it switches with the wanted probability; the output is off at every end."""
@@ -60,7 +62,7 @@ def tune(
     )  # fmt: skip
     rows = rows_file(out, csv)
     procedure = Tune(target=target, tolerance=tolerance, mode=mode, out=str(out), **point)
-    run_for_cells(procedure, bench_file, out, rows, lambda display: _follow(display, procedure))
+    run_for_cells(procedure, bench_file, out, rows, lambda display: _follow(display, procedure), wire_log)
     if procedure.tuning is None:
         raise CommandError("the tuning was stopped before its end, so there is no file.")
     outcome = _outcome(procedure.tuning, out)
