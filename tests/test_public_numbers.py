@@ -19,7 +19,7 @@ import instruments.procedures
 from drivers import ArrayBoard
 from entropy.arguments import RefusedArgument, real
 from entropy.testing import record_blocks
-from instruments import BenchError, BoardRole, SignalPath, Trims
+from instruments import Bench, BenchError, BoardRole, SignalPath, Trims
 from instruments.bench._limits import Limits
 from mock_hw import LabError
 from mock_hw._lab import DEFAULT
@@ -120,8 +120,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
                 source="bench.toml", instrument="board",
             )  # fmt: skip
             role._limits.in_force = Limits(1.0, 1e-8, 0.1)
+            bench = Bench.__new__(Bench)
+            bench.roles, bench.source = {}, "bench.toml"
             yield {
-                "Store": store, "Lease": lease, "Portion": portion, "Reservation": job, "BoardRole": role,
+                "Bench": bench, "Store": store, "Lease": lease, "Portion": portion, "Reservation": job,
+                "BoardRole": role,
                 "board": board,
             }  # fmt: skip
 

@@ -12,7 +12,9 @@ from entropy.versions import installed_version
 
 from .._errors import BenchError
 from . import _inspection
+from ._board_limits import limited_number
 from ._board_role import BoardRole
+from ._classic_roles import FieldRole, GaussmeterRole
 from ._file import BenchFile, read_bench_file
 from ._opening import Finding, Opening, close
 from ._role import Role
@@ -72,7 +74,7 @@ class Bench:
         try:
             for name in self.file.instruments:
                 self.instruments[name], self._identities[name] = self._opening.open(name)
-            for name, role in self.file.roles.items():
+            for name, role in self.file.roles.given().items():
                 self.roles[name] = self._opening.role(name, self.instruments[role.instrument])
             for role in self.roles.values():
                 role.prepare()
@@ -85,6 +87,26 @@ class Bench:
         interrupted = self._leave()
         if interrupted and kind is None:
             raise KeyboardInterrupt
+
+    def set_field(self, field: float) -> float:
+        """Ramp the magnet to so many tesla, have a gaussmeter of the bench confirm it, and give the field measured.
+
+        Raises BenchError above the limit, or, the field down and off, where it is not the one that was set.
+        """
+        field = limited_number(field, "field")
+        role, meter = self.roles.get("field"), self.roles.get("gaussmeter")
+        if not isinstance(role, FieldRole):
+            if field:
+                raise BenchError(f"the bench of {self.source} has no field to set: give it a [roles.field]")
+            return 0.0
+        found = role.set_field(field)
+        if not isinstance(meter, GaussmeterRole):
+            return found
+        try:
+            return meter.confirm(field)
+        except BaseException:
+            role.safe_state()
+            raise
 
     def snapshot(self) -> dict[str, Any]:
         """Say everything that is known of the bench, JSON-able: it goes into every recording."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from .._errors import BenchError
 from ._classic_roles import ADAPTERS
 from ._discovery import FoundBox
-from ._file import UNKNOWN
+from ._file import MAGNET_ROLES, UNKNOWN
 
 _ROLES = ("board", *ADAPTERS)
 _UNKNOWN = f'"{UNKNOWN}"'
@@ -27,6 +27,18 @@ assumed_load = {_UNKNOWN}             # ohms that its settings assume: inf for o
 attenuation = {_UNKNOWN}              # decibels between output and device; 0.0 without an attenuator
 overshoot = {_UNKNOWN}                # the peak exceeds the set voltage by this fraction; of a source-meter 0.0
 """
+_FIELD = f"""
+[roles.field]
+instrument = {{name}}
+axis = "z"                     # normal to the layers
+field_per_ampere = {_UNKNOWN}         # tesla per ampere, of the magnet
+ramp = {_UNKNOWN}                     # tesla per second, at most
+voltage = {_UNKNOWN}                  # volts across the magnet, at most
+"""
+_GAUSSMETER = """
+[roles.gaussmeter]
+instrument = {name}
+"""
 _TAIL = f"""
 [array]
 rows = {{rows}}
@@ -40,6 +52,7 @@ read_voltage = {_UNKNOWN}             # volts
 duty = {_UNKNOWN}                     # largest width over period
 """
 _CURRENT = f"current = {_UNKNOWN}                  # amperes, the largest compliance of a readout\n"
+_MOST_FIELD = f"field = {_UNKNOWN}                    # tesla, of either sign\n"
 
 
 def blank_bench_file(
@@ -58,10 +71,12 @@ def blank_bench_file(
     parts = [_HEAD.format(library=library)]
     parts += [_instrument(role, found[0]) for role, found in playing.items()]
     parts += [_comment(box) for box in boxes if not box.role]
-    parts += [_PATH.format(role=role, name=json.dumps(role)) for role in playing]
+    sections = {"field": _FIELD, "gaussmeter": _GAUSSMETER}
+    parts += [sections.get(role, _PATH).format(role=role, name=json.dumps(role)) for role in playing]
     rows, columns = size or ((_UNKNOWN, _UNKNOWN) if "board" in playing else (1, 1))
     parts.append(_TAIL.format(rows=rows, columns=columns))
-    return "".join(parts if "board" in playing else [*parts, _CURRENT])
+    parts += [_CURRENT] if "board" not in playing else []
+    return "".join([*parts, _MOST_FIELD] if "field" in playing else parts)
 
 
 def _refuse(boxes: Sequence[FoundBox], playing: dict[str, list[FoundBox]]) -> None:
@@ -70,7 +85,9 @@ def _refuse(boxes: Sequence[FoundBox], playing: dict[str, list[FoundBox]]) -> No
             "; ".join(f"{box.resource}: {box.identity or box.trouble}" for box in boxes) or "no box was found"
         )
         raise BenchError(f"no box plays a role of a bench ({said}): name one that does by its VISA resource")
-    if any(len(found) > 1 for found in playing.values()) or ("board" in playing and len(playing) > 1):
+    if any(len(found) > 1 for found in playing.values()) or (
+        "board" in playing and playing.keys() - MAGNET_ROLES != {"board"}
+    ):
         said = "; ".join(f"{role}: {box.resource}" for role, found in playing.items() for box in found)
         raise BenchError(
             f"that is more than one bench ({said}): name the boxes of yours by their VISA resources"

@@ -28,6 +28,7 @@ class BoardRole:
     """
 
     safe_step: ClassVar[SafeStep] = SafeStep.PULSES
+    safe_words: ClassVar[str] = "off, confirmed by the board"
 
     def __init__(
         self,

@@ -1,11 +1,27 @@
-"""The roles of a bench that has no board: a pulse source and a readout at one junction, each over its adapter."""
+"""The roles of boxes that are no board, each over its adapter: pulses, readings, the field and its reading."""
 
 from typing import Any, ClassVar
 
+from .._errors import BenchError
 from ._role import SafeStep
-from .adapters import Adapter, Agilent33500Source, Keithley2400Readout, is_model
+from .adapters import (
+    Adapter,
+    Agilent33500Source,
+    FieldSource,
+    Gaussmeter,
+    Keithley2400Readout,
+    KepcoBOPSupply,
+    LakeShore425Gaussmeter,
+    is_model,
+)
 
-ADAPTERS = {"pulse_source": (Agilent33500Source,), "readout": (Keithley2400Readout,)}
+ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
+    "pulse_source": (Agilent33500Source,),
+    "readout": (Keithley2400Readout,),
+    "field": (KepcoBOPSupply,),
+    "gaussmeter": (LakeShore425Gaussmeter,),
+}
+_FIELD, _FIELD_OFFSET = 0.05, 2e-4  # fraction and tesla (earth, remanence) by which a reading may differ
 
 
 def drives(adapter: type[Adapter], driver: str) -> bool:
@@ -13,22 +29,23 @@ def drives(adapter: type[Adapter], driver: str) -> bool:
     return adapter.driver.rpartition(".")[2] == driver.rpartition(".")[2]
 
 
-def models_of(driver: str) -> tuple[str, ...]:
-    """Give the models that a driver's adapter expects; none where it has no adapter."""
+def adapter_of(driver: str) -> type[Adapter] | None:
+    """Give a driver's adapter, or None where it has none."""
     known = (adapter for adapters in ADAPTERS.values() for adapter in adapters)
-    return next((adapter.models for adapter in known if drives(adapter, driver)), ())
+    return next((adapter for adapter in known if drives(adapter, driver)), None)
 
 
 def is_expected(identity: str, driver: str) -> bool:
     """Say whether a box with this answer to `*IDN?` is one for a driver, as far as that is known."""
-    models = models_of(driver)
-    return not models or is_model(identity, models)
+    adapter = adapter_of(driver)
+    return adapter is None or is_model(identity, adapter.models)
 
 
 class ClassicRole:
     """A box of a role over its adapter; its safe state is output off and all settings reset, read back."""
 
     safe_step: ClassVar[SafeStep] = SafeStep.OUTPUTS
+    safe_words: ClassVar[str] = "off, confirmed by the box"
 
     def __init__(self, adapter: Adapter, *, instrument: str) -> None:
         self.adapter, self.instrument, self.prepared = adapter, instrument, False
@@ -68,3 +85,55 @@ class ReadoutRole(ClassicRole):
     """A source-meter: made safe when no pulse comes any more."""
 
     safe_step: ClassVar[SafeStep] = SafeStep.READ_VOLTAGE
+
+
+class FieldRole(ClassicRole):
+    """A supply of a magnet: ramped down when nothing is pulsed and read any more; its output is on in a field alone."""
+
+    safe_step: ClassVar[SafeStep] = SafeStep.FIELD
+    safe_words: ClassVar[str] = "ramped down and off, confirmed by the box"
+
+    def __init__(self, adapter: FieldSource, *, instrument: str) -> None:
+        super().__init__(adapter, instrument=instrument)
+        self._supply, self._on = adapter, False
+
+    def set_field(self, field: float) -> float:
+        """Ramp to so many tesla, and give those that the box measures; 0 with the output off, where it is."""
+        if not self._on:
+            if not field:
+                return 0.0
+            self._supply.prepare()
+        self._on = False  # where it fails
+        found = self._supply.set_field(field)
+        self._on = True
+        return found
+
+    def safe_state(self) -> bool:
+        """Ramp down, and switch the output off; raises BenchError where the box does not confirm that."""
+        self._on = False
+        return super().safe_state()
+
+
+class GaussmeterRole(ClassicRole):
+    """A gaussmeter, which has no output."""
+
+    safe_words: ClassVar[str] = "it only reads: there is nothing to switch off"
+
+    def __init__(self, adapter: Gaussmeter, *, instrument: str) -> None:
+        super().__init__(adapter, instrument=instrument)
+        self._gaussmeter = adapter
+
+    def prepare(self) -> None:
+        """Refuse another box, and have the right one read tesla."""
+        self._gaussmeter.prepare()
+        self.prepared = True
+
+    def confirm(self, field: float) -> float:
+        """Read the field, T; raises BenchError where it is not the one that was set."""
+        found = self._gaussmeter.field()
+        if not abs(found - field) <= _FIELD * abs(field) + _FIELD_OFFSET:
+            raise BenchError(
+                f"the {self.instrument!r} reads {found:g} T where {field:g} T were set: look at its probe and zero, at "
+                "the supply, and at roles.field.field_per_ampere"
+            )
+        return found

@@ -6,7 +6,8 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -14,10 +15,10 @@ from pydantic.fields import FieldInfo
 from .._errors import BenchError
 from ._resource import misspelt
 
-SUPPORTED_ROLES = ("board", "pulse_source", "readout")
-LATER_ROLES = ("field", "selector")
+LATER_ROLES = ("selector",)
 CLASSIC_ROLES = {"pulse_source", "readout"}
 UNKNOWN = "?"  # in the place of a value that is still to be filled in
+MAGNET_ROLES = {"field", "gaussmeter"}  # beside a board or a classic bench
 
 Volts = Annotated[float, Field(gt=0, le=100, description="volts")]
 Seconds = Annotated[float, Field(gt=0, le=1e-3, description="seconds")]
@@ -63,6 +64,36 @@ class RoleSection(_Section):
     overshoot: float = Field(default=0.0, ge=0, le=1, description="fraction")
 
 
+class FieldSection(_Section):
+    """`[roles.field]`: which instrument drives the magnet around the devices, and what the magnet is."""
+
+    instrument: str = Field(min_length=1, description="text")
+    axis: Literal["z"] = Field(description='"z", normal to the layers')
+    field_per_ampere: float = Field(gt=0, le=100, description="tesla per ampere")
+    ramp: float = Field(gt=0, le=100, description="tesla per second")
+    voltage: float = Field(gt=0, le=1000, description="volts")
+
+
+class GaussmeterSection(_Section):
+    """`[roles.gaussmeter]`: which instrument reads the field."""
+
+    instrument: str = Field(min_length=1, description="text")
+
+
+class RolesSection(_Section):
+    """`[roles]`: those that are not given are None."""
+
+    board: RoleSection | None = None
+    pulse_source: RoleSection | None = None
+    readout: RoleSection | None = None
+    field: FieldSection | None = None
+    gaussmeter: GaussmeterSection | None = None
+
+    def given(self) -> dict[str, RoleSection | FieldSection | GaussmeterSection]:
+        """Give those that the file has."""
+        return {name: section for name, section in self if section is not None}
+
+
 class ArraySection(_Section):
     """`[array]`: the devices."""
 
@@ -85,6 +116,7 @@ class LimitsSection(_Section):
     duty: float = Field(default=1.0, gt=0, le=1, description="fraction")
     hold_voltage: float = Field(default=0.0, ge=0, le=100, description="volts")
     current: float | None = Field(default=None, gt=0, le=10, description="amperes")
+    field: float | None = Field(default=None, gt=0, le=100, description="tesla")
 
 
 class BenchFile(_Section):
@@ -92,24 +124,24 @@ class BenchFile(_Section):
 
     bench: BenchSection
     instruments: dict[str, InstrumentSection] = Field(min_length=1, description="tables")
-    roles: dict[str, RoleSection] = Field(min_length=1, description="tables")
+    roles: RolesSection
     array: ArraySection
     limits: LimitsSection
 
     @property
     def without_role(self) -> list[str]:
         """The instruments that play no role, so that nobody knows how to make them safe."""
-        used = {role.instrument for role in self.roles.values()}
+        used = {role.instrument for role in self.roles.given().values()}
         return [name for name in self.instruments if name not in used]
 
     @property
     def is_classic(self) -> bool:
         """Whether it has a pulse source and a readout in the place of a board."""
-        return bool(CLASSIC_ROLES & self.roles.keys())
+        return bool(CLASSIC_ROLES & self.roles.given().keys())
 
     def roles_of(self, instrument: str) -> list[str]:
         """Name the roles that an instrument plays."""
-        return [name for name, role in self.roles.items() if role.instrument == instrument]
+        return [name for name, role in self.roles.given().items() if role.instrument == instrument]
 
 
 def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
@@ -138,6 +170,7 @@ def read_bench_file(path: str | os.PathLike[str]) -> BenchFile:
         ) from None
     _check_roles(file, path, text)
     _check_classic(file, path, text)
+    _check_magnet(file, path, text)
     _check_resources(file, path, text)
     return file
 
@@ -163,15 +196,7 @@ def _unknown(section: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[
 
 
 def _check_roles(file: BenchFile, path: Path, text: str) -> None:
-    for name, role in file.roles.items():
-        where = _at(path, text, ("roles", name))
-        if name in LATER_ROLES:
-            raise BenchError(
-                f"{where}the role '{name}' is not supported by this version; a bench has one board that "
-                "pulses and reads, [roles.board]"
-            )
-        if name not in SUPPORTED_ROLES:
-            raise BenchError(f"{where}there is no role '{name}'; give [roles.board]")
+    for name, role in file.roles.given().items():
         if role.instrument not in file.instruments:
             where = _at(path, text, ("roles", name, "instrument"))
             raise BenchError(
@@ -187,8 +212,9 @@ def _check_classic(file: BenchFile, path: Path, text: str) -> None:
             where = _at(path, text, ("limits", "current"))
             raise BenchError(f"{where}a board has no limit of the current: leave 'limits.current' out")
         return
-    where = _at(path, text, ("roles", next(iter(file.roles))))
-    if file.roles.keys() != CLASSIC_ROLES:
+    roles = file.roles.given().keys() - MAGNET_ROLES
+    if roles != CLASSIC_ROLES:
+        where = _at(path, text, ("roles", next(iter(roles))))
         raise BenchError(
             f"{where}a bench has [roles.board] alone, or [roles.pulse_source] and [roles.readout]"
         )
@@ -199,9 +225,29 @@ def _check_classic(file: BenchFile, path: Path, text: str) -> None:
         raise BenchError(f"{where}a pulse source and a readout have one junction: rows = 1, columns = 1")
 
 
+def _check_magnet(file: BenchFile, path: Path, text: str) -> None:
+    roles = file.roles.given().keys()
+    if not roles - MAGNET_ROLES:
+        raise BenchError(
+            f"{_at(path, text, ('roles',))}nothing pulses: give [roles.board], or [roles.pulse_source] and "
+            "[roles.readout]"
+        )
+    if "gaussmeter" in roles and "field" not in roles:
+        raise BenchError(
+            f"{_at(path, text, ('roles', 'gaussmeter'))}a gaussmeter confirms the field of a [roles.field], and "
+            "there is none"
+        )
+    if ("field" in roles) != (file.limits.field is not None):
+        where = _at(path, text, ("limits", "field"))
+        raise BenchError(
+            f"{where}the key 'limits.field' (tesla) "
+            + ("is missing" if "field" in roles else "is for a [roles.field], and there is none")
+        )
+
+
 def _check_resources(file: BenchFile, path: Path, text: str) -> None:
     # Of those with a role alone: the others must not keep `off` from these.
-    for name in dict.fromkeys(role.instrument for role in file.roles.values()):
+    for name in dict.fromkeys(role.instrument for role in file.roles.given().values()):
         instrument = file.instruments[name]
         library = instrument.options.get("visa_library", file.bench.visa_library)
         wrong = misspelt(instrument.resource, str(library))
@@ -212,6 +258,13 @@ def _check_resources(file: BenchFile, path: Path, text: str) -> None:
 def _explain(kind: str, location: tuple[int | str, ...], message: str) -> str:
     key = ".".join(str(part) for part in location)
     parent, field = _describe(location)
+    if kind == "extra_forbidden" and location[0] == "roles" and len(location) == 2:
+        if location[1] in LATER_ROLES:
+            return (
+                f"the role '{location[1]}' is not supported by this version; a bench has one board that pulses "
+                "and reads, [roles.board]"
+            )
+        return f"there is no role '{location[1]}'; give [roles.board]"
     if kind == "extra_forbidden":
         known = ", ".join(parent) if parent else "none"
         return f"there is no key '{key}' here; known are {known}"
@@ -235,6 +288,8 @@ def _describe(location: tuple[int | str, ...]) -> tuple[dict[str, FieldInfo], Fi
         if field is None:
             break
         kind = field.annotation
+        if isinstance(kind, UnionType):  # a section that may be left out
+            kind = get_args(kind)[0]
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             if part != location[-1]:
                 fields = kind.model_fields

@@ -31,18 +31,15 @@ def check(opening: Opening, opened: Mapping[str, Instrument]) -> list[Finding]:
 def switch_off(opening: Opening) -> list[Finding]:
     """Bring every role to its safe state, in the safe order; then name what has no role."""
     findings: list[Finding] = []
-    for name, role in sorted(opening.file.roles.items(), key=lambda item: ROLES[item[0]].safe_step):
+    for name, role in sorted(opening.file.roles.given().items(), key=lambda item: ROLES[item[0]].safe_step):
         resource = opening.file.instruments[role.instrument].resource
         instrument = opening.open_to_switch_off(role.instrument, findings)
         if instrument is None:
             continue
         try:
-            safe = opening.role(name, instrument).safe_state()
-            detail = (
-                f"off, confirmed by the {'board' if name == 'board' else 'box'}"
-                if safe
-                else "still on: switch it off by hand"
-            )
+            made = opening.role(name, instrument)
+            safe = made.safe_state()
+            detail = made.safe_words if safe else "still on: switch it off by hand"
         except Exception as error:  # whatever it is, the other roles must be made safe too
             safe, detail = False, str(error)
         finally:

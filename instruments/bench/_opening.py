@@ -11,18 +11,28 @@ from drivers import ArrayBoard, BoardError
 
 from .._errors import BenchError
 from ._board_role import BoardRole
-from ._classic_roles import ADAPTERS, PulseSourceRole, ReadoutRole, drives, is_expected, models_of
-from ._file import BenchFile
+from ._classic_roles import (
+    ADAPTERS,
+    FieldRole,
+    GaussmeterRole,
+    PulseSourceRole,
+    ReadoutRole,
+    adapter_of,
+    drives,
+    is_expected,
+)
+from ._file import BenchFile, FieldSection, RoleSection
 from ._resource import unreachable
 from ._role import Role
 from ._signal_path import SignalPath
 from ._wire_log import WireLog
-from .adapters import Junction, JunctionLimits
+from .adapters import Junction, JunctionLimits, MagnetSettings
 
 _PROTOCOL = "1"
-_CLASSIC = {"pulse_source": PulseSourceRole, "readout": ReadoutRole}
+_CLASSIC = {
+    "pulse_source": PulseSourceRole, "readout": ReadoutRole, "field": FieldRole, "gaussmeter": GaussmeterRole
+}  # fmt: skip
 ROLES = {"board": BoardRole, **_CLASSIC}
-_LINES = {"read_termination": "\n", "write_termination": "\n"}  # of a raw socket: pyvisa has none by default
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,8 @@ class Opening:
             driver: Any = drivers.resolve(section.driver)
         except drivers.UnknownDriver as error:
             raise BenchError(f"{self.source}, key 'instruments.{name}.driver': {error}") from error
-        lines = _LINES if models_of(section.driver) and section.resource.upper().endswith("SOCKET") else {}
+        adapter = adapter_of(section.driver)
+        lines = adapter.terminations if adapter and section.resource.upper().endswith("SOCKET") else {}
         options: dict[str, Any] = {"visa_library": self.file.bench.visa_library, **lines, **section.options}
         if self.wire_log is None:
             return driver(section.resource, name=name, **options)
@@ -116,37 +127,53 @@ class Opening:
 
     def role(self, name: str, instrument: Instrument) -> Role:
         """Make a role of the file over its instrument; raises BenchError where its driver does not serve."""
-        section, file = self.file.roles[name], self.file
-        path = SignalPath(
-            section.source_impedance, section.assumed_load, section.attenuation, section.overshoot,
-            file.array.resistance,
-        )  # fmt: skip
-        if name in ADAPTERS:
-            return self._classic_role(name, instrument, path)
+        section, file = self.file.roles.given()[name], self.file
+        if not isinstance(section, RoleSection) or name in ADAPTERS:
+            return _CLASSIC[name](self._adapter(name, instrument), instrument=section.instrument)
         if not isinstance(instrument, ArrayBoard):
             raise BenchError(
                 f"the role '{name}' in {self.source} needs an ArrayBoard, and "
                 f"[instruments.{section.instrument}] is driven by {type(instrument).__name__}"
             )
         return BoardRole(
-            instrument, path, file.limits, file.array, source=self.source, instrument=section.instrument
-        )
+            instrument, self._path(section), file.limits, file.array, source=self.source,
+            instrument=section.instrument,
+        )  # fmt: skip
 
-    def _classic_role(self, name: str, instrument: Instrument, path: SignalPath) -> Role:
-        section, limits = self.file.roles[name], self.file.limits
+    def _path(self, section: RoleSection) -> SignalPath:
+        return SignalPath(
+            section.source_impedance, section.assumed_load, section.attenuation, section.overshoot,
+            self.file.array.resistance,
+        )  # fmt: skip
+
+    def _adapter(self, name: str, instrument: Instrument) -> Any:
+        section, limits = self.file.roles.given()[name], self.file.limits
         driver = type(instrument).__name__
-        adapter = next((each for each in ADAPTERS[name] if drives(each, driver)), None)
-        if adapter is None or limits.current is None:
+        adapter: Any = next((each for each in ADAPTERS[name] if drives(each, driver)), None)
+        if adapter is None:
             raise BenchError(
                 f"the role '{name}' in {self.source} has no adapter for {driver}, which drives "
                 f"[instruments.{section.instrument}]: give it {' or '.join(each.driver for each in ADAPTERS[name])}"
             )
+        if isinstance(section, RoleSection):
+            return adapter(instrument, self._path(section), self._shared_junction())
+        if isinstance(section, FieldSection):
+            assert limits.field is not None  # which the file has checked
+            return adapter(
+                instrument,
+                MagnetSettings(section.field_per_ampere, section.ramp, limits.field, section.voltage),
+            )
+        return adapter(instrument)
+
+    def _shared_junction(self) -> Junction:
+        limits = self.file.limits
+        assert limits.current is not None  # which the file has checked
         self._junction = self._junction or Junction(
             JunctionLimits(
                 limits.pulse_voltage, limits.pulse_width, limits.read_voltage, limits.current, limits.duty
             )
         )
-        return _CLASSIC[name](adapter(instrument, path, self._junction), instrument=section.instrument)
+        return self._junction
 
     def refuse_instruments_without_role(self) -> None:
         """Raise BenchError where the file has an instrument that leaving the bench would not make safe."""
@@ -194,7 +221,8 @@ def close(instrument: Instrument) -> None:
 
 def _identity(instrument: Instrument) -> str:
     try:
-        return str(instrument.id).strip()
+        classic = adapter_of(type(instrument).__name__)  # some of pymeasure's classes do not ask
+        return str(instrument.ask("*IDN?") if classic else instrument.id).strip()
     except BoardError:
         raise
     except Exception as error:

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import UnionType
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel
 
 from instruments import BenchError, read_bench_file
-from instruments.bench._file import BenchFile
+from instruments.bench._file import BenchFile, RoleSection
 
 PAGE = Path(__file__).parents[2] / "docs" / "bench-file.md"
 ANY = "TCPIP::127.0.0.1::5025::SOCKET"
@@ -17,8 +19,10 @@ ANY = "TCPIP::127.0.0.1::5025::SOCKET"
 def keys(model: type[BaseModel], path: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         kind = field.annotation
+        if isinstance(kind, UnionType) and issubclass(get_args(kind)[0], BaseModel):
+            kind = get_args(kind)[0]
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from keys(kind, f"{path}{name}.")
+            yield from keys(kind, f"{path}{'ROLE' if kind is RoleSection else name}.")
         elif getattr(kind, "__origin__", None) is dict and isinstance(kind.__args__[1], type):
             yield from keys(kind.__args__[1], f"{path}{name}.{name.upper().rstrip('S')}.")
         else:
@@ -38,7 +42,7 @@ def test_the_page_documents_every_key_and_no_other():
 def test_the_example_is_valid(write_bench: Callable[..., Path]):
     file = read_bench_file(write_bench(ANY))
     assert file.limits.pulse_voltage == 1.8
-    assert file.roles["board"].assumed_load == float("inf")
+    assert file.roles.board.assumed_load == float("inf")
 
 
 @pytest.mark.parametrize(
@@ -59,9 +63,13 @@ def test_the_example_is_valid(write_bench: Callable[..., Path]):
             "dutty = 0.5",
             r"line 32: there is no key 'limits.dutty' here; known are pulse_voltage",
         ),
-        ("duty = 0.5", "field = 0.5", r"line 32: there is no key 'limits.field'"),
+        ("duty = 0.5", "field = 0.5", r"line 32: the key 'limits.field' .* there is none"),
         (f"rows = {32}", "rows = 6.5", r"line 21: .*'array.rows' \(whole number\)"),
-        ("[roles.board]", "[roles.field]", r"line 13: the role 'field' is not supported by this version"),
+        (
+            "[roles.board]",
+            "[roles.selector]",
+            r"line 13: the role 'selector' is not supported by this version",
+        ),
         ("[roles.board]", "[roles.bored]", r"line 13: there is no role 'bored'"),
         ('instrument = "board"', 'instrument = "bord"', r"line 14: there is no instrument 'bord'; .*'board'"),
         (

@@ -38,7 +38,7 @@ def tuned(bench_file: Path, tmp_path: Path, name: str = "tuning.json", **setting
 def truth(lab: Lab, bench_file: Path, tuning: Tuning) -> np.ndarray:
     """The probability of each cell at its trims, from P and from AP; the simulated board wastes no volt on its way."""
     file = Bench.from_toml(bench_file).file
-    role, load = file.roles["board"], file.array.resistance
+    role, load = file.roles.board, file.array.resistance
     gain = (1 + role.source_impedance / role.assumed_load) * load / (role.source_impedance + load)
     board = lab.boxes["board"]
     known = tuning.conditions

@@ -10,6 +10,7 @@ from .._signal_path import SignalPath
 from ._junction import Junction
 from ._protocols import PulseSettings
 from ._wire import (
+    SOCKET_LINES,
     ask,
     ask_number,
     expect_model,
@@ -37,6 +38,7 @@ class Agilent33500Source:
         "attenuation, overshoot and resistance of the path are those of the bench file",
         "nothing but its voltage limits the current of a pulse",
     )
+    terminations: ClassVar[dict[str, str]] = SOCKET_LINES
 
     def __init__(self, box: Instrument, path: SignalPath, junction: Junction) -> None:
         self._box, self._path, self._junction = box, path, junction

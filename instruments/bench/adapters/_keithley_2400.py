@@ -10,6 +10,7 @@ from .._signal_path import SignalPath
 from ._junction import Junction
 from ._protocols import ReadSettings
 from ._wire import (
+    SOCKET_LINES,
     ask,
     ask_number,
     expect_model,
@@ -44,6 +45,7 @@ class Keithley2400Readout:
         "the resistance of the leads is that of the bench file",
         "which terminals, front or rear, are wired is not asked",
     )
+    terminations: ClassVar[dict[str, str]] = SOCKET_LINES
 
     def __init__(self, box: Instrument, path: SignalPath, junction: Junction) -> None:
         if path.attenuation or path.assumed_load != math.inf:

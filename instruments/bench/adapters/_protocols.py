@@ -42,16 +42,35 @@ class ReadSettings:
         take_fields(self, voltage=Real(), compliance=positive, current_range=positive)
 
 
+@dataclass(frozen=True)
+class MagnetSettings:
+    """A magnet: `field_per_ampere` (T/A), `ramp` (T/s), `largest_field` (T, of either sign), `voltage` (V, the most).
+
+    Raises TypeError or ValueError for what is no positive, finite number.
+    """
+
+    field_per_ampere: float
+    ramp: float
+    largest_field: float
+    voltage: float
+
+    def __post_init__(self) -> None:
+        positive = Real(above=0)
+        take_fields(self, field_per_ampere=positive, ramp=positive, largest_field=positive, voltage=positive)
+
+
 class Adapter(Protocol):
     """What the bench wants of every box; every method raises BenchError where the box does not do as it is told.
 
     `driver`: path of the class that opens the box, as in a bench file; `models`: how the second field of its `*IDN?`
-    begins; `unseen`: what no question to the box can confirm.
+    begins; `unseen`: what no question to the box can confirm; `terminations`: keyword arguments that the class wants on
+    a raw socket.
     """
 
     driver: ClassVar[str]
     models: ClassVar[tuple[str, ...]]
     unseen: ClassVar[tuple[str, ...]]
+    terminations: ClassVar[dict[str, str]]
 
     def check(self) -> None:
         """Refuse another box than the expected one."""
@@ -91,4 +110,28 @@ class Readout(Adapter, Protocol):
 
     def read(self) -> float:
         """Give the resistance of the device in ohms, that of the path taken off."""
+        ...
+
+
+class FieldSource(Adapter, Protocol):
+    """A supply of a magnet."""
+
+    def prepare(self) -> None:
+        """Have the output on with no current, everything read back."""
+        ...
+
+    def set_field(self, field: float) -> float:
+        """Ramp to so many tesla and give those that are measured, by whatever the box measures."""
+        ...
+
+
+class Gaussmeter(Adapter, Protocol):
+    """A box that reads the field."""
+
+    def prepare(self) -> None:
+        """Have it read steady fields in tesla, read back."""
+        ...
+
+    def field(self) -> float:
+        """Read the field, T."""
         ...

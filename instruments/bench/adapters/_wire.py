@@ -9,6 +9,7 @@ from pymeasure.instruments import Instrument
 
 from ..._errors import BenchError
 
+SOCKET_LINES = {"read_termination": "\n", "write_termination": "\n"}  # pyvisa has none on a socket by default
 _MARKS = cycle(range(1, 256))
 _LATE = 20  # answers to earlier questions that are passed over
 
@@ -55,9 +56,9 @@ def ask_number(box: Instrument, question: str, *, marked: bool = True) -> float:
     return found
 
 
-def expect_model(box: Instrument, models: tuple[str, ...]) -> None:
+def expect_model(box: Instrument, models: tuple[str, ...], *, marked: bool = True) -> None:
     """Raise BenchError where the box does not answer `*IDN?` with one of these models."""
-    identity = ask(box, "*IDN?")
+    identity = ask(box, "*IDN?", marked=marked)
     if not is_model(identity, models):
         raise BenchError(
             f"the {box.name!r} is {identity!r} where a model {' or '.join(models)} is expected: put the right "
