@@ -14,6 +14,7 @@ _TEN, _NINETY = (
     0.1,
     0.9,
 )  # between which instruments measure their edges; the model's are straight from end to end
+_LEAST_WIDTHS = 4  # steps of a table's widths beyond the pulse that is all edges
 
 
 def devices_of(settings: LabSettings, device: str | os.PathLike[str] | None) -> dict[str, DeviceParameters]:
@@ -51,12 +52,14 @@ def _of_junction(
     """The device of a junction, whose pulses have the edges of the generator at it, not those of its file."""
     parameters = _load(f"junction {name!r}", junction, device)
     slope = edge / (_NINETY - _TEN)
-    if parameters.table.width[0] < slope:
+    shortest, longest, step = parameters.table.width
+    if slope > longest - _LEAST_WIDTHS * step:
         raise LabError(
-            f"junction {name!r}: device {parameters.name!r} is tabulated from {parameters.table.width[0]:g} s on, and "
-            f"edges of {edge:g} s alone last {slope:g} s: take another device, or widen table.width in its file"
+            f"junction {name!r}: device {parameters.name!r} is tabulated up to {longest:g} s, and edges of {edge:g} s "
+            f"alone last {slope:g} s: take another device, or widen table.width in its file"
         )
-    return parameters.model_copy(update={"pulse": Pulse(rise=slope, fall=slope)})
+    axes = parameters.table.model_copy(update={"width": (max(shortest, slope), longest, step)})
+    return parameters.model_copy(update={"pulse": Pulse(rise=slope, fall=slope), "table": axes})
 
 
 def _of_board(name: str, box: BoxSettings, device: str | os.PathLike[str] | None) -> DeviceParameters:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from mock_hw._errors import LabError
 from mock_hw._toml import Strict, message_of, read_toml
-from mock_hw.boxes.agilent_33500 import FASTEST_EDGE
+from mock_hw.boxes import agilent_33500, keysight_81160a
 from mock_hw.faults import FaultTable
 from mock_hw.faults._kinds import fit
 
@@ -80,8 +80,29 @@ class Agilent33500Settings(WiredSettings):
     kind: Literal["agilent-33500"]
     wire: Literal["tcp", "hislip"] = "tcp"
     junction: str = Field(min_length=1)
-    edge: float = Field(default=FASTEST_EDGE, ge=FASTEST_EDGE, le=1e-6)
+    edge: float = Field(default=agilent_33500.FASTEST_EDGE, ge=agilent_33500.FASTEST_EDGE, le=1e-6)
     attenuation: float = Field(default=0.0, ge=0, le=80)
+
+    @property
+    def junctions(self) -> tuple[str, ...]:
+        """The one that it is wired to."""
+        return (self.junction,)
+
+
+class Keysight81160ASettings(WiredSettings):
+    """A faster pulse generator, as an Agilent 33500; `junction_2`: of its second channel, None: it has no such."""
+
+    kind: Literal["keysight-81160a"]
+    wire: Literal["tcp", "hislip"] = "tcp"
+    junction: str = Field(min_length=1)
+    junction_2: str | None = Field(default=None, min_length=1)
+    edge: float = Field(default=keysight_81160a.FASTEST_EDGE, ge=keysight_81160a.FASTEST_EDGE, le=1e-6)
+    attenuation: float = Field(default=0.0, ge=0, le=80)
+
+    @property
+    def junctions(self) -> tuple[str, ...]:
+        """Those that its channels are wired to."""
+        return (self.junction,) if self.junction_2 is None else (self.junction, self.junction_2)
 
 
 class Keithley2400Settings(WiredSettings):
@@ -109,9 +130,10 @@ class LakeShore425Settings(WiredSettings):
     magnet: str = Field(min_length=1)
 
 
-InstrumentSettings = Agilent33500Settings | Keithley2400Settings | KepcoBopSettings | LakeShore425Settings
+GeneratorSettings = Agilent33500Settings | Keysight81160ASettings
+InstrumentSettings = GeneratorSettings | Keithley2400Settings | KepcoBopSettings | LakeShore425Settings
 AnyBox = Annotated[BoxSettings | InstrumentSettings, Field(discriminator="kind")]
-_KINDS = ("array-board", "agilent-33500", "keithley-2400", "kepco-bop", "lakeshore-425")
+_KINDS = ("array-board", "agilent-33500", "keysight-81160a", "keithley-2400", "kepco-bop", "lakeshore-425")
 
 
 class LabSection(Strict):
@@ -136,28 +158,35 @@ class LabSettings(Strict):
 
     def edge_at(self, junction: str) -> float:
         """Edges of the pulses that reach a junction, in seconds; the fastest there are where nothing pulses it."""
-        generators = [box for box in self.boxes.values() if isinstance(box, Agilent33500Settings)]
-        return next((box.edge for box in generators if box.junction == junction), FASTEST_EDGE)
+        edges = (box.edge for box in self._generators if junction in box.junctions)
+        return next(edges, agilent_33500.FASTEST_EDGE)
+
+    @property
+    def _generators(self) -> list[GeneratorSettings]:
+        return [box for box in self.boxes.values() if isinstance(box, GeneratorSettings)]
 
     @model_validator(mode="after")
     def _wired(self) -> Self:
         things = [(f"box {name!r}", box) for name, box in self.boxes.items()]
         things += [(f"junction {name!r}", junction) for name, junction in self.junctions.items()]
         for what, thing in things:
-            for kind, there in (("junction", self.junctions), ("magnet", self.magnets)):
-                wanted = getattr(thing, kind, None)
-                if wanted is not None and wanted not in there:
+            for key in ("junction", "junction_2", "magnet"):
+                kind, wanted = key.removesuffix("_2"), getattr(thing, key, None)
+                if wanted is not None and wanted not in (
+                    self.magnets if kind == "magnet" else self.junctions
+                ):
                     raise ValueError(f"the {what} has a {kind} {wanted!r}: give [{kind}s.{wanted}]")
-        self._once("junction", "generators", Agilent33500Settings)
-        self._once("magnet", "supplies", KepcoBopSettings)
+        _once("junction", "generators", [name for box in self._generators for name in box.junctions])
+        supplies = [box.magnet for box in self.boxes.values() if isinstance(box, KepcoBopSettings)]
+        _once("magnet", "supplies", supplies)
         if both := self.junctions.keys() & self.boxes.keys():
             raise ValueError(f"{both.pop()!r} is a box and a junction: give one of them another name")
         return self
 
-    def _once(self, what: str, boxes: str, kind: type[WiredSettings]) -> None:
-        wired = [getattr(box, what) for box in self.boxes.values() if isinstance(box, kind)]
-        if twice := next((name for name in wired if wired.count(name) > 1), None):
-            raise ValueError(f"the {what} {twice!r} has two {boxes}: one is simulated")
+
+def _once(what: str, boxes: str, wired: list[str]) -> None:
+    if twice := next((name for name in wired if wired.count(name) > 1), None):
+        raise ValueError(f"the {what} {twice!r} has two {boxes}: one is simulated")
 
 
 def read_lab_file(path: str | os.PathLike[str]) -> LabSettings:

@@ -9,6 +9,7 @@ from mock_hw._lab_file import (
     InstrumentSettings,
     Keithley2400Settings,
     KepcoBopSettings,
+    Keysight81160ASettings,
     LabSettings,
     PaceName,
 )
@@ -18,6 +19,7 @@ from mock_hw.boxes._magnet import Magnet
 from mock_hw.boxes.agilent_33500._commands import agilent_33500
 from mock_hw.boxes.keithley_2400._commands import keithley_2400
 from mock_hw.boxes.kepco_bop._commands import kepco_bop
+from mock_hw.boxes.keysight_81160a._commands import keysight_81160a
 from mock_hw.boxes.lakeshore_425._commands import lakeshore_425
 
 
@@ -52,6 +54,13 @@ class Bench:
         if isinstance(box, Agilent33500Settings):
             return agilent_33500(
                 self.junctions[box.junction],
+                name=name,
+                serial_number=box.serial_number,
+                attenuation=box.attenuation,
+            )
+        if isinstance(box, Keysight81160ASettings):
+            return keysight_81160a(
+                [self.junctions[each] for each in box.junctions],
                 name=name,
                 serial_number=box.serial_number,
                 attenuation=box.attenuation,

@@ -80,9 +80,9 @@ def _split(text: str, at: str, most: int) -> list[str]:
 def arguments(command: Command, unit: Unit) -> list[Any]:
     """The converted parameters of a unit; −104, −108, −109 when they do not fit the command."""
     if unit.query:
-        if unit.parameters:
+        if unit.parameters and command.asks is None:
             raise ScpiError(-108, "a query takes none")
-        wanted = ()
+        wanted = () if command.asks is None else (command.asks,) * len(unit.parameters)
     elif command.optional and not unit.parameters:
         wanted = ()
     else:

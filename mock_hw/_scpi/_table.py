@@ -19,7 +19,8 @@ class Command:
     `header` as the protocol page writes it, without the question mark; `read` answers the query, `write`
     acts on the parameters; both get the box's session first. `idle`: the command is refused while an
     acquisition runs; `anyone`: it may be sent by others than the owner; `block_answer`: the query must be
-    the last unit of its line. `many`: the last parameter may be repeated; `optional`: all may be left out.
+    the last unit of its line. `many`: the last parameter may be repeated; `optional`: all may be left out. `asks`: the
+    query takes any number of parameters, of which `read` gets what this makes of each.
     """
 
     header: str
@@ -33,6 +34,7 @@ class Command:
     block_answer: bool = False
     many: bool = False
     optional: bool = False
+    asks: Converter | None = None
 
 
 class Table:

@@ -25,7 +25,7 @@ class Instrument:
     """Serves a `device` by the commands of `table`; its connections share one status and error queue.
 
     `errors`: how many the queue holds; `plus`: whether their numbers carry a sign; `summary`: bits of the status byte
-    that are the box's own.
+    that are the box's own; `wake`: device and table from the next power-on on, of a box that has several languages.
     """
 
     def __init__(
@@ -36,16 +36,18 @@ class Instrument:
         errors: int,
         plus: bool = False,
         summary: Callable[[], int] = lambda: 0,
+        wake: Callable[[], tuple[BenchDevice, Table]] | None = None,
     ) -> None:
         self.device = device
-        self._table = table
+        self.table = table
+        self._wake = wake
         self._new_status = lambda: Status(errors, plus=plus, summary=summary)
         self.status = self._new_status()
         self._sessions: list[InstrumentSession] = []
 
     def open_session(self, hang_up: Callable[[], None] | None = None) -> "InstrumentSession":
         """A new connection; see `mock_hw._wires.Box`."""
-        session = InstrumentSession(self, self._table, hang_up)
+        session = InstrumentSession(self, hang_up)
         with self.device.lock:
             self._sessions.append(session)
         return session
@@ -59,6 +61,8 @@ class Instrument:
     def power_cycle(self) -> None:
         """Take the power and give it back: connections drop, settings are those of power-on."""
         with self.device.lock:
+            if self._wake is not None:
+                self.device, self.table = self._wake()
             self.device.power_on()
             self.status = self._new_status()
             sessions, self._sessions = self._sessions, []
@@ -77,15 +81,15 @@ class Instrument:
 class InstrumentSession(BoxSession):
     """One connection to an instrument."""
 
-    def __init__(self, box: Instrument, table: Table, hang_up: Callable[[], None] | None) -> None:
-        super().__init__(table, box.status, box.device.lock, hang_up)
+    def __init__(self, box: Instrument, hang_up: Callable[[], None] | None) -> None:
+        super().__init__(box.table, box.status, box.device.lock, hang_up)
         self.box = box
         self.device = box.device
         self._dropped = False
 
     def drop(self) -> None:
         """The box was without power: its status is new, and the connection, where the wire has one, is gone."""
-        self.status = self.box.status
+        self.status, self.device, self._table = self.box.status, self.box.device, self.box.table
         self._dropped = self.hang_up is not None
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """One simulated junction on a bench: the volts that its sources put across it, and what pulses and time make of it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import count as counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ _SETTLED = 1.0  # s, after which nothing charges any more
 _MOST_SHARES = 1000
 _LEAST_OHMS = 100.0  # below that of every junction: what compliance need not be asked for
 _FEEBLE = 1e-9  # V, below which a reading is all noise
+_ORDER = counter()  # in which the locks of junctions are taken
 
 
 class Junction:
@@ -42,6 +44,7 @@ class Junction:
     ) -> None:
         self.array, self.edge, self.temperature = array, edge, temperature
         self.lock = threading.RLock()
+        self.order = next(_ORDER)
         self.clock = clock() if magnet is None else magnet.clock
         self.largest_voltage = 0.0
         self.pulses = 0
@@ -174,3 +177,18 @@ class Junction:
         """Note the volts that are across it now, with `more` of a pulse."""
         volts = self._standing + sum(self._levels.values()) + more
         self.largest_voltage = max(self.largest_voltage, abs(volts), abs(self._standing + more))
+
+
+class LockOfAll:
+    """The locks of several junctions as one, taken in the order in which the junctions were made, as a magnet does."""
+
+    def __init__(self, junctions: Sequence[Junction]) -> None:
+        self._locks = [each.lock for each in sorted(junctions, key=lambda each: each.order)]
+
+    def __enter__(self) -> None:
+        for lock in self._locks:
+            lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        for lock in reversed(self._locks):
+            lock.release()

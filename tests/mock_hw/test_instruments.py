@@ -17,11 +17,12 @@ from mock_hw._lab_file import (
     JunctionSettings,
     Keithley2400Settings,
     KepcoBopSettings,
+    Keysight81160ASettings,
     LakeShore425Settings,
     MagnetSettings,
     read_lab_file,
 )
-from mock_hw.boxes import agilent_33500, keithley_2400, kepco_bop, lakeshore_425
+from mock_hw.boxes import agilent_33500, keithley_2400, kepco_bop, keysight_81160a, lakeshore_425
 from mock_hw.testing import BoardClient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulated-instruments.md").read_text("utf-8")
@@ -64,6 +65,7 @@ def _opened(lab: Lab, name: str, driver: Any) -> Iterator[Any]:
 
 TABLES = {
     "Agilent 33500 (33521A)": agilent_33500.TABLE,
+    "Keysight 81160A": keysight_81160a.TABLE,
     "Keithley 2400": keithley_2400.TABLE,
     "Kepco BOP 36-12": kepco_bop.TABLE,
     "Lake Shore 425": lakeshore_425.TABLE,
@@ -90,6 +92,7 @@ def test_the_page_names_every_key_of_the_lab_file(tmp_path: Path) -> None:
         written.setdefault(table, set()).update(re.findall(r"`(\w+)`", keys))
     kinds = {
         "agilent-33500": set(Agilent33500Settings.model_fields),
+        "keysight-81160a": set(Keysight81160ASettings.model_fields),
         "keithley-2400": set(Keithley2400Settings.model_fields),
         "kepco-bop": set(KepcoBopSettings.model_fields),
         "lakeshore-425": set(LakeShore425Settings.model_fields),
@@ -115,6 +118,14 @@ def test_the_page_names_every_key_of_the_lab_file(tmp_path: Path) -> None:
         (
             "[junctions.x]" + "".join(f"\n[boxes.{n}]\nkind = 'agilent-33500'\njunction = 'x'" for n in "ab"),
             "two generators",
+        ),
+        (
+            "[junctions.x]\n[boxes.a]\nkind = 'keysight-81160a'\njunction = 'x'\njunction_2 = 'x'",
+            "two generators",
+        ),
+        (
+            "[junctions.x]\n[boxes.a]\nkind = 'keysight-81160a'\njunction = 'x'\njunction_2 = 'y'",
+            r"give \[junctions\.y\]",
         ),
         ("[junctions.x]\n[boxes.x]\nkind = 'keithley-2400'\njunction = 'x'", "a box and a junction"),
         (

@@ -14,14 +14,25 @@ LINE = 50.0  # Hz
 VOLTS = (0.21, 2.1, 21.0, 210.0)  # full scales
 AMPERES = (1.05e-6, 1.05e-5, 1.05e-4, 1.05e-3, 1.05e-2, 0.105, 1.05)
 LARGEST_BUFFER = 2500
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Full scales of a model, in volts and amperes."""
+
+    volts: tuple[float, ...]
+    amperes: tuple[float, ...]
+
+
+_RANGES = Ranges(VOLTS, AMPERES)
 _STEP = 2.5e-5  # of the nominal range: resolution of the voltage source
 _COUNT = 1e-5  # of the nominal range: of a measurement
 _OVERHEAD = (
     0.4e-3  # s a reading, beside its integration; our own choice, 1.5 to 2 thousand readings a second at 0.01
 )
-_AUTO_DELAY = 1e-3
+AUTO_DELAY = 1e-3
 # Bits of the status word of a reading.
-_OVERFLOWS, _COMPLIANCE, _RANGE_COMPLIANCE = 1 << 0, 1 << 3, 1 << 16
+OVERFLOWS, COMPLIANCE, RANGE_COMPLIANCE = 1 << 0, 1 << 3, 1 << 16
 _MEASURED = {"VOLT": 1 << 11, "CURR": 1 << 12, "RES": 1 << 13}
 _SOURCED = {"VOLT": 1 << 14, "CURR": 1 << 15}
 
@@ -86,13 +97,15 @@ def range_of(value: float, ranges: tuple[float, ...]) -> float:
 class SourceMeter:
     """Wired to a junction through `leads` ohms."""
 
+    ranges = _RANGES
+
     @takes(leads=Real(0))
     def __init__(self, junction: Junction, *, serial_number: str = "0", leads: float = 0.0) -> None:
         self.identity = (
             f"KEITHLEY INSTRUMENTS INC.,MODEL 2400,{serial_number},C34 Sep 21 2016 15:30:00/A02  /K/J"
         )
         self._junction, self._leads = junction, leads
-        self.settings = Settings()
+        self.settings = self._default()
         self.points, self.storing = 100, False
         self.buffer: list[Reading] = []
         self.latest: list[Reading] = []
@@ -114,8 +127,11 @@ class SourceMeter:
 
     def reset(self) -> None:
         """`*RST`: the output is off; the buffer stays."""
-        self.settings = Settings()
+        self.settings = self._default()
         self._drive()
+
+    def _default(self) -> Settings:
+        return Settings()
 
     def change(self, **values: Any) -> None:
         """Change settings that no rule binds."""
@@ -127,8 +143,8 @@ class SourceMeter:
     def set_volts(self, volts: float) -> None:
         """Set the source's level, to its resolution."""
         s = self.settings
-        full = range_of(volts, VOLTS) if s.volt_source_auto else s.volt_source_range
-        range_of(volts, VOLTS)
+        full = range_of(volts, self.ranges.volts) if s.volt_source_auto else s.volt_source_range
+        range_of(volts, self.ranges.volts)
         if abs(volts) > full * (1 + 1e-9):
             raise RuleBroken(Rule.CONFLICT, f"the source range is {full:g} V")
         step = full / 1.05 * _STEP
@@ -136,30 +152,30 @@ class SourceMeter:
 
     def set_volt_source_range(self, volts: float) -> None:
         """Select the source's range by the volts that are to fit."""
-        full = range_of(volts, VOLTS)
+        full = range_of(volts, self.ranges.volts)
         if abs(self.settings.volts) > full:
             raise RuleBroken(Rule.CONFLICT, f"the level is {self.settings.volts:g} V")
         self.change(volt_source_range=full, volt_source_auto=False)
 
     def set_amperes(self, amperes: float) -> None:
         """Set the level of the current source."""
-        self.change(amperes=amperes, current_source_range=range_of(amperes, AMPERES))
+        self.change(amperes=amperes, current_source_range=range_of(amperes, self.ranges.amperes))
 
     # What is measured
 
     def set_current_protection(self, amperes: float) -> None:
         """Set the compliance of the voltage source."""
         s = self.settings
-        range_of(amperes, AMPERES)
-        least = 1e-3 * s.current_range if not s.current_auto else 1e-3 * AMPERES[0]
+        range_of(amperes, self.ranges.amperes)
+        least = 1e-3 * s.current_range if not s.current_auto else 1e-3 * self.ranges.amperes[0]
         if abs(amperes) < least:
             raise RuleBroken(Rule.RANGE, "below 0.1 % of the measurement range")
         self.change(current_protection=abs(amperes))
 
     def set_current_range(self, amperes: float) -> None:
         """Select the range of measurement by the amperes that are to fit: never above that of the compliance."""
-        full = range_of(amperes, AMPERES)
-        if full > range_of(self.settings.current_protection, AMPERES):
+        full = range_of(amperes, self.ranges.amperes)
+        if full > range_of(self.settings.current_protection, self.ranges.amperes):
             raise RuleBroken(Rule.COMPLIANCE)
         self.change(current_range=full, current_auto=False)
 
@@ -225,25 +241,30 @@ class SourceMeter:
             wanted = s.amperes * (junction.resistance(0.0) + self._leads)
             junction.hold(math.copysign(min(abs(wanted), s.volt_protection), wanted), self._leads)
 
+    def _seconds(self) -> float:
+        """Seconds of delay and integration of a reading."""
+        s = self.settings
+        delay = s.trigger_delay + (AUTO_DELAY if s.auto_delay else s.delay)
+        return delay + s.nplc / LINE * (2 if s.autozero else 1)
+
     def _measure(self) -> Reading:
         s = self.settings
         self._drive()  # the junction may have switched since
-        delay = s.trigger_delay + (_AUTO_DELAY if s.auto_delay else s.delay)
-        across, amperes = self._junction.measure(delay + s.nplc / LINE * (2 if s.autozero else 1) + _OVERHEAD)
+        across, amperes = self._junction.measure(self._seconds() + _OVERHEAD)
         tripped = s.source == "VOLT" and abs(amperes) >= self.compliance * 0.999
         status = _SOURCED[s.source] | sum(_MEASURED[name] for name in s.functions)
         status |= (
-            (_COMPLIANCE if self.compliance == s.current_protection else _RANGE_COMPLIANCE) if tripped else 0
+            (COMPLIANCE if self.compliance == s.current_protection else RANGE_COMPLIANCE) if tripped else 0
         )
         terminals = across + amperes * self._leads
         volts = terminals if "VOLT" in s.functions or s.source != "VOLT" else s.volts
         full = (
-            next((each for each in AMPERES if abs(amperes) <= each), math.inf)
+            next((each for each in self.ranges.amperes if abs(amperes) <= each), math.inf)
             if s.current_auto
             else s.current_range
         )
         if abs(amperes) > full:
-            amperes, status = OVERFLOW, status | _OVERFLOWS
+            amperes, status = OVERFLOW, status | OVERFLOWS
         else:
             step = full / 1.05 * _COUNT
             amperes = round(amperes / step) * step
