@@ -22,10 +22,11 @@ from mock_hw._array import Run, Selection, Sequence, SimulatedArray, stream_word
 from mock_hw._clock import PACES
 from mock_hw._errors import LabError
 from mock_hw._lab_devices import cells_of, device_name, devices_of
-from mock_hw._lab_file import AnyBox, BoxSettings, LabSettings, PaceName, read_lab_file
+from mock_hw._lab_file import BoxSettings, LabSettings, PaceName, read_lab_file
 from mock_hw._lab_instruments import Bench
+from mock_hw._lab_wires import wire_of
 from mock_hw._state_file import BoxState, LabState, StateFile, StateKeeper
-from mock_hw._wires import HislipWire, SerialWire, TcpWire, Wire
+from mock_hw._wires import Wire
 from mock_hw.boxes._instrument import Instrument
 from mock_hw.boxes._junction import Junction
 from mock_hw.boxes._magnet import Magnet
@@ -195,10 +196,10 @@ class Lab:
             self.junctions, self.magnets = bench.junctions, bench.magnets
             for name, box in self.settings.boxes.items():
                 if isinstance(box, BoxSettings):
-                    self._serve(name, box, self._board(name, box))
+                    self._wires[name] = wire_of(name, box, self._board(name, box))
                 else:
                     self.instruments[name] = bench.instrument(name, box)
-                    self._serve(name, box, self.instruments[name])
+                    self._wires[name] = wire_of(name, box, self.instruments[name])
             if self._state_file is not None:
                 self._keeper = StateKeeper(self._state_file, self.seed, self._look)
         except BaseException:
@@ -242,17 +243,6 @@ class Lab:
         faulty = self.faults[name] = FaultyBoard(board, seed=self._fault_seeds[name])
         faulty.inflict(box.faults)
         return faulty
-
-    def _serve(self, name: str, settings: AnyBox, box: FaultyBoard | Instrument) -> None:
-        try:
-            if settings.wire == "serial":
-                self._wires[name] = SerialWire(box)
-            else:
-                wire = TcpWire if settings.wire == "tcp" else HislipWire
-                self._wires[name] = wire(box, host=settings.host, port=settings.port)
-        except OSError as error:
-            where = f"{settings.host}:{settings.port}" if settings.wire != "serial" else "a pseudo-terminal"
-            raise LabError(f"box {name!r} cannot be served on {where}: {error.strerror or error}") from error
 
     def _close(self) -> None:
         for wire in self._wires.values():

@@ -31,7 +31,7 @@ class BoxSettings(Strict):
     kind: Literal["array-board"]
     rows: int = Field(default=64, ge=1, le=1024)
     columns: int = Field(default=64, ge=1, le=1024)
-    wire: Literal["tcp", "serial", "hislip"] = "tcp"
+    wire: Literal["tcp", "serial", "hislip", "vxi11"] = "tcp"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
@@ -69,6 +69,7 @@ class MagnetSettings(Strict):
 class WiredSettings(Strict):
     """What instruments of a bench have in common: where their wire ends."""
 
+    wire: Literal["tcp", "hislip", "vxi11"] = "tcp"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
@@ -78,7 +79,6 @@ class Agilent33500Settings(WiredSettings):
     """A pulse generator; `edge`: seconds from 10 to 90 % that its pulses have, `attenuation` in decibels behind it."""
 
     kind: Literal["agilent-33500"]
-    wire: Literal["tcp", "hislip"] = "tcp"
     junction: str = Field(min_length=1)
     edge: float = Field(default=agilent_33500.FASTEST_EDGE, ge=agilent_33500.FASTEST_EDGE, le=1e-6)
     attenuation: float = Field(default=0.0, ge=0, le=80)
@@ -93,7 +93,6 @@ class Keysight81160ASettings(WiredSettings):
     """A faster pulse generator, as an Agilent 33500; `junction_2`: of its second channel, None: it has no such."""
 
     kind: Literal["keysight-81160a"]
-    wire: Literal["tcp", "hislip"] = "tcp"
     junction: str = Field(min_length=1)
     junction_2: str | None = Field(default=None, min_length=1)
     edge: float = Field(default=keysight_81160a.FASTEST_EDGE, ge=keysight_81160a.FASTEST_EDGE, le=1e-6)
@@ -109,7 +108,6 @@ class Keithley2400Settings(WiredSettings):
     """A source-meter; `leads`: ohms between it and the junction."""
 
     kind: Literal["keithley-2400"]
-    wire: Literal["tcp", "hislip"] = "tcp"
     junction: str = Field(min_length=1)
     leads: float = Field(default=0.0, ge=0, le=1e6)
 
@@ -118,7 +116,6 @@ class KepcoBopSettings(WiredSettings):
     """A bipolar supply, and the magnet that it drives."""
 
     kind: Literal["kepco-bop"]
-    wire: Literal["tcp", "hislip"] = "tcp"
     magnet: str = Field(min_length=1)
 
 
@@ -126,7 +123,6 @@ class LakeShore425Settings(WiredSettings):
     """A gaussmeter, and the magnet that its probe is in."""
 
     kind: Literal["lakeshore-425"]
-    wire: Literal["tcp"] = "tcp"
     magnet: str = Field(min_length=1)
 
 

@@ -31,6 +31,7 @@ _OF_OTHERS = {
     -211: "Trigger ignored",
     -300: "Device-specific error",
     -410: "Query INTERRUPTED",
+    -420: "Query UNTERMINATED",
     803: "Not permitted with OUTPUT off",
     824: "Cannot exceed compliance range",
 }

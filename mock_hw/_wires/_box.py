@@ -25,6 +25,10 @@ class Session(Protocol):
         """A message came before the last answer was read: that answer is dropped, and this an error."""
         ...
 
+    def unterminated(self) -> None:
+        """The host wants an answer where there is none to come, which is an error."""
+        ...
+
     def clear(self) -> None:
         """Forget the message that was begun (device clear); status and settings stay."""
         ...
@@ -47,3 +51,13 @@ class Box(Protocol):
         Raises `InputClosed` where it takes no connection.
         """
         ...
+
+
+def lines(data: bytes) -> Iterator[bytes]:
+    """Bytes cut behind line feeds."""
+    start = 0
+    while end := data.find(b"\n", start) + 1:
+        yield data[start:end]
+        start = end
+    if start < len(data):
+        yield data[start:]

@@ -12,8 +12,8 @@ from mock_hw._scpi import InputClosed
 
 from ._box import SEND_TIMEOUT, Box
 from ._hislip_client import Client
-from ._hislip_locks import Locks
 from ._hislip_messages import Channel, Closed, Fatal, Header, Kind, Refused
+from ._locks import Locks
 from ._port import Port
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 
 from mock_hw._scpi import InputClosed
 
-from ._box import Box, Response
-from ._hislip_locks import Locks
+from ._box import Box, Response, lines
 from ._hislip_messages import (
     HEADER,
     LARGEST,
@@ -22,6 +21,7 @@ from ._hislip_messages import (
     Mistake,
     Refused,
 )
+from ._locks import Locks
 from ._port import shut
 
 log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class Client:
         for piece in self._sync.payload(header):
             if self._clearing.is_set():
                 continue  # nothing more of it is acted on
-            for line in _lines(piece):
+            for line in lines(piece):
                 yield line, False
         if header.kind == Kind.DATA_END:
             yield b"", True
@@ -292,12 +292,3 @@ def _hear(channel: Channel, header: Header) -> None:
     log.info("the client says: error %d %s", header.control, text)
     if header.kind == Kind.FATAL_ERROR:
         raise Closed("the client has given up")
-
-
-def _lines(piece: bytes) -> Iterator[bytes]:
-    start = 0
-    while end := piece.find(b"\n", start) + 1:
-        yield piece[start:end]
-        start = end
-    if start < len(piece):
-        yield piece[start:]

@@ -1,7 +1,6 @@
 """Messages of HiSLIP (IVI-6.1): their header, and a channel that carries them within bounded memory."""
 
 import enum
-import select
 import socket
 import struct
 import threading
@@ -9,12 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ._box import CHUNK
-from ._port import send_all
+from ._port import has_left, send_all
 
 LARGEST = 1 << 20  # bytes of a message with its header that a client may send
 HEADER = struct.Struct("!2sBBIQ")
 SMALLEST = HEADER.size + 1  # bytes of a message that can carry anything
-_LEFT: int = getattr(select, "POLLRDHUP", 0)
 
 
 class Kind(enum.IntEnum):
@@ -131,18 +129,8 @@ class Channel:
             pass
 
     def ended(self) -> bool:
-        """Whether the other end has closed the channel; elsewhere than on Linux, what waits in it hides that."""
-        try:
-            if _LEFT:
-                look = select.poll()
-                look.register(self.socket, _LEFT)
-                return bool(look.poll(0))
-            readable, _, _ = select.select([self.socket], [], [], 0)
-            return bool(readable) and not self.socket.recv(1, socket.MSG_PEEK)
-        except ValueError:  # more files are open than `select` can name
-            return False
-        except OSError:
-            return True
+        """Whether the other end has closed the channel; see `has_left`."""
+        return has_left(self.socket)
 
     def send(
         self, kind: Kind, control: int = 0, parameter: int = 0, payload: bytes | memoryview = b""

@@ -2,12 +2,15 @@
 
 import contextlib
 import logging
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable
 
 log = logging.getLogger(__name__)
+
+_LEFT: int = getattr(select, "POLLRDHUP", 0)
 
 
 class Port:
@@ -90,6 +93,21 @@ def shut(connection: socket.socket) -> None:
     """End a connection that another thread may be reading."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def has_left(connection: socket.socket) -> bool:
+    """Whether the other end has closed it; elsewhere than on Linux, what waits in it hides that."""
+    try:
+        if _LEFT:
+            look = select.poll()
+            look.register(connection, _LEFT)
+            return bool(look.poll(0))
+        readable, _, _ = select.select([connection], [], [], 0)
+        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+    except ValueError:  # more files are open than `select` can name
+        return False
+    except OSError:
+        return True
 
 
 def send_all(connection: socket.socket, data: bytes | memoryview) -> None:

@@ -95,6 +95,10 @@ class BoxSession:
         """Queue that a message came before the answer to the last one was read."""
         self._push(ScpiError(-410))
 
+    def unterminated(self) -> None:
+        """Queue that an answer was wanted where none is to come."""
+        self._push(ScpiError(-420))
+
     def clear(self) -> None:
         """Forget the line that was begun."""
         self._input.clear()

@@ -279,6 +279,11 @@ class FaultySession:
         """An answer was not read."""
         self.honest.interrupt()
 
+    def unterminated(self) -> None:
+        """An answer was wanted where none is to come, which a board that hangs does not notice."""
+        if not self._faults.hung:
+            self.honest.unterminated()
+
     def clear(self) -> None:
         """Forget the line that was begun."""
         self.honest.clear()

@@ -1,6 +1,8 @@
-"""A recording over HiSLIP, whose messages carry one question each: nothing is interrupted, and a cut is got over."""
+"""A recording over wires whose messages carry one question each: nothing is interrupted, and a cut is got over."""
 
 from pathlib import Path
+
+import pytest
 
 from entropy import Store
 from entropy.testing import sound_accounts
@@ -10,8 +12,9 @@ from mock_hw.faults import Drop
 from mock_hw.testing import board_lab
 
 
-def test_a_recording_over_hislip(write_bench, tmp_path: Path):
-    with board_lab(rows=32, columns=40, wire="hislip", seed=5) as lab:
+@pytest.mark.parametrize("wire", ["hislip", "vxi11"])
+def test_a_recording_over_messages(write_bench, tmp_path: Path, wire: str):
+    with board_lab(rows=32, columns=40, wire=wire, seed=5) as lab:
         path = write_bench(lab.resources["board"], timeout=2)
         with Bench.from_toml(path) as bench, Store(tmp_path / "store") as store:
             lab.faults["board"].set(Drop(kind="drop", after_blocks=6))

@@ -1,6 +1,7 @@
-"""Locks of HiSLIP clients on one device: an exclusive one, and shared ones whose holders know the same key."""
+"""Locks of clients on one device (HiSLIP, VXI-11): an exclusive one, and shared ones of those who know the same key."""
 
 import enum
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -70,13 +71,15 @@ class Locks:
         with self._changed:
             return self._exclusive is not None, len(self._shared | {self._exclusive} - {None})
 
-    def wait_for_turn(self, client: object, gone: Callable[[], bool]) -> bool:
-        """Wait while others' locks keep this client out; False where it is `gone` instead."""
+    def wait_for_turn(self, client: object, gone: Callable[[], bool], seconds: float = math.inf) -> bool:
+        """Wait while others' locks keep this client out; False where it is `gone` instead, or they keep it so long."""
+        ends = time.monotonic() + seconds
         with self._changed:
             while not self._may_act(client):
-                if gone():
+                left = ends - time.monotonic()
+                if left <= 0 or gone():
                     return False
-                self._changed.wait(_LOOK)
+                self._changed.wait(min(left, _LOOK))
         return True
 
     def _may_act(self, client: object) -> bool:
