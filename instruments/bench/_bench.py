@@ -42,6 +42,7 @@ class Bench:
         self.roles: dict[str, Role] = {}
         self._opening = Opening(file, self.source, wire_log)
         self._identities: dict[str, str] = {}
+        self._own_code: dict[str, list[str]] = {}
         self._release_sigterm: Callable[[], object] = lambda: None
 
     @classmethod
@@ -65,6 +66,7 @@ class Bench:
 
     def __enter__(self) -> Self:
         self._opening.refuse_instruments_without_role()
+        self._own_code = {name: self._opening.own_code(name) for name in self.file.instruments}
         if self.file.is_classic:
             raise BenchError(
                 f"{self.source} has a pulse source and a readout, which this version only checks and switches off "
@@ -117,7 +119,11 @@ class Bench:
             "array": plain["array"],
             "limits": plain["limits"],
             "instruments": {
-                name: {**plain["instruments"][name], "identity": self._identities.get(name, "")}
+                name: {
+                    **plain["instruments"][name],
+                    "identity": self._identities.get(name, ""),
+                    **({"own_code": own} if (own := self._own_code.get(name)) else {}),
+                }
                 for name in self.file.instruments
             },
             "roles": {name: role.snapshot() for name, role in self.roles.items()},

@@ -12,7 +12,6 @@ from .adapters import (
     Keithley2400Readout,
     KepcoBOPSupply,
     LakeShore425Gaussmeter,
-    is_model,
 )
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
@@ -33,12 +32,6 @@ def adapter_of(driver: str) -> type[Adapter] | None:
     """Give a driver's adapter, or None where it has none."""
     known = (adapter for adapters in ADAPTERS.values() for adapter in adapters)
     return next((adapter for adapter in known if drives(adapter, driver)), None)
-
-
-def is_expected(identity: str, driver: str) -> bool:
-    """Say whether a box with this answer to `*IDN?` is one for a driver, as far as that is known."""
-    adapter = adapter_of(driver)
-    return adapter is None or is_model(identity, adapter.models)
 
 
 class ClassicRole:

@@ -58,6 +58,7 @@ class RoleSection(_Section):
     """`[roles.ROLE]`: which instrument plays it, and the path from its output to the device."""
 
     instrument: str = Field(min_length=1, description="text")
+    adapter: str = Field(default="", description="text")
     source_impedance: float = Field(ge=0, le=1e9, description="ohms")
     assumed_load: float = Field(gt=0, allow_inf_nan=True, description="ohms, inf for an open circuit")
     attenuation: float = Field(default=0.0, ge=0, le=200, description="decibels")
@@ -68,6 +69,7 @@ class FieldSection(_Section):
     """`[roles.field]`: which instrument drives the magnet around the devices, and what the magnet is."""
 
     instrument: str = Field(min_length=1, description="text")
+    adapter: str = Field(default="", description="text")
     axis: Literal["z"] = Field(description='"z", normal to the layers')
     field_per_ampere: float = Field(gt=0, le=100, description="tesla per ampere")
     ramp: float = Field(gt=0, le=100, description="tesla per second")
@@ -78,6 +80,7 @@ class GaussmeterSection(_Section):
     """`[roles.gaussmeter]`: which instrument reads the field."""
 
     instrument: str = Field(min_length=1, description="text")
+    adapter: str = Field(default="", description="text")
 
 
 class RolesSection(_Section):
@@ -196,6 +199,9 @@ def _unknown(section: dict[str, Any], above: tuple[str, ...]) -> Iterator[tuple[
 
 
 def _check_roles(file: BenchFile, path: Path, text: str) -> None:
+    if file.roles.board is not None and file.roles.board.adapter:
+        where = _at(path, text, ("roles", "board", "adapter"))
+        raise BenchError(f"{where}a board needs no adapter: leave 'roles.board.adapter' out")
     for name, role in file.roles.given().items():
         if role.instrument not in file.instruments:
             where = _at(path, text, ("roles", name, "instrument"))

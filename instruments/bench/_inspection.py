@@ -52,6 +52,7 @@ def switch_off(opening: Opening) -> list[Finding]:
 def _look(opening: Opening, name: str, instrument: Instrument) -> list[Finding]:
     found: list[tuple[str, bool, str]] = []
     try:
+        found += [("own code", True, each) for each in opening.own_code(name)]
         for role in opening.file.roles_of(name):
             found += opening.role(role, instrument).findings()
         if isinstance(instrument, ArrayBoard):

@@ -10,6 +10,7 @@ import drivers
 from drivers import ArrayBoard, BoardError
 
 from .._errors import BenchError
+from ._adapter_choice import AdapterChoice, signal_path
 from ._board_role import BoardRole
 from ._classic_roles import (
     ADAPTERS,
@@ -17,16 +18,12 @@ from ._classic_roles import (
     GaussmeterRole,
     PulseSourceRole,
     ReadoutRole,
-    adapter_of,
-    drives,
-    is_expected,
 )
-from ._file import BenchFile, FieldSection, RoleSection
+from ._file import BenchFile, RoleSection
 from ._resource import unreachable
 from ._role import Role
-from ._signal_path import SignalPath
 from ._wire_log import WireLog
-from .adapters import Junction, JunctionLimits, MagnetSettings
+from .adapters import is_model
 
 _PROTOCOL = "1"
 _CLASSIC = {
@@ -53,7 +50,7 @@ class Opening:
         self.file = file
         self.source = source
         self.wire_log = wire_log
-        self._junction: Junction | None = None  # one for all roles, so that each counts the others
+        self._adapters = AdapterChoice(file, source)
 
     def open(self, name: str, findings: list[Finding] | None = None) -> tuple[Instrument, str]:
         """Open an instrument and ask who it is; gives it and its identity.
@@ -69,7 +66,7 @@ class Opening:
         try:
             instrument = self.connect(name)
             try:
-                identity = _identity(instrument)
+                identity = self._identity(name, instrument)
             except BaseException:
                 close(instrument)
                 raise
@@ -103,11 +100,8 @@ class Opening:
     def connect(self, name: str) -> Instrument:
         """Open an instrument, whoever it is; raises what its driver raises."""
         section = self.file.instruments[name]
-        try:
-            driver: Any = drivers.resolve(section.driver)
-        except drivers.UnknownDriver as error:
-            raise BenchError(f"{self.source}, key 'instruments.{name}.driver': {error}") from error
-        adapter = adapter_of(section.driver)
+        driver: Any = self._adapters.driver(name)
+        adapter = self._adapters.of(name)
         lines = adapter.terminations if adapter and section.resource.upper().endswith("SOCKET") else {}
         options: dict[str, Any] = {"visa_library": self.file.bench.visa_library, **lines, **section.options}
         if self.wire_log is None:
@@ -129,51 +123,21 @@ class Opening:
         """Make a role of the file over its instrument; raises BenchError where its driver does not serve."""
         section, file = self.file.roles.given()[name], self.file
         if not isinstance(section, RoleSection) or name in ADAPTERS:
-            return _CLASSIC[name](self._adapter(name, instrument), instrument=section.instrument)
+            return _CLASSIC[name](self._adapters.make(name, instrument), instrument=section.instrument)
         if not isinstance(instrument, ArrayBoard):
             raise BenchError(
                 f"the role '{name}' in {self.source} needs an ArrayBoard, and "
                 f"[instruments.{section.instrument}] is driven by {type(instrument).__name__}"
             )
         return BoardRole(
-            instrument, self._path(section), file.limits, file.array, source=self.source,
+            instrument, signal_path(section, file.array.resistance), file.limits, file.array, source=self.source,
             instrument=section.instrument,
         )  # fmt: skip
 
-    def _path(self, section: RoleSection) -> SignalPath:
-        return SignalPath(
-            section.source_impedance, section.assumed_load, section.attenuation, section.overshoot,
-            self.file.array.resistance,
-        )  # fmt: skip
-
-    def _adapter(self, name: str, instrument: Instrument) -> Any:
-        section, limits = self.file.roles.given()[name], self.file.limits
-        driver = type(instrument).__name__
-        adapter: Any = next((each for each in ADAPTERS[name] if drives(each, driver)), None)
-        if adapter is None:
-            raise BenchError(
-                f"the role '{name}' in {self.source} has no adapter for {driver}, which drives "
-                f"[instruments.{section.instrument}]: give it {' or '.join(each.driver for each in ADAPTERS[name])}"
-            )
-        if isinstance(section, RoleSection):
-            return adapter(instrument, self._path(section), self._shared_junction())
-        if isinstance(section, FieldSection):
-            assert limits.field is not None  # which the file has checked
-            return adapter(
-                instrument,
-                MagnetSettings(section.field_per_ampere, section.ramp, limits.field, section.voltage),
-            )
-        return adapter(instrument)
-
-    def _shared_junction(self) -> Junction:
-        limits = self.file.limits
-        assert limits.current is not None  # which the file has checked
-        self._junction = self._junction or Junction(
-            JunctionLimits(
-                limits.pulse_voltage, limits.pulse_width, limits.read_voltage, limits.current, limits.duty
-            )
-        )
-        return self._junction
+    def own_code(self, name: str) -> list[str]:
+        """Say which files of the user's an instrument runs; raises BenchError where one of them cannot be."""
+        adapters = (self._adapters.own_adapter(role) for role in self.file.roles_of(name))
+        return [str(each) for each in (self._adapters.own_driver(name), *adapters) if each is not None]
 
     def refuse_instruments_without_role(self) -> None:
         """Raise BenchError where the file has an instrument that leaving the bench would not make safe."""
@@ -185,12 +149,22 @@ class Opening:
                 "not make it safe: give it a role, or take it out of the file"
             )
 
+    def _identity(self, name: str, instrument: Instrument) -> str:
+        try:
+            asks = self._adapters.of(name) is not None  # some of pymeasure's classes do not
+            return str(instrument.ask("*IDN?") if asks else instrument.id).strip()
+        except BoardError:
+            raise
+        except Exception as error:
+            raise BenchError(f"the {name!r} does not say who it is: {error}") from error
+
     def _mistaken(self, name: str, instrument: Instrument, identity: str) -> str | None:
         """Say what is wrong with an instrument's identity, or None."""
         section = self.file.instruments[name]
         expected = type(instrument) in {entry.driver for entry in drivers.known}
         other = expected and drivers.identify(identity) is not type(instrument)
-        if other or not is_expected(identity, type(instrument).__name__):
+        adapter = self._adapters.of(name)
+        if other or (adapter is not None and not is_model(identity, adapter.models)):
             return (
                 f"{section.resource} is no box for the driver {section.driver}: it says it is {identity!r}; "
                 f"correct 'resource' or 'driver' of [instruments.{name}] in {self.source}"
@@ -217,13 +191,3 @@ def close(instrument: Instrument) -> None:
     """Close a connection, whatever becomes of that."""
     with contextlib.suppress(Exception):
         instrument.adapter.close()
-
-
-def _identity(instrument: Instrument) -> str:
-    try:
-        classic = adapter_of(type(instrument).__name__)  # some of pymeasure's classes do not ask
-        return str(instrument.ask("*IDN?") if classic else instrument.id).strip()
-    except BoardError:
-        raise
-    except Exception as error:
-        raise BenchError(f"the {instrument.name!r} does not say who it is: {error}") from error

@@ -182,7 +182,7 @@ def test_check_says_what_there_is_and_changes_nothing(lab: Lab, write: Write) ->
         ("field = 0.04", "", r"'limits\.field' \(tesla\) is missing"),
         ('axis = "z"', 'axis = "x"', r"'roles\.field\.axis'"),
         ("ramp = 0.1", "ramp = 0", r"'roles\.field\.ramp' \(tesla per second\)"),
-        ("ramp = 0.1", "rump = 0.1", r"no key 'roles\.field\.rump' here; known are instrument, axis"),
+        ("ramp = 0.1", "rump = 0.1", r"no key 'roles\.field\.rump' here; known are instrument, adapter"),
         ("[roles.field]\n", "[roles.gaussmeter]\n#", "Cannot declare"),
     ],
 )

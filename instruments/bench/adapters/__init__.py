@@ -1,4 +1,7 @@
-"""One adapter per box that plays a classic role: every setting is read back, the limits are asked first."""
+"""One adapter per box that plays a classic role: every setting is read back, the limits are asked first.
+
+A box of one's own is one such class (docs/add-an-instrument.md), for which `tell`, `ask` and the rest are public.
+"""
 
 from ._agilent_33500 import Agilent33500Source
 from ._junction import Junction, JunctionLimits
@@ -15,9 +18,24 @@ from ._protocols import (
     Readout,
     ReadSettings,
 )
-from ._wire import is_model
+from ._wire import (
+    SOCKET_LINES,
+    ask,
+    ask_number,
+    expect_model,
+    expect_no_error,
+    expect_number,
+    expect_range,
+    expect_word,
+    is_model,
+    is_on,
+    off_where_it_fails,
+    tell,
+    try_all,
+)
 
 __all__ = [
+    "SOCKET_LINES",
     "Adapter",
     "Agilent33500Source",
     "FieldSource",
@@ -32,5 +50,16 @@ __all__ = [
     "PulseSource",
     "ReadSettings",
     "Readout",
+    "ask",
+    "ask_number",
+    "expect_model",
+    "expect_no_error",
+    "expect_number",
+    "expect_range",
+    "expect_word",
     "is_model",
+    "is_on",
+    "off_where_it_fails",
+    "tell",
+    "try_all",
 ]
