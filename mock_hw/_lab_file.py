@@ -112,6 +112,15 @@ class Keithley2400Settings(WiredSettings):
     leads: float = Field(default=0.0, ge=0, le=1e6)
 
 
+class Keithley2450Settings(WiredSettings):
+    """A newer source-meter; `language`: of its commands, its own or a 2400's, `leads` in ohms."""
+
+    kind: Literal["keithley-2450"]
+    junction: str = Field(min_length=1)
+    leads: float = Field(default=0.0, ge=0, le=1e6)
+    language: Literal["SCPI", "SCPI2400"] = "SCPI"
+
+
 class KepcoBopSettings(WiredSettings):
     """A bipolar supply, and the magnet that it drives."""
 
@@ -127,9 +136,18 @@ class LakeShore425Settings(WiredSettings):
 
 
 GeneratorSettings = Agilent33500Settings | Keysight81160ASettings
-InstrumentSettings = GeneratorSettings | Keithley2400Settings | KepcoBopSettings | LakeShore425Settings
+MeterSettings = Keithley2400Settings | Keithley2450Settings
+InstrumentSettings = GeneratorSettings | MeterSettings | KepcoBopSettings | LakeShore425Settings
 AnyBox = Annotated[BoxSettings | InstrumentSettings, Field(discriminator="kind")]
-_KINDS = ("array-board", "agilent-33500", "keysight-81160a", "keithley-2400", "kepco-bop", "lakeshore-425")
+_KINDS = (
+    "array-board",
+    "agilent-33500",
+    "keysight-81160a",
+    "keithley-2400",
+    "keithley-2450",
+    "kepco-bop",
+    "lakeshore-425",
+)
 
 
 class LabSection(Strict):

@@ -8,6 +8,7 @@ from mock_hw._lab_file import (
     Agilent33500Settings,
     InstrumentSettings,
     Keithley2400Settings,
+    Keithley2450Settings,
     KepcoBopSettings,
     Keysight81160ASettings,
     LabSettings,
@@ -18,6 +19,7 @@ from mock_hw.boxes._junction import Junction
 from mock_hw.boxes._magnet import Magnet
 from mock_hw.boxes.agilent_33500._commands import agilent_33500
 from mock_hw.boxes.keithley_2400._commands import keithley_2400
+from mock_hw.boxes.keithley_2450._commands import keithley_2450
 from mock_hw.boxes.kepco_bop._commands import kepco_bop
 from mock_hw.boxes.keysight_81160a._commands import keysight_81160a
 from mock_hw.boxes.lakeshore_425._commands import lakeshore_425
@@ -68,6 +70,13 @@ class Bench:
         if isinstance(box, Keithley2400Settings):
             return keithley_2400(
                 self.junctions[box.junction], serial_number=box.serial_number, leads=box.leads
+            )
+        if isinstance(box, Keithley2450Settings):
+            return keithley_2450(
+                self.junctions[box.junction],
+                serial_number=box.serial_number,
+                leads=box.leads,
+                language=box.language,
             )
         supply_or_meter = kepco_bop if isinstance(box, KepcoBopSettings) else lakeshore_425
         return supply_or_meter(self.magnets[box.magnet], serial_number=box.serial_number)

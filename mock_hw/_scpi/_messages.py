@@ -23,10 +23,12 @@ class Unit:
     last: bool
 
 
-def units(line: bytes, data: bytes | None, *, strings: bool = False) -> Iterator[Unit | ScpiError]:
+def units(
+    line: bytes, data: bytes | None, *, strings: bool = False, lenient: bool = False
+) -> Iterator[Unit | ScpiError]:
     """Split a line (its block parameter apart) into units; what is wrong with one takes its place.
 
-    Where there are no `strings`, quotation marks are a mistake.
+    Where there are no `strings`, quotation marks are a mistake; unless it is `lenient`, a last unit that is empty.
     """
     split = _split if strings else str.split
     if any(c > 126 or (c < 32 and c != 9) for c in line):
@@ -35,7 +37,7 @@ def units(line: bytes, data: bytes | None, *, strings: bool = False) -> Iterator
     text = line.decode("ascii")
     if not text.strip():
         return
-    parts = split(text, ";", MAX_UNITS)
+    parts = split(text.rstrip(" \t;") if lenient else text, ";", MAX_UNITS)
     path = ""
     for index, part in enumerate(parts[:MAX_UNITS]):
         last = index == len(parts) - 1

@@ -38,11 +38,14 @@ class Command:
 
 
 class Table:
-    """Commands by every accepted spelling of their headers; `strings`: their parameters may be in quotation marks."""
+    """Commands by every accepted spelling of their headers; `strings`: their parameters may be in quotation marks.
 
-    def __init__(self, commands: Iterable[Command], *, strings: bool = False) -> None:
+    `lenient`: a semicolon at the end of a line is no mistake.
+    """
+
+    def __init__(self, commands: Iterable[Command], *, strings: bool = False, lenient: bool = False) -> None:
         self.commands = tuple(commands)
-        self.strings = strings
+        self.strings, self.lenient = strings, lenient
         self._by_header = {
             spelling: command for command in self.commands for spelling in spellings(command.header)
         }

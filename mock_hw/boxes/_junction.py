@@ -62,6 +62,11 @@ class Junction:
         """Its state."""
         return bool(self.array.antiparallel[0, 0])
 
+    @property
+    def standing(self) -> float:
+        """Volts that stand across it."""
+        return self._standing
+
     def resistance(self, volts: float, antiparallel: bool | None = None) -> float:
         """Ohms at a voltage, without noise, of its present state or of another."""
         state = self.antiparallel if antiparallel is None else antiparallel

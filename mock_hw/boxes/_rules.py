@@ -16,6 +16,7 @@ class Rule(Enum):
     TRIGGER = auto()
     COMPLIANCE = auto()
     OUTPUT_OFF = auto()
+    STALE = auto()
     SIMULATION = auto()
 
 

@@ -32,6 +32,7 @@ _NUMBERS = {
     Rule.TRIGGER: -211,
     Rule.COMPLIANCE: 824,
     Rule.OUTPUT_OFF: 803,
+    Rule.STALE: -230,
     Rule.SIMULATION: -300,
 }
 
@@ -115,7 +116,7 @@ class BoxSession:
     def execute(self, line: Line) -> Response:
         """Act on one line; empty where there is nothing to answer."""
         answers: list[Answer] = []
-        for unit in units(line.text, line.block, strings=self._table.strings):
+        for unit in units(line.text, line.block, strings=self._table.strings, lenient=self._table.lenient):
             with self._lock:
                 self._check_power()
                 try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyvisa
 from pymeasure.instruments.agilent import Agilent33500
-from pymeasure.instruments.keithley import Keithley2400
+from pymeasure.instruments.keithley import Keithley2400, Keithley2450
 from pymeasure.instruments.kepco import KepcoBOP3612
 from pymeasure.instruments.keysight import Keysight81160A
 from pymeasure.instruments.lakeshore import LakeShore425
@@ -21,6 +21,7 @@ BOXES: dict[str, dict[str, object]] = {
     "generator": {"kind": "agilent-33500", "junction": "mtj"},
     "fast_generator": {"kind": "keysight-81160a", "junction": "fast"},
     "meter": {"kind": "keithley-2400", "junction": "mtj"},
+    "new_meter": {"kind": "keithley-2450", "junction": "fast"},
     "supply": {"kind": "kepco-bop", "magnet": "coil"},
     "gaussmeter": {"kind": "lakeshore-425", "magnet": "coil"},
 }
@@ -29,6 +30,7 @@ DRIVERS: dict[str, Any] = {
     "generator": Agilent33500,
     "fast_generator": Keysight81160A,
     "meter": Keithley2400,
+    "new_meter": Keithley2450,
     "supply": KepcoBOP3612,
     "gaussmeter": LakeShore425,
 }
@@ -37,6 +39,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "generator": {"shape": "PULS", "pulse_width": 4e-7, "voltage_high": 0.4},
     "fast_generator": {"shape": "PULS", "pulse_width": 5e-9, "output": True},
     "meter": {"source_mode": "voltage", "source_voltage": 0.05, "compliance_current": 1e-4},
+    "new_meter": {"source_mode": "voltage", "source_voltage": 0.05, "compliance_current": 1e-4},
     "supply": {"operating_mode": "CURR", "voltage_setpoint": 35.5, "current_setpoint": 0.125},
     "gaussmeter": {"unit": "T", "range": 350},
 }

@@ -16,13 +16,21 @@ from mock_hw._lab_file import (
     Agilent33500Settings,
     JunctionSettings,
     Keithley2400Settings,
+    Keithley2450Settings,
     KepcoBopSettings,
     Keysight81160ASettings,
     LakeShore425Settings,
     MagnetSettings,
     read_lab_file,
 )
-from mock_hw.boxes import agilent_33500, keithley_2400, kepco_bop, keysight_81160a, lakeshore_425
+from mock_hw.boxes import (
+    agilent_33500,
+    keithley_2400,
+    keithley_2450,
+    kepco_bop,
+    keysight_81160a,
+    lakeshore_425,
+)
 from mock_hw.testing import BoardClient
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulated-instruments.md").read_text("utf-8")
@@ -67,6 +75,7 @@ TABLES = {
     "Agilent 33500 (33521A)": agilent_33500.TABLE,
     "Keysight 81160A": keysight_81160a.TABLE,
     "Keithley 2400": keithley_2400.TABLE,
+    "Keithley 2450": keithley_2450.TABLE,
     "Kepco BOP 36-12": kepco_bop.TABLE,
     "Lake Shore 425": lakeshore_425.TABLE,
 }
@@ -79,7 +88,7 @@ def test_the_page_names_every_command_and_no_other(title: str) -> None:
     rows = re.findall(r"^\| (`[^|]*`) \| ([^|]+) \|", section, re.MULTILINE)
     named = [header for cell, _ in rows for header in re.findall(r"`([^`]+)`", cell)]
     assert sorted(named) == sorted(command.header for command in table.commands)
-    place = r"(\d[\d-]*|[AB]\.\d+)"  # a page, or a section
+    place = r"(\d[\d-]*|[AB][.-]\d+)"  # a page, or a section
     assert all(re.fullmatch(rf"—|{place}(, {place})*", page) for _, page in rows)
 
 
@@ -94,6 +103,7 @@ def test_the_page_names_every_key_of_the_lab_file(tmp_path: Path) -> None:
         "agilent-33500": set(Agilent33500Settings.model_fields),
         "keysight-81160a": set(Keysight81160ASettings.model_fields),
         "keithley-2400": set(Keithley2400Settings.model_fields),
+        "keithley-2450": set(Keithley2450Settings.model_fields),
         "kepco-bop": set(KepcoBopSettings.model_fields),
         "lakeshore-425": set(LakeShore425Settings.model_fields),
     }

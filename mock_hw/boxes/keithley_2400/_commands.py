@@ -259,6 +259,7 @@ TABLE = Table(
         ),
     ),
     strings=True,
+    lenient=True,
 )
 
 

@@ -263,6 +263,8 @@ class SourceMeter:
             if s.current_auto
             else s.current_range
         )
+        if tripped:  # what is held is at the end of the scale, however the reading is disturbed
+            amperes = max(min(amperes, full), -full)
         if abs(amperes) > full:
             amperes, status = OVERFLOW, status | OVERFLOWS
         else:
