@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,4 +41,6 @@ def running_labs() -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def _folder() -> Path:
-    return Path(platformdirs.user_runtime_dir("memtj", appauthor=False)) / "labs"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # where no session has a folder for it, one below /tmp serves as well
+        return Path(platformdirs.user_runtime_dir("memtj", appauthor=False)) / "labs"

@@ -191,3 +191,11 @@ def test_a_running_lab_is_found_and_forgotten(
     wrong = tmp_path / "wrong.json"
     wrong.write_text("[]")
     assert "is not what" in memtj_here("bench", "new", tmp_path / "x", "--lab", wrong, status=1).sentence
+
+
+def test_a_computer_without_a_session_is_not_warned_of_it(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    assert _labs.own_file().name.endswith(".json")
+    assert not recwarn
