@@ -8,6 +8,7 @@ from ._array import Acquisition, Array, Stop, Stopped, blocks_of
 from ._bernoulli import BernoulliArray, Draw, DrawCounts, VoltageLaw
 from ._block import Block, Losses, Sums
 from ._board_array import BoardArray
+from ._classic_array import ClassicArray
 from ._draw_drift import DrawDrift
 from ._switching_law import SwitchingLaw
 from ._switchings import by_state, count_switchings
@@ -20,6 +21,7 @@ __all__ = [
     "Block",
     "BoardArray",
     "BoardError",
+    "ClassicArray",
     "DacScale",
     "Draw",
     "DrawCounts",
@@ -43,4 +45,4 @@ __all__ = [
 
 def array_of(bench: Bench, point: WorkingPoint) -> Array:
     """Give the array of an open bench, nothing of it set yet; raises BenchError where the bench is not open."""
-    return BoardArray(bench, point)
+    return ClassicArray(bench, point) if bench.file.is_classic else BoardArray(bench, point)

@@ -29,7 +29,7 @@ class Acquisition(Protocol[_Item]):
     ended: bool
 
     def __next__(self) -> _Item | None:
-        """Give the next one; raises BoardError where the array ended it early, or too little can be read."""
+        """Give the next one; raises BoardError or BenchError where it ended early, or too little can be read."""
         ...
 
     def abort(self) -> None:
@@ -52,6 +52,12 @@ class Array(Protocol):
         bool  # each direction has its own, of volts and of seconds, and they may change while it acquires
     )
     point: WorkingPoint
+    most_pulses: int  # of a block, so that one comes every few seconds
+
+    @property
+    def pulse_seconds(self) -> float:
+        """Seconds that a pulse takes by the array's clock, NaN where that is not known yet."""
+        ...
 
     @property
     def losses(self) -> Losses:
@@ -104,7 +110,7 @@ class Array(Protocol):
         ...
 
     def keep_alive(self) -> None:
-        """Feed the watchdog while nothing is fetched; raises BoardError, switched off, where the output is not on."""
+        """Feed the watchdog while nothing is fetched; raises an error, switched off, where the output is not on."""
 
     def reconnect(self) -> None:
         """Have a lost connection back, the array safe and its settings unknown; see `Bench.reconnect`."""

@@ -31,6 +31,8 @@ class BoardArray:
     The role may be another one after `reconnect`, so it is asked of the bench each time.
     """
 
+    most_pulses = 1 << 32  # its FIFO's, which a block never reaches
+
     def __init__(self, bench: Bench, point: WorkingPoint) -> None:
         role = bench.board
         board: Any = role.board
@@ -48,6 +50,11 @@ class BoardArray:
     def role(self) -> BoardRole:
         """The role of the board."""
         return self._bench.board
+
+    @property
+    def pulse_seconds(self) -> float:
+        """Give it by the protocol's formula."""
+        return self.point.pulse_seconds(self.shape[0])
 
     @property
     def losses(self) -> Losses:

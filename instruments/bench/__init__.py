@@ -3,9 +3,10 @@
 from ._bench import Bench
 from ._blank import blank_bench_file
 from ._board_role import BoardRole
+from ._classic_roles import PulseSourceRole, ReadoutRole, is_simulated
 from ._dac import DacScale
 from ._discovery import FoundBox, array_size, find_boxes
-from ._file import ArraySection, BenchFile, read_bench_file
+from ._file import ArraySection, BenchFile, LimitsSection, read_bench_file
 from ._opening import Finding
 from ._replay import WireLogReplay
 from ._role import Role, SafeStep
@@ -20,6 +21,9 @@ __all__ = [
     "DacScale",
     "Finding",
     "FoundBox",
+    "LimitsSection",
+    "PulseSourceRole",
+    "ReadoutRole",
     "Role",
     "SafeStep",
     "SignalPath",
@@ -28,5 +32,6 @@ __all__ = [
     "array_size",
     "blank_bench_file",
     "find_boxes",
+    "is_simulated",
     "read_bench_file",
 ]

@@ -73,7 +73,7 @@ class AdapterChoice:
         adapter = self._choose(role, instrument)
         if isinstance(section, RoleSection):
             path = signal_path(section, self._file.array.resistance)
-            return adapter(instrument, path, self._shared_junction())
+            return adapter(instrument, path, self.junction())
         if isinstance(section, FieldSection):
             assert limits.field is not None  # which the file has checked
             magnet = MagnetSettings(section.field_per_ampere, section.ramp, limits.field, section.voltage)
@@ -99,7 +99,8 @@ class AdapterChoice:
         except BenchError as error:
             raise BenchError(f"{self._source}, key '{key}': {error}") from error
 
-    def _shared_junction(self) -> Junction:
+    def junction(self) -> Junction:
+        """Give the one junction that all adapters share."""
         limits = self._file.limits
         assert limits.current is not None  # which the file has checked
         self._junction = self._junction or Junction(

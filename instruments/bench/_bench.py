@@ -14,9 +14,9 @@ from .._errors import BenchError
 from . import _inspection
 from ._board_limits import limited_number
 from ._board_role import BoardRole
-from ._classic_roles import FieldRole, GaussmeterRole
+from ._classic_roles import FieldRole, GaussmeterRole, PulseSourceRole, ReadoutRole
 from ._file import BenchFile, read_bench_file
-from ._opening import Finding, Opening, close
+from ._opening import ROLES, Finding, Opening, close
 from ._role import Role
 from ._signals import catch_sigterm, held_back
 from ._wire_log import WireLog
@@ -41,7 +41,7 @@ class Bench:
         self.instruments: dict[str, Instrument] = {}
         self.roles: dict[str, Role] = {}
         self._opening = Opening(file, self.source, wire_log)
-        self._identities: dict[str, str] = {}
+        self.identities: dict[str, str] = {}
         self._own_code: dict[str, list[str]] = {}
         self._release_sigterm: Callable[[], object] = lambda: None
 
@@ -58,24 +58,32 @@ class Bench:
 
     @property
     def board(self) -> BoardRole:
-        """The role of the board; raises BenchError while the bench is not entered."""
-        role = self.roles.get("board")
-        if not isinstance(role, BoardRole):
-            raise BenchError(f"the bench of {self.source} is not open: use it in a 'with' statement")
+        """The role of the board; raises BenchError while the bench is not entered, or where it has none."""
+        role = self._role("board")
+        assert isinstance(role, BoardRole)
+        return role
+
+    @property
+    def pulse_source(self) -> PulseSourceRole:
+        """The role of the pulse source; raises BenchError while the bench is not entered, or where it has none."""
+        role = self._role("pulse_source")
+        assert isinstance(role, PulseSourceRole)
+        return role
+
+    @property
+    def readout(self) -> ReadoutRole:
+        """The role of the readout; raises BenchError while the bench is not entered, or where it has none."""
+        role = self._role("readout")
+        assert isinstance(role, ReadoutRole)
         return role
 
     def __enter__(self) -> Self:
         self._opening.refuse_instruments_without_role()
         self._own_code = {name: self._opening.own_code(name) for name in self.file.instruments}
-        if self.file.is_classic:
-            raise BenchError(
-                f"{self.source} has a pulse source and a readout, which this version only checks and switches off "
-                "('memtj bench check', 'memtj bench off'): recording and tuning need a [roles.board]"
-            )
         self._release_sigterm = catch_sigterm()
         try:
             for name in self.file.instruments:
-                self.instruments[name], self._identities[name] = self._opening.open(name)
+                self.instruments[name], self.identities[name] = self._opening.open(name)
             for name, role in self.file.roles.given().items():
                 self.roles[name] = self._opening.role(name, self.instruments[role.instrument])
             for role in self.roles.values():
@@ -121,7 +129,7 @@ class Bench:
             "instruments": {
                 name: {
                     **plain["instruments"][name],
-                    "identity": self._identities.get(name, ""),
+                    "identity": self.identities.get(name, ""),
                     **({"own_code": own} if (own := self._own_code.get(name)) else {}),
                 }
                 for name in self.file.instruments
@@ -155,7 +163,7 @@ class Bench:
         old: Any = self.instruments[name]
         close(old)
         old.lost = True
-        before = self._identities[name]
+        before = self.identities[name]
         fresh, identity = self._opening.open(name)
         try:
             if identity != before:
@@ -174,6 +182,13 @@ class Bench:
             raise
         self.instruments[name] = fresh
         self.roles.update(roles)
+
+    def _role(self, name: str) -> Role:
+        if name not in self.file.roles.given():
+            raise BenchError(f"the bench of {self.source} has no [roles.{name}], which this needs")
+        if name not in self.roles:
+            raise BenchError(f"the bench of {self.source} is not open: use it in a 'with' statement")
+        return self.roles[name]
 
     def _leave(self) -> bool:
         """Make everything safe and close it; returns whether Ctrl-C or SIGTERM came meanwhile."""
@@ -212,8 +227,4 @@ class Bench:
                 return
             log.critical("the output of the %r is still on: switch it off by hand", instrument)
         except Exception as error:
-            log.critical(
-                "the %r cannot be reached (%s): its watchdog switches it off; look at it before going on",
-                instrument,
-                error,
-            )
+            log.critical("the %r cannot be reached (%s): %s", instrument, error, ROLES[name].where_silent)

@@ -29,6 +29,7 @@ class BoardRole:
 
     safe_step: ClassVar[SafeStep] = SafeStep.PULSES
     safe_words: ClassVar[str] = "off, confirmed by the board"
+    where_silent: ClassVar[str] = "its watchdog switches it off; look at it before going on"
 
     def __init__(
         self,
@@ -202,7 +203,7 @@ class BoardRole:
         board: Any = self.board
         return {
             "instrument": self.instrument,
-            "path": {**_finite(asdict(self.path)), "gain": self.path.gain},
+            "path": self.path.plain(),
             "limits_at_the_box": asdict(self._limits.in_force),
             "origin": board.origin,
             "protocol": board.protocol_version,
@@ -221,8 +222,3 @@ class BoardRole:
 
     def _size_wanted(self) -> str:
         return f" and {self._source} says {self.array.rows} × {self.array.columns}: correct [array]"
-
-
-def _finite(values: dict[str, float]) -> dict[str, float | str]:
-    """Write an infinite load as text, since JSON has no word for it."""
-    return {key: value if np.isfinite(value) else "inf" for key, value in values.items()}

@@ -1,17 +1,21 @@
 """The roles of boxes that are no board, each over its adapter: pulses, readings, the field and its reading."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from .._errors import BenchError
 from ._role import SafeStep
+from ._signal_path import SignalPath
 from .adapters import (
     Adapter,
     Agilent33500Source,
     FieldSource,
     Gaussmeter,
+    Junction,
     Keithley2400Readout,
     KepcoBOPSupply,
     LakeShore425Gaussmeter,
+    PulseSource,
+    Readout,
 )
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
@@ -20,6 +24,7 @@ ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
     "field": (KepcoBOPSupply,),
     "gaussmeter": (LakeShore425Gaussmeter,),
 }
+_Box = TypeVar("_Box", PulseSource, Readout)
 _FIELD, _FIELD_OFFSET = 0.05, 2e-4  # fraction and tesla (earth, remanence) by which a reading may differ
 
 
@@ -34,11 +39,17 @@ def adapter_of(driver: str) -> type[Adapter] | None:
     return next((adapter for adapter in known if drives(adapter, driver)), None)
 
 
+def is_simulated(identity: str) -> bool:
+    """Say whether a box that answers `*IDN?` so is one of the simulated lab (docs/simulated-instruments.md)."""
+    return identity.split(",")[-1].strip().startswith("SIM-")
+
+
 class ClassicRole:
     """A box of a role over its adapter; its safe state is output off and all settings reset, read back."""
 
     safe_step: ClassVar[SafeStep] = SafeStep.OUTPUTS
     safe_words: ClassVar[str] = "off, confirmed by the box"
+    where_silent: ClassVar[str] = "it has no watchdog, so switch it off by hand"
 
     def __init__(self, adapter: Adapter, *, instrument: str) -> None:
         self.adapter, self.instrument, self.prepared = adapter, instrument, False
@@ -68,13 +79,40 @@ class ClassicRole:
         return {"instrument": self.instrument, "driver": self.adapter.driver}
 
 
-class PulseSourceRole(ClassicRole):
+class JunctionRole(ClassicRole, Generic[_Box]):
+    """A box that puts volts across a junction; `path`: from it to the `junction`."""
+
+    adapter: _Box
+
+    def __init__(self, adapter: _Box, path: SignalPath, junction: Junction, *, instrument: str) -> None:
+        super().__init__(adapter, instrument=instrument)
+        self.path, self.junction = path, junction
+
+    def peak(self, volts: float) -> float:
+        """Give the magnitude of the largest volts at the device, overshoot included."""
+        return abs(volts) * (1 + self.path.overshoot)
+
+    def prepare(self) -> None:
+        """Refuse another box, and one whose output is on; limits are kept by the adapter at each setting."""
+        if self.adapter.output_is_on():
+            raise BenchError(
+                f"the output of the {self.instrument!r} is on, so another program uses it, or has left it on: let that "
+                "one end, or switch off with 'memtj bench off'"
+            )
+        super().prepare()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Say which box plays the role, and the path from it to the junction."""
+        return {**super().snapshot(), "path": self.path.plain()}
+
+
+class PulseSourceRole(JunctionRole[PulseSource]):
     """A pulse generator: made safe first."""
 
     safe_step: ClassVar[SafeStep] = SafeStep.PULSES
 
 
-class ReadoutRole(ClassicRole):
+class ReadoutRole(JunctionRole[Readout]):
     """A source-meter: made safe when no pulse comes any more."""
 
     safe_step: ClassVar[SafeStep] = SafeStep.READ_VOLTAGE

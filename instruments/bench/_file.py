@@ -108,6 +108,7 @@ class ArraySection(_Section):
     thermal_stability_spread: float = Field(default=0.0, ge=0, le=0.5, description="fraction")
     stack: str = Field(default="", description="text")
     device: str = Field(default="", description="text")
+    temperature: float | None = Field(default=None, gt=0, le=1000, description="kelvin")
 
 
 class LimitsSection(_Section):

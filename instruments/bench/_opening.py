@@ -122,8 +122,12 @@ class Opening:
     def role(self, name: str, instrument: Instrument) -> Role:
         """Make a role of the file over its instrument; raises BenchError where its driver does not serve."""
         section, file = self.file.roles.given()[name], self.file
-        if not isinstance(section, RoleSection) or name in ADAPTERS:
-            return _CLASSIC[name](self._adapters.make(name, instrument), instrument=section.instrument)
+        if name in ADAPTERS:
+            parts = [self._adapters.make(name, instrument)]
+            if isinstance(section, RoleSection):
+                parts += signal_path(section, file.array.resistance), self._adapters.junction()
+            return _CLASSIC[name](*parts, instrument=section.instrument)
+        assert isinstance(section, RoleSection)  # that of a board
         if not isinstance(instrument, ArrayBoard):
             raise BenchError(
                 f"the role '{name}' in {self.source} needs an ArrayBoard, and "

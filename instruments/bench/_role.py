@@ -21,12 +21,13 @@ class SafeStep(IntEnum):
 class Role(Protocol):
     """What an instrument does on the bench; the role, not the driver, knows its safe state, and when its turn comes.
 
-    `safe_words`: how its safe state is called; `prepared`: whether `prepare` went through; a box that was refused is
-    left to the program that uses it.
+    `safe_words`: how its safe state is called; `where_silent`: what is to be done where it cannot be reached;
+    `prepared`: whether `prepare` went through: a box that was refused is left to the program that uses it.
     """
 
     safe_step: ClassVar[SafeStep]
     safe_words: ClassVar[str]
+    where_silent: ClassVar[str]
     instrument: str
     prepared: bool
 

@@ -1,7 +1,7 @@
 """The way from an instrument's output to the device: what reaches it of the volts that are set."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from entropy.arguments import Real, take_fields
 
@@ -39,3 +39,8 @@ class SignalPath:
     def peak_gain(self) -> float:
         """Volts of the peak at the device per volt set."""
         return self.gain * (1 + self.overshoot)
+
+    def plain(self) -> dict[str, float | str]:
+        """Give it with its gain, JSON-able: an infinite load as text, since JSON has no word for it."""
+        values = {**asdict(self), "gain": self.gain}
+        return {key: value if math.isfinite(value) else "inf" for key, value in values.items()}

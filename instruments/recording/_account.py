@@ -100,7 +100,6 @@ class RecordingAccount:
         self._watch = Watch(rows * columns, columns)
         self._watch_report: WatchReport | None = None
         self._losses_before = self._losses_of_rows = prepared.array.losses
-        self._pulse_seconds = prepared.array.point.pulse_seconds(rows)
         # Acquisition and sequence of the last block, its time, and its usable bits.
         self._block_before: tuple[tuple[int, int], float, int] | None = None
 
@@ -151,7 +150,7 @@ class RecordingAccount:
         block, judged = delivered.block, delivered.judged.outcome
         of_block = Counts(
             judged.count, 1, judged.ones, block.positions, judged.changes, judged.pairs, block.failed_resets,
-            *self._timed(delivered), judged.count, block.pulses * self._pulse_seconds,
+            *self._timed(delivered), judged.count, block.pulses * self._prepared.array.pulse_seconds,
         )  # fmt: skip
         self.counts += of_block
         self.last = time.monotonic()

@@ -74,7 +74,7 @@ class Running:
         array, used, control = self.prepared.array, self.prepared.cells.used, self.control
         array.set_mask(used)
         pulses = -(-self.account.missing // int(used.sum())) if self.account.wanted else 0
-        most = max(1, self.block_bits // len(used))
+        most = max(1, min(self.block_bits // len(used), array.most_pulses))
         if control is not None:
             pulses = control.begin(pulses, most)
         acquisition = array.acquire(pulses, min(most, pulses) if pulses else most)

@@ -226,8 +226,8 @@ def _outcome(summary: "RecordingSummary", procedure: "RecordBits", bench: "Bench
     terms = [plain["energy_per_bit"][term.name] for term in fields(summary.energy_per_bit)]
     plain["energy_per_bit"]["total"] = None if None in terms else sum(terms)
     plain["quarantined_cells"] = summary.cells - summary.cells_used
-    snapshot = bench.snapshot()["instruments"]["board"]
-    plain["identity"], plain["resource"] = snapshot["identity"], snapshot["resource"]
+    for key in ("identity", "resource"):
+        plain[key] = " and ".join(each[key] for each in bench.snapshot()["instruments"].values())
     plain["settings"] = {
         name.replace("_", " "): f"{float(getattr(procedure, name)):g} {unit}"
         for name, unit in POINT_UNITS.items()

@@ -56,6 +56,7 @@ class Junction:
         self._levels: dict[str, float] = {}  # volts across it by the idle levels of generators
         self._standing = 0.0
         self._shares: dict[tuple[float, float, bool], float] = {}  # until the device drifts
+        self._ohms: dict[tuple[float, bool], float] = {}  # until the next pulse, or the device drifts
 
     @property
     def antiparallel(self) -> bool:
@@ -70,7 +71,10 @@ class Junction:
     def resistance(self, volts: float, antiparallel: bool | None = None) -> float:
         """Ohms at a voltage, without noise, of its present state or of another."""
         state = self.antiparallel if antiparallel is None else antiparallel
-        return float(self.array.device.resistances(volts, self.temperature, np.inf, _SETTLED)[int(state)][0])
+        if (ohms := self._ohms.get((volts, state))) is None:
+            both = self.array.device.resistances(volts, self.temperature, np.inf, _SETTLED)
+            ohms = self._ohms[volts, state] = float(both[int(state)][0])
+        return ohms
 
     def share(self, emf: float, series: float, antiparallel: bool | None = None) -> float:
         """Volts across it of an `emf` behind `series` ohms; its resistance falls with them."""
@@ -86,10 +90,13 @@ class Junction:
     # What boxes do
 
     @takes(emf=Real(), series=Real(0), most=Real(0, infinite=True))
-    def hold(self, emf: float, series: float, most: float = np.inf) -> None:
-        """Have volts stand across it, through the coil, from a source that gives `most` amperes at most."""
+    def hold(self, emf: float, series: float, most: float = np.inf) -> bool:
+        """Have volts stand across it, through the coil, from a source that gives `most` amperes at most.
+
+        Returns whether that limits them.
+        """
         self.catch_up()
-        volts = self.share(emf, series)
+        volts = wanted = self.share(emf, series)
         if abs(volts) > most * _LEAST_OHMS:
             limited = volts
             for _ in range(4):
@@ -98,6 +105,7 @@ class Junction:
             volts = limited
         self._standing = volts
         self._look()
+        return abs(volts) < abs(wanted)
 
     @takes(emf=Real(), impedance=Real(0))
     def idle_at(self, name: str, emf: float, impedance: float) -> None:
@@ -126,6 +134,7 @@ class Junction:
         pulses = np.array(across) - idle + self._standing
         device = self.array.device
         device.wear(count, np.array([np.abs(pulses).max()]))
+        self._ohms.clear()
         self.pulses += count
         if abs(edge / self.edge - 1) > 0.01:
             raise RuleBroken(
@@ -173,6 +182,7 @@ class Junction:
         seconds = self._idle.take(whole=self._magnet is None)
         if seconds or len(self._shares) > _MOST_SHARES:
             self._shares.clear()
+            self._ohms.clear()
         now = self.clock.now()
         steps = [(seconds, 0.0)] if self._magnet is None else self._magnet.fields(now - seconds, now)
         for each, field in steps:

@@ -1,7 +1,7 @@
 """Adapters of the classic boxes over a lab: settings are read back, limits are asked first, every end is off."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -155,8 +155,8 @@ def test_a_burst_is_set_read_back_and_given(
     world.largest_voltage, pulses = 0.0, world.pulses
     sent.clear()
     source.pulse()
-    assert sent[0] == "*TRG"
-    assert sent[1].endswith(";*OPC?")
+    (message,) = sent
+    assert message.endswith("*ESE?;*TRG;*OPC?;:OUTP?;:SYST:ERR?")
     assert world.pulses - pulses == 2
     assert world.largest_voltage == pytest.approx(0.3, rel=0.03)
     source.off()
@@ -230,6 +230,118 @@ def test_pulse_and_read_voltage_count_together(
     readout.off()
 
 
+def idle(world: Any, act: Callable[[], object]) -> float:
+    """The largest volts that an act puts across the junction of a lab, in which nothing stands but the generator."""
+    world.largest_voltage = 0.0
+    act()
+    return float(world.largest_voltage)
+
+
+@pytest.mark.parametrize("path", [OPEN, replace(MATCHED, attenuation=0)])
+def test_a_pulse_is_changed_with_the_output_on_and_the_idle_level_within_2_mv(
+    lab: Lab, generator: Any, junction: Junction, path: SignalPath, sent: list[str]
+) -> None:
+    device: Any = lab.instruments["generator"].device
+    world = lab.junctions["mtj"]
+    source = Agilent33500Source(generator, path, junction)
+    volts = (0.3, -0.3, -0.29, 0.31, 0.28, -0.31)
+    bursts = [replace(pulse(each), largest=0.32, width=5e-7 if each > 0 else 4e-7) for each in volts]
+    source.prepare(bursts[0])
+    relays = device.relays
+    for burst in (*bursts[1:], *bursts):
+        sent.clear()
+        assert idle(world, lambda burst=burst: source.change(burst)) <= 2e-3 * (1 + 1e-9)
+        assert len(sent) == 1 or burst == bursts[0]
+        assert idle(world, source.pulse) == pytest.approx(abs(burst.voltage), rel=0.03)
+        width = float(generator.ask("FUNC:PULS:WIDT?"))
+        assert width == pytest.approx(burst.width, rel=1e-6)
+    before = bursts[-1]
+    for burst in bursts:
+        sent.clear()
+        assert idle(world, lambda burst=burst: source.pulse(then=burst)) == pytest.approx(
+            abs(before.voltage), rel=0.03
+        )
+        assert len(sent) == 1
+        before = burst
+    assert device.relays == relays
+    assert not is_off(generator)
+    source.off()
+
+
+def test_what_cannot_be_changed_with_the_output_on_is_refused(
+    source: Agilent33500Source, readout: Keithley2400Readout, generator: Any, sent: list[str]
+) -> None:
+    burst = replace(pulse(), largest=1.2)
+    with pytest.raises(BenchError, match="prepare first"):
+        source.change(burst)
+    readout.prepare(ReadSettings(0.5, 1e-4))
+    source.prepare(burst)
+    sent.clear()
+    for other, said in (
+        (replace(burst, period=3e-6), "volts and width of a pulse alone"),
+        (replace(burst, voltage=-1.3), "beyond the range"),
+        (replace(burst, voltage=-1.0), r"together of 1\.6 V .* limits\.pulse_voltage"),
+        (replace(burst, width=1.1e-6), r"limits\.pulse_width"),
+    ):
+        with pytest.raises(BenchError, match=said):
+            source.change(other)
+    assert sent == []
+    assert not is_off(generator)
+    source.off()
+    with pytest.raises(BenchError, match="more than the 'generator' gives"):
+        source.prepare(replace(pulse(), largest=20.0))
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("VOLT:LIM:HIGH 0.31", "-222"),
+        ("VOLT:HIGH 0.25", "answers VOLT:HIGH"),
+        ("OUTP:POL INV", "answers OUTP:POL"),
+    ],
+)
+def test_a_change_that_the_box_does_not_confirm_ends_with_the_output_off(
+    source: Agilent33500Source, generator: Any, monkeypatch: pytest.MonkeyPatch, command: str, said: str
+) -> None:
+    """Somebody turns a knob between the setting and the question, or has before."""
+    source.prepare(replace(pulse(), largest=0.4))
+    write = generator.adapter.write
+
+    def meddle(line: str, **rest: Any) -> None:
+        if ":VOLT:HIGH 3.2" in line:
+            line = line.replace(":VOLT:HIGH 3.2", f":{command};:VOLT:HIGH 3.2") if "LIM" in command else (
+                line.replace(":VOLT:HIGH?", f":{command};:VOLT:HIGH?"))  # fmt: skip
+        write(line, **rest)
+
+    with monkeypatch.context() as meddled:
+        meddled.setattr(generator.adapter, "write", meddle)
+        with pytest.raises(BenchError, match=said):
+            source.change(replace(pulse(0.32 * OPEN.gain), largest=0.4))
+    assert is_off(generator)
+
+
+def test_an_output_that_somebody_switched_off_is_noticed_at_the_pulse(
+    source: Agilent33500Source, generator: Any
+) -> None:
+    source.prepare(pulse())
+    generator.write("OUTP 0")
+    with pytest.raises(BenchError, match=r"answers OUTP\? by '0'"):
+        source.pulse()
+
+
+def test_a_quick_reading_is_set_and_read_back(lab: Lab, meter: Any, readout: Keithley2400Readout) -> None:
+    clock = lab.junctions["mtj"].clock
+    readout.prepare(replace(READ, current_range=1e-4, delay=1.5e-4, cycles=0.01, autozero=False))
+    asked = [meter.ask(each).strip() for each in ("SYST:AZER?", "SOUR:DEL:AUTO?")]
+    assert asked == ["0", "0"]
+    assert float(meter.ask("SOUR:DEL?")) == pytest.approx(2e-4)
+    assert float(meter.ask("SENS:CURR:NPLC?")) == pytest.approx(0.01)
+    before = clock.now()
+    assert readout.read() == pytest.approx(lab.junctions["mtj"].resistance(0.02), rel=0.02)
+    assert clock.now() - before > 2e-4 + 0.01 / 50
+    readout.off()
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_refused(value: float) -> None:
     for name in ("voltage", "width", "edge", "period"):
@@ -259,7 +371,7 @@ def test_a_setting_that_the_box_moves_is_refused_and_the_output_is_off(
     [
         ("VOLT:HIGH?", "+6E-01"), ("VOLT:LOW?", "-1E-01"), ("OUTP:LOAD?", "+5E+01"), ("FUNC:PULS:WIDT?", "+1E-06"),
         ("FUNC:PULS:PER?", "+1E-06"), ("FUNC:PULS:TRAN:TRA?", "+1E-06"), ("BURS:NCYC?", "+9.9E+37"), ("FUNC?", "SQU"),
-        ("BURS:STAT?", "0"),
+        ("BURS:STAT?", "0"), ("VOLT:RANG:AUTO?", "1"),
         ("TRIG:SOUR?", "IMM"), ("OUTP:POL?", "INV"), ("VOLT:LIM:STAT?", "0"), ("VOLT:HIGH?", "nan"),
     ],
 )  # fmt: skip
@@ -277,7 +389,8 @@ def test_what_the_generator_does_not_confirm_keeps_its_output_off(
     [
         ("SENS:CURR:PROT?", "1.0E-03"), ("SOUR:VOLT?", "2.1E-02"), ("SOUR:VOLT:RANG?", "21"), ("SOUR:FUNC?", "CURR"),
         ("SOUR:VOLT:RANG:AUTO?", "1"), ("SENS:CURR:RANG:AUTO?", "0"), ("SENS:FUNC?", '"CURR:DC"'),
-        ("FORM:ELEM?", "VOLT,CURR"), ("SOUR:CLE:AUTO?", "1"),
+        ("FORM:ELEM?", "VOLT,CURR"), ("SOUR:CLE:AUTO?", "1"), ("SENS:CURR:NPLC?", "1.0E-01"), ("SYST:AZER?", "0"),
+        ("SOUR:DEL:AUTO?", "0"),
     ],
 )  # fmt: skip
 def test_what_the_meter_does_not_confirm_keeps_its_output_off(
@@ -332,12 +445,12 @@ def test_off_tries_everything_and_the_first_failure_stays(
     write = generator.adapter.write
 
     def lossy(command: str, **rest: Any) -> None:
-        if command in ("OUTP 0", "*TRG"):
-            raise OSError(f"no {command}")
+        if command == "OUTP 0" or "*TRG" in command:
+            raise OSError(f"no {command[-6:]}")
         write(command, **rest)
 
     monkeypatch.setattr(generator.adapter, "write", lossy)
-    with pytest.raises(BenchError, match=r"does not take \*TRG: no \*TRG") as caught:
+    with pytest.raises(BenchError, match=r"does not answer \*TRG;\*OPC\?;.*: no T:ERR\?") as caught:
         source.pulse()
     (note,) = caught.value.__notes__
     assert (

@@ -1,4 +1,4 @@
-"""A bench of a pulse source and a readout: checked, switched off in the safe order, refused by all that records."""
+"""A bench of a pulse source and a readout: checked, and switched off in the safe order."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,9 +115,16 @@ def test_a_wrong_box_is_named_and_not_switched(lab: Lab, write: Write) -> None:
     assert all("is no box for the driver" in each.detail for each in wrong)
 
 
-def test_nothing_records_from_it(write: Write) -> None:
-    with pytest.raises(BenchError, match=r"only checks and switches off .* need a \[roles\.board\]"):
-        Bench.from_toml(write()).__enter__()
+def test_entering_and_leaving_leaves_both_off(lab: Lab, write: Write) -> None:
+    with Bench.from_toml(write()) as bench:
+        snapshot = bench.snapshot()
+        assert bench.readout.instrument == "meter"
+        with BoardClient(lab.resources["generator"]) as box:
+            box.send("OUTP 1")
+    assert outputs(lab) == ["0", "0"]
+    assert "33521A" in snapshot["instruments"]["generator"]["identity"]
+    assert snapshot["roles"]["pulse_source"]["path"]["assumed_load"] == "inf"
+    assert snapshot["roles"]["readout"]["path"]["gain"] == pytest.approx(1e4 / 10_002)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import instruments
+from entropy import Store
 from entropy.testing import sound_accounts
+from mock_hw import Lab, LabSettings
 from tests.memtj.conftest import posix_only
 
 pytestmark = posix_only
@@ -92,3 +95,39 @@ def test_bench_off_works_against_another_owner(
 
     assert meanwhile(off, *endless(bench, store), "--no-calibrate", status=1).sentence.startswith("memtj: ")
     sound_accounts(store)
+
+
+def test_a_generator_and_a_source_meter(memtj_here: Callable, tmp_path: Path) -> None:
+    """A few thousand pulses to measure and test the junction, some hundred of which bits come."""
+    boxes = {"generator": {"kind": "agilent-33500"}, "meter": {"kind": "keithley-2400", "leads": 2.0}}
+    settings = {
+        "junctions": {"mtj": {}},
+        "boxes": {name: box | {"junction": "mtj"} for name, box in boxes.items()},
+    }
+    bench, store = tmp_path / "bench.toml", tmp_path / "store"
+    text = Path(instruments.__file__).with_name("example_bench_33500_2400.toml").read_text("utf-8")
+    with Lab(LabSettings.model_validate(settings), seed=3) as lab:
+        for port, name in ((5025, "generator"), (5026, "meter")):
+            text = text.replace(f"TCPIP::127.0.0.1::{port}::SOCKET", lab.resources[name])
+        bench.write_text(text, "utf-8")
+        point = (
+            "--voltage", 0.288, "--width", 500e-9, "--period", 1.2e-6, "--reset-voltage", -0.335,
+            "--reset-width", 500e-9, "--read-voltage", 0.05, "--settle", 1e-4,
+        )  # fmt: skip
+        outcome = memtj_here(
+            "record", bench, "--store", store, "--bits", 300, "--no-calibrate", *point, "--json", status=0
+        ).json
+        assert memtj_here("bench", "check", bench, "--json", status=0).json["ok"]
+        assert lab.junctions["mtj"].largest_voltage <= 0.45
+    assert outcome["simulated"] is True
+    assert outcome["bits"] == sound_accounts(store).recorded >= 300
+    assert outcome["identity"].count("SIM-") == 2
+    assert 1 < outcome["device_bits_per_s"] < 1e5
+    # 300 bits beside the 2,048 pulses of the start-up: six standard deviations at most.
+    assert outcome["ones_fraction"] == pytest.approx(
+        outcome["p_sw_mean"], abs=6 * 0.5 * (1 / 300 + 1 / 2048) ** 0.5
+    )
+    with Store(store) as opened:
+        (buffer,) = opened.buffers()
+        assert buffer.simulated
+        assert set(opened.rows(buffer.uuid)["temperature"]) == {300.0}

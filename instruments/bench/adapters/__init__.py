@@ -20,8 +20,10 @@ from ._protocols import (
 )
 from ._wire import (
     SOCKET_LINES,
+    Expected,
     ask,
     ask_number,
+    expect,
     expect_model,
     expect_no_error,
     expect_number,
@@ -31,6 +33,7 @@ from ._wire import (
     is_on,
     off_where_it_fails,
     tell,
+    tell_and_expect,
     try_all,
 )
 
@@ -38,6 +41,7 @@ __all__ = [
     "SOCKET_LINES",
     "Adapter",
     "Agilent33500Source",
+    "Expected",
     "FieldSource",
     "Gaussmeter",
     "Junction",
@@ -52,6 +56,7 @@ __all__ = [
     "Readout",
     "ask",
     "ask_number",
+    "expect",
     "expect_model",
     "expect_no_error",
     "expect_number",
@@ -61,5 +66,6 @@ __all__ = [
     "is_on",
     "off_where_it_fails",
     "tell",
+    "tell_and_expect",
     "try_all",
 ]

@@ -1,6 +1,8 @@
 """Pulses of an Agilent 33500, opened by pymeasure's own class, whose setters are not trusted."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from pymeasure.instruments import Instrument
@@ -11,8 +13,10 @@ from ._junction import Junction
 from ._protocols import PulseSettings
 from ._wire import (
     SOCKET_LINES,
+    Expected,
     ask,
     ask_number,
+    expect,
     expect_model,
     expect_no_error,
     expect_number,
@@ -20,12 +24,14 @@ from ._wire import (
     is_on,
     off_where_it_fails,
     tell,
+    tell_and_expect,
     try_all,
 )
 
 _INFINITE = 9.9e37  # ohms, what the box says for an open circuit
 _VOLT, _SECOND = 2e-6, 1e-10  # resolution of settings
-_LARGEST = 10.0  # V of the open circuit
+_LARGEST, _LEAST = 10.0, 2e-3  # V of the open circuit: a level, and from one to the other
+_HAIR = 1 + 1e-9
 _LONGEST = 1.0  # s, a burst: its end is waited for on the wire
 
 
@@ -34,6 +40,7 @@ class Agilent33500Source:
 
     driver: ClassVar[str] = "pymeasure.instruments.agilent.Agilent33500"
     models: ClassVar[tuple[str, ...]] = ("335", "336")
+    fastest_edge: ClassVar[float] = 8.4e-9
     unseen: ClassVar[tuple[str, ...]] = (
         "attenuation, overshoot and resistance of the path are those of the bench file",
         "nothing but its voltage limits the current of a pulse",
@@ -42,7 +49,7 @@ class Agilent33500Source:
 
     def __init__(self, box: Instrument, path: SignalPath, junction: Junction) -> None:
         self._box, self._path, self._junction = box, path, junction
-        self._ready = False
+        self._settings: PulseSettings | None = None
 
     def check(self) -> None:
         """Refuse another box."""
@@ -72,39 +79,33 @@ class Agilent33500Source:
         Raises BenchError where a limit does not allow it, before anything is sent, or where the box does not
         confirm a setting: it is off then.
         """
-        peak = abs(settings.voltage) * (1 + self._path.overshoot)
-        self._junction.check_pulse(peak, settings.width, settings.period)
-        volts, most = settings.voltage / self._path.gain, self._most
-        if abs(volts) > most:
-            raise BenchError(
-                f"{abs(volts):g} V are more than the {self._box.name!r} gives, {most:g} V: take a smaller attenuation"
-            )
-        if settings.count * settings.period > _LONGEST:
-            raise BenchError(
-                f"a burst of {settings.count * settings.period:g} s is longer than {_LONGEST:g} s: give several"
-            )
+        self._refuse(settings)
         with off_where_it_fails(self.off):
             self.check()
             self.off()
-            with self._junction.setting("pulse", peak):
-                self._set(settings, volts)
+            with self._junction.setting("pulse", self._peak(settings)):
+                self._set(settings)
                 tell(self._box, "OUTP 1")
                 expect_word(self._box, "OUTP?", "1")
                 expect_no_error(self._box)
-            self._ready = True
+            self._settings = settings
 
-    def pulse(self) -> None:
-        """Give the burst; nothing else is sent before the box says that it is over."""
-        if not self._ready:
-            raise BenchError(f"the {self._box.name!r} has no burst: call prepare first")
-        with off_where_it_fails(self.off):
-            tell(self._box, "*TRG")
-            expect_word(self._box, "*OPC?", "1")
-            expect_no_error(self._box)
+    def change(self, settings: PulseSettings) -> None:
+        """Set another pulse with the output on, whose level at rest stays within 2 mV of 0 V, and read it back.
+
+        Raises BenchError where a limit does not allow it, before anything is sent, or where the box does not
+        confirm it: it is off then.
+        """
+        if settings != self._settings:
+            self._exchange((), settings)
+
+    def pulse(self, then: PulseSettings | None = None) -> None:
+        """Give the burst and change to `then`, in one message; the box answers when it is over."""
+        self._exchange(("*TRG",), then, Expected("*OPC?", "1"), Expected("OUTP?", "1"))
 
     def off(self) -> None:
         """Output off, all settings reset, read back; pymeasure's `shutdown` sends nothing."""
-        self._ready, box = False, self._box
+        self._settings, box = None, self._box
         try_all(
             box,
             lambda: tell(box, "OUTP 0"),
@@ -113,15 +114,87 @@ class Agilent33500Source:
         )
         self._junction.is_off("pulse")
 
+    def _refuse(self, settings: PulseSettings) -> None:
+        """Raise BenchError for what a limit or the box does not allow."""
+        self._junction.check_pulse(self._peak(settings), settings.width, settings.period)
+        volts = max(abs(settings.voltage), settings.largest) / self._path.gain
+        if volts > self._most * _HAIR:
+            raise BenchError(
+                f"{volts:g} V are more than the {self._box.name!r} gives, {self._most:g} V: take a smaller attenuation"
+            )
+        if settings.count * settings.period > _LONGEST:
+            raise BenchError(
+                f"a burst of {settings.count * settings.period:g} s is longer than {_LONGEST:g} s: give several"
+            )
+
+    def _exchange(self, lines: Sequence[str], after: PulseSettings | None, *expected: Expected) -> None:
+        """Send lines, then what changes the pulse to `after`, and have all of it confirmed."""
+        before = self._settings
+        if before is None:
+            raise BenchError(f"the {self._box.name!r} has no burst: call prepare first")
+        after = before if after is None else after
+        if after != before:
+            self._refuse_change(before, after)
+            lines, expected = (*lines, *self._way(before, after)), (*expected, *self._confirmed(after))
+        with off_where_it_fails(self.off), self._junction.setting("pulse", self._peak(after)):
+            tell_and_expect(self._box, lines, *expected)
+            self._settings = after
+
+    def _refuse_change(self, before: PulseSettings, after: PulseSettings) -> None:
+        if replace(after, voltage=before.voltage, width=before.width) != before:
+            raise BenchError(f"the {self._box.name!r} changes volts and width of a pulse alone: call prepare")
+        if abs(after.voltage) > max(abs(before.voltage), before.largest) * _HAIR:
+            raise BenchError(
+                f"a pulse of {abs(after.voltage):g} V is beyond the range of the {self._box.name!r}: call prepare"
+            )
+        self._refuse(after)
+
+    def _peak(self, settings: PulseSettings) -> float:
+        """Volts at the device, overshoot included."""
+        return abs(settings.voltage) * (1 + self._path.overshoot)
+
     @property
     def _most(self) -> float:
         """Volts that can be set, as shown."""
-        load = self._path.assumed_load
-        return _LARGEST if load == math.inf else _LARGEST * load / (load + 50.0)
+        return _LARGEST * self._shown
 
-    def _set(self, settings: PulseSettings, volts: float) -> None:
+    @property
+    def _shown(self) -> float:
+        """Volts shown per volt of the open circuit."""
+        load = self._path.assumed_load
+        return 1.0 if load == math.inf else load / (load + 50.0)
+
+    def _levels(self, settings: PulseSettings) -> tuple[float, float]:
+        """High and low as shown."""
+        volts = settings.voltage / self._path.gain
+        return max(volts, 0.0), min(volts, 0.0)
+
+    def _way(self, before: PulseSettings, after: PulseSettings) -> tuple[str, ...]:
+        """Lines from one pulse to another: two levels are 2 mV apart at least, and the one at rest is 0 V or as far."""
+        high, low = self._levels(after)
+        width = () if after.width == before.width else (f"FUNC:PULS:WIDT {after.width:.9e}",)
+        inverted, least = low < 0, _LEAST * self._shown
+        if inverted == (before.voltage < 0):
+            return (*width, f"VOLT:LOW {low:.9e}" if inverted else f"VOLT:HIGH {high:.9e}")
+        if inverted:
+            turn = f"VOLT:HIGH {least:.9e}", "OUTP:POL INV", f"VOLT:LOW {low:.9e}", f"VOLT:HIGH {high:.9e}"
+        else:
+            turn = f"VOLT:LOW {-least:.9e}", "OUTP:POL NORM", f"VOLT:HIGH {high:.9e}", f"VOLT:LOW {low:.9e}"
+        return (*width, *turn)
+
+    def _confirmed(self, settings: PulseSettings) -> tuple[Expected, ...]:
+        high, low = self._levels(settings)
+        return (
+            Expected("VOLT:HIGH?", high, _VOLT),
+            Expected("VOLT:LOW?", low, _VOLT),
+            Expected("FUNC:PULS:WIDT?", settings.width, _SECOND),
+            Expected("OUTP:POL?", "INV" if low < 0 else "NORM"),
+        )
+
+    def _set(self, settings: PulseSettings) -> None:
         box, load = self._box, self._path.assumed_load
-        high, low = max(volts, 0.0), min(volts, 0.0)
+        high, low = self._levels(settings)
+        largest = max(abs(settings.voltage), settings.largest) / self._path.gain
         # Levels and times that meet each other are moved by the box: the order is one in which they never do.
         timing = [f"FUNC:PULS:PER {settings.period:.9e}", f"FUNC:PULS:WIDT {settings.width:.9e}"]
         levels = [f"VOLT:HIGH {high:.9e}", f"VOLT:LOW {low:.9e}"]
@@ -130,11 +203,15 @@ class Agilent33500Source:
             "*CLS",
             f"OUTP:LOAD {'INF' if load == math.inf else f'{load:.9g}'}",
             "FUNC PULS",
-            "FUNC:PULS:TRAN:BOTH 8.4e-9",
+            f"FUNC:PULS:TRAN:BOTH {self.fastest_edge:.9e}",
             *(timing if settings.period >= 1e-3 else reversed(timing)),
             f"FUNC:PULS:TRAN:BOTH {settings.edge:.9e}",
-            *(levels if volts >= 0 else reversed(levels)),
-            f"OUTP:POL {'NORM' if volts >= 0 else 'INV'}",
+            # The range for the largest pulse, and none but it: its relays would click with the output on.
+            f"VOLT:HIGH {largest:.9e}",
+            f"VOLT:LOW {-largest:.9e}",
+            "VOLT:RANG:AUTO 0",
+            *(levels if low == 0 else reversed(levels)),
+            f"OUTP:POL {'INV' if low < 0 else 'NORM'}",
             "BURS:MODE TRIG",
             f"BURS:NCYC {settings.count}",
             "TRIG:SOUR BUS",
@@ -142,17 +219,15 @@ class Agilent33500Source:
         )
         expect_no_error(box)
         expect_number(box, "OUTP:LOAD?", _INFINITE if load == math.inf else load, 0.0)
-        expect_number(box, "VOLT:HIGH?", high, _VOLT)
-        expect_number(box, "VOLT:LOW?", low, _VOLT)
+        expect(box, *self._confirmed(settings))
         expect_number(box, "FUNC:PULS:PER?", settings.period, _SECOND)
-        expect_number(box, "FUNC:PULS:WIDT?", settings.width, _SECOND)
         for edge in ("LEAD", "TRA"):
             expect_number(box, f"FUNC:PULS:TRAN:{edge}?", settings.edge, _SECOND)
         expect_number(box, "BURS:NCYC?", settings.count, 0.0)
         for question, word in (("FUNC?", "PULS"), ("BURS:STAT?", "1"), ("BURS:MODE?", "TRIG")):
             expect_word(box, question, word)
+        expect_word(box, "VOLT:RANG:AUTO?", "0")
         expect_word(box, "TRIG:SOUR?", "BUS")
-        expect_word(box, "OUTP:POL?", "NORM" if volts >= 0 else "INV")
         self._limit_the_box()
 
     def _limit_the_box(self) -> None:

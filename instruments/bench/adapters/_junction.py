@@ -44,11 +44,15 @@ class Junction:
         self.limits = limits
         self._peaks: dict[Kind, float] = {"pulse": 0.0, "read": 0.0}  # V at the device, overshoot included
 
-    def check_pulse(self, peak: float, width: float, period: float) -> None:
-        """Raise BenchError where a pulse (V at the device with its overshoot, seconds) is above a limit."""
+    def check_pulse(self, peak: float, width: float, period: float, read: float | None = None) -> None:
+        """Raise BenchError where a pulse (V at the device with its overshoot, seconds) is above a limit.
+
+        `read`: volts of the read voltage beside it; None: what stands there now.
+        """
         limits = self.limits
+        read = self._peaks["read"] if read is None else read
         _check("a pulse", "pulse_voltage", peak, limits.pulse_voltage, "V")
-        _check("pulse and read voltage together", "pulse_voltage", peak + self._peaks["read"],
+        _check("pulse and read voltage together", "pulse_voltage", peak + read,
                limits.pulse_voltage, "V")  # fmt: skip
         _check("a pulse", "pulse_width", width, limits.pulse_width, "s")
         _check("width over period", "duty", width / period, limits.duty, "")

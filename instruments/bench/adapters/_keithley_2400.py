@@ -29,6 +29,7 @@ _LIMITED = (
 )  # of the status word of a reading: overflow, compliance, range compliance
 _NOT_A_NUMBER = 9.9e37
 _STEP, _LEAST_RANGE = 2.5e-5, 0.2  # resolution of the source, of its nominal range; the smallest of those, V
+_DELAY = 1e-4  # s, resolution of the delay
 _OFFSET, _GAIN = 1e-3, 1e-3  # V and fraction by which what is measured may differ from what is set
 _ELEMENTS = "VOLT,CURR,RES,TIME,STAT"
 
@@ -116,6 +117,7 @@ class Keithley2400Readout:
 
     def _set(self, settings: ReadSettings) -> None:
         box, volts, fixed = self._box, settings.voltage / self._path.gain, settings.current_range
+        delay = None if settings.delay is None else math.ceil(settings.delay / _DELAY * (1 - 1e-9)) * _DELAY
         tell(
             box,
             "*CLS",
@@ -126,6 +128,10 @@ class Keithley2400Readout:
             "SENS:CURR:RANG:AUTO 1" if fixed is None else f"SENS:CURR:RANG {fixed:.9e}",
             f"SOUR:VOLT:RANG {abs(volts):.9e}",
             f"SOUR:VOLT {volts:.9e}",
+            f"SENS:CURR:NPLC {settings.cycles:.6e}",
+            f"SYST:AZER {int(settings.autozero)}",
+            *(() if settings.autozero else ("SYST:AZER ONCE",)),
+            "SOUR:DEL:AUTO 1" if delay is None else f"SOUR:DEL {delay:.4f}",
         )
         expect_no_error(box)
         expect_word(box, "FORM:ELEM?", _ELEMENTS)
@@ -139,6 +145,11 @@ class Keithley2400Readout:
         expect_range(box, "SOUR:VOLT:RANG?", abs(volts), max(10.5 * abs(volts), 1.05 * _LEAST_RANGE))
         expect_number(box, "SOUR:VOLT?", volts, _STEP * max(_LEAST_RANGE, 10 * abs(volts)))
         expect_word(box, "SOUR:CLE:AUTO?", "0")
+        expect_number(box, "SENS:CURR:NPLC?", settings.cycles, 0.0)
+        expect_word(box, "SYST:AZER?", str(int(settings.autozero)))
+        expect_word(box, "SOUR:DEL:AUTO?", str(int(delay is None)))
+        if delay is not None:
+            expect_number(box, "SOUR:DEL?", delay, _DELAY / 2)
 
     def _resistance(self, settings: ReadSettings) -> float:
         answer = ask(self._box, "READ?")

@@ -10,6 +10,7 @@ from entropy.arguments import Count, Real, take_fields
 class PulseSettings:
     """A burst: `voltage` at the device (V), `width`, `edge` (10 to 90 %) and `period` in seconds, `count` pulses.
 
+    `largest`: volts at the device up to which the pulse may be changed with the output on; 0: those of `voltage`.
     Raises TypeError or ValueError for what is not finite or out of range.
     """
 
@@ -18,28 +19,36 @@ class PulseSettings:
     edge: float
     period: float
     count: int = 1
+    largest: float = 0.0
 
     def __post_init__(self) -> None:
         positive = Real(above=0)
         take_fields(
-            self, voltage=Real(), width=positive, edge=positive, period=positive, count=Count(least=1)
-        )
+            self, voltage=Real(), width=positive, edge=positive, period=positive, count=Count(least=1),
+            largest=Real(0),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ReadSettings:
-    """A reading: `voltage` at the device (V), `compliance` (A), `current_range` (A); None: the box chooses it.
+    """A reading: `voltage` at the device (V), `compliance` (A), `current_range` (A) and `delay` before it (s).
 
-    Raises TypeError or ValueError for what is not finite or out of range.
+    None: the box chooses it. `cycles` of the mains over which it is averaged; `autozero`: the box measures its own
+    zero at each one. Raises TypeError or ValueError for what is not finite or out of range.
     """
 
     voltage: float
     compliance: float
     current_range: float | None = None
+    delay: float | None = None
+    cycles: float = 1.0
+    autozero: bool = True
 
     def __post_init__(self) -> None:
         positive = Real(above=0)
-        take_fields(self, voltage=Real(), compliance=positive, current_range=positive)
+        take_fields(
+            self, voltage=Real(), compliance=positive, current_range=positive, delay=Real(0), cycles=positive
+        )
 
 
 @dataclass(frozen=True)
@@ -90,14 +99,23 @@ class Adapter(Protocol):
 
 
 class PulseSource(Adapter, Protocol):
-    """A box that gives bursts of pulses."""
+    """A box that gives bursts of pulses; `fastest_edge`: seconds from 10 to 90 %."""
+
+    fastest_edge: ClassVar[float]
 
     def prepare(self, settings: PulseSettings) -> None:
         """Set a burst with the output off, read everything back, then switch the output on."""
         ...
 
-    def pulse(self) -> None:
-        """Give the burst, and come back when it is over."""
+    def change(self, settings: PulseSettings) -> None:
+        """Set another pulse with the output on, whose level at rest stays within 2 mV of 0 V, and read it back.
+
+        Voltage and width alone may differ from what was prepared.
+        """
+        ...
+
+    def pulse(self, then: PulseSettings | None = None) -> None:
+        """Give the burst, and come back when it is over, changed to `then`."""
         ...
 
 

@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 
 from pymeasure.instruments import Instrument
@@ -12,6 +13,21 @@ from ..._errors import BenchError
 SOCKET_LINES = {"read_termination": "\n", "write_termination": "\n"}  # pyvisa has none on a socket by default
 _MARKS = cycle(range(1, 256))
 _LATE = 20  # answers to earlier questions that are passed over
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A question, and the answer to it: a word, or a number within 0.01 % and `resolution` (the unit's own)."""
+
+    question: str
+    wanted: str | float
+    resolution: float = 0.0
+
+    def is_met(self, answer: str) -> bool:
+        """Say whether this is the answer."""
+        if isinstance(self.wanted, str):
+            return answer == self.wanted
+        return abs(_number(answer) - self.wanted) <= 1e-4 * abs(self.wanted) + self.resolution
 
 
 def tell(box: Instrument, *lines: str) -> None:
@@ -56,6 +72,21 @@ def ask_number(box: Instrument, question: str, *, marked: bool = True) -> float:
     return found
 
 
+def tell_and_expect(box: Instrument, lines: Sequence[str], *expected: Expected) -> None:
+    """Send lines and questions in one message: the way to the box and back takes longer than what it does.
+
+    Raises BenchError where an answer is another one, or where the box has an error in its queue.
+    """
+    parts = [*lines, *(each.question for each in expected), "SYST:ERR?"]
+    message = ";".join(part if part.startswith("*") else f":{part}" for part in parts)
+    answers = ask(box, message).split(";", len(expected))  # the text of an error may hold more of them
+    if len(answers) <= len(expected):
+        raise _unlike(box, message, ";".join(answers), f"{len(expected) + 1} answers")
+    _refuse_error(box, answers[-1])
+    for each, answer in zip(expected, answers, strict=False):
+        _compare(box, each, answer)
+
+
 def expect_model(box: Instrument, models: tuple[str, ...], *, marked: bool = True) -> None:
     """Raise BenchError where the box does not answer `*IDN?` with one of these models."""
     identity = ask(box, "*IDN?", marked=marked)
@@ -72,11 +103,15 @@ def is_model(identity: str, models: tuple[str, ...]) -> bool:
     return len(fields) == 4 and fields[1].startswith(models)
 
 
+def expect(box: Instrument, *expected: Expected) -> None:
+    """Raise BenchError where an answer is another one; each is asked for by itself."""
+    for each in expected:
+        _compare(box, each, ask(box, each.question))
+
+
 def expect_number(box: Instrument, question: str, wanted: float, resolution: float) -> None:
     """Raise BenchError where the answer is further than 0.01 % and `resolution` (the unit's own) from `wanted`."""
-    answer = ask(box, question)
-    if not abs(_number(answer) - wanted) <= 1e-4 * abs(wanted) + resolution:
-        raise _unlike(box, question, answer, f"{wanted:g}")
+    expect(box, Expected(question, wanted, resolution))
 
 
 def expect_range(box: Instrument, question: str, least: float, most: float) -> None:
@@ -88,14 +123,15 @@ def expect_range(box: Instrument, question: str, least: float, most: float) -> N
 
 def expect_word(box: Instrument, question: str, word: str) -> None:
     """Raise BenchError where the answer is not this word."""
-    answer = ask(box, question)
-    if answer != word:
-        raise _unlike(box, question, answer, word)
+    expect(box, Expected(question, word))
 
 
 def expect_no_error(box: Instrument) -> None:
     """Raise BenchError where the box has an error in its queue."""
-    answer = ask(box, "SYST:ERR?")
+    _refuse_error(box, ask(box, "SYST:ERR?"))
+
+
+def _refuse_error(box: Instrument, answer: str) -> None:
     if _number(answer.split(",")[0]) != 0:
         raise BenchError(f"the {box.name!r} says {answer}: look at it before going on")
 
@@ -141,6 +177,12 @@ def _number(answer: str) -> float:
         return float(answer)
     except ValueError:
         return math.nan
+
+
+def _compare(box: Instrument, expected: Expected, answer: str) -> None:
+    if not expected.is_met(answer):
+        wanted = expected.wanted
+        raise _unlike(box, expected.question, answer, wanted if isinstance(wanted, str) else f"{wanted:g}")
 
 
 def _said(error: Exception) -> str:

@@ -102,7 +102,7 @@ class SourceMeter:
     @takes(leads=Real(0))
     def __init__(self, junction: Junction, *, serial_number: str = "0", leads: float = 0.0) -> None:
         self.identity = (
-            f"KEITHLEY INSTRUMENTS INC.,MODEL 2400,{serial_number},C34 Sep 21 2016 15:30:00/A02  /K/J"
+            f"KEITHLEY INSTRUMENTS INC.,MODEL 2400,{serial_number},SIM-C34 Sep 21 2016 15:30:00/A02  /K/J"
         )
         self._junction, self._leads = junction, leads
         self.settings = self._default()
@@ -111,6 +111,7 @@ class SourceMeter:
         self.latest: list[Reading] = []
         self.events = self.event_enable = 0
         self._since = 0.0
+        self._limited = False
 
     @property
     def lock(self) -> AbstractContextManager[object]:
@@ -236,7 +237,7 @@ class SourceMeter:
         if not s.output:
             junction.hold(0.0, self._leads)
         elif s.source == "VOLT":
-            junction.hold(s.volts, self._leads, self.compliance)
+            self._limited = junction.hold(s.volts, self._leads, self.compliance)
         else:
             wanted = s.amperes * (junction.resistance(0.0) + self._leads)
             junction.hold(math.copysign(min(abs(wanted), s.volt_protection), wanted), self._leads)
@@ -251,7 +252,7 @@ class SourceMeter:
         s = self.settings
         self._drive()  # the junction may have switched since
         across, amperes = self._junction.measure(self._seconds() + _OVERHEAD)
-        tripped = s.source == "VOLT" and abs(amperes) >= self.compliance * 0.999
+        tripped = s.source == "VOLT" and self._limited
         status = _SOURCED[s.source] | sum(_MEASURED[name] for name in s.functions)
         status |= (
             (COMPLIANCE if self.compliance == s.current_protection else RANGE_COMPLIANCE) if tripped else 0
