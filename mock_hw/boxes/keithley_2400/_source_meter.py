@@ -234,6 +234,7 @@ class SourceMeter:
     def _drive(self) -> None:
         """Put across the junction what the output gives now."""
         s, junction = self.settings, self._junction
+        self._limited = False
         if not s.output:
             junction.hold(0.0, self._leads)
         elif s.source == "VOLT":
@@ -252,7 +253,7 @@ class SourceMeter:
         s = self.settings
         self._drive()  # the junction may have switched since
         across, amperes = self._junction.measure(self._seconds() + _OVERHEAD)
-        tripped = s.source == "VOLT" and self._limited
+        tripped = self._limited
         status = _SOURCED[s.source] | sum(_MEASURED[name] for name in s.functions)
         status |= (
             (COMPLIANCE if self.compliance == s.current_protection else RANGE_COMPLIANCE) if tripped else 0
