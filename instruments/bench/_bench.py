@@ -16,6 +16,7 @@ from ._board_limits import limited_number
 from ._board_role import BoardRole
 from ._classic_roles import FieldRole, GaussmeterRole, PulseSourceRole, ReadoutRole
 from ._file import BenchFile, read_bench_file
+from ._guardian import Guardian
 from ._opening import ROLES, Finding, Opening, close
 from ._role import Role
 from ._signals import catch_sigterm, held_back
@@ -41,6 +42,7 @@ class Bench:
         self.instruments: dict[str, Instrument] = {}
         self.roles: dict[str, Role] = {}
         self._opening = Opening(file, self.source, wire_log)
+        self._guardian = Guardian(file, self.source)
         self.identities: dict[str, str] = {}
         self._own_code: dict[str, list[str]] = {}
         self._release_sigterm: Callable[[], object] = lambda: None
@@ -82,12 +84,15 @@ class Bench:
         self._own_code = {name: self._opening.own_code(name) for name in self.file.instruments}
         self._release_sigterm = catch_sigterm()
         try:
+            self._guardian.begin()
             for name in self.file.instruments:
                 self.instruments[name], self.identities[name] = self._opening.open(name)
             for name, role in self.file.roles.given().items():
                 self.roles[name] = self._opening.role(name, self.instruments[role.instrument])
+            self._guardian.connect()
             for role in self.roles.values():
                 role.prepare()
+            self._guardian.arm()
         except BaseException:
             self._leave()
             raise
@@ -192,39 +197,43 @@ class Bench:
 
     def _leave(self) -> bool:
         """Make everything safe and close it; returns whether Ctrl-C or SIGTERM came meanwhile."""
+        safe = True
         with held_back() as interruptions:
             for name, role in sorted(self.roles.items(), key=lambda item: item[1].safe_step):
                 # A board that was refused because another program owns it is left to that program.
                 if role.prepared:
-                    self._make_safe(name, role)
+                    safe = self._make_safe(name, role) and safe
             for instrument in self.instruments.values():
                 close(instrument)
+            self._guardian.end(safe)
             self.roles.clear()
             self.instruments.clear()
             self._opening.end_wire_log()
         self._release_sigterm()
         return bool(interruptions)
 
-    def _make_safe(self, name: str, role: Role) -> None:
+    def _make_safe(self, name: str, role: Role) -> bool:
         if getattr(self.instruments.get(role.instrument), "lost", False):
-            self._make_safe_anew(name, role.instrument)
-            return
+            return self._make_safe_anew(name, role.instrument)
         try:
             if role.safe_state():
                 log.info("%s: safe, confirmed", role.instrument)
-                return
+                return True
             log.critical("the output of the %r is still on: switch it off by hand", role.instrument)
+            return False
         except Exception as error:
             log.warning("%s; trying once more over a new connection", error)
-            self._make_safe_anew(name, role.instrument)
+            return self._make_safe_anew(name, role.instrument)
 
-    def _make_safe_anew(self, name: str, instrument: str) -> None:
+    def _make_safe_anew(self, name: str, instrument: str) -> bool:
         try:
             close(self.instruments[instrument])
             self.instruments[instrument] = self._opening.connect(instrument)
             if self._opening.role(name, self.instruments[instrument]).safe_state():
                 log.warning("the %r is safe, confirmed over a new connection", instrument)
-                return
+                return True
             log.critical("the output of the %r is still on: switch it off by hand", instrument)
         except Exception as error:
-            log.critical("the %r cannot be reached (%s): %s", instrument, error, ROLES[name].where_silent)
+            advice = getattr(ROLES.get(name), "where_silent", "switch it off by hand")
+            log.critical("the %r cannot be reached (%s): %s", instrument, error, advice)
+        return False

@@ -61,8 +61,8 @@ def blank_bench_file(
     """Give the text of a bench file for these boxes; `read_bench_file` refuses it until nothing is left unknown.
 
     `size`: rows and columns, where they are known. A box without a driver of ours stands in a comment, since nobody
-    knows how to make it safe. Raises BenchError where no box has a role, two have the same, or a board stands beside
-    others.
+    knows how to make it safe. Raises BenchError where no box pulses or reads, two have the same role, or a board stands
+    beside others.
     """
     playing = {role: [box for box in boxes if box.role == role] for role in _ROLES}
     playing = {role: found for role, found in playing.items() if found}
@@ -80,11 +80,11 @@ def blank_bench_file(
 
 
 def _refuse(boxes: Sequence[FoundBox], playing: dict[str, list[FoundBox]]) -> None:
-    if not playing:
+    if not playing.keys() - MAGNET_ROLES:
         said = (
             "; ".join(f"{box.resource}: {box.identity or box.trouble}" for box in boxes) or "no box was found"
         )
-        raise BenchError(f"no box plays a role of a bench ({said}): name one that does by its VISA resource")
+        raise BenchError(f"no box pulses or reads devices ({said}): name one that does by its VISA resource")
     if any(len(found) > 1 for found in playing.values()) or (
         "board" in playing and playing.keys() - MAGNET_ROLES != {"board"}
     ):

@@ -39,11 +39,12 @@ class _Section(BaseModel):
 
 
 class BenchSection(_Section):
-    """`[bench]`: what this bench is called, who runs it, and by which VISA library."""
+    """`[bench]`: what this bench is called, who runs it, by which VISA library, and whether boxes are guarded."""
 
     name: str = Field(min_length=1, description="text")
     operator: str = Field(default="", description="text")
     visa_library: str = Field(default="", description="text")
+    guardian: bool = Field(default=True, description="true or false")
 
 
 class InstrumentSection(_Section):

@@ -1,6 +1,7 @@
 """Looking at a bench and switching it off without using it: what `memtj bench check` and `off` find."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from pymeasure.instruments import Instrument
 
@@ -28,12 +29,13 @@ def check(opening: Opening, opened: Mapping[str, Instrument]) -> list[Finding]:
     return findings + _without_role(opening, "role", "it is not made safe, and nothing is run beside it")
 
 
-def switch_off(opening: Opening) -> list[Finding]:
-    """Bring every role to its safe state, in the safe order; then name what has no role."""
+def switch_off(opening: Opening, opened: Mapping[str, Instrument] = MappingProxyType({})) -> list[Finding]:
+    """Bring every role to its safe state, in the safe order, over what is `opened`; then name what has no role."""
     findings: list[Finding] = []
     for name, role in sorted(opening.file.roles.given().items(), key=lambda item: ROLES[item[0]].safe_step):
         resource = opening.file.instruments[role.instrument].resource
-        instrument = opening.open_to_switch_off(role.instrument, findings)
+        there = opened.get(role.instrument)
+        instrument = there or opening.open_to_switch_off(role.instrument, findings)
         if instrument is None:
             continue
         try:
@@ -43,7 +45,8 @@ def switch_off(opening: Opening) -> list[Finding]:
         except Exception as error:  # whatever it is, the other roles must be made safe too
             safe, detail = False, str(error)
         finally:
-            close(instrument)
+            if there is None:
+                close(instrument)
         findings.append(Finding(role.instrument, resource, "output", safe, detail))
     opening.end_wire_log()
     return findings + _without_role(opening, "output", "it was not switched off: do that by hand")

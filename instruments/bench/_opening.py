@@ -30,6 +30,7 @@ _CLASSIC = {
     "pulse_source": PulseSourceRole, "readout": ReadoutRole, "field": FieldRole, "gaussmeter": GaussmeterRole
 }  # fmt: skip
 ROLES = {"board": BoardRole, **_CLASSIC}
+GUARDED = _CLASSIC.keys()  # a board has a watchdog of its own
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 import contextlib
 import logging
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,6 +97,23 @@ def told(lab: Lab, *lines: str) -> str:
 
 def is_down(lab: Lab) -> bool:
     return told(lab, "OUTP?") == "0" and abs(lab.magnets["coil"].field()) < 1e-3
+
+
+def test_a_killed_program_leaves_no_field(lab: Lab, write: Write, wait_until: Callable) -> None:
+    code = f"""
+import os, signal
+from instruments import Bench
+with Bench.from_toml({str(write())!r}) as bench:
+    bench.set_field(0.03)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )  # until its guardian has ended
+    assert done.returncode == -signal.SIGKILL
+    assert "'supply': 'ramped down" in done.stderr or "'supply': 'off" in done.stderr, done.stderr
+    assert "'board': 'off, confirmed by the board'" in done.stderr
+    assert is_down(lab)
 
 
 def test_a_field_is_ramped_confirmed_and_down_when_the_bench_is_left(lab: Lab, write: Write) -> None:

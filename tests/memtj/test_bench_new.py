@@ -39,6 +39,13 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    """A box that no driver of ours is for."""
+    with canned_board(lambda line: b"ACME,X,1,2\n", marked=False) as resource:
+        yield resource
+
+
 @pytest.fixture(autouse=True)
 def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own for the files of running labs, and a library that lists nothing."""
@@ -72,7 +79,7 @@ def test_each_box_says_who_it_is_and_which_role_it_plays(
     found = memtj_here("bench", "find", "--visa-library", "@py", "--json", status=0).json["boxes"]
     said = {box["resource"]: box for box in found}
     roles = {name: said[resource]["role"] for name, resource in lab.resources.items()}
-    assert roles == {"generator": "pulse_source", "meter": "readout", "gauss": "", "board": "board"}
+    assert roles == {"generator": "pulse_source", "meter": "readout", "gauss": "gaussmeter", "board": "board"}
     assert "MODEL 2400" in said[lab.resources["meter"]]["identity"]
     assert "not asked" in said["ASRL/dev/ttyNOWHERE::INSTR"]["trouble"]
     assert len(found) == 5
@@ -107,10 +114,19 @@ def test_what_does_not_answer_is_named(memtj_here: Callable) -> None:
 
 
 def test_a_file_for_two_boxes_is_refused_until_it_is_filled_in(
-    memtj_here: Callable, lab: Lab, tmp_path: Path
+    memtj_here: Callable, lab: Lab, stranger: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "bench.toml"
-    new = ("bench", "new", file, "--visa-library", "@py", *named(lab, "meter", "generator", "gauss"))
+    new = (
+        "bench",
+        "new",
+        file,
+        "--visa-library",
+        "@py",
+        *named(lab, "meter", "generator"),
+        "--resource",
+        stranger,
+    )
     assert memtj_here(*new, status=0).stdout.startswith(f"{file}: readout, pulse_source; fill in each")
     with pytest.raises(
         BenchError, match=r"line 5: the key 'bench\.name' \(text\) is not filled in: .* \(and 14 more\)"
@@ -118,7 +134,7 @@ def test_a_file_for_two_boxes_is_refused_until_it_is_filled_in(
         read_bench_file(file)
     before = file.read_text("utf-8")
     assert before.count('= "?"') == 15
-    assert f"# {lab.resources['gauss']}: " in before
+    assert f"# {stranger}: ACME,X,1,2\n# It has no role here" in before
     assert "exists already" in memtj_here(*new, status=1).sentence
     assert file.read_text("utf-8") == before
     assert all(each.ok for each in Bench.from_toml(filled(file)).check())
@@ -143,7 +159,7 @@ def test_two_benches_are_not_mixed(memtj_here: Callable, lab: Lab, tmp_path: Pat
     done = memtj_here("bench", "new", file, "--visa-library", "@py", *named(lab, "board", "meter"), status=1)
     assert "that is more than one bench (board: " in done.sentence
     done = memtj_here("bench", "new", file, "--visa-library", "@py", *named(lab, "gauss"), status=1)
-    assert "no box plays a role of a bench" in done.sentence
+    assert "no box pulses or reads devices" in done.sentence
     assert "no box was found" in memtj_here("bench", "new", file, status=1).sentence
     assert not file.exists()
 
