@@ -1,12 +1,11 @@
 """A Keithley 2450 as a device, in each of its languages: one thing measured at a time, a buffer that goes round."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, pstdev
 from typing import Any
 
 from mock_hw.boxes._junction import Junction
+from mock_hw.boxes._reading_buffer import ReadingBuffer, Stored
 from mock_hw.boxes._rules import Rule, RuleBroken
 from mock_hw.boxes.keithley_2400._source_meter import (
     AUTO_DELAY,
@@ -85,16 +84,16 @@ class Native(SourceMeter):
     def __init__(self, junction: Junction, *, serial_number: str, leads: float, language: Language) -> None:
         super().__init__(junction, serial_number=serial_number, leads=leads)
         self.identity, self.language = identity(serial_number), language
-        self.stored: deque[tuple[Reading, NativeSettings]] = deque(maxlen=FULL_BUFFER)
+        self.memory = ReadingBuffer()
 
     def power_on(self) -> None:
         """Be as after power-on."""
-        self.stored = deque(maxlen=FULL_BUFFER)
+        self.memory = ReadingBuffer()
         super().power_on()
 
     def reset(self) -> None:
         """`*RST`: the output is off, and the buffer empty."""
-        self.stored.clear()
+        self.memory.readings.clear()
         super().reset()
 
     def _default(self) -> NativeSettings:
@@ -153,12 +152,6 @@ class Native(SourceMeter):
             raise RuleBroken(Rule.CONFLICT, f"the level is {self.settings.amperes:g} A")
         self.change(current_source_range=full, current_source_auto=False)
 
-    def set_capacity(self, readings: int) -> None:
-        """Set how many readings the buffer keeps; it is empty then."""
-        if not LEAST_BUFFER <= readings <= LARGEST_BUFFER:
-            raise RuleBroken(Rule.RANGE, f"{LEAST_BUFFER} to {LARGEST_BUFFER}")
-        self.stored = deque(maxlen=readings)
-
     @property
     def tripped(self) -> bool:
         """Whether the source is limited now."""
@@ -173,20 +166,19 @@ class Native(SourceMeter):
     def take(self, count: int) -> None:
         """Take readings into the buffer, the oldest of which give way; off, they are of 0 V, as the output gives."""
         for _ in range(count):
-            self.stored.append((self._measure(), self.own))
+            self.memory.readings.append(self._stored(self._measure()))
 
-    def latest_stored(self) -> tuple[Reading, NativeSettings]:
-        """The last reading."""
-        if not self.stored:
-            raise RuleBroken(Rule.STALE)
-        return self.stored[-1]
-
-    def statistics(self) -> tuple[float, float, float, float]:
-        """Average, least, largest and standard deviation of what is in the buffer."""
-        values = [getattr(reading, MEASURED[s.sensed]) for reading, s in self.stored]
-        if not values:
-            raise RuleBroken(Rule.STALE)
-        return fmean(values), min(values), max(values), pstdev(values)
+    def _stored(self, reading: Reading) -> Stored:
+        s = self.own
+        back = dict(s.read_back)[s.source]
+        limited = bool(reading.status & (COMPLIANCE | RANGE_COMPLIANCE))
+        bits = READ_BACK * back | LIMITED * limited | FOUR_WIRES * self.function(s.sensed).four_wires
+        if s.source == "VOLT":
+            source = reading.volts if back else s.volts
+        else:
+            source = reading.amperes if back and reading.amperes != OVERFLOW else s.amperes
+        value = getattr(reading, MEASURED[s.sensed])
+        return Stored(value, UNITS[s.sensed], reading.time, source, bits | OUTPUT_ON * s.output)
 
     def _measure(self) -> Reading:
         s, reading = self.own, super()._measure()
@@ -202,22 +194,6 @@ class Native(SourceMeter):
         once = function.nplc / LINE * (2 if function.autozero else 1)
         times = function.average_count if function.averaging and function.average_kind == "REP" else 1
         return s.trigger_delay + (AUTO_DELAY if delay is None else delay) + once * times
-
-
-def source_status(reading: Reading, settings: NativeSettings) -> int:
-    """The bits of the source at a reading."""
-    limited = bool(reading.status & (COMPLIANCE | RANGE_COMPLIANCE))
-    four = dict(settings.measured)[settings.sensed].four_wires
-    back = dict(settings.read_back)[settings.source]
-    return READ_BACK * back | LIMITED * limited | FOUR_WIRES * four | OUTPUT_ON * settings.output
-
-
-def source_value(reading: Reading, settings: NativeSettings) -> float:
-    """What is sourced at a reading: as it was read back, or as it was set."""
-    back = dict(settings.read_back)[settings.source]
-    if settings.source == "VOLT":
-        return reading.volts if back else settings.volts
-    return reading.amperes if back and reading.amperes != OVERFLOW else settings.amperes
 
 
 def identity(serial_number: str) -> str:
