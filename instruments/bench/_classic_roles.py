@@ -12,15 +12,17 @@ from .adapters import (
     Gaussmeter,
     Junction,
     Keithley2400Readout,
+    Keithley2450Readout,
     KepcoBOPSupply,
+    Keysight81160ASource,
     LakeShore425Gaussmeter,
     PulseSource,
     Readout,
 )
 
 ADAPTERS: dict[str, tuple[type[Adapter], ...]] = {
-    "pulse_source": (Agilent33500Source,),
-    "readout": (Keithley2400Readout,),
+    "pulse_source": (Agilent33500Source, Keysight81160ASource),
+    "readout": (Keithley2400Readout, Keithley2450Readout),
     "field": (KepcoBOPSupply,),
     "gaussmeter": (LakeShore425Gaussmeter,),
 }

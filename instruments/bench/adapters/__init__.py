@@ -6,7 +6,9 @@ A box of one's own is one such class (docs/add-an-instrument.md), for which `tel
 from ._agilent_33500 import Agilent33500Source
 from ._junction import Junction, JunctionLimits
 from ._keithley_2400 import Keithley2400Readout
+from ._keithley_2450 import Keithley2450Readout
 from ._kepco_bop import KepcoBOPSupply
+from ._keysight_81160a import Keysight81160ASource
 from ._lakeshore_425 import LakeShore425Gaussmeter
 from ._protocols import (
     Adapter,
@@ -47,7 +49,9 @@ __all__ = [
     "Junction",
     "JunctionLimits",
     "Keithley2400Readout",
+    "Keithley2450Readout",
     "KepcoBOPSupply",
+    "Keysight81160ASource",
     "LakeShore425Gaussmeter",
     "MagnetSettings",
     "PulseSettings",

@@ -1,240 +1,37 @@
 """Pulses of an Agilent 33500, opened by pymeasure's own class, whose setters are not trusted."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar
 
-from pymeasure.instruments import Instrument
-
-from ..._errors import BenchError
-from .._signal_path import SignalPath
-from ._junction import Junction
-from ._protocols import PulseSettings
-from ._wire import (
-    SOCKET_LINES,
-    Expected,
-    ask,
-    ask_number,
-    expect,
-    expect_model,
-    expect_no_error,
-    expect_number,
-    expect_word,
-    is_on,
-    off_where_it_fails,
-    tell,
-    tell_and_expect,
-    try_all,
-)
-
-_INFINITE = 9.9e37  # ohms, what the box says for an open circuit
-_VOLT, _SECOND = 2e-6, 1e-10  # resolution of settings
-_LARGEST, _LEAST = 10.0, 2e-3  # V of the open circuit: a level, and from one to the other
-_HAIR = 1 + 1e-9
-_LONGEST = 1.0  # s, a burst: its end is waited for on the wire
+from ._pulse_generator import PulseGenerator, TimingLines
+from ._wire import Expected
 
 
-class Agilent33500Source:
-    """Bursts on `*TRG`, resting at 0 V: of a negative pulse the polarity is inverted and the high level 0 V."""
+class Agilent33500Source(PulseGenerator):
+    """Bursts on `*TRG`, resting within 2 mV of 0 V: the levels of this box are that far apart at least."""
 
     driver: ClassVar[str] = "pymeasure.instruments.agilent.Agilent33500"
     models: ClassVar[tuple[str, ...]] = ("335", "336")
     fastest_edge: ClassVar[float] = 8.4e-9
-    unseen: ClassVar[tuple[str, ...]] = (
-        "attenuation, overshoot and resistance of the path are those of the bench file",
-        "nothing but its voltage limits the current of a pulse",
+    timing: ClassVar[TimingLines] = TimingLines(
+        "FUNC:PULS:PER", "FUNC:PULS:WIDT", "FUNC:PULS:TRAN:BOTH", "FUNC:PULS:TRAN:TRA"
     )
-    terminations: ClassVar[dict[str, str]] = SOCKET_LINES
+    least_swing: ClassVar[float] = 2e-3
+    largest_swing: ClassVar[float] = 20.0
+    largest_load: ClassVar[float] = math.inf
+    usual_period: ClassVar[float] = 1e-3
+    resolution: ClassVar[float] = 1e-10
 
-    def __init__(self, box: Instrument, path: SignalPath, junction: Junction) -> None:
-        self._box, self._path, self._junction = box, path, junction
-        self._settings: PulseSettings | None = None
-
-    def check(self) -> None:
-        """Refuse another box."""
-        expect_model(self._box, self.models)
-
-    def output_is_on(self) -> bool:
-        """Ask whether the output is on."""
-        return is_on(self._box, "OUTP?", marked=False)
-
-    def look(self) -> str:
-        """Say what the box is set to, changing nothing."""
-        box, function = self._box, ask(self._box, "FUNC?", marked=False)
-        high, low, load, width, period = (
-            ask_number(box, question, marked=False)
-            for question in ("VOLT:HIGH?", "VOLT:LOW?", "OUTP:LOAD?", "FUNC:PULS:WIDT?", "FUNC:PULS:PER?")
-        )
-        burst = "on" if is_on(box, "BURS:STAT?", marked=False) else "off"
-        shown = "an open circuit" if load >= _INFINITE else f"{load:g} ohms"
+    def _burst(self, count: int) -> tuple[tuple[str, ...], tuple[Expected, ...]]:
         return (
-            f"{function} from {low:g} V to {high:g} V as shown for {shown}, pulses of {width:g} s every {period:g} s, "
-            f"burst {burst}"
+            ("BURS:MODE TRIG", f"BURS:NCYC {count}", "TRIG:SOUR BUS", "BURS:STAT 1"),
+            (
+                Expected("BURS:NCYC?", count),
+                Expected("BURS:STAT?", "1"),
+                Expected("BURS:MODE?", "TRIG"),
+                Expected("TRIG:SOUR?", "BUS"),
+            ),
         )
 
-    def prepare(self, settings: PulseSettings) -> None:
-        """Set a burst with the output off, read everything back, then switch the output on.
-
-        Raises BenchError where a limit does not allow it, before anything is sent, or where the box does not
-        confirm a setting: it is off then.
-        """
-        self._refuse(settings)
-        with off_where_it_fails(self.off):
-            self.check()
-            self.off()
-            with self._junction.setting("pulse", self._peak(settings)):
-                self._set(settings)
-                tell(self._box, "OUTP 1")
-                expect_word(self._box, "OUTP?", "1")
-                expect_no_error(self._box)
-            self._settings = settings
-
-    def change(self, settings: PulseSettings) -> None:
-        """Set another pulse with the output on, whose level at rest stays within 2 mV of 0 V, and read it back.
-
-        Raises BenchError where a limit does not allow it, before anything is sent, or where the box does not
-        confirm it: it is off then.
-        """
-        if settings != self._settings:
-            self._exchange((), settings)
-
-    def pulse(self, then: PulseSettings | None = None) -> None:
-        """Give the burst and change to `then`, in one message; the box answers when it is over."""
-        self._exchange(("*TRG",), then, Expected("*OPC?", "1"), Expected("OUTP?", "1"))
-
-    def off(self) -> None:
-        """Output off, all settings reset, read back; pymeasure's `shutdown` sends nothing."""
-        self._settings, box = None, self._box
-        try_all(
-            box,
-            lambda: tell(box, "OUTP 0"),
-            lambda: tell(box, "*RST"),
-            lambda: expect_word(box, "OUTP?", "0"),
-        )
-        self._junction.is_off("pulse")
-
-    def _refuse(self, settings: PulseSettings) -> None:
-        """Raise BenchError for what a limit or the box does not allow."""
-        self._junction.check_pulse(self._peak(settings), settings.width, settings.period)
-        volts = max(abs(settings.voltage), settings.largest) / self._path.gain
-        if volts > self._most * _HAIR:
-            raise BenchError(
-                f"{volts:g} V are more than the {self._box.name!r} gives, {self._most:g} V: take a smaller attenuation"
-            )
-        if settings.count * settings.period > _LONGEST:
-            raise BenchError(
-                f"a burst of {settings.count * settings.period:g} s is longer than {_LONGEST:g} s: give several"
-            )
-
-    def _exchange(self, lines: Sequence[str], after: PulseSettings | None, *expected: Expected) -> None:
-        """Send lines, then what changes the pulse to `after`, and have all of it confirmed."""
-        before = self._settings
-        if before is None:
-            raise BenchError(f"the {self._box.name!r} has no burst: call prepare first")
-        after = before if after is None else after
-        if after != before:
-            self._refuse_change(before, after)
-            lines, expected = (*lines, *self._way(before, after)), (*expected, *self._confirmed(after))
-        with off_where_it_fails(self.off), self._junction.setting("pulse", self._peak(after)):
-            tell_and_expect(self._box, lines, *expected)
-            self._settings = after
-
-    def _refuse_change(self, before: PulseSettings, after: PulseSettings) -> None:
-        if replace(after, voltage=before.voltage, width=before.width) != before:
-            raise BenchError(f"the {self._box.name!r} changes volts and width of a pulse alone: call prepare")
-        if abs(after.voltage) > max(abs(before.voltage), before.largest) * _HAIR:
-            raise BenchError(
-                f"a pulse of {abs(after.voltage):g} V is beyond the range of the {self._box.name!r}: call prepare"
-            )
-        self._refuse(after)
-
-    def _peak(self, settings: PulseSettings) -> float:
-        """Volts at the device, overshoot included."""
-        return abs(settings.voltage) * (1 + self._path.overshoot)
-
-    @property
-    def _most(self) -> float:
-        """Volts that can be set, as shown."""
-        return _LARGEST * self._shown
-
-    @property
-    def _shown(self) -> float:
-        """Volts shown per volt of the open circuit."""
-        load = self._path.assumed_load
-        return 1.0 if load == math.inf else load / (load + 50.0)
-
-    def _levels(self, settings: PulseSettings) -> tuple[float, float]:
-        """High and low as shown."""
-        volts = settings.voltage / self._path.gain
-        return max(volts, 0.0), min(volts, 0.0)
-
-    def _way(self, before: PulseSettings, after: PulseSettings) -> tuple[str, ...]:
-        """Lines from one pulse to another: two levels are 2 mV apart at least, and the one at rest is 0 V or as far."""
-        high, low = self._levels(after)
-        width = () if after.width == before.width else (f"FUNC:PULS:WIDT {after.width:.9e}",)
-        inverted, least = low < 0, _LEAST * self._shown
-        if inverted == (before.voltage < 0):
-            return (*width, f"VOLT:LOW {low:.9e}" if inverted else f"VOLT:HIGH {high:.9e}")
-        if inverted:
-            turn = f"VOLT:HIGH {least:.9e}", "OUTP:POL INV", f"VOLT:LOW {low:.9e}", f"VOLT:HIGH {high:.9e}"
-        else:
-            turn = f"VOLT:LOW {-least:.9e}", "OUTP:POL NORM", f"VOLT:HIGH {high:.9e}", f"VOLT:LOW {low:.9e}"
-        return (*width, *turn)
-
-    def _confirmed(self, settings: PulseSettings) -> tuple[Expected, ...]:
-        high, low = self._levels(settings)
-        return (
-            Expected("VOLT:HIGH?", high, _VOLT),
-            Expected("VOLT:LOW?", low, _VOLT),
-            Expected("FUNC:PULS:WIDT?", settings.width, _SECOND),
-            Expected("OUTP:POL?", "INV" if low < 0 else "NORM"),
-        )
-
-    def _set(self, settings: PulseSettings) -> None:
-        box, load = self._box, self._path.assumed_load
-        high, low = self._levels(settings)
-        largest = max(abs(settings.voltage), settings.largest) / self._path.gain
-        # Levels and times that meet each other are moved by the box: the order is one in which they never do.
-        timing = [f"FUNC:PULS:PER {settings.period:.9e}", f"FUNC:PULS:WIDT {settings.width:.9e}"]
-        levels = [f"VOLT:HIGH {high:.9e}", f"VOLT:LOW {low:.9e}"]
-        tell(
-            box,
-            "*CLS",
-            f"OUTP:LOAD {'INF' if load == math.inf else f'{load:.9g}'}",
-            "FUNC PULS",
-            f"FUNC:PULS:TRAN:BOTH {self.fastest_edge:.9e}",
-            *(timing if settings.period >= 1e-3 else reversed(timing)),
-            f"FUNC:PULS:TRAN:BOTH {settings.edge:.9e}",
-            # The range for the largest pulse, and none but it: its relays would click with the output on.
-            f"VOLT:HIGH {largest:.9e}",
-            f"VOLT:LOW {-largest:.9e}",
-            "VOLT:RANG:AUTO 0",
-            *(levels if low == 0 else reversed(levels)),
-            f"OUTP:POL {'INV' if low < 0 else 'NORM'}",
-            "BURS:MODE TRIG",
-            f"BURS:NCYC {settings.count}",
-            "TRIG:SOUR BUS",
-            "BURS:STAT 1",
-        )
-        expect_no_error(box)
-        expect_number(box, "OUTP:LOAD?", _INFINITE if load == math.inf else load, 0.0)
-        expect(box, *self._confirmed(settings))
-        expect_number(box, "FUNC:PULS:PER?", settings.period, _SECOND)
-        for edge in ("LEAD", "TRA"):
-            expect_number(box, f"FUNC:PULS:TRAN:{edge}?", settings.edge, _SECOND)
-        expect_number(box, "BURS:NCYC?", settings.count, 0.0)
-        for question, word in (("FUNC?", "PULS"), ("BURS:STAT?", "1"), ("BURS:MODE?", "TRIG")):
-            expect_word(box, question, word)
-        expect_word(box, "VOLT:RANG:AUTO?", "0")
-        expect_word(box, "TRIG:SOUR?", "BUS")
-        self._limit_the_box()
-
-    def _limit_the_box(self) -> None:
-        """Have the box itself refuse what is above the limit, whoever turns its knob."""
-        volts = min(self._junction.limits.pulse_voltage / self._path.peak_gain, self._most)
-        tell(self._box, f"VOLT:LIM:HIGH {volts:.9e}", f"VOLT:LIM:LOW {-volts:.9e}", "VOLT:LIM:STAT 1")
-        expect_no_error(self._box)
-        expect_number(self._box, "VOLT:LIM:HIGH?", volts, _VOLT)
-        expect_number(self._box, "VOLT:LIM:LOW?", -volts, _VOLT)
-        expect_word(self._box, "VOLT:LIM:STAT?", "1")
+    def _ranging(self, volts: float) -> tuple[str, ...]:
+        return f"VOLT:HIGH {abs(volts):.9e}", f"VOLT:LOW {-abs(volts):.9e}"
