@@ -43,11 +43,7 @@ def guard() -> None:
     _say({"without": without})
     reason = _watch(lines, parent, setup["deadline"])
     if reason is not None:
-        findings = _make_safe(opening, opened)
-        said = {each.instrument: each.detail for each in findings if each.subject == "output" or not each.ok}
-        _say({"reason": reason, "findings": said})
-        with contextlib.suppress(OSError):
-            print(f"memtj's guardian of {setup['source']}: {reason}: {said}", file=sys.stderr, flush=True)
+        _make_safe(opening, opened, reason)
 
 
 def _listen(lines: Lines) -> None:
@@ -100,15 +96,23 @@ def _watch(lines: Lines, parent: int, deadline: float) -> str | None:
             return "it was told to"
 
 
-def _make_safe(opening: Opening, opened: dict[str, Instrument]) -> list[Finding]:
+def _make_safe(opening: Opening, opened: dict[str, Instrument], reason: str) -> None:
     """Do what `memtj bench off` does, over the connections that are open first, and over others until it is done."""
     findings = switch_off(opening, opened)
+    _say({"reason": reason, "findings": _said(findings)})
     for _ in range(_TRIES):
         if all(each.ok for each in findings):
             break
         time.sleep(_PAUSE)
         findings = switch_off(opening)
-    return findings
+    with contextlib.suppress(OSError):
+        print(
+            f"memtj's guardian of {opening.source}: {reason}: {_said(findings)}", file=sys.stderr, flush=True
+        )
+
+
+def _said(findings: list[Finding]) -> dict[str, str]:
+    return {each.instrument: each.detail for each in findings if each.subject == "output" or not each.ok}
 
 
 def _say(values: dict[str, Any]) -> None:

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 DEADLINE = 5.0  # s without a sign of life after which it switches off; that of a board's watchdog
 _SIGNS = 10  # of life within that time
 _START = 60.0  # s; it has what drivers need to import
-_LEAVE = 30.0  # s for which somebody waits for what it was told to do
+_LEAVE = 30.0  # s for which somebody waits for its first try
+_ENDS = 5.0  # s, when it has nothing to do any more
 # It gets this program's paths, so that it has the same packages and nothing of the folder that it happens to be in.
 _CODE = """
 import json, sys
@@ -115,11 +116,13 @@ class Guardian:
             assert process.stdin is not None
             process.stdin.close()
         try:
-            process.wait(_LEAVE)
+            process.wait(_ENDS)
         except subprocess.TimeoutExpired:
-            if not act:  # nothing is left for it to do
+            if act:
+                log.critical("the guardian goes on trying, for a minute at most")
+            else:  # nothing is left for it to do
                 process.kill()
-                process.wait()
+            threading.Thread(target=process.wait, name="guardian's end", daemon=True).start()
 
     def _report(self) -> None:
         """Say what came of its own try."""
