@@ -24,9 +24,8 @@ from mock_hw._errors import LabError
 from mock_hw._lab_devices import cells_of, device_name, devices_of
 from mock_hw._lab_file import BoxSettings, LabSettings, PaceName, read_lab_file
 from mock_hw._lab_instruments import Bench
-from mock_hw._lab_wires import wire_of
+from mock_hw._lab_wires import LabWires
 from mock_hw._state_file import BoxState, LabState, StateFile, StateKeeper
-from mock_hw._wires import Wire
 from mock_hw.boxes._instrument import Instrument
 from mock_hw.boxes._junction import Junction
 from mock_hw.boxes._magnet import Magnet
@@ -71,7 +70,7 @@ class Lab:
         self.junctions: dict[str, Junction] = {}
         self.magnets: dict[str, Magnet] = {}
         self.instruments: dict[str, Instrument] = {}
-        self._wires: dict[str, Wire] = {}
+        self._wires = LabWires(settings)
         self._fault_seeds: dict[str, int] = {}
         self._field_at_first: dict[str, bool] = {}  # of boxes that go on from a state
         self._keeper: StateKeeper | None = None
@@ -178,8 +177,8 @@ class Lab:
 
     @property
     def resources(self) -> dict[str, str]:
-        """VISA resource string of every box by its name; empty while the lab is not served."""
-        return {name: wire.resource for name, wire in self._wires.items()}
+        """VISA resource string of every box by its name, and of the `prologix` adapter; empty while not served."""
+        return dict(self._wires.resources)
 
     def power_cycle(self, name: str | None = None) -> None:
         """Take the power from one box, or all, and give it back: connections drop, magnetisation stays."""
@@ -196,10 +195,10 @@ class Lab:
             self.junctions, self.magnets = bench.junctions, bench.magnets
             for name, box in self.settings.boxes.items():
                 if isinstance(box, BoxSettings):
-                    self._wires[name] = wire_of(name, box, self._board(name, box))
+                    self._board(name, box)
                 else:
                     self.instruments[name] = bench.instrument(name, box)
-                    self._wires[name] = wire_of(name, box, self.instruments[name])
+            self._wires.serve(self.faults | self.instruments)
             if self._state_file is not None:
                 self._keeper = StateKeeper(self._state_file, self.seed, self._look)
         except BaseException:
@@ -225,7 +224,7 @@ class Lab:
         if self._keeper is not None and (state := self._look_at(name)) is not None:
             self._keeper.touch(name, state)
 
-    def _board(self, name: str, box: BoxSettings) -> FaultyBoard:
+    def _board(self, name: str, box: BoxSettings) -> None:
         volts, seconds = self.devices[name].limits()
         limits = Limits(
             box.limits.voltage or volts, box.limits.width or seconds, box.limits.read, box.limits.hold
@@ -242,14 +241,11 @@ class Lab:
         )
         faulty = self.faults[name] = FaultyBoard(board, seed=self._fault_seeds[name])
         faulty.inflict(box.faults)
-        return faulty
 
     def _close(self) -> None:
-        for wire in self._wires.values():
-            wire.close()
+        self._wires.close()
         for box in (*self.boxes.values(), *self.instruments.values()):
             box.close()
-        self._wires.clear()
         keeper, self._keeper = self._keeper, None
         try:
             if keeper is not None:

@@ -25,16 +25,42 @@ class LimitSettings(Strict):
     hold: Positive = 0.6
 
 
-class BoxSettings(Strict):
-    """One box; `temperature` in kelvin, `device` the name of a shipped device or a TOML file."""
+class WireSettings(Strict):
+    """Where the wire of a box ends: a port, or an `address` on the lab's GPIB."""
 
-    kind: Literal["array-board"]
-    rows: int = Field(default=64, ge=1, le=1024)
-    columns: int = Field(default=64, ge=1, le=1024)
-    wire: Literal["tcp", "serial", "hislip", "vxi11"] = "tcp"
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
+    address: int | None = Field(default=None, ge=0, le=30)
     serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Self:
+        on_gpib = getattr(self, "wire", None) == "prologix"
+        if on_gpib and self.address is None:
+            raise ValueError(
+                "a box behind a Prologix adapter has an address on its GPIB: give 'address', 0 to 30"
+            )
+        if on_gpib and {"host", "port"} & self.model_fields_set:
+            raise ValueError("the adapter has host and port: give them in [prologix]")
+        if not on_gpib and self.address is not None:
+            raise ValueError("an 'address' is for wire = \"prologix\" alone: leave it out")
+        return self
+
+
+class PrologixSettings(Strict):
+    """Where the adapter of the lab's GPIB listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+
+
+class BoxSettings(WireSettings):
+    """One board; `temperature` in kelvin, `device` the name of a shipped device or a TOML file."""
+
+    kind: Literal["array-board"]
+    wire: Literal["tcp", "serial", "hislip", "vxi11", "prologix"] = "tcp"
+    rows: int = Field(default=64, ge=1, le=1024)
+    columns: int = Field(default=64, ge=1, le=1024)
     temperature: float = Field(default=300.0, ge=200, le=358)
     device: str = Field(default="C", min_length=1)
     dac_bits: int = Field(default=8, ge=2, le=16)
@@ -66,13 +92,10 @@ class MagnetSettings(Strict):
     axis: Literal["z"] = "z"
 
 
-class WiredSettings(Strict):
-    """What instruments of a bench have in common: where their wire ends."""
+class WiredSettings(WireSettings):
+    """What instruments of a bench have in common: no serial line."""
 
-    wire: Literal["tcp", "hislip", "vxi11"] = "tcp"
-    host: str = "127.0.0.1"
-    port: int = Field(default=0, ge=0, le=65535)
-    serial_number: str = Field(default="0001", pattern=r"^[A-Za-z0-9._-]{1,32}$")
+    wire: Literal["tcp", "hislip", "vxi11", "prologix"] = "tcp"
 
 
 class Agilent33500Settings(WiredSettings):
@@ -163,6 +186,7 @@ class LabSettings(Strict):
     lab: LabSection = LabSection()
     junctions: dict[str, JunctionSettings] = Field(default_factory=dict[str, JunctionSettings])
     magnets: dict[str, MagnetSettings] = Field(default_factory=dict[str, MagnetSettings])
+    prologix: PrologixSettings = PrologixSettings()
     boxes: dict[str, AnyBox] = Field(min_length=1)
 
     @property
@@ -195,6 +219,15 @@ class LabSettings(Strict):
         _once("magnet", "supplies", supplies)
         if both := self.junctions.keys() & self.boxes.keys():
             raise ValueError(f"{both.pop()!r} is a box and a junction: give one of them another name")
+        return self
+
+    @model_validator(mode="after")
+    def _on_one_gpib(self) -> Self:
+        addresses = [box.address for box in self.boxes.values() if box.address is not None]
+        if (twice := next((each for each in addresses if addresses.count(each) > 1), None)) is not None:
+            raise ValueError(f"two boxes have the address {twice} on the GPIB: give each its own")
+        if addresses and "prologix" in self.boxes:
+            raise ValueError("the adapter is called 'prologix': give the box of that name another")
         return self
 
 

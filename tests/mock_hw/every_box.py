@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyvisa
+from pymeasure.adapters import VISAAdapter
 from pymeasure.instruments.agilent import Agilent33500
 from pymeasure.instruments.keithley import Keithley2400, Keithley2450
 from pymeasure.instruments.kepco import KepcoBOP3612
@@ -43,7 +44,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "supply": {"operating_mode": "CURR", "voltage_setpoint": 35.5, "current_setpoint": 0.125},
     "gaussmeter": {"unit": "T", "range": 350},
 }
-WIRES = ("tcp", "hislip", "vxi11")
+WIRES = ("tcp", "hislip", "vxi11", "prologix")
 CASES = [
     *((box, wire) for box in BOXES for wire in WIRES),
     *([("board", "serial")] if sys.platform != "win32" else []),
@@ -56,30 +57,56 @@ def lab_of(wire: str, *boxes: str, **more: object) -> Lab:
     content = {
         "junctions": {"mtj": {"device": "B", "magnet": "coil"}, "fast": {"device": "B"}},
         "magnets": {"coil": COIL},
-        "boxes": {name: {**box, "wire": wire, **more} for name, box in chosen.items()},
+        "boxes": {
+            name: {**box, "wire": wire, **({"address": at} if wire == "prologix" else {}), **more}
+            for at, (name, box) in enumerate(chosen.items(), 5)
+        },
     }
     return Lab(LabSettings.model_validate(content), seed=5)
 
 
 @contextlib.contextmanager
+def on_its_bus(lab: Lab) -> Iterator[None]:
+    """Have the adapter of the lab's GPIB open, where it has one: pyvisa-py asks for it before boxes are opened."""
+    with contextlib.ExitStack() as stack:
+        if "prologix" in lab.resources:
+            adapter: Any = pyvisa.ResourceManager("@py").open_resource(lab.resources["prologix"])
+            stack.callback(adapter.close)
+            adapter.write("++read_tmo_ms 3000")  # pyvisa-py's 50 ms are little on a busy machine
+        yield
+
+
+@contextlib.contextmanager
 def opened(lab: Lab, name: str, seconds: float = 10) -> Iterator[Any]:
     """A box by pyvisa-py."""
-    box: Any = pyvisa.ResourceManager("@py").open_resource(
-        lab.resources[name], read_termination="\n", write_termination="\n", timeout=1000 * seconds
-    )
-    try:
-        yield box
-    finally:
-        box.close()
+    with on_its_bus(lab):
+        box: Any = pyvisa.ResourceManager("@py").open_resource(
+            lab.resources[name], read_termination="\n", write_termination="\n", timeout=1000 * seconds
+        )
+        try:
+            yield box
+        finally:
+            box.close()
 
 
 @contextlib.contextmanager
 def driven(lab: Lab, name: str, seconds: float = 10) -> Iterator[Any]:
     """A box by the class that drives it."""
     own = name in ("board", "supply")  # they set their terminations themselves
-    lines = {} if own else {"read_termination": "\n", "write_termination": "\n"}
-    box = DRIVERS[name](lab.resources[name], visa_library="@py", timeout=1000 * seconds, **lines)
-    try:
-        yield box
-    finally:
-        box.adapter.close()
+    lines: Any = {"visa_library": "@py", "timeout": 1000 * seconds}
+    lines |= {} if own else {"read_termination": "\n", "write_termination": "\n"}
+    with on_its_bus(lab):
+        box = DRIVERS[name](
+            lab.resources[name] if "prologix" not in lab.resources else gpib(lab, name, seconds), **lines
+        )
+        try:
+            yield box
+        finally:
+            box.adapter.close()
+
+
+def gpib(lab: Lab, name: str, seconds: float) -> VISAAdapter:
+    """A box on the GPIB: pyvisa-py 0.8.1 lets nobody set `read_termination` there, as some classes would."""
+    return VISAAdapter(
+        lab.resources[name], visa_library="@py", write_termination="\n", timeout=1000 * seconds
+    )
