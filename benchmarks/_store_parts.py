@@ -223,7 +223,7 @@ def latency_from_wire(folder: Path, port: int, bits: int, blocks: int, rate: flo
     health = BlockHealth(Cutoffs.from_claim(0.5), CELLS)
     plan = RecordingPlan(array_cells(CELLS), bench={}, procedure={}, simulated=True)
     with contextlib.closing(board), Store(folder) as store:
-        writer = BlockWriter(store, plan, point, np.empty(0), lambda _: None)
+        writer = BlockWriter(store, plan, point, 0.0, np.empty(0), lambda _: None)
         writer.open(lambda: None)
         with other("wait", folder, bits, blocks) as process:
             for _ in _paced(blocks, rate):

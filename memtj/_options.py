@@ -15,6 +15,9 @@ ResetVoltage = Annotated[float | None, typer.Option(help="Reset pulse, volts.")]
 ResetWidth = Annotated[float | None, typer.Option(help="Reset pulse, seconds.")]
 ReadVoltage = Annotated[float | None, typer.Option(help="Read voltage, volts.")]
 Settle = Annotated[float | None, typer.Option(help="Read voltage to reading, seconds.")]
+MagneticField = Annotated[
+    float | None, typer.Option("--field", help="Of the bench's magnet, tesla; ramped, and down at every end.")
+]
 POINT_UNITS = {
     "voltage": "V", "width": "s", "period": "s", "reset_voltage": "V", "reset_width": "s", "read_voltage": "V",
     "settle": "s",

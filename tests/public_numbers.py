@@ -374,6 +374,7 @@ sampler.sources.NumberedStreams.stream: i n
 sampler.sources.streams_of: bits_each n, count n
 sampler.sources.whole_bytes: bits n
 sampler.training.NamedSources.read: bits n
+instruments.Bench.check_field: field r
 instruments.Bench.set_field: field r
 instruments.BoardRole.set_write_pulse: period r, voltage r, width r
 instruments.BoardRole.set_reset_pulse: voltage r, width r

@@ -121,7 +121,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
             )  # fmt: skip
             role._limits.in_force = Limits(1.0, 1e-8, 0.1)
             bench = Bench.__new__(Bench)
-            bench.roles, bench.source = {}, "bench.toml"
+            bench.roles, bench.source, bench.limits = {}, "bench.toml", SimpleNamespace(field=None)  # type: ignore[assignment]
             yield {
                 "Bench": bench, "Store": store, "Lease": lease, "Portion": portion, "Reservation": job,
                 "BoardRole": role,

@@ -44,6 +44,7 @@ class Bench:
         self._opening = Opening(file, self.source, wire_log)
         self._guardian = Guardian(file, self.source)
         self.identities: dict[str, str] = {}
+        self.field = 0.0  # T, as measured when it was set
         self._own_code: dict[str, list[str]] = {}
         self._release_sigterm: Callable[[], object] = lambda: None
 
@@ -108,20 +109,28 @@ class Bench:
 
         Raises BenchError above the limit, or, the field down and off, where it is not the one that was set.
         """
-        field = limited_number(field, "field")
+        self.check_field(field)
         role, meter = self.roles.get("field"), self.roles.get("gaussmeter")
         if not isinstance(role, FieldRole):
-            if field:
-                raise BenchError(f"the bench of {self.source} has no field to set: give it a [roles.field]")
             return 0.0
+        self.field = 0.0
         found = role.set_field(field)
-        if not isinstance(meter, GaussmeterRole):
-            return found
         try:
-            return meter.confirm(field)
+            self.field = meter.confirm(field) if isinstance(meter, GaussmeterRole) else found
         except BaseException:
             role.safe_state()
             raise
+        return self.field
+
+    def check_field(self, field: float) -> None:
+        """Raise BenchError for a field above the limit, or any but 0 where no magnet plays [roles.field]."""
+        field, most = limited_number(field, "field"), self.limits.field
+        if most is None and field:
+            raise BenchError(f"the bench of {self.source} has no field to set: give it a [roles.field]")
+        if most is not None and abs(field) > most:
+            raise BenchError(
+                f"a field of {field:g} T is above limits.field = {most:g} T: choose a smaller one"
+            )
 
     def snapshot(self) -> dict[str, Any]:
         """Say everything that is known of the bench, JSON-able: it goes into every recording."""

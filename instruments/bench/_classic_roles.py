@@ -57,7 +57,12 @@ class ClassicRole:
         self.adapter, self.instrument, self.prepared = adapter, instrument, False
 
     def prepare(self) -> None:
-        """Refuse another box, and have the right one off; limits are kept by the adapter at each setting."""
+        """Refuse another box, and one whose output is on; limits are kept by the adapter at each setting."""
+        if self.adapter.output_is_on():
+            raise BenchError(
+                f"the output of the {self.instrument!r} is on, so another program uses it, or has left it on: let that "
+                "one end, or switch off with 'memtj bench off'"
+            )
         self.adapter.check()
         self.adapter.off()
         self.prepared = True
@@ -93,15 +98,6 @@ class JunctionRole(ClassicRole, Generic[_Box]):
     def peak(self, volts: float) -> float:
         """Give the magnitude of the largest volts at the device, overshoot included."""
         return abs(volts) * (1 + self.path.overshoot)
-
-    def prepare(self) -> None:
-        """Refuse another box, and one whose output is on; limits are kept by the adapter at each setting."""
-        if self.adapter.output_is_on():
-            raise BenchError(
-                f"the output of the {self.instrument!r} is on, so another program uses it, or has left it on: let that "
-                "one end, or switch off with 'memtj bench off'"
-            )
-        super().prepare()
 
     def snapshot(self) -> dict[str, Any]:
         """Say which box plays the role, and the path from it to the junction."""

@@ -81,7 +81,7 @@ class CalibrateDraws(PulsedProcedure):
         if self.hold:
             array.require_draws()
         array.set_mask(True)
-        array.switch_on(self.watchdog)
+        self._switch_on(array)
         if self.hold:
             array.hold(self.hold)
         self.progress = CalibrationProgress("measuring the cells: thresholds")

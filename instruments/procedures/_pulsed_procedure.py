@@ -24,6 +24,7 @@ class PulsedProcedure(BenchProcedure):
     mode = Choice[Mode]("Sequence", choices=["reset", "toggle"], default="reset")
     read_voltage = Real("Read voltage", units="V", default=0.1)
     settle = Real("Settle time", units="s", minimum=1e-9, maximum=1, default=1e-6)
+    field = Real("Field", units="T", default=0)
     watchdog = Real("Watchdog time-out", units="s", minimum=1, maximum=60, default=5.0)
 
     def __init__(self, **arguments: Any) -> None:
@@ -38,17 +39,25 @@ class PulsedProcedure(BenchProcedure):
         self._set_up()
 
     def make_safe(self) -> None:
-        """Switch off and ask whether it is; the bench does so once more when it is left."""
+        """Switch off and ask whether it is, and take the field down; the bench does so once more when it is left."""
         if self._array is not None:
             self._array.switch_off()
+            if self.field:
+                self.open_bench().set_field(0.0)
 
     def _set_up(self) -> Array:
         """Bring the array of the bench to the working point, with the output off."""
         self.check_parameters()
         point = self._as(WorkingPoint)
+        self.open_bench().check_field(self.field)
         self._array = array = array_of(self.open_bench(), point)
         array.set_working_point(point)
         return array
+
+    def _switch_on(self, array: Array) -> None:
+        """Bring the field there, then have pulses and read voltage reach the cells."""
+        self.open_bench().set_field(self.field)
+        array.switch_on(self.watchdog)
 
     def _as(self, kind: type[_Values]) -> _Values:
         """Make a value of a dataclass whose fields are named like parameters of this procedure."""

@@ -89,7 +89,7 @@ class RecordBits(PulsedProcedure):
         if self.tuning is None:
             warm_up()
         array, known = self._rehearse()
-        array.switch_on(self.watchdog)
+        self._switch_on(array)
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
             self._prepared = recording.prepare(array, self._as(Settings), known, self.should_stop, self._at)
 

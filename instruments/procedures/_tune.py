@@ -69,7 +69,7 @@ class Tune(PulsedProcedure):
             array.require_all_trims()
         conditions = self._conditions(array)
         array.set_mask(True)
-        array.switch_on(self.watchdog)
+        self._switch_on(array)
         self.progress = TuningProgress("measuring the cells: thresholds")
         with contextlib.suppress(Stopped):  # the Worker asks itself whether to go on
             cells = measure_states(array, self.should_stop)

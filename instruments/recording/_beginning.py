@@ -53,6 +53,7 @@ def begin(
         store,
         plan,
         prepared.array.point,
+        bench.field,
         readings,
         lambda delivered: on_commit(account, account.commit(delivered)),
     )

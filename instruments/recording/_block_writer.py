@@ -37,7 +37,7 @@ class Delivered:
 class BlockWriter(Stage[Delivered]):
     """Commits blocks.
 
-    `plan`: of the recording; `point`: what every row says; `readings`: a sample of raw readings, ohm;
+    `plan`: of the recording; `point`, `field` (T): what every row says; `readings`: a sample of raw readings, ohm;
     `on_commit` is called in this thread for each committed block.
     """
 
@@ -46,6 +46,7 @@ class BlockWriter(Stage[Delivered]):
         store: Store,
         plan: RecordingPlan,
         point: WorkingPoint,
+        field: float,
         readings: np.ndarray,
         on_commit: Callable[[Delivered], None],
     ) -> None:
@@ -54,6 +55,7 @@ class BlockWriter(Stage[Delivered]):
         self._store = store
         self._plan = plan
         self._point = point
+        self._field = field
         self._readings = readings
         self._on_commit = on_commit
 
@@ -89,7 +91,7 @@ class BlockWriter(Stage[Delivered]):
             voltage=self._point.voltage,
             width=self._point.width,
             read_voltage=self._point.read_voltage,
-            field=0.0,
+            field=self._field,
             temperature=delivered.temperature,
             failed_resets=block.failed_resets,
             health=int(outcome.flags),

@@ -14,6 +14,7 @@ from memtj._options import (
     AsJson,
     BenchPath,
     ExitWithParent,
+    MagneticField,
     Mode,
     Period,
     ReadVoltage,
@@ -65,6 +66,7 @@ def record(
     reset_width: ResetWidth = None,
     read_voltage: ReadVoltage = None,
     settle: Settle = None,
+    field: MagneticField = None,
     block_bits: Annotated[int | None, typer.Option(parser=bits_option, help="Bits of a block.")] = None,
     tuning: Annotated[
         Path | None,
@@ -115,7 +117,7 @@ def record(
         )
     chosen = given(
         voltage=voltage, width=width, period=period, reset_voltage=reset_voltage, reset_width=reset_width,
-        read_voltage=read_voltage, settle=settle, block_bits=block_bits, min_entropy=min_entropy,
+        read_voltage=read_voltage, settle=settle, field=field, block_bits=block_bits, min_entropy=min_entropy,
     )  # fmt: skip
     known = None if tuning is None else Tuning.load(tuning)
     if known is not None:

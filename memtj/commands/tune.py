@@ -11,6 +11,7 @@ from memtj._of_cells import quarantined, quarantined_clause, rows_file, run_for_
 from memtj._options import (
     AsJson,
     BenchPath,
+    MagneticField,
     Mode,
     Period,
     ReadVoltage,
@@ -47,6 +48,7 @@ def tune(
     reset_width: ResetWidth = None,
     read_voltage: ReadVoltage = None,
     settle: Settle = None,
+    field: MagneticField = None,
     csv: Annotated[
         Path | None, typer.Option(help="New file for one row a cell; beside --out by default.")
     ] = None,
@@ -58,7 +60,7 @@ def tune(
 
     point = given(
         voltage=voltage, width=width, period=period, reset_voltage=reset_voltage, reset_width=reset_width,
-        read_voltage=read_voltage, settle=settle,
+        read_voltage=read_voltage, settle=settle, field=field,
     )  # fmt: skip
     rows = rows_file(out, csv)
     procedure = Tune(target=target, tolerance=tolerance, mode=mode, out=str(out), **point)

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from pymeasure.instruments.kepco import KepcoBOP3612
 
-from instruments import Bench, BenchError
+from entropy import Store
+from instruments import Bench, BenchError, run_procedure
 from instruments.bench.adapters import KepcoBOPSupply, MagnetSettings
+from instruments.procedures import RecordBits
 from mock_hw import Lab, LabSettings
 from mock_hw.testing import BoardClient
 
@@ -218,3 +220,54 @@ def test_a_limit_that_wants_more_than_the_box_gives_is_refused(lab: Lab) -> None
             KepcoBOPSupply(box, MagnetSettings(0.02, 0.1, 1.0, 8.0))
     finally:
         box.adapter.close()
+
+
+def test_a_recording_is_in_its_field_and_its_blocks_say_so(
+    lab: Lab, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    magnet, during = lab.magnets["coil"], list[float]()
+    with Bench.from_toml(write()) as bench, Store(tmp_path / "store") as store:
+        procedure = RecordBits(
+            bench=bench, store=store, bits=20_000, block_bits=8192, calibrate=False, field=0.03
+        )
+        monkeypatch.setattr(procedure, "emit", lambda *_: during.append(magnet.field()))
+        run_procedure(procedure, tmp_path / "rows.csv")
+        assert abs(magnet.field()) < 1e-3, "down before the bench is left"
+        (buffer,) = store.buffers()
+        rows = store.rows(buffer.uuid)["field"]
+    assert len(rows) > 1
+    assert len(during) >= len(rows)
+    assert [*rows, *during] == pytest.approx([0.03] * (len(rows) + len(during)), rel=0.02)
+
+
+def test_a_recording_in_a_field_that_cannot_be_is_refused_before_anything_is_on(
+    lab: Lab, write: Write
+) -> None:
+    with Bench.from_toml(write()) as bench:
+        with pytest.raises(BenchError, match=r"above limits\.field"):
+            RecordBits(bench=bench, field=0.05).rehearse()
+        assert told(lab, "OUTP?") == "0"
+    path = write(
+        (
+            '[roles.field]\ninstrument = "supply"\naxis = "z"\nfield_per_ampere = 0.02\nramp = 0.1\nvoltage = 8.0\n',
+            "",
+        ),
+        ('[roles.gaussmeter]\ninstrument = "probe"\n', ""),
+        ("field = 0.04\n", ""),
+    )
+    text = path.read_text("utf-8")
+    begin, end = text.index("[instruments.supply]"), text.index("[roles.board]")
+    path.write_text(text[:begin] + text[end:], "utf-8")
+    with (
+        Bench.from_toml(path) as bench,
+        pytest.raises(BenchError, match=r"has no field to set: give it a \[roles\.field\]"),
+    ):
+        RecordBits(bench=bench, field=0.01).rehearse()
+
+
+def test_a_supply_that_is_on_is_left_to_the_program_that_uses_it(lab: Lab, write: Write) -> None:
+    told(lab, "FUNC:MODE CURR", "VOLT 8", "CURR 1", "OUTP 1", "OUTP?")
+    with pytest.raises(BenchError, match=r"the output of the 'supply' is on"):
+        Bench.from_toml(write()).__enter__()
+    assert told(lab, "OUTP?") == "1"
+    told(lab, "OUTP 0", "OUTP?")
