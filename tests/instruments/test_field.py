@@ -230,13 +230,13 @@ def test_a_recording_is_in_its_field_and_its_blocks_say_so(
         procedure = RecordBits(
             bench=bench, store=store, bits=20_000, block_bits=8192, calibrate=False, field=0.03
         )
-        monkeypatch.setattr(procedure, "emit", lambda *_: during.append(magnet.field()))
+        monkeypatch.setattr(procedure, "_on_commit", lambda *_: during.append(magnet.field()))
         run_procedure(procedure, tmp_path / "rows.csv")
         assert abs(magnet.field()) < 1e-3, "down before the bench is left"
         (buffer,) = store.buffers()
         rows = store.rows(buffer.uuid)["field"]
     assert len(rows) > 1
-    assert len(during) >= len(rows)
+    assert len(during) == len(rows)
     assert [*rows, *during] == pytest.approx([0.03] * (len(rows) + len(during)), rel=0.02)
 
 
