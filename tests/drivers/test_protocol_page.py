@@ -6,7 +6,7 @@ from pathlib import Path
 
 import drivers.array_board
 from drivers.array_board import _block
-from mock_hw._lab_file import BoxSettings, LabSection, LimitSettings
+from mock_hw._lab_file import BoxSettings, LabSection, LimitSettings, PrologixSettings
 from mock_hw._scpi import Table
 from mock_hw.boxes import array_board as box
 from mock_hw.faults._board import simulator_commands
@@ -119,4 +119,5 @@ def test_the_page_of_the_lab_has_every_key_of_its_file():
         "[lab]": set(LabSection.model_fields),
         "[boxes.NAME]": set(BoxSettings.model_fields) - {"limits", "faults"},
         "[boxes.NAME.limits]": set(LimitSettings.model_fields),
+        "[prologix]": set(PrologixSettings.model_fields),
     }
