@@ -244,6 +244,7 @@ def test_the_field_sets_a_junction_and_keeps_it(lab: Lab, supply: Any) -> None:
             (0.0, False),
         ):
             supply.current_setpoint = amperes
+            assert supply.ask("*OPC?").strip() == "1"  # it has taken that in, however busy this computer is
             time.sleep(20 * TAU)
             ohms = 0.05 / float(meter.ask(":READ?").split(",")[1])
             assert junction.antiparallel is antiparallel
@@ -266,6 +267,7 @@ def test_pulses_are_in_the_field_and_beyond_the_table_refused(
     lab.power_cycle("generator")
     supply.operating_mode, supply.voltage_setpoint, supply.current_setpoint = "CURR", 36, 0.02
     supply.output_enabled = True
+    assert supply.ask("*OPC?").strip() == "1"
     with BoardClient(lab.resources["generator"]) as box:
         time.sleep(20 * TAU)
         device.switching_probability = watched
